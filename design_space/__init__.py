@@ -1,0 +1,9 @@
+"""What an architecture is, and which ones there are. No torch here: importing takes well under a second."""
+
+from .labels import LabelOrder
+from .level import Level
+from .next_level import next_level
+from .space import DesignSpace
+from .spec import Head, Layer, ModelSpec
+
+__all__ = ["DesignSpace", "Head", "LabelOrder", "Layer", "Level", "ModelSpec", "next_level"]

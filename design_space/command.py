@@ -1,0 +1,44 @@
+"""What every command shares: a user's mistake ends in one clear message and exit code 2, never in a traceback."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from .files import nearest_name
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """argparse that shows defaults in ``--help`` and names the nearest flag for a misspelt one."""
+
+    def __init__(self, *, prog: str, description: str) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: object = None) -> argparse.Namespace:  # type: ignore[override]
+        parsed, unknown = self.parse_known_args(args)
+        if unknown:
+            flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
+            self.error(f"unknown argument {unknown[0]}. {nearest_name(unknown[0].split('=')[0], flags)}")
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        """One line instead of the whole usage."""
+        self.exit(2, f"error: {message}\nSee {self.prog} --help\n")
+
+
+def run_command(command: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command's body; ``ValueError`` and file errors become one line on stderr and exit code 2."""
+    try:
+        command(arguments)
+    except KeyboardInterrupt:
+        print("stopped by the user", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0)

@@ -1,0 +1,56 @@
+"""The fixed order of vertex labels, along which substituting one label for another costs the distance between their places.
+
+Order (from the original library): ``input`` 0, ``output`` 1, ``add_norm`` 2, a gap, ``f{width}`` by ascending width, a gap, then the heads of
+``l``, ``sa`` and ``c``, each group by ascending hidden size and within it by parameter (dft, dct; sdp, wma; kernels ascending), with a gap
+after ``l`` and after ``sa``. Heads of the hetero format come after the standard ones of their group, by head size.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from .spec import NAMED_PARAMETERS
+
+GAP = ""
+_FIXED = ("input", "output", "add_norm", GAP)
+_GROUPS = ("l", "sa", "c")
+
+
+@dataclass(frozen=True)
+class LabelOrder:
+    """Labels by place; ``GAP`` where a place is left empty."""
+
+    labels: tuple[str, ...]
+
+    @staticmethod
+    def of(labels: Iterable[str]) -> "LabelOrder":
+        """The order of these labels (each once; the three fixed ones are always there)."""
+        distinct = set(labels) - set(_FIXED)
+        widths = sorted((label for label in distinct if label.startswith("f")), key=lambda label: int(label[1:]))
+        heads = [_parse(label) for label in distinct - set(widths)]
+        order = [*_FIXED, *widths]
+        for group in _GROUPS:
+            order += [GAP, *(label for _, label in sorted(head for head in heads if head[0][0] == group))]
+        return LabelOrder(tuple(order))
+
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
+        """Label -> place."""
+        return {label: place for place, label in enumerate(self.labels) if label != GAP}
+
+    def extended(self, labels: Iterable[str]) -> "LabelOrder":
+        """This order if it knows all ``labels``, else the order of both together."""
+        labels = set(labels)
+        return self if labels <= self.positions.keys() else LabelOrder.of({*self.positions, *labels})
+
+
+def _parse(label: str) -> tuple[tuple[str, int, int, int], str]:
+    """Sort key (group, format, size, parameter) of a head label, beside the label."""
+    if "_p-" in label:
+        operation, hidden, parameter = label.replace("_p-", "_").split("_")
+        key = (operation, 0, int(hidden[1:]))
+    else:
+        operation, parameter, size = label.split("_")
+        key = (operation, 1, int(size))
+    rank = int(parameter) if operation == "c" else NAMED_PARAMETERS[operation].index(parameter)
+    return (*key, rank), label

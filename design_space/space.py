@@ -1,0 +1,198 @@
+"""A design space: the YAML file a user writes, counted and indexed exactly, never listed.
+
+The file holds ``datasets`` (tasks) and ``architecture`` (lists of options, see ``design_space_test.yaml``). Members are all
+combinations over stacks of ``layers_per_stack`` equal layers (FlexiBERT, section 3.2.1); with ``heterogeneous_feed_forward`` the widths
+inside one feed-forward stack may differ.
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from .choices import FeedForwardChoices, StackChoices
+from .files import read_yaml, unknown_keys
+from .labels import LabelOrder
+from .level import Level
+from .spec import NAMED_PARAMETERS, OPERATIONS, ModelSpec
+
+ARCHITECTURE_KEYS = (
+    "hidden_size",
+    "num_heads",
+    "encoder_layers",
+    "operation_types",
+    "number_of_feed-forward_stacks",
+    "feed-forward_hidden",
+    "operation_parameters",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignSpace:
+    """The options of a space. Build one with ``from_yaml`` or ``from_dict``, which validate.
+
+    Attributes:
+        hidden_sizes, num_heads, encoder_layers, num_feed_forward, feed_forward_widths: options, ascending.
+        operations: pairs (operation, parameter).
+        datasets: tasks named in the file.
+    """
+
+    hidden_sizes: tuple[int, ...]
+    num_heads: tuple[int, ...]
+    encoder_layers: tuple[int, ...]
+    operations: tuple[tuple[str, str | int], ...]
+    num_feed_forward: tuple[int, ...]
+    feed_forward_widths: tuple[int, ...]
+    datasets: tuple[str, ...] = field(default=())
+
+    @staticmethod
+    def from_yaml(path: Path | str) -> "DesignSpace":
+        """The space in a YAML file. Raises ``ValueError`` listing everything that is wrong with it."""
+        return DesignSpace.from_dict(read_yaml(path), where=str(path))
+
+    @staticmethod
+    def from_dict(content: Mapping[str, Any], where: str = "the design space") -> "DesignSpace":
+        """The space that a mapping with the keys of the YAML file describes. Raises ``ValueError`` listing all problems."""
+        problems = unknown_keys(content, ("datasets", "architecture"), where)
+        architecture = content.get("architecture")
+        if not isinstance(architecture, Mapping):
+            raise ValueError("\n  - ".join([f"Problems in {where}:", *problems, "'architecture' must be a mapping of options"]))
+        problems += unknown_keys(architecture, ARCHITECTURE_KEYS, f"'architecture' of {where}")
+        options = {key: _options(architecture, key, problems) for key in ARCHITECTURE_KEYS if key != "operation_parameters"}
+        operations = _operations(options["operation_types"], architecture.get("operation_parameters"), problems)
+        for hidden, heads in itertools.product(options["hidden_size"], options["num_heads"]):
+            if hidden % heads:
+                problems.append(f"'num_heads' {heads} does not divide 'hidden_size' {hidden}: every pair of options must")
+        if problems:
+            raise ValueError("\n  - ".join([f"{len(problems)} problem{'s' * (len(problems) > 1)} in {where}:", *problems]))
+        return DesignSpace(
+            hidden_sizes=tuple(sorted(options["hidden_size"])),
+            num_heads=tuple(sorted(options["num_heads"])),
+            encoder_layers=tuple(sorted(options["encoder_layers"])),
+            operations=operations,
+            num_feed_forward=tuple(sorted(options["number_of_feed-forward_stacks"])),
+            feed_forward_widths=tuple(sorted(options["feed-forward_hidden"])),
+            datasets=tuple(str(name) for name in content.get("datasets") or ()),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of the YAML file, of JSON types."""
+        parameters: dict[str, list[str | int]] = {}
+        for operation, parameter in self.operations:
+            parameters.setdefault(operation, []).append(parameter)
+        return {
+            "datasets": list(self.datasets),
+            "architecture": {
+                "hidden_size": list(self.hidden_sizes),
+                "num_heads": list(self.num_heads),
+                "encoder_layers": list(self.encoder_layers),
+                "operation_types": list(parameters),
+                "number_of_feed-forward_stacks": list(self.num_feed_forward),
+                "feed-forward_hidden": list(self.feed_forward_widths),
+                "operation_parameters": parameters,
+            },
+        }
+
+    def level(self, *, layers_per_stack: int, heterogeneous_feed_forward: bool = False) -> Level:
+        """The members at a granularity.
+
+        Raises:
+            ValueError: when ``layers_per_stack`` does not divide every depth.
+        """
+        return _first_level(self, layers_per_stack, heterogeneous_feed_forward)
+
+    def size(self, *, layers_per_stack: int, heterogeneous_feed_forward: bool = False) -> int:
+        """Number of members, exact."""
+        return _first_level(self, layers_per_stack, heterogeneous_feed_forward).size
+
+    def spec(self, index: int, *, layers_per_stack: int, heterogeneous_feed_forward: bool = False) -> ModelSpec:
+        """Member number ``index`` in ``range(size)``; the inverse of ``index``."""
+        return _first_level(self, layers_per_stack, heterogeneous_feed_forward).spec(index)
+
+    def index(self, spec: ModelSpec, *, layers_per_stack: int, heterogeneous_feed_forward: bool = False) -> int:
+        """The number of a member. Raises ``ValueError`` for a spec outside the space."""
+        return _first_level(self, layers_per_stack, heterogeneous_feed_forward).index(spec)
+
+    def sample(
+        self, n: int, *, layers_per_stack: int, seed: int, heterogeneous_feed_forward: bool = False
+    ) -> list[ModelSpec]:
+        """``n`` different members, uniformly. Raises ``ValueError`` when there are fewer."""
+        return _first_level(self, layers_per_stack, heterogeneous_feed_forward).sample(n, seed=seed)
+
+    def label_order(self) -> LabelOrder:
+        """The fixed order of vertex labels that edit costs are measured along."""
+        heads = [
+            f"{operation}_h{hidden}_p-{parameter}" for hidden in self.hidden_sizes for operation, parameter in self.operations
+        ]
+        return LabelOrder.of([*heads, *(f"f{width}" for width in self.feed_forward_widths)])
+
+
+@lru_cache(maxsize=64)
+def _first_level(space: DesignSpace, layers_per_stack: int, heterogeneous_feed_forward: bool) -> Level:
+    if not isinstance(layers_per_stack, int) or layers_per_stack < 1:
+        raise ValueError(f"'layers_per_stack' must be a whole number above 0. Got {layers_per_stack!r}")
+    uneven = [depth for depth in space.encoder_layers if depth % layers_per_stack]
+    if uneven:
+        raise ValueError(f"'layers_per_stack' must divide every option of 'encoder_layers'. Got {layers_per_stack}, but {uneven}")
+    choices = StackChoices(
+        shapes=tuple(itertools.product(space.hidden_sizes, space.num_heads)),
+        operations=space.operations,
+        feed_forward=FeedForwardChoices(
+            counts=space.num_feed_forward,
+            widths=space.feed_forward_widths,
+            heterogeneous=heterogeneous_feed_forward,
+        ),
+    )
+    return Level(tuple((choices,) * (depth // layers_per_stack) for depth in space.encoder_layers), layers_per_stack)
+
+
+def _options(architecture: Mapping[str, Any], key: str, problems: list[str]) -> list[Any]:
+    """The option list of ``key``: non-empty, without repetition, of positive whole numbers (operations: names)."""
+    if key not in architecture:
+        problems.append(f"Key '{key}' is missing from 'architecture'")
+        return []
+    values = architecture[key]
+    if not isinstance(values, list) or not values:
+        problems.append(f"'{key}' must be a list of one or more options. Got {values!r}")
+        return []
+    good = []
+    for value in values:
+        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        if key == "operation_types" and value not in OPERATIONS:
+            problems.append(f"'operation_types' must be among {', '.join(OPERATIONS)}. Got {value!r}")
+        elif key != "operation_types" and not whole:
+            problems.append(f"'{key}' must list whole numbers above 0. Got {value!r}")
+        elif value in good:
+            problems.append(f"'{key}' lists {value!r} more than once")
+        else:
+            good.append(value)
+    return good
+
+
+def _operations(types: list[str], parameters: Any, problems: list[str]) -> tuple[tuple[str, str | int], ...]:
+    """Pairs (operation, parameter), in the order of the file's operations and the documented order of parameters."""
+    if not isinstance(parameters, Mapping):
+        problems.append(f"'operation_parameters' must map every operation to its options. Got {parameters!r}")
+        return ()
+    problems += unknown_keys(parameters, tuple(OPERATIONS), "'operation_parameters'")
+    pairs: list[tuple[str, str | int]] = []
+    for operation in types:
+        values = parameters.get(operation)
+        if not isinstance(values, list) or not values:
+            problems.append(f"'operation_parameters' must list options for '{operation}'. Got {values!r}")
+            continue
+        for value in values:
+            if operation == "c":
+                wrong = not isinstance(value, int) or isinstance(value, bool) or value < 1 or value % 2 == 0
+                rule = "odd kernel sizes"
+            else:
+                wrong, rule = value not in NAMED_PARAMETERS[operation], f"among {', '.join(NAMED_PARAMETERS[operation])}"
+            if wrong:
+                problems.append(f"'operation_parameters' of '{operation}' must be {rule}. Got {value!r}")
+            elif (operation, value) in pairs:
+                problems.append(f"'operation_parameters' of '{operation}' lists {value!r} more than once")
+            else:
+                pairs.append((operation, value))
+    return tuple(pairs)

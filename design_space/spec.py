@@ -1,0 +1,251 @@
+"""An architecture: the frozen, validated model dictionary (FlexiBERT, Tuli et al. 2022, section 3; FlexiBERT 2.0's hetero format).
+
+Both formats are one structure here: a ``ModelSpec`` is a sequence of ``Layer``; a layer has a hidden size, mixing ``Head``s and a
+feed-forward stack. In the *standard* format all heads of a layer are alike and together as wide as the layer; in the *hetero* format
+they may differ in operation and their joint width may differ from the layer's.
+
+    model dict key   l       o         p           h            n           f
+    name here        layers  operation parameter   hidden_size  num_heads   feed_forward
+
+The keys of the dictionary exist in this module and in files only. Building a network from a spec is ``flexibert``'s business.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Integral
+from typing import Any, Literal
+
+import networkx as nx
+
+from .files import unknown_keys
+from .graph import canonical_hash, to_networkx
+
+OPERATIONS = {"sa": "self-attention", "l": "linear transform", "c": "dynamic span convolution"}
+NAMED_PARAMETERS = {"sa": ("sdp", "wma"), "l": ("dft", "dct")}
+STANDARD_KEYS = ("l", "o", "h", "n", "f", "p")
+HETERO_KEYS = ("l", "o", "h", "f")
+
+Format = Literal["standard", "hetero"]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One mixing head: operation ``sa``, ``l`` or ``c``; its parameter (a name, or the odd kernel size of ``c``); its head size."""
+
+    operation: str
+    parameter: str | int
+    size: int
+
+    def __post_init__(self) -> None:
+        _raise_all(_operation_problems(self.operation, self.parameter, "head") + _positive(self.size, "size", "head"))
+
+    def __str__(self) -> str:
+        """The head string of the hetero format, for example ``sa_sdp_64``."""
+        return f"{self.operation}_{self.parameter}_{self.size}"
+
+    @staticmethod
+    def parse(text: str) -> "Head":
+        """The head that ``"{op}_{param}_{size}"`` names. Raises ``ValueError`` when it names none."""
+        parts = text.split("_") if isinstance(text, str) else []
+        if len(parts) != 3 or not parts[2].isdecimal():
+            raise ValueError(f"Got {text!r}; a head is written 'operation_parameter_size', for example 'sa_sdp_64'")
+        operation, parameter, size = parts
+        return Head(operation, int(parameter) if parameter.isdecimal() else parameter, int(size))
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One encoder layer: its hidden size, its heads (one or more, all of one size), its feed-forward widths (one or more)."""
+
+    hidden_size: int
+    heads: tuple[Head, ...]
+    feed_forward: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        problems = _positive(self.hidden_size, "hidden_size", "layer")
+        if not self.heads:
+            problems.append("A layer needs at least one head")
+        if len({head.size for head in self.heads}) > 1:
+            problems.append(f"All heads of a layer must have one size. Got {[str(head) for head in self.heads]}")
+        if not self.feed_forward:
+            problems.append("A layer needs at least one feed-forward width")
+        for width in self.feed_forward:
+            problems += _positive(width, "feed_forward", "layer")
+        _raise_all(problems)
+
+    @property
+    def head_size(self) -> int:
+        return self.heads[0].size
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether the layer can be written in the standard format: heads alike, together as wide as the layer."""
+        return len(set(self.heads)) == 1 and len(self.heads) * self.head_size == self.hidden_size
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """An encoder architecture. Two specs are equal when they are written alike; ``hash`` is equal when their graphs are isomorphic."""
+
+    layers: tuple[Layer, ...]
+    format: Format = "standard"
+
+    def __post_init__(self) -> None:
+        problems = [] if self.layers else ["A model needs at least one layer"]
+        if self.format not in ("standard", "hetero"):
+            problems.append(f"'format' must be 'standard' or 'hetero'. Got {self.format!r}")
+        if self.format == "standard":
+            problems += [
+                f"layers[{i}]: in the standard format heads are alike and as wide as the layer ({layer.hidden_size}); "
+                f"got {[str(head) for head in layer.heads]}. Use the hetero format"
+                for i, layer in enumerate(self.layers)
+                if not layer.is_uniform
+            ]
+        _raise_all(problems)
+
+    @staticmethod
+    def from_dict(model_dict: Mapping[str, Any]) -> "ModelSpec":
+        """The spec that a model dictionary describes; the format is told by its keys (``n`` and ``p``: standard).
+
+        Raises:
+            ValueError: listing every problem of the dictionary.
+        """
+        if not isinstance(model_dict, Mapping):
+            raise ValueError(f"A model dict is a mapping with keys {', '.join(STANDARD_KEYS)}. Got {model_dict!r}")
+        first = model_dict.get("o")
+        looks_hetero = isinstance(first, Sequence) and not isinstance(first, str) and any(_is_list(o) for o in first)
+        return _from_hetero(model_dict) if looks_hetero else _from_standard(model_dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The model dictionary, of JSON types only."""
+        common = {"l": len(self.layers), "h": [layer.hidden_size for layer in self.layers]}
+        feed_forward = [list(layer.feed_forward) for layer in self.layers]
+        if self.format == "hetero":
+            return common | {"o": [[str(head) for head in layer.heads] for layer in self.layers], "f": feed_forward}
+        return common | {
+            "o": [layer.heads[0].operation for layer in self.layers],
+            "n": [len(layer.heads) for layer in self.layers],
+            "f": feed_forward,
+            "p": [layer.heads[0].parameter for layer in self.layers],
+        }
+
+    def head_labels(self, index: int) -> list[str]:
+        """Labels of the head vertices of layer ``index``: ``{op}_h{hidden}_p-{param}``, or the head string in the hetero format."""
+        layer = self.layers[index]
+        if self.format == "hetero":
+            return [str(head) for head in layer.heads]
+        head = layer.heads[0]
+        return [f"{head.operation}_h{layer.hidden_size}_p-{head.parameter}"] * len(layer.heads)
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 hex digest; the same for isomorphic graphs, in every process."""
+        return canonical_hash(self)
+
+    def graph(self) -> nx.DiGraph:
+        """The architecture as a directed graph; vertex attributes ``label`` and ``hidden_size``."""
+        return to_networkx(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"layers": self.layers, "format": self.format}
+
+
+def _from_standard(model_dict: Mapping[str, Any]) -> ModelSpec:
+    problems, columns = _columns(model_dict, STANDARD_KEYS)
+    layers = []
+    for i, (operation, hidden, heads, widths, parameter) in enumerate(
+        zip(*(columns[key] for key in "ohnfp"), strict=False)
+    ):
+        found = _operation_problems(operation, parameter, f"layer {i}", f"o[{i}]", f"p[{i}]")
+        found += _positive(hidden, f"h[{i}]", "model dict") + _positive(heads, f"n[{i}]", "model dict")
+        found += _feed_forward_problems(widths, i)
+        if not found and hidden % heads:
+            divisors = [n for n in range(1, hidden + 1) if hidden % n == 0][:8]
+            found.append(f"'n[{i}]' (heads) must divide the hidden size 'h[{i}]' {hidden}. Got {heads}; use one of {divisors}")
+        problems += found
+        if not found:
+            head = Head(operation, parameter if isinstance(parameter, str) else int(parameter), int(hidden) // int(heads))
+            layers.append(Layer(int(hidden), (head,) * int(heads), tuple(int(width) for width in widths)))
+    _raise_all(problems, model_dict)
+    return ModelSpec(tuple(layers), "standard")
+
+
+def _from_hetero(model_dict: Mapping[str, Any]) -> ModelSpec:
+    problems, columns = _columns(model_dict, HETERO_KEYS)
+    layers = []
+    for i, (texts, hidden, widths) in enumerate(zip(*(columns[key] for key in "ohf"), strict=False)):
+        found = _positive(hidden, f"h[{i}]", "model dict") + _feed_forward_problems(widths, i)
+        heads = []
+        for j, text in enumerate(texts if _is_list(texts) else [texts]):
+            try:
+                heads.append(Head.parse(text))
+            except ValueError as error:
+                found.append(f"'o[{i}][{j}]' is no head. {error}")
+        if not heads and not found:
+            found.append(f"'o[{i}]' must list at least one head")
+        if len({head.size for head in heads}) > 1:
+            found.append(f"'o[{i}]': all heads of a layer must have one size. Got {[str(head) for head in heads]}")
+        problems += found
+        if not found:
+            layers.append(Layer(int(hidden), tuple(heads), tuple(int(width) for width in widths)))
+    _raise_all(problems, model_dict)
+    return ModelSpec(tuple(layers), "hetero")
+
+
+def _columns(model_dict: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[list[str], dict[str, Sequence[Any]]]:
+    """The per-layer lists of a model dict, with what is wrong with their presence, type and length."""
+    problems = unknown_keys(model_dict, keys, "model dict")
+    problems += [f"Key '{key}' is missing from the model dict" for key in keys if key not in model_dict]
+    columns: dict[str, Sequence[Any]] = {}
+    for key in keys[1:]:
+        value = model_dict.get(key, [])
+        if not _is_list(value):
+            problems.append(f"'{key}' must be a list with one entry per layer. Got {value!r}")
+        columns[key] = value if _is_list(value) else []
+    depth = model_dict.get("l")
+    if "l" in model_dict:
+        problems += _positive(depth, "l", "model dict")
+    for key in keys[1:]:
+        if _is_whole(depth) and key in model_dict and _is_list(model_dict[key]) and len(columns[key]) != depth:
+            problems.append(f"'{key}' must have 'l' = {depth} entries. Got {len(columns[key])}")
+    return problems, columns
+
+
+def _operation_problems(operation: Any, parameter: Any, where: str, name: str = "operation", of: str = "parameter") -> list[str]:
+    if operation not in OPERATIONS:
+        known = ", ".join(f"'{key}' ({meaning})" for key, meaning in OPERATIONS.items())
+        return [f"'{name}' of {where} must be an operation: {known}. Got {operation!r}"]
+    if operation == "c":
+        if not _is_whole(parameter) or parameter < 1 or parameter % 2 == 0:
+            return [f"'{of}' of {where} must be an odd kernel size for operation 'c'. Got {parameter!r}; use 5, 9, 13, ..."]
+        return []
+    allowed = NAMED_PARAMETERS[operation]
+    if parameter not in allowed:
+        return [f"'{of}' of {where} must be one of {', '.join(allowed)} for operation '{operation}'. Got {parameter!r}"]
+    return []
+
+
+def _feed_forward_problems(widths: Any, index: int) -> list[str]:
+    if not _is_list(widths) or not widths:
+        return [f"'f[{index}]' must be a list of one or more feed-forward widths. Got {widths!r}"]
+    return [problem for j, width in enumerate(widths) for problem in _positive(width, f"f[{index}][{j}]", "model dict")]
+
+
+def _positive(value: Any, name: str, where: str) -> list[str]:
+    return [] if _is_whole(value) and value > 0 else [f"'{name}' of {where} must be a whole number above 0. Got {value!r}"]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _raise_all(problems: list[str], model_dict: Mapping[str, Any] | None = None) -> None:
+    if not problems:
+        return
+    heading = "" if model_dict is None else f"{len(problems)} problem{'s' * (len(problems) > 1)} in the model dict:\n  - "
+    raise ValueError(heading + "\n  - ".join(problems))

@@ -1,0 +1,7 @@
+"""Geometry of the space: distances, embeddings, neighbors, and the graph library that holds them."""
+
+from .edit_distance import graph_edit_distance
+from .library import Graph, GraphLibrary
+from .neighbors import biased_overlap
+
+__all__ = ["Graph", "GraphLibrary", "biased_overlap", "graph_edit_distance"]

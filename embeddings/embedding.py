@@ -1,0 +1,96 @@
+"""Vectors whose Euclidean distances match given distances: landmarks first, everything else placed among them.
+
+Landmarks are embedded together (``MDS``: stress majorisation, SMACOF, from a classical start; ``GD``: gradient descent on the same stress);
+any other architecture is placed where its distances to the landmarks fit best, with the landmarks held still. Members of a library and
+strangers go the same way, so their vectors are consistent.
+
+Shapes: M landmarks, N points, K embedding size.
+"""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import spearmanr
+
+Algorithm = Literal["MDS", "GD"]
+Floats = npt.NDArray[np.floating]
+
+_PLACEMENT_STEPS = 60
+_TINY = 1e-9
+
+
+def embed_landmarks(distances_MM: Floats, embedding_size: int, *, algo: Algorithm, seed: int) -> npt.NDArray[np.float64]:
+    """Vectors (M, K) of the landmarks, centred. Raises ``ValueError`` when K is not below M or ``algo`` is unknown."""
+    num_landmarks = len(distances_MM)
+    if not 0 < embedding_size < num_landmarks:
+        raise ValueError(
+            f"'embedding_size' must be between 1 and the number of architectures less one, {num_landmarks - 1}. Got {embedding_size}"
+        )
+    if algo not in ("MDS", "GD"):
+        raise ValueError(f"'algo' must be 'MDS' or 'GD'. Got {algo!r}")
+    vectors = _smacof(distances_MM, embedding_size) if algo == "MDS" else _descend(distances_MM, embedding_size, seed)
+    return vectors - vectors.mean(0)
+
+
+def place(distances_NM: Floats, landmarks_MK: Floats) -> npt.NDArray[np.float64]:
+    """Vectors (N, K) that fit distances to landmarks: classical triangulation, then majorisation of the stress of each point.
+
+    One step moves a point to the mean of where each landmark alone would have it (SMACOF with all other points fixed), so its stress
+    never rises.
+    """
+    centre = landmarks_MK.mean(0)
+    landmarks = landmarks_MK - centre
+    squared = np.asarray(distances_NM, dtype=np.float64) ** 2
+    # |x - l|² = |x|² - 2 x·l + |l|²; centring over the landmarks removes |x|² (Landmark MDS, de Silva and Tenenbaum 2004).
+    right = (landmarks**2).sum(1) - squared
+    points = 0.5 * (right - right.mean(1, keepdims=True)) @ np.linalg.pinv(landmarks).T
+    for _ in range(_PLACEMENT_STEPS):
+        ratio = distances_NM / np.maximum(_euclidean(points, landmarks), _TINY)
+        points = (points * ratio.sum(1, keepdims=True) - ratio @ landmarks) / len(landmarks)
+    return points + centre
+
+
+def fidelity(distances: Floats, embedded: Floats) -> dict[str, float]:
+    """How well embedded distances match given ones (both (B,)): Kruskal's ``stress`` after the best scaling, and ``spearman``."""
+    scale = (distances @ embedded) / max(embedded @ embedded, _TINY)
+    stress = np.sqrt(((distances - scale * embedded) ** 2).sum() / max((distances**2).sum(), _TINY))
+    constant = np.ptp(distances) == 0 or np.ptp(embedded) == 0
+    return {"stress": float(stress), "spearman": 1.0 if constant else float(spearmanr(distances, embedded).statistic)}
+
+
+def _smacof(distances: Floats, embedding_size: int) -> npt.NDArray[np.float64]:
+    from sklearn.manifold import ClassicalMDS, smacof
+
+    distances = np.asarray(distances, dtype=np.float64)
+    start = ClassicalMDS(n_components=embedding_size, metric="precomputed").fit_transform(distances)
+    vectors, _ = smacof(
+        distances, n_components=embedding_size, init=start, n_init=1, max_iter=100, eps=1e-5, normalized_stress=False
+    )
+    return np.asarray(vectors, dtype=np.float64)
+
+
+def _descend(distances: Floats, embedding_size: int, seed: int) -> npt.NDArray[np.float64]:
+    import torch
+
+    target = torch.from_numpy(np.asarray(distances, dtype=np.float32))
+    generator = torch.Generator().manual_seed(seed)
+    vectors = torch.randn(len(target), embedding_size, generator=generator)
+    vectors = (vectors * target.mean() / (2 * embedding_size) ** 0.5).requires_grad_()
+    optimizer = torch.optim.Adam([vectors], lr=float(target.mean()) * 0.02)
+    num_steps = 300
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
+    upper = torch.triu_indices(len(target), len(target), offset=1)
+    wanted = target[upper[0], upper[1]]
+    for _ in range(num_steps):
+        optimizer.zero_grad()
+        loss = (torch.nn.functional.pdist(vectors) - wanted).square().mean()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return vectors.detach().double().numpy()
+
+
+def _euclidean(points: Floats, landmarks: Floats) -> Floats:
+    squared = (points**2).sum(1)[:, None] + (landmarks**2).sum(1)[None] - 2 * points @ landmarks.T
+    return np.sqrt(np.maximum(squared, 0.0))
