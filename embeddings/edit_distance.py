@@ -52,10 +52,10 @@ class EditDistance:
     def __init__(self, order: LabelOrder) -> None:
         self.order = order
 
-    def between(self, rows: Sequence[ModelSpec], columns: Sequence[ModelSpec]) -> npt.NDArray[np.float32]:
+    def between(self, rows: Sequence[ModelSpec], columns: Sequence[ModelSpec]) -> npt.NDArray[np.float64]:
         """Distances, (len(rows), len(columns)). Raises ``ValueError`` for a label outside the order."""
         graphs_a, graphs_b = _Graphs.of(rows, self.order), _Graphs.of(columns, self.order)
-        out = np.empty((len(rows), len(columns)), dtype=np.float32)
+        out = np.empty((len(rows), len(columns)), dtype=np.float64)
         step = max(1, 30_000 // max(1, len(rows)))
         for start in range(0, len(columns), step):
             stop = min(start + step, len(columns))

@@ -1,6 +1,6 @@
 """Vectors whose Euclidean distances match given distances: landmarks first, everything else placed among them.
 
-Landmarks are embedded together (``MDS``: stress majorisation, SMACOF, from a classical start; ``GD``: gradient descent on the same stress);
+Landmarks are embedded together, from a classical start, by stress majorisation (``MDS``: SMACOF) or gradient descent on the same stress (``GD``);
 any other architecture is placed where its distances to the landmarks fit best, with the landmarks held still. Members of a library and
 strangers go the same way, so their vectors are consistent.
 
@@ -17,20 +17,27 @@ Algorithm = Literal["MDS", "GD"]
 Floats = npt.NDArray[np.floating]
 
 _PLACEMENT_STEPS = 60
+_DESCENT_STEPS = 300
 _TINY = 1e-9
 
 
-def embed_landmarks(distances_MM: Floats, embedding_size: int, *, algo: Algorithm, seed: int) -> npt.NDArray[np.float64]:
+def embed_landmarks(distances_MM: Floats, embedding_size: int, *, algo: Algorithm) -> npt.NDArray[np.float64]:
     """Vectors (M, K) of the landmarks, centred. Raises ``ValueError`` when K is not below M or ``algo`` is unknown."""
-    num_landmarks = len(distances_MM)
+    check_options(len(distances_MM), embedding_size, algo)
+    distances = np.asarray(distances_MM, dtype=np.float64)
+    start = _classical(distances, embedding_size)
+    vectors = _smacof(distances, start) if algo == "MDS" else _descend(distances, start)
+    return vectors - vectors.mean(0)
+
+
+def check_options(num_landmarks: int, embedding_size: int, algo: str) -> None:
+    """Raise ``ValueError`` when the size is not below the number of landmarks, or the algorithm is unknown."""
     if not 0 < embedding_size < num_landmarks:
         raise ValueError(
-            f"'embedding_size' must be between 1 and the number of architectures less one, {num_landmarks - 1}. Got {embedding_size}"
+            f"'embedding_size' must be between 1 and the number of landmarks less one, {num_landmarks - 1}. Got {embedding_size}"
         )
     if algo not in ("MDS", "GD"):
         raise ValueError(f"'algo' must be 'MDS' or 'GD'. Got {algo!r}")
-    vectors = _smacof(distances_MM, embedding_size) if algo == "MDS" else _descend(distances_MM, embedding_size, seed)
-    return vectors - vectors.mean(0)
 
 
 def place(distances_NM: Floats, landmarks_MK: Floats) -> npt.NDArray[np.float64]:
@@ -59,36 +66,37 @@ def fidelity(distances: Floats, embedded: Floats) -> dict[str, float]:
     return {"stress": float(stress), "spearman": 1.0 if constant else float(spearmanr(distances, embedded).statistic)}
 
 
-def _smacof(distances: Floats, embedding_size: int) -> npt.NDArray[np.float64]:
-    from sklearn.manifold import ClassicalMDS, smacof
+def _classical(distances: Floats, embedding_size: int) -> npt.NDArray[np.float64]:
+    """Classical (Torgerson) scaling. scikit-learn's gives NaN where distances are not Euclidean in that many dimensions."""
+    squared = distances**2
+    gram = -0.5 * (squared - squared.mean(0) - squared.mean(1, keepdims=True) + squared.mean())
+    eigenvalues, eigenvectors = np.linalg.eigh(gram)
+    top = np.argsort(eigenvalues)[::-1][:embedding_size]
+    return eigenvectors[:, top] * np.sqrt(np.maximum(eigenvalues[top], 0.0))
 
-    distances = np.asarray(distances, dtype=np.float64)
-    start = ClassicalMDS(n_components=embedding_size, metric="precomputed").fit_transform(distances)
+
+def _smacof(distances: Floats, start: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    from sklearn.manifold import smacof
+
     vectors, _ = smacof(
-        distances, n_components=embedding_size, init=start, n_init=1, max_iter=100, eps=1e-5, normalized_stress=False
+        distances, n_components=start.shape[1], init=start, n_init=1, max_iter=100, eps=1e-5, normalized_stress=False
     )
     return np.asarray(vectors, dtype=np.float64)
 
 
-def _descend(distances: Floats, embedding_size: int, seed: int) -> npt.NDArray[np.float64]:
+def _descend(distances: Floats, start: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     import torch
 
-    target = torch.from_numpy(np.asarray(distances, dtype=np.float32))
-    generator = torch.Generator().manual_seed(seed)
-    vectors = torch.randn(len(target), embedding_size, generator=generator)
-    vectors = (vectors * target.mean() / (2 * embedding_size) ** 0.5).requires_grad_()
-    optimizer = torch.optim.Adam([vectors], lr=float(target.mean()) * 0.02)
-    num_steps = 300
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
-    upper = torch.triu_indices(len(target), len(target), offset=1)
-    wanted = target[upper[0], upper[1]]
-    for _ in range(num_steps):
+    wanted = torch.from_numpy(distances[np.triu_indices(len(distances), 1)])
+    vectors = torch.from_numpy(start).clone().requires_grad_()
+    optimizer = torch.optim.Adam([vectors], lr=float(wanted.mean()) * 0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _DESCENT_STEPS)
+    for _ in range(_DESCENT_STEPS):
         optimizer.zero_grad()
-        loss = (torch.nn.functional.pdist(vectors) - wanted).square().mean()
-        loss.backward()
+        (torch.nn.functional.pdist(vectors) - wanted).square().mean().backward()
         optimizer.step()
         schedule.step()
-    return vectors.detach().double().numpy()
+    return vectors.detach().numpy()
 
 
 def _euclidean(points: Floats, landmarks: Floats) -> Floats:

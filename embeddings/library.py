@@ -17,9 +17,9 @@ import numpy.typing as npt
 from design_space import DesignSpace, LabelOrder, ModelSpec
 
 from .edit_distance import EditDistance
-from .embedding import Algorithm, embed_landmarks, fidelity, place
+from .embedding import Algorithm, check_options, embed_landmarks, fidelity, place
 from .library_file import read_library, write_library
-from .neighbors import nearest_by_overlap
+from .neighbors import check_num_neighbors, nearest_by_overlap
 from .weisfeiler_lehman import WeisfeilerLehman
 
 Kernel = Literal["GraphEditDistance", "WeisfeilerLehman"]
@@ -137,18 +137,20 @@ class GraphLibrary:
         rng = np.random.default_rng(seed)
         landmarks = np.sort(rng.permutation(len(specs))[:NUM_LANDMARKS]).astype(np.int32)
         measure = _distance(kernel, order)
+        wanted = min(DEFAULT_NEIGHBORS, len(specs) - 1) if num_neighbors is None else num_neighbors
+        check_options(len(landmarks), embedding_size, algo)
+        check_num_neighbors(wanted, len(specs))
         landmark_specs = [specs[i] for i in landmarks]
         distances = _measure(measure, specs, landmark_specs, n_jobs, progress)
         report = progress or _silent
         report("embedding", 0, 2)
-        fitted = embed_landmarks(distances[landmarks], embedding_size, algo=algo, seed=seed)
+        fitted = embed_landmarks(distances[landmarks], embedding_size, algo=algo)
         embeddings = place(distances, fitted)
         embeddings[landmarks] = fitted
         report("embedding", 1, 2)
         quality = _quality(measure, specs, landmarks, embeddings, rng)
         report("embedding", 2, 2)
         report("neighbors", 0, 1)
-        wanted = min(DEFAULT_NEIGHBORS, len(specs) - 1) if num_neighbors is None else num_neighbors
         neighbors = nearest_by_overlap(specs, embeddings, wanted)
         report("neighbors", 1, 1)
         return GraphLibrary(
@@ -272,7 +274,7 @@ def _measure(
     landmarks: list[ModelSpec],
     n_jobs: int,
     progress: Progress | None,
-) -> npt.NDArray[np.float32]:
+) -> npt.NDArray[np.float64]:
     """Distances (N, M), block by block."""
     from joblib import Parallel, delayed
 
@@ -304,7 +306,7 @@ def _quality(
     rows, columns = picked[:side], picked[side:]
     distances = measure.between([specs[i] for i in rows], [specs[i] for i in columns])
     embedded = np.linalg.norm(embeddings[rows][:, None] - embeddings[columns][None], axis=-1)
-    return fidelity(distances.ravel().astype(np.float64), embedded.ravel())
+    return fidelity(distances.ravel(), embedded.ravel())
 
 
 def _labels(spec: ModelSpec, layer: int) -> list[str]:

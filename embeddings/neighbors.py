@@ -31,10 +31,7 @@ def nearest_by_overlap(
     Raises:
         ValueError: when there are not that many others.
     """
-    if not 0 < num_neighbors < len(specs):
-        raise ValueError(
-            f"'num_neighbors' must be between 1 and the number of architectures less one, {len(specs) - 1}. Got {num_neighbors}"
-        )
+    check_num_neighbors(num_neighbors, len(specs))
     operations = [_operations(spec) for spec in specs]
     order = np.array(sorted(range(len(specs)), key=operations.__getitem__))
     shared = np.array([_common(operations[i], operations[j]) for i, j in zip(order, order[1:], strict=False)])
@@ -42,6 +39,14 @@ def nearest_by_overlap(
     filled = np.zeros(len(specs), dtype=np.int64)
     _fill(order, shared, vectors, neighbors, filled)
     return neighbors
+
+
+def check_num_neighbors(num_neighbors: int, num_graphs: int) -> None:
+    """Raise ``ValueError`` when there are not that many others."""
+    if not 0 < num_neighbors < num_graphs:
+        raise ValueError(
+            f"'num_neighbors' must be between 1 and the number of architectures less one, {num_graphs - 1}. Got {num_neighbors}"
+        )
 
 
 def _fill(

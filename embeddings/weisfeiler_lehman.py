@@ -21,13 +21,13 @@ NUM_ROUNDS = 3
 class WeisfeilerLehman:
     """Distances between lists of architectures."""
 
-    def between(self, rows: Sequence[ModelSpec], columns: Sequence[ModelSpec]) -> npt.NDArray[np.float32]:
+    def between(self, rows: Sequence[ModelSpec], columns: Sequence[ModelSpec]) -> npt.NDArray[np.float64]:
         """Distances, (len(rows), len(columns))."""
         vocabulary: dict[tuple[object, ...], int] = {}
         a, b = (_unit_counts([_label_counts(spec) for spec in specs], vocabulary) for specs in (rows, columns))
         a.resize((a.shape[0], b.shape[1]))
         cosine = (a @ b.T).toarray()
-        return np.sqrt(np.maximum(0.0, 2.0 - 2.0 * np.round(cosine, 12))).astype(np.float32)
+        return np.sqrt(np.maximum(0.0, 2.0 - 2.0 * np.round(cosine, 12))).astype(np.float64)
 
 
 def _label_counts(spec: ModelSpec) -> Counter[tuple[object, ...]]:

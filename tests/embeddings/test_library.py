@@ -1,0 +1,137 @@
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from design_space import ModelSpec
+from design_space.command import run_command
+from embeddings import GraphLibrary
+from embeddings.edit_distance import EditDistance
+from embeddings.generate_library import generate_library
+
+from ..conftest import ROOT
+
+SEED_KEYS = "dataset design_space ops_list num_neighbors model_dicts hashes embeddings neighbors performances".split()
+QUICKSTART = str(ROOT / "design_space" / "quickstart.yaml")
+
+
+def test_it_holds_the_whole_space_once(tiny_library, tiny_space):
+    assert len(tiny_library) == tiny_space.size(layers_per_stack=2) == len({spec.hash for spec in tiny_library.specs})
+    assert tiny_library.embeddings.shape == (272, 8)
+    assert tiny_library.neighbors.shape == (272, 10)
+
+
+def test_vectors_are_as_far_apart_as_graphs(tiny_library):
+    distances = EditDistance(tiny_library.order).between(tiny_library.specs, tiny_library.specs)
+    upper = np.triu_indices(272, 1)
+    embedded = np.linalg.norm(tiny_library.embeddings[:, None] - tiny_library.embeddings[None], axis=-1)
+    assert spearmanr(distances[upper], embedded[upper]).statistic > 0.97
+    assert tiny_library.quality["spearman"] > 0.97
+
+
+def test_a_member_keeps_its_vector_and_a_stranger_lands_near_its_kin(tiny_library, tiny_space):
+    member = tiny_library.specs[7]
+    assert np.array_equal(tiny_library.embed(member), tiny_library.embeddings[7])
+    strangers = [spec for spec in tiny_space.sample(40, layers_per_stack=1, seed=0) if spec.hash not in tiny_library]
+    assert len(strangers) > 30
+    distances = EditDistance(tiny_library.order).between(strangers, tiny_library.specs)
+    vectors = np.stack([tiny_library.embed(spec) for spec in strangers])
+    embedded = np.linalg.norm(vectors[:, None] - tiny_library.embeddings[None], axis=-1)
+    assert spearmanr(distances.ravel(), embedded.ravel()).statistic > 0.95
+
+
+def test_a_file_gives_the_library_back(tiny_library, tmp_path):
+    tiny_library.performances = {tiny_library.specs[0].hash: {"cola": 0.5}}
+    tiny_library.save(tmp_path / "library.json")
+    loaded = GraphLibrary.load(tmp_path / "library.json")
+    assert set(SEED_KEYS) <= json.loads((tmp_path / "library.json").read_text()).keys()
+    assert loaded.specs == tiny_library.specs
+    assert np.array_equal(loaded.embeddings, tiny_library.embeddings)
+    assert loaded.fingerprint == tiny_library.fingerprint
+    assert loaded.get(loaded.specs[0].hash).performance == {"cola": 0.5}
+    assert loaded.get(loaded.specs[3].hash).neighbors == tuple(loaded.specs[j].hash for j in tiny_library.neighbors[3])
+    stranger = ModelSpec.from_dict({"l": 1, "o": [["sa_sdp_8"]], "h": [16], "f": [[2048]]})
+    assert np.array_equal(loaded.embed(stranger), tiny_library.embed(stranger))
+    tiny_library.performances = {}
+
+
+def test_a_damaged_or_foreign_file_is_refused(tiny_library, tmp_path):
+    path = tmp_path / "library.json"
+    tiny_library.save(path)
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="damaged or cut off"):
+        GraphLibrary.load(path)
+    path.write_text('{"model_dicts": []}')
+    with pytest.raises(ValueError, match="is no graph library: it has no dataset"):
+        GraphLibrary.load(path)
+    content = json.loads(whole)
+    content["hashes"].reverse()
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="hashes do not belong to its model dicts"):
+        GraphLibrary.load(path)
+    with pytest.raises(ValueError, match=r"No library file .*nowhere\.json"):
+        GraphLibrary.load(tmp_path / "nowhere.json")
+
+
+def test_a_space_too_large_to_list_needs_a_sample(test_space):
+    with pytest.raises(ValueError, match="84,943,872 architectures, too many to list"):
+        GraphLibrary.build(test_space, layers_per_stack=1)
+    library = GraphLibrary.build(test_space, layers_per_stack=1, max_graphs=60, embedding_size=4, kernel="WeisfeilerLehman")
+    assert len(library) == 60
+    assert library.neighbors.shape == (60, 59)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kernel": "Manhattan"}, "'kernel' must be 'GraphEditDistance' or 'WeisfeilerLehman'. Got 'Manhattan'"),
+        ({"algo": "PCA"}, "'algo' must be 'MDS' or 'GD'. Got 'PCA'"),
+        ({"embedding_size": 30}, "'embedding_size' must be between 1 and .* 29. Got 30"),
+        ({"num_neighbors": 30}, "'num_neighbors' must be between 1 and .* 29. Got 30"),
+    ],
+    ids=["kernel", "algorithm", "embedding size", "neighbors"],
+)
+def test_bad_options_are_refused(tiny_space, options, message):
+    with pytest.raises(ValueError, match=message):
+        GraphLibrary.build(tiny_space, layers_per_stack=2, max_graphs=30, **options)
+
+
+def _exit(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        run_command(generate_library, arguments)
+    return int(stop.value.code)  # type: ignore[arg-type]
+
+
+def test_the_command_writes_a_library_and_says_what_it_is(tmp_path, capsys):
+    path = tmp_path / "out" / "library.json"
+    arguments = ["--design_space", QUICKSTART, "--dataset_file", str(path), "--n_jobs", "1", "--max_graphs", "100"]
+    assert _exit(*arguments, "--embedding_size", "4", "--num_neighbors", "7") == 0
+    assert "100 graphs of 1,056; embedding 4-d" in capsys.readouterr().out
+    assert GraphLibrary.load(path).neighbors.shape == (100, 7)
+    assert [file.name for file in path.parent.iterdir()] == ["library.json"]
+
+
+def test_the_command_counts_without_listing(capsys):
+    full = str(ROOT / "design_space" / "design_space.yaml")
+    assert _exit("--design_space_file", full, "--count", "--layers_per_stack", "1", "--heterogeneous_feed_forward") == 0
+    assert capsys.readouterr().out.strip() == "21,964,384,040,055,167,554,704"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--design_space", "nowhere.yaml", "--count"], "No such file"),
+        (["--design_space", QUICKSTART, "--dataset_fil", "x.json"], "unknown argument --dataset_fil. Did you mean '--dataset_file'"),
+        (["--design_space", QUICKSTART, "--layers_per_stack", "3", "--count"], "'layers_per_stack' must divide every option"),
+        (["--design_space", QUICKSTART], "'--dataset_file' is needed"),
+        (["--design_space", QUICKSTART, "--dataset_file", "x.yaml"], "A library file is named"),
+    ],
+    ids=["missing file", "flag", "layers per stack", "no output", "suffix"],
+)
+def test_bad_input_to_the_command_ends_in_one_message(arguments, message, capsys):
+    assert _exit(*arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
