@@ -1,0 +1,28 @@
+# What a newcomer types first. Every target sets up .venv when it is missing or its requirements changed, and does nothing twice.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+RUN_DIR ?= runs/quickstart
+
+.PHONY: search test check bench
+
+search: $(READY)  ## the quick-start search, end to end, on the embedded data
+	$(BIN)/python -m search.quickstart --run_dir $(RUN_DIR)
+
+test: $(READY)  ## all default and integration tests
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(READY)  ## benchmarks; they print figures and assert nothing about time
+	$(BIN)/python -m tests.benchmarks
+
+$(READY): requirements.txt requirements-dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), f"Python 3.11 is needed, this is {sys.version}. Set PYTHON=..."'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $(READY)

@@ -1,0 +1,27 @@
+"""The search: BOSHNAS as ask/tell, a Ray Tune searcher around it, the training of candidates, and the commands."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .boshnas import BOSHNAS, BOSHNASSettings
+    from .candidate import Candidate, Origin
+    from .ray_search import BOSHNASSearch
+
+_HOMES = {
+    "BOSHNAS": "boshnas",
+    "BOSHNASSettings": "boshnas",
+    "BOSHNASSearch": "ray_search",
+    "Candidate": "candidate",
+    "Origin": "candidate",
+}
+
+__all__ = ["BOSHNAS", "BOSHNASSearch", "BOSHNASSettings", "Candidate", "Origin"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: workers and ``--help`` need neither Ray nor BoTorch."""
+    from importlib import import_module
+
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

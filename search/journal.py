@@ -1,0 +1,89 @@
+"""The journal of a run: one JSON object a line, only ever appended, and the truth about what happened.
+
+Events: ``suggested`` (with ``spec``, ``hash``, ``origin``), ``started``, ``reported``, ``finished`` (with ``score``, ``objectives``, ``cost_s``) and ``failed`` (with
+``error``); each with ``trial`` and ``time`` (seconds since the epoch). A process killed while writing leaves a torn last line; opening the journal
+for appending cuts it off.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .candidate import Candidate
+
+EVENTS = ("suggested", "started", "reported", "finished", "failed")
+
+
+@dataclass
+class TrialRecord:
+    """What the journal says of one trial. ``state``: ``open`` (suggested, perhaps started), ``finished`` or ``failed``."""
+
+    trial: str
+    candidate: Candidate
+    state: str = "open"
+    score: float | None = None
+    objectives: dict[str, float] = field(default_factory=dict)
+    cost_s: float | None = None
+    error: str | None = None
+
+
+class Journal:
+    """The file ``journal.jsonl`` of a run directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, event: str, trial: str, **content: Any) -> None:
+        """Add one line and make sure it is on disk."""
+        assert event in EVENTS
+        line = json.dumps({"event": event, "trial": trial, "time": round(time.time(), 3), **content}, allow_nan=False)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """All whole lines, oldest first; a torn last line is left out.
+
+        Raises:
+            ValueError: for a damaged line before the last.
+        """
+        if not self.path.exists():
+            return
+        text = self.path.read_text(encoding="utf-8", errors="replace")
+        whole, _, _torn = text.rpartition("\n")
+        for number, line in enumerate(whole.split("\n") if whole else [], start=1):
+            try:
+                event = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{self.path}, line {number} is damaged: {error}") from error
+            yield event
+
+    def repair(self) -> None:
+        """Cut off a torn last line, so that the next one starts on a line of its own."""
+        if not self.path.exists():
+            return
+        content = self.path.read_bytes()
+        if content and not content.endswith(b"\n"):
+            with self.path.open("r+b") as stream:
+                stream.truncate(content.rfind(b"\n") + 1)
+
+    def trials(self) -> dict[str, TrialRecord]:
+        """The state of every trial, in the order they were suggested."""
+        records: dict[str, TrialRecord] = {}
+        for event in self.events():
+            trial = event["trial"]
+            if event["event"] == "suggested":
+                records[trial] = TrialRecord(trial, Candidate.from_dict(event))
+            elif event["event"] == "finished":
+                record = records[trial]
+                record.state, record.score = "finished", event["score"]
+                record.objectives, record.cost_s = event["objectives"], event["cost_s"]
+            elif event["event"] == "failed":
+                records[trial].state, records[trial].error = "failed", event["error"]
+        return records

@@ -1,0 +1,170 @@
+"""BOSHNAS inside Ray Tune: a ``Searcher`` that proposes, and a ``Callback`` that keeps the journal.
+
+The searcher limits its own concurrency (under Tune's ``ConcurrencyLimiter`` the result of a re-run trial is lost) and names trials itself, so that a
+resumed run, which starts a fresh ``Tuner``, knows them by the names in the journal.
+"""
+
+import pickle
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+from ray.tune.search import Searcher
+
+from .boshnas import BOSHNAS
+from .candidate import Candidate
+from .journal import Journal
+
+MakeConfig = Callable[[str, Candidate], dict[str, Any]]
+
+_HOPELESS = 3
+"""Failures without a single success after which a search gives up."""
+
+
+class BOSHNASSearch(Searcher):
+    """Ray Tune's view of a ``BOSHNAS``.
+
+    A trial's config holds ``trial`` (our name for it) and what ``make_config`` returns; its last report must hold ``metric``, and may hold
+    ``objectives`` (a mapping) and ``cost_s``.
+
+    Args:
+        make_config: (trial name, candidate) -> config; by default the candidate's own dictionary.
+        journal: where suggestions and results are written; None for nowhere.
+        max_trials: finished trials after which nothing more is proposed; None to go on until converged.
+        max_concurrent: most trials in flight; None for no limit.
+    """
+
+    def __init__(
+        self,
+        boshnas: BOSHNAS,
+        *,
+        metric: str = "score",
+        make_config: MakeConfig | None = None,
+        journal: Journal | None = None,
+        max_trials: int | None = None,
+        max_concurrent: int | None = None,
+    ) -> None:
+        super().__init__(metric=metric, mode="max")
+        self.boshnas = boshnas
+        self._make_config = make_config or (lambda _, candidate: candidate.to_dict())
+        self._journal = journal
+        self._max_trials = max_trials
+        self._max_concurrent = max_concurrent
+        self._queue: deque[tuple[str, Candidate]] = deque()
+        self._running: dict[str, tuple[str, Candidate]] = {}
+        self.num_suggested = self.num_finished = self.num_failed = 0
+
+    def replay(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Take up a journal: its results are told, its unfinished trials are run again first, under their names."""
+        candidates: dict[str, Candidate] = {}
+        open_trials: dict[str, None] = {}
+        for event in events:
+            trial = event["trial"]
+            if event["event"] == "suggested":
+                candidates[trial] = Candidate.from_dict(event)
+                self.boshnas.remember(candidates[trial])
+                self.num_suggested += 1
+                open_trials[trial] = None
+            elif event["event"] == "finished":
+                self.boshnas.tell(
+                    candidates[trial], event["score"], cost_s=event["cost_s"], objectives=event["objectives"]
+                )
+                self.num_finished += 1
+                open_trials.pop(trial)
+            elif event["event"] == "failed":
+                self.boshnas.tell_failed(candidates[trial])
+                self.num_failed += 1
+                open_trials.pop(trial)
+        self._queue.extend((trial, candidates[trial]) for trial in open_trials)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether everything has failed so far, often enough to give up."""
+        return self.num_finished == 0 and self.num_failed >= _HOPELESS
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial's config; None while there is no room for one; ``FINISHED`` when there will be no more."""
+        if self.is_hopeless or (self._is_enough(self.num_finished + len(self._running)) and not self._queue):
+            return None if self._running else Searcher.FINISHED
+        if self._max_concurrent is not None and len(self._running) >= self._max_concurrent:
+            return None
+        if self._queue:
+            trial, candidate = self._queue.popleft()
+        else:
+            candidates = self.boshnas.ask(1)
+            if not candidates:
+                return None if self._running else Searcher.FINISHED
+            candidate = candidates[0]
+            self.num_suggested += 1
+            trial = f"t{self.num_suggested:04d}"
+            self._write("suggested", trial, **candidate.to_dict())
+        self._running[trial_id] = trial, candidate
+        return {"trial": trial, **self._make_config(trial, candidate)}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the score of a trial that ended, or that it failed (its traceback is written by ``JournalCallback``)."""
+        trial, candidate = self._running.pop(trial_id)
+        if error or not result or self._metric not in result:
+            self.num_failed += 1
+            self.boshnas.tell_failed(candidate)
+            if not error:
+                self._write("failed", trial, error=f"ended without reporting '{self._metric}'")
+            return
+        score, cost_s = float(result[self._metric]), float(result.get("cost_s", result.get("time_total_s", 0.0)))
+        objectives = {name: float(value) for name, value in (result.get("objectives") or {}).items()}
+        if score != score:
+            self.num_failed += 1
+            self.boshnas.tell_failed(candidate)
+            self._write("failed", trial, error="the score is not a number (training diverged)")
+            return
+        self.num_finished += 1
+        self._write("finished", trial, score=score, objectives=objectives, cost_s=cost_s)
+        self.boshnas.tell(candidate, score, cost_s=cost_s, objectives=objectives)
+
+    def set_max_concurrency(self, max_concurrent: int) -> bool:
+        """Take over the limit of Tune's ``ConcurrencyLimiter``."""
+        self._max_concurrent = max_concurrent
+        return True
+
+    def save(self, checkpoint_path: str) -> None:
+        """Keep the state for ``Tuner.restore``."""
+        state = {name: value for name, value in self.__dict__.items() if name not in ("_make_config", "_journal")}
+        Path(checkpoint_path).write_bytes(pickle.dumps(state))
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Take up what ``save`` kept."""
+        self.__dict__.update(pickle.loads(Path(checkpoint_path).read_bytes()))
+
+    def _is_enough(self, num_trials: int) -> bool:
+        return self._max_trials is not None and num_trials >= self._max_trials
+
+    def _write(self, event: str, trial: str, **content: Any) -> None:
+        if self._journal is not None:
+            self._journal.append(event, trial, **content)
+
+
+class JournalCallback(Callback):
+    """Writes the events that Tune sees and a searcher does not: starts, intermediate reports, and why a trial failed."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """A worker took the trial up (again, after a worker's death)."""
+        self._journal.append("started", trial.config["trial"])
+
+    def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any) -> None:
+        """An intermediate report."""
+        if "phase" in result:
+            figures = {name: result[name] for name in ("phase", "progress", "loss", "validation_score") if name in result}
+            finite = {name: value for name, value in figures.items() if value == value}
+            self._journal.append("reported", trial.config["trial"], **finite)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """The trial failed for good."""
+        error_file = trial.error_file
+        error = Path(error_file).read_text(errors="replace") if error_file and Path(error_file).exists() else "unknown error"
+        self._journal.append("failed", trial.config["trial"], error=error[-4000:])

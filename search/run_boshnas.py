@@ -1,0 +1,219 @@
+"""The command ``run_boshnas``: search a graph library for the best architecture for a task."""
+
+import argparse
+import dataclasses
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from dataset.prepare import DataOptions, add_data_flags
+from design_space.command import ArgumentParser, run_command
+from design_space.files import read_yaml, unknown_keys
+from embeddings import GraphLibrary
+from embeddings.library_file import check_library_path
+
+from .boshnas import BOSHNASSettings
+from .candidate import ORIGINS
+from .recipe import Recipe
+from .run_directory import RunDirectory
+from .runner import LevelRun, run_level
+from .summary import keep_best, write_summary
+from .surrogates import SURROGATES
+
+NOT_SAVED = ("config", "resume", "run_dir")
+MEASURED = ("parameters", "latency_ms")
+
+
+def make_parser() -> ArgumentParser:
+    """All flags, with the defaults of the search."""
+    parser = ArgumentParser(prog="run_boshnas", description="Search a graph library for the best architecture for a task.")
+    settings, recipe = BOSHNASSettings(), Recipe()
+    add = parser.add_argument
+    add("--dataset_file", type=Path, default=None, help="graph library, as generate_library writes it; scores are added to it")
+    add("--run_dir", type=Path, default=Path("runs/boshnas"), help="where everything of this run goes")
+    add("--resume", action="store_true", help="go on with the run in --run_dir; other flags override its saved ones")
+    add("--config", type=Path, default=None, help="YAML file with any of these flags")
+    add("--models_dir", type=Path, default=None, help="trained models by hash, shared between levels; RUN_DIR/models when not given")
+    add("--prepared_dir", type=Path, default=None, help="tokenised data, as prepare_data writes it; RUN_DIR/data when not given")
+    add_data_flags(parser)
+    add("--max_trials", type=_at_least_one, default=None, help="stop after this many finished trials; when not given, when BOSHNAS converges")
+    add("--max_concurrent", type=_at_least_one, default=None, help="trials side by side; as many as fit when not given")
+    add("--resources_per_trial", type=_resources, default={"cpu": 1.0}, help="what a trial takes, for example cpu=2,gpu=0.5")
+    add("--address", default=None, help="running Ray cluster (host:port, ray://host:port or auto); a local Ray is started when not given")
+    add("--num_init", type=_at_least_one, default=settings.num_init, help="architectures trained from scratch first")
+    add("--surrogate", choices=list(SURROGATES), default=settings.surrogate, help="model of the score")
+    add("--origins", nargs="+", choices=ORIGINS, default=list(settings.origins), help="kinds of first weights that may be proposed")
+    add("--min_overlap", type=float, default=settings.min_overlap, help="share of parameters a parent must fill for a transfer")
+    add("--patience", type=_at_least_one, default=settings.patience, help="optimisation steps without a new best that end a phase")
+    add("--objectives", nargs="+", choices=MEASURED, default=list(MEASURED), help="measurements shown beside the score, which is what is maximised")
+    add("--epochs", type=_at_least_one, default=recipe.epochs, help="epochs of fine-tuning")
+    add("--pretrain_steps", type=int, default=recipe.pretrain_steps, help="steps of masked-LM pre-training of candidates from scratch")
+    add("--batch_size", type=_at_least_one, default=recipe.batch_size, help="texts per step of fine-tuning")
+    add("--learning_rate", type=float, default=recipe.learning_rate, help="of fine-tuning")
+    add("--pretrain_learning_rate", type=float, default=recipe.pretrain_learning_rate, help="of pre-training")
+    add("--transfer_mode", choices=["RP", "OD"], default=recipe.transfer_mode, help="random projection or ordered transfer")
+    add("--autotune", action="store_true", help="try several fine-tuning recipes per candidate, twice as many in the last phase")
+    add("--autotune_trials", type=_at_least_one, default=4, help="recipes tried per candidate with --autotune")
+    return parser
+
+
+def run_boshnas(arguments: Sequence[str] | None = None) -> None:
+    """Parse the flags and search."""
+    search(parse(arguments), Console())
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Options by rising priority: defaults, the saved run (with ``--resume``), ``--config``, flags. Paths come out absolute.
+
+    Raises:
+        ValueError: for a bad configuration file, or nothing to resume.
+    """
+    parser = make_parser()
+    first = parser.parse_args(arguments)
+    if first.resume:
+        _set_defaults(parser, RunDirectory(first.run_dir.absolute()).saved_config(), "the saved run")
+    if first.config is not None:
+        _set_defaults(parser, read_yaml(first.config), str(first.config))
+    options = parser.parse_args(arguments)
+    for name, value in vars(options).items():
+        if isinstance(value, Path):
+            setattr(options, name, value.absolute())
+    if options.dataset_file is None:
+        raise ValueError("'--dataset_file' is needed: the graph library to search. Make one with generate_library")
+    return options
+
+
+def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Run one level; returns the evaluation of the best model (see ``keep_best``)."""
+    directory = RunDirectory(options.run_dir)
+    library = GraphLibrary.load(options.dataset_file)
+    recipe, settings = recipe_of(options), settings_of(options)
+    config = {name: _plain(value) for name, value in vars(options).items() if name not in NOT_SAVED}
+    (directory.resume if options.resume else directory.start)(config, library.fingerprint)
+    data_dir = options.prepared_dir or directory.data_dir
+    data = DataOptions.of_flags(options).prepare(data_dir, console)
+    models_dir = options.models_dir or directory.models_dir
+    console.print(f"{data.describe()}; {len(library):,} architectures; run directory {directory.path}", highlight=False, soft_wrap=True)
+    run = LevelRun(
+        directory=directory,
+        library=library,
+        task_name=data.name,
+        data_dir=data_dir,
+        vocab_size=data.vocab_size,
+        models_dir=models_dir,
+        settings=settings,
+        recipe=recipe,
+        seed=options.seed,
+        max_trials=options.max_trials,
+        max_concurrent=options.max_concurrent,
+        resources_per_trial=options.resources_per_trial,
+        address=options.address,
+    )
+    records = run_level(run, console)
+    _merge_scores(options.dataset_file, {r.candidate.spec.hash: r.score for r in records if r.score is not None}, data.name)
+    evaluation = keep_best(directory, models_dir, records, data)
+    write_summary(directory, records, evaluation, options.objectives)
+    shutil.rmtree(directory.work_dir, ignore_errors=True)
+    figures = ", ".join(f"{name} {value:.4f}" for name, value in evaluation["metrics"].items())
+    console.print(f"Best: {evaluation['trial']}, on {evaluation['split']}: {figures}; saved in {directory.best_dir}", highlight=False, soft_wrap=True)
+    console.print(f"How it was found: {directory.summary_file}", highlight=False, soft_wrap=True)
+    return evaluation
+
+
+def settings_of(options: argparse.Namespace) -> BOSHNASSettings:
+    """The searcher's settings among the options."""
+    return BOSHNASSettings(
+        num_init=options.num_init,
+        surrogate=options.surrogate,
+        origins=tuple(options.origins),
+        min_overlap=options.min_overlap,
+        patience=options.patience,
+    )
+
+
+def recipe_of(options: argparse.Namespace) -> Recipe:
+    """The training recipe among the options."""
+    fields = {field.name for field in dataclasses.fields(Recipe)} & vars(options).keys() - {"autotune_trials"}
+    tries = options.autotune_trials if options.autotune else 1
+    return Recipe(**{name: getattr(options, name) for name in fields}, autotune_trials=tries)
+
+
+def _merge_scores(path: Path, scores: dict[str, float], task: str) -> None:
+    """Add this run's scores to the library file, beside those that are there by now."""
+    library = GraphLibrary.load(path)
+    for graph_hash, score in scores.items():
+        library.performances.setdefault(graph_hash, {})[task] = score
+    library.save(check_library_path(path))
+
+
+def _set_defaults(parser: ArgumentParser, content: dict[str, Any], where: str) -> None:
+    """Take a file's values as defaults, each through its flag's own type and choices."""
+    actions = {action.dest: action for action in parser._actions if action.dest != "help"}
+    problems = unknown_keys(content, tuple(actions), where)
+    for name, value in content.items():
+        if name not in actions or value is None:
+            continue
+        action = actions[name]
+        try:
+            values = [_typed(action, entry) for entry in (value if isinstance(value, list) else [value])]
+        except (ValueError, argparse.ArgumentTypeError) as error:
+            problems.append(f"'{name}' in {where}: {error}")
+            continue
+        if wrong := [entry for entry in values if action.choices is not None and entry not in action.choices]:
+            problems.append(f"'{name}' in {where} must be one of {', '.join(map(str, action.choices or ()))}. Got {wrong[0]!r}")
+        parser.set_defaults(**{name: values if isinstance(value, list) else values[0]})
+    if problems:
+        raise ValueError("\n  - ".join([f"Problems in {where}:", *problems]))
+
+
+def _typed(action: argparse.Action, value: Any) -> Any:
+    if isinstance(action, argparse._StoreTrueAction):
+        if not isinstance(value, bool):
+            raise ValueError(f"must be true or false. Got {value!r}")
+        return value
+    if isinstance(value, dict):
+        value = ",".join(f"{key}={amount}" for key, amount in value.items())
+    return value if action.type is None else action.type(str(value))  # type: ignore[operator]
+
+
+def _at_least_one(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1. Got {text!r}")
+    return value
+
+
+def _resources(text: str) -> dict[str, float]:
+    resources = {}
+    for part in text.split(","):
+        name, _, amount = part.partition("=")
+        try:
+            resources[name.strip()] = float(amount)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be written like cpu=2,gpu=0.5. Got {text!r}") from None
+    if not set(resources) <= {"cpu", "gpu"} or not any(amount > 0 for amount in resources.values()):
+        raise argparse.ArgumentTypeError(f"must give cpu, gpu or both, above 0. Got {text!r}")
+    return resources
+
+
+def _plain(value: Any) -> Any:
+    """As YAML keeps it."""
+    if isinstance(value, Path):
+        return str(value)
+    return yaml.safe_load(yaml.safe_dump(value))
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    run_command(run_boshnas)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""A run directory: what is needed to repeat a run, its journal, its models, and whether it may be written to.
+
+``config.yaml`` every option; ``journal.jsonl``; ``data/`` the prepared task; ``models/<hash>/``; ``work/`` checkpoints of trials in flight; ``best/``;
+``summary.md``.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from design_space.files import read_yaml, write_atomically
+
+from .journal import Journal
+
+
+@dataclasses.dataclass(frozen=True)
+class RunDirectory:
+    """The places inside a run directory."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def journal(self) -> Journal:
+        return Journal(self.path / "journal.jsonl")
+
+    @property
+    def data_dir(self) -> Path:
+        return self.path / "data"
+
+    @property
+    def models_dir(self) -> Path:
+        return self.path / "models"
+
+    @property
+    def work_dir(self) -> Path:
+        return self.path / "work"
+
+    @property
+    def best_dir(self) -> Path:
+        return self.path / "best"
+
+    @property
+    def summary_file(self) -> Path:
+        return self.path / "summary.md"
+
+    def exists(self) -> bool:
+        """Whether a run was started here."""
+        return self.config_file.exists()
+
+    def start(self, config: dict[str, Any], fingerprint: str) -> None:
+        """Keep the options of a new run.
+
+        Raises:
+            ValueError: when a run was started here before, or the folder holds something else.
+        """
+        if self.exists():
+            raise ValueError(f"{self.path} already holds a run. Go on with --resume, or choose another --run_dir")
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"'run_dir' must be a folder. {self.path} is a file")
+        self._write(config | {"library_fingerprint": fingerprint})
+
+    def resume(self, config: dict[str, Any], fingerprint: str) -> None:
+        """Check that the library is the run's own, repair the journal, keep changed options.
+
+        Raises:
+            ValueError: when there is no run, or it belongs to another library.
+        """
+        if self.saved_config(with_fingerprint=True)["library_fingerprint"] != fingerprint:
+            raise ValueError(
+                f"The run in {self.path} searches another graph library than {config['dataset_file']}. "
+                "Give the one it was started with, or choose another --run_dir"
+            )
+        self.journal.repair()
+        self._write(config | {"library_fingerprint": fingerprint})
+
+    def saved_config(self, *, with_fingerprint: bool = False) -> dict[str, Any]:
+        """The options of the run that was started here. Raises ``ValueError`` when there is none."""
+        if not self.exists():
+            raise ValueError(f"Nothing to resume: {self.path} holds no run (no config.yaml)")
+        config = read_yaml(self.config_file)
+        if not with_fingerprint:
+            config.pop("library_fingerprint", None)
+        return config
+
+    def _write(self, config: dict[str, Any]) -> None:
+        write_atomically(self.config_file, yaml.safe_dump(config, sort_keys=False))

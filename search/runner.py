@@ -1,0 +1,175 @@
+"""One level of a search: proposals by BOSHNAS, trials by Ray Tune, results in the journal.
+
+A resumed run is a new ``Tuner`` over the same journal: finished trials are told to the searcher, those in flight go on from their checkpoints.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from rich.console import Console
+
+from design_space import ModelSpec
+from embeddings import GraphLibrary
+from flexibert import transfer_overlap
+
+from .boshnas import BOSHNAS, BOSHNASSettings
+from .candidate import Candidate
+from .cluster import check_resources, fitting_trials, ray_cluster
+from .journal import TrialRecord
+from .progress import ProgressCallback
+from .ray_search import BOSHNASSearch, JournalCallback
+from .recipe import Recipe, TrainingJob
+from .run_directory import RunDirectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelRun:
+    """What is searched, on which data, and with which means.
+
+    Attributes:
+        task_name: whose scores of the library are observations. data_dir: the prepared task.
+        models_dir: where trained models lie and parents are looked for, by hash.
+        max_trials: finished trials to stop after; None for until converged.
+        max_concurrent: trials side by side; None for as many as fit.
+        resources_per_trial: ``{"cpu": 1.0, "gpu": 0.0}``, fractions allowed.
+        address: of a running Ray cluster; None for a local one.
+    """
+
+    directory: RunDirectory
+    library: GraphLibrary
+    task_name: str
+    data_dir: Path
+    vocab_size: int
+    models_dir: Path
+    settings: BOSHNASSettings
+    recipe: Recipe
+    seed: int
+    max_trials: int | None = None
+    max_concurrent: int | None = None
+    resources_per_trial: Mapping[str, float] = field(default_factory=lambda: {"cpu": 1.0})
+    address: str | None = None
+
+
+def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
+    """Search until ``max_trials`` are finished or BOSHNAS has converged; returns all trials of the journal.
+
+    Raises:
+        ValueError: when the cluster cannot be reached or has not what one trial needs.
+        RuntimeError: when every trial failed.
+    """
+    search = _restored_search(run)
+    if _is_over(run, search):
+        console.print(f"The run has its {search.num_finished} trials; nothing is left to train", highlight=False)
+        return list(run.directory.journal.trials().values())
+    with ray_cluster(run.address):
+        check_resources(run.resources_per_trial)
+        search.set_max_concurrency(run.max_concurrent or fitting_trials(run.resources_per_trial))
+        progress = ProgressCallback(
+            console, max_trials=run.max_trials, num_finished=search.num_finished, best=_best_so_far(run)
+        )
+        try:
+            _tuner(run, search, progress).fit()
+        finally:
+            progress.close()
+    records = list(run.directory.journal.trials().values())
+    if search.is_hopeless:
+        errors = [record.error for record in records if record.error]
+        raise RuntimeError(f"All {search.num_failed} trials failed. The last one:\n{errors[-1] if errors else 'unknown'}")
+    return records
+
+
+def _restored_search(run: LevelRun) -> BOSHNASSearch:
+    boshnas = BOSHNAS(
+        run.library,
+        seed=run.seed,
+        settings=run.settings,
+        overlap=functools.partial(_overlap, vocab_size=run.vocab_size, max_length=run.recipe.max_length),
+    )
+    events = list(run.directory.journal.events())
+    own = {event["hash"] for event in events if event["event"] == "suggested"}
+    for graph_hash, scores in run.library.performances.items():
+        if run.task_name in scores and graph_hash not in own and graph_hash in run.library:
+            has_weights = (run.models_dir / graph_hash).is_dir()
+            boshnas.tell_known(run.library.get(graph_hash).spec, scores[run.task_name], parent=has_weights)
+    search = BOSHNASSearch(
+        boshnas,
+        make_config=functools.partial(_trial_config, run, boshnas),
+        journal=run.directory.journal,
+        max_trials=run.max_trials,
+    )
+    search.replay(events)
+    return search
+
+
+def _is_over(run: LevelRun, search: BOSHNASSearch) -> bool:
+    enough = run.max_trials is not None and search.num_finished >= run.max_trials
+    return enough or (search.boshnas.phase == "converged" and search.num_finished + search.num_failed == search.num_suggested)
+
+
+def _best_so_far(run: LevelRun) -> tuple[str, float] | None:
+    finished = [(record.trial, record.score) for record in run.directory.journal.trials().values() if record.score is not None]
+    return max(finished, key=lambda entry: entry[1]) if finished else None
+
+
+def _tuner(run: LevelRun, search: BOSHNASSearch, progress: ProgressCallback) -> tune.Tuner:
+    attempt = sum(1 for _ in (run.directory.path / "tune").glob("*")) + 1
+    return tune.Tuner(
+        tune.with_resources(train_trial, dict(run.resources_per_trial)),
+        tune_config=tune.TuneConfig(
+            search_alg=search,
+            num_samples=-1,
+            reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
+        ),
+        run_config=tune.RunConfig(
+            name=f"attempt-{attempt}",
+            storage_path=str(run.directory.path / "tune"),
+            failure_config=tune.FailureConfig(max_failures=1),
+            callbacks=[JournalCallback(run.directory.journal), progress],
+            verbose=0,
+        ),
+    )
+
+
+def train_trial(config: dict[str, Any]) -> None:
+    """The function Ray runs on a worker: train the job of the config, report figures on the way and the result at the end."""
+    from .training import train_candidate
+
+    job = TrainingJob.from_json(config["job"])
+    result = train_candidate(job, report=tune.report)
+    tune.report(
+        {"score": result.score, "objectives": result.objectives, "cost_s": result.cost_s, "overlap": result.overlap}
+    )
+
+
+def _trial_config(run: LevelRun, boshnas: BOSHNAS, trial: str, candidate: Candidate) -> dict[str, Any]:
+    """The candidate, for those who watch, and the worker's job."""
+    recipe = run.recipe
+    if boshnas.phase == "refine" and recipe.autotune_trials > 1:
+        recipe = dataclasses.replace(recipe, autotune_trials=2 * recipe.autotune_trials)
+    job = TrainingJob(
+        trial=trial,
+        candidate=candidate,
+        data_dir=str(run.data_dir),
+        models_dir=str(run.models_dir),
+        work_dir=str(run.directory.work_dir / trial),
+        recipe=recipe,
+        seed=run.seed + int(trial[1:]),
+        num_threads=max(1, math.floor(run.resources_per_trial.get("cpu", 1))),
+    )
+    return {**candidate.to_dict(), "job": job.to_json()}
+
+
+def _trial_name(trial: Any) -> str:
+    return str(trial.config["trial"])
+
+
+def _overlap(parent: ModelSpec, child: ModelSpec, *, vocab_size: int, max_length: int) -> float:
+    return transfer_overlap(parent, child, vocab_size=vocab_size, max_position_embeddings=max_length)

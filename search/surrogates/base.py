@@ -1,0 +1,59 @@
+"""What a surrogate is to the search: a BoTorch model of the score over embedding vectors, with two kinds of uncertainty told apart.
+
+Shapes: X (batch..., q, K) vectors, K the embedding size; moments (batch..., q).
+"""
+
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+import torch
+from botorch.models.model import Model
+from botorch.posteriors.gpytorch import GPyTorchPosterior
+from gpytorch.distributions import MultivariateNormal
+from torch import Tensor
+
+
+class Moments(NamedTuple):
+    """Predicted score and its standard deviations: what more data would remove (epistemic), and what it would not (aleatoric)."""
+
+    mean: Tensor
+    epistemic: Tensor
+    aleatoric: Tensor
+
+
+class Surrogate(Model):
+    """A fitted model of the score. ``moments`` is twice differentiable in X."""
+
+    @abstractmethod
+    def moments(self, X: Tensor) -> Moments:
+        """Mean, epistemic and aleatoric standard deviation at X."""
+
+    @property
+    def num_outputs(self) -> int:
+        return 1
+
+
+def independent_posterior(moments: Moments, observation_noise: bool) -> GPyTorchPosterior:
+    """Normal posterior without correlation between points."""
+    variance = moments.epistemic.square() + (moments.aleatoric.square() if observation_noise else 0.0)
+    return GPyTorchPosterior(MultivariateNormal(moments.mean, torch.diag_embed(variance.clamp_min(1e-10))))
+
+
+class Standardizer:
+    """Targets to mean 0 and standard deviation 1, and predictions back. All-equal targets keep their unit."""
+
+    def __init__(self, Y: Tensor) -> None:
+        self.mean = Y.mean()
+        spread = Y.std(unbiased=False)
+        self.scale = spread if float(spread) > 1e-9 else torch.ones_like(spread)
+
+    def forward(self, Y: Tensor) -> Tensor:
+        return (Y - self.mean) / self.scale
+
+    def back(self, moments: Moments) -> Moments:
+        return Moments(moments.mean * self.scale + self.mean, moments.epistemic * self.scale, moments.aleatoric * self.scale)
+
+
+def as_double(X: Any) -> Tensor:
+    """Any array as a double tensor."""
+    return torch.as_tensor(X, dtype=torch.float64)

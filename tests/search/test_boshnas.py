@@ -1,0 +1,169 @@
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from design_space import ModelSpec
+from search import BOSHNAS, BOSHNASSettings, Candidate, Origin
+
+from ..conftest import ROOT
+
+QUICK = BOSHNASSettings(num_init=3, surrogate="gp", alpha=0.0, beta=0.0)
+
+
+def score(spec: ModelSpec) -> float:
+    """Wide self-attention is good: the best of the tiny library is four such layers."""
+    return sum(layer.hidden_size / 32 + (layer.heads[0].operation == "sa") for layer in spec.layers) / 8
+
+
+def overlap(parent: ModelSpec, child: ModelSpec) -> float:
+    """Share of the child's layers that the parent has too."""
+    same = sum(a == b for a, b in zip(parent.layers, child.layers, strict=False))
+    return same / len(child.layers)
+
+
+def run(boshnas: BOSHNAS, num_trials: int) -> list[Candidate]:
+    candidates = []
+    for _ in range(num_trials):
+        (candidate,) = boshnas.ask(1)
+        boshnas.tell(candidate, score(candidate.spec))
+        candidates.append(candidate)
+    return candidates
+
+
+@pytest.mark.parametrize("surrogate", ["boshnas", "gp"])
+def test_its_proposals_are_far_better_than_random_ones(tiny_library, surrogate):
+    boshnas = BOSHNAS(tiny_library, seed=1, settings=BOSHNASSettings(num_init=4, surrogate=surrogate, alpha=0, beta=0))
+    scores = [score(candidate.spec) for candidate in run(boshnas, 9)]
+    assert np.mean([score(spec) for spec in tiny_library.specs]) < 0.6
+    assert np.mean(scores[4:]) > 0.75
+
+
+def test_the_first_come_from_scratch_and_none_comes_twice(tiny_library):
+    candidates = run(BOSHNAS(tiny_library, seed=1, settings=QUICK, overlap=overlap), 9)
+    assert [candidate.proposed_by for candidate in candidates] == ["initial"] * 3 + ["optimized"] * 6
+    assert all(candidate.origin == Origin() for candidate in candidates[:3])
+    assert len({candidate.spec.hash for candidate in candidates}) == 9
+
+
+def test_transfers_come_from_the_nearest_trained_parent_with_enough_overlap(tiny_library):
+    everything = BOSHNASSettings(num_init=2, surrogate="gp", min_overlap=0.0, alpha=0.0, beta=0.0)
+    boshnas = BOSHNAS(tiny_library, seed=0, settings=everything, overlap=overlap)
+    first, second, third = run(boshnas, 3)
+    assert third.origin.kind == "transfer"
+    distances = {c.spec.hash: np.linalg.norm(tiny_library.embed(c.spec) - tiny_library.embed(third.spec)) for c in (first, second)}
+    assert third.origin.parent == min(distances, key=distances.__getitem__)
+    nothing = BOSHNAS(tiny_library, seed=0, settings=QUICK, overlap=lambda parent, child: 0.79)
+    assert {candidate.origin.kind for candidate in run(nothing, 6)} == {"scratch"}
+    forbidden = BOSHNASSettings(num_init=2, surrogate="gp", min_overlap=0.0, origins=("scratch",))
+    assert {c.origin.kind for c in run(BOSHNAS(tiny_library, seed=0, settings=forbidden, overlap=overlap), 5)} == {"scratch"}
+
+
+@pytest.mark.parametrize(("alpha", "beta", "kind"), [(1.0, 0.0, "uncertain"), (0.0, 1.0, "diverse")])
+def test_exploration_has_its_probabilities(tiny_library, alpha, beta, kind):
+    settings = BOSHNASSettings(num_init=2, surrogate="gp", alpha=alpha, beta=beta)
+    assert [candidate.proposed_by for candidate in run(BOSHNAS(tiny_library, settings=settings), 5)][2:] == [kind] * 3
+
+
+def test_uncertainty_sampling_takes_the_most_uncertain_graph(tiny_library):
+    settings = BOSHNASSettings(num_init=3, surrogate="gp", alpha=1.0, beta=0.0)
+    boshnas = BOSHNAS(tiny_library, settings=settings)
+    run(boshnas, 3)
+    (candidate,) = boshnas.ask(1)
+    chosen = boshnas.predict(candidate.spec)[1]
+    assert all(boshnas.predict(spec)[1] <= chosen + 1e-9 for spec in tiny_library.specs[::10])
+
+
+def test_pending_candidates_are_not_proposed_again(tiny_library):
+    boshnas = BOSHNAS(tiny_library, seed=0, settings=QUICK)
+    run(boshnas, 3)
+    assert len({candidate.spec.hash for candidate in boshnas.ask(6)}) == 6
+
+
+def test_it_ends_by_the_convergence_rule(tiny_library):
+    boshnas = BOSHNAS(tiny_library, seed=0, settings=BOSHNASSettings(num_init=2, surrogate="gp", patience=2, alpha=0, beta=0))
+    phases = []
+    while candidates := boshnas.ask(1):
+        boshnas.tell(candidates[0], 1.0 if not phases else 0.5)
+        phases.append(boshnas.phase)
+    # The first is the best; the second is initial and does not count; then two optimisation steps per phase.
+    assert phases == ["explore", "explore", "explore", "refine", "refine", "converged"]
+
+
+def test_a_failure_is_no_observation_and_is_not_tried_again(tiny_library):
+    boshnas = BOSHNAS(tiny_library, seed=0, settings=QUICK)
+    (bad,) = boshnas.ask(1)
+    boshnas.tell(bad, math.nan)
+    assert boshnas.best is None
+    assert bad.spec.hash not in {candidate.spec.hash for candidate in run(boshnas, 8)}
+
+
+def test_a_score_of_zero_counts_and_a_second_one_is_averaged(tiny_library):
+    boshnas = BOSHNAS(tiny_library, seed=0, settings=QUICK)
+    (candidate,) = boshnas.ask(1)
+    boshnas.tell(candidate, 0.0)
+    assert boshnas.best == (candidate.spec, 0.0)
+    boshnas.tell(candidate, 1.0)
+    assert boshnas.best == (candidate.spec, 0.5)
+
+
+def test_a_small_library_is_searched_to_its_end(tiny_space):
+    from embeddings import GraphLibrary
+
+    library = GraphLibrary.build(tiny_space, layers_per_stack=2, max_graphs=6, embedding_size=2)
+    boshnas = BOSHNAS(library, settings=BOSHNASSettings(num_init=2, surrogate="gp", patience=50))
+    assert len({candidate.spec.hash for candidate in run(boshnas, 6)}) == 6
+    assert boshnas.ask(1) == []
+
+
+def test_results_of_another_level_are_used_though_they_are_not_in_the_library(tiny_library, tiny_space):
+    stranger = next(s for s in tiny_space.sample(50, layers_per_stack=1, seed=0) if s.hash not in tiny_library)
+    boshnas = BOSHNAS(tiny_library, settings=BOSHNASSettings(num_init=1, surrogate="gp", min_overlap=0.0, alpha=0, beta=0), overlap=overlap)
+    boshnas.tell_known(stranger, 0.7, parent=True)
+    (candidate,) = boshnas.ask(1)
+    assert candidate.origin == Origin("transfer", stranger.hash)
+    assert boshnas.best == (stranger, 0.7)
+
+
+def test_a_design_space_will_do(tiny_space):
+    assert len(BOSHNAS(tiny_space, settings=QUICK).library) == 272
+
+
+def test_the_same_history_gives_the_same_candidate_in_another_process(tiny_library, tmp_path):
+    tiny_library.save(tmp_path / "library.json")
+    code = (
+        "from embeddings import GraphLibrary; from search import BOSHNAS, BOSHNASSettings\n"
+        f"b = BOSHNAS(GraphLibrary.load({str(tmp_path / 'library.json')!r}), seed=4, settings=BOSHNASSettings(num_init=2))\n"
+        "for s in (0.1, 0.7, 0.4): (c,) = b.ask(1); b.tell(c, s)\n"
+        "print(b.ask(1)[0].spec.hash)"
+    )
+    run_once = [
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True)
+        for seed in ("1", "2")
+    ]
+    assert run_once[0].stdout == run_once[1].stdout != ""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_init": 0}, "'num_init' must be at least 1. Got 0"),
+        ({"alpha": 0.8, "beta": 0.3}, "add up to at most 1. Got 0.8, 0.3"),
+        ({"surrogate": "forest"}, "'surrogate' must be one of boshnas, gp"),
+        ({"origins": ("scratch", "graft")}, "'origins' must be among scratch, transfer. Got graft"),
+        ({"origins": ("transfer",)}, "'origins' must include 'scratch'"),
+        ({"min_overlap": 1.5}, r"'min_overlap' must be in \[0, 1\]. Got 1.5"),
+    ],
+    ids=["initial", "probabilities", "surrogate", "origin", "no scratch", "overlap"],
+)
+def test_bad_settings_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        BOSHNASSettings(**options)
+
+
+def test_nothing_can_be_predicted_from_nothing(tiny_library):
+    with pytest.raises(ValueError, match="no score has been told"):
+        BOSHNAS(tiny_library).predict(tiny_library.specs[0])

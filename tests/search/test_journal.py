@@ -1,0 +1,54 @@
+import json
+
+import pytest
+
+from search import Candidate, Origin
+from search.journal import Journal
+
+
+@pytest.fixture
+def candidate(tiny_library):
+    return Candidate(tiny_library.specs[0], Origin(), "initial")
+
+
+def test_it_tells_the_state_of_every_trial(tmp_path, candidate):
+    journal = Journal(tmp_path / "run" / "journal.jsonl")
+    for trial in ("t0001", "t0002", "t0003"):
+        journal.append("suggested", trial, **candidate.to_dict())
+    journal.append("started", "t0001")
+    journal.append("finished", "t0001", score=0.5, objectives={"parameters": 10.0}, cost_s=2.0)
+    journal.append("failed", "t0002", error="out of memory")
+    states = {name: (record.state, record.score, record.error) for name, record in journal.trials().items()}
+    assert states == {
+        "t0001": ("finished", 0.5, None),
+        "t0002": ("failed", None, "out of memory"),
+        "t0003": ("open", None, None),
+    }
+    assert journal.trials()["t0001"].candidate == candidate
+    first = json.loads(journal.path.read_text().splitlines()[0])
+    assert {"event", "trial", "time", "spec", "hash", "origin"} <= first.keys()
+
+
+def test_a_torn_last_line_is_ignored_and_cut_off(tmp_path, candidate):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append("suggested", "t0001", **candidate.to_dict())
+    whole = journal.path.read_bytes()
+    journal.path.write_bytes(whole + b'{"event": "finished", "trial": "t00')
+    assert [event["event"] for event in journal.events()] == ["suggested"]
+    journal.repair()
+    assert journal.path.read_bytes() == whole
+    journal.append("started", "t0001")
+    assert [event["event"] for event in journal.events()] == ["suggested", "started"]
+
+
+def test_damage_in_the_middle_is_named(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"event": "started", "trial": "t0001", "time": 1}\nnonsense\n{}\n')
+    with pytest.raises(ValueError, match=r"journal\.jsonl, line 2 is damaged"):
+        list(Journal(path).events())
+
+
+def test_no_file_is_an_empty_journal(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.repair()
+    assert journal.trials() == {}

@@ -1,0 +1,102 @@
+import pytest
+import torch
+from botorch.acquisition import UpperConfidenceBound
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from search.surrogates import SURROGATES, fit_surrogate
+from search.surrogates.natural_parameter import NaturalParameterLinear, rectified_moments
+
+NAMES = list(SURROGATES)
+
+
+def _truth(X: Tensor) -> Tensor:
+    return 40 + 10 * X[:, 0] - 5 * X[:, 1].square()
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[Tensor, Tensor, Tensor]:
+    X = torch.randn(60, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    return X[:40], _truth(X[:40]), X[40:]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def fitted(request, data):
+    X, Y, unseen = data
+    return fit_surrogate(request.param, X, Y, unlabelled=unseen, seed=0)
+
+
+def test_it_predicts_unseen_scores_in_their_own_units(fitted, data):
+    _, _, unseen = data
+    moments = fitted.moments(unseen)
+    assert spearmanr(moments.mean, _truth(unseen)).statistic > 0.8
+    assert abs(float((moments.mean - _truth(unseen)).mean())) < 6
+    assert (moments.epistemic > 0).all()
+    assert (moments.aleatoric > 0).all()
+
+
+def test_it_is_less_certain_far_from_data(fitted, data):
+    X, _, _ = data
+    near, far = fitted.moments(X).epistemic.mean(), fitted.moments(6 * X).epistemic.mean()
+    assert far > near
+
+
+def test_it_serves_botorch_acquisitions(fitted, data):
+    _, _, unseen = data
+    values = UpperConfidenceBound(fitted, beta=1.0)(unseen[:, None])
+    moments = fitted.moments(unseen)
+    assert torch.allclose(values, moments.mean + moments.epistemic, rtol=1e-3)
+    noisy = fitted.posterior(unseen[:, None], observation_noise=True).variance
+    assert (noisy > fitted.posterior(unseen[:, None]).variance).all()
+
+
+def test_it_can_be_differentiated_twice(fitted, data):
+    X = data[2].clone().requires_grad_()
+    moments = fitted.moments(X)
+    gradient = torch.autograd.grad((moments.mean + moments.epistemic).sum(), X, create_graph=True)[0]
+    curvature = torch.autograd.grad(gradient[:, 1].sum(), X)[0]
+    assert curvature.abs().max() > 0
+    assert torch.isfinite(curvature).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_gives_the_same_surrogate(name, data):
+    X, Y, unseen = data
+    one, two = (fit_surrogate(name, X[:8], Y[:8], unlabelled=unseen, seed=3).moments(unseen) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scores", [[0.5], [0.5, 0.5, 0.5]], ids=["one observation", "all equal"])
+def test_degenerate_scores_are_no_problem(name, scores, data):
+    X, _, unseen = data
+    Y = torch.tensor(scores, dtype=torch.float64)
+    moments = fit_surrogate(name, X[: len(Y)], Y, unlabelled=unseen, seed=0).moments(unseen)
+    assert all(torch.isfinite(moment).all() for moment in moments)
+    assert (moments.mean - 0.5).abs().max() < 1
+
+
+def test_an_unknown_surrogate_is_refused(data):
+    with pytest.raises(ValueError, match="'surrogate' must be one of boshnas, gp. Got 'forest'"):
+        fit_surrogate("forest", data[0], data[1], unlabelled=data[2], seed=0)
+
+
+def test_the_natural_parameter_layer_has_the_moments_of_sampling():
+    torch.manual_seed(0)
+    layer = NaturalParameterLinear(5, 3)
+    torch.nn.init.constant_(layer.weight_raw, -1.0)
+    mean, variance = torch.randn(1, 5), torch.rand(1, 5)
+    out_mean, out_variance = layer(mean, variance)
+    weights = layer.weight_mean + torch.nn.functional.softplus(layer.weight_raw).sqrt() * torch.randn(200_000, 3, 5)
+    inputs = mean + variance.sqrt() * torch.randn(200_000, 5)
+    samples = torch.einsum("soi,si->so", weights, inputs)
+    assert torch.allclose(samples.mean(0), out_mean[0], atol=0.02)
+    assert torch.allclose(samples.var(0), out_variance[0], rtol=0.02, atol=0.01)
+
+
+def test_rectified_moments_are_those_of_sampling():
+    mean, variance = torch.tensor([-1.0, 0.0, 2.0, -3.0]), torch.tensor([0.5, 1.0, 0.2, 4.0])
+    samples = torch.relu(mean + variance.sqrt() * torch.randn(400_000, 4, generator=torch.Generator().manual_seed(0)))
+    expected_mean, expected_variance = rectified_moments(mean, variance)
+    assert torch.allclose(samples.mean(0), expected_mean, atol=0.005)
+    assert torch.allclose(samples.var(0), expected_variance, rtol=0.03)
