@@ -1,10 +1,11 @@
 """The English that ships with every Python: docstrings of the standard library and the help topics of ``pydoc``.
 
-Sources are read and parsed, never imported (importing a library module may open windows or start servers), so the text does not
-depend on the operating system or on which C extensions were built. Left out are tests, examples, generated tables, and what Linux
-distributions ship apart (tkinter, idlelib, distutils, ...), so that two installations of one Python release agree.
+Sources are read and parsed, never imported (importing a library module may open windows or start servers), so the
+text does not depend on the operating system or on which C extensions were built. Left out are tests, examples,
+generated tables, and what Linux distributions ship apart (tkinter, idlelib, ...), so that two installations of a
+release agree.
 
-This module turns source into clean prose. What is made of the prose (a corpus, a task) is the business of ``python_docs``.
+This module turns source into clean prose. What is made of the prose (a corpus, a task) is said in ``python_docs``.
 """
 
 import ast
@@ -18,15 +19,17 @@ from importlib import import_module
 from pathlib import Path
 
 EXCLUDED_MODULES = frozenset(
-    "__hello__ __phello__ antigravity distutils encodings ensurepip idlelib lib2to3 pydoc_data sre_compile sre_constants sre_parse "
-    "test this tkinter turtle turtledemo venv".split()
+    "__hello__ __phello__ antigravity distutils encodings ensurepip idlelib lib2to3 pydoc_data sre_compile "
+    "sre_constants sre_parse test this tkinter turtle turtledemo venv".split()
 )
 EXCLUDED_FOLDERS = frozenset({"test", "tests", "__pycache__", "site-packages"})
 MINIMUM_WORDS = 6  # a shorter piece of text ("Return the size.") says too little
 MINIMUM_LETTERS = 0.72  # share of letters and spaces in prose; code, tables and grammars have less
 
 _DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-_MARKUP = re.compile(r":(?:[a-z]+:)?[a-z]+:`~?([^`]*)`|``([^`]*)``|`([^`]*)'|`([^`]*)`|\*\*([^*\s][^*]*)\*\*|(?<!\w)\*([^*\s][^*]*)\*(?!\w)")
+_MARKUP = re.compile(
+    r":(?:[a-z]+:)?[a-z]+:`~?([^`]*)`|``([^`]*)``|`([^`]*)'|`([^`]*)`|\*\*([^*\s][^*]*)\*\*|(?<!\w)\*([^*\s][^*]*)\*(?!\w)"
+)
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')]*\s+(?=[\"'(]?[A-Z])")
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|Dr|Mr|No|St)|\b[A-Z])\.$")
 
@@ -57,7 +60,7 @@ def module_docstrings(module: str) -> tuple[str, ...]:
 
 @functools.cache
 def help_topics() -> tuple[str, ...]:
-    """The chapters of the language reference behind ``help("...")``, one line each; a paragraph that several share comes once."""
+    """The topics behind ``help("...")``, one line each; a paragraph that several of them share comes once."""
     topics: dict[str, str] = import_module("pydoc_data.topics").topics
     seen: set[str] = set()
     documents = []
@@ -69,7 +72,7 @@ def help_topics() -> tuple[str, ...]:
 
 
 def paragraphs(text: str) -> list[str]:
-    """The prose in a docstring: interactive examples, code and tables dropped, markup stripped, each paragraph on one line."""
+    """The prose in a docstring, a paragraph a line: examples, code and tables dropped, markup stripped."""
     clean = []
     for block in re.split(r"\n\s*\n", text):
         lines: list[str] = []
@@ -130,7 +133,7 @@ def _unmark(match: re.Match[str]) -> str:
 
 
 def _docstrings(tree: ast.Module) -> Iterator[str]:
-    """Docstrings of a module, its classes and functions, in source order; only statements are visited, which is the fast part."""
+    """Docstrings of a module, its classes and functions, in source order; expressions are not visited, for speed."""
     pending: list[ast.AST] = [tree]
     while pending:
         node = pending.pop()

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import hashlib
+import platform
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,7 +52,9 @@ class DataOptions:
             ValueError: when the folder was made from something else, or for bad data.
         """
         output_dir = output_dir.absolute()
-        if output_dir.exists():
+        if output_dir.is_file():
+            raise ValueError(f"'output_dir' must be a folder. {output_dir} is a file")
+        if output_dir.is_dir() and any(output_dir.iterdir()):
             return self._check(PreparedData.load(output_dir))
         if self.max_length < 8:
             raise ValueError(f"'max_length' must be at least 8 tokens. Got {self.max_length}")
@@ -99,7 +102,8 @@ class DataOptions:
                 digest.update(f"{path.absolute()} {state and state.st_size} {state and state.st_mtime_ns}\n".encode())
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         plain = {name: _plain(value) for name, value in values.items()}
-        return plain | {"files": digest.hexdigest()}
+        # The embedded text is that of the Python at hand.
+        return plain | {"files": digest.hexdigest(), "python": platform.python_version()}
 
     def _check(self, data: PreparedData) -> PreparedData:
         wanted, there = self._made_from(), data.content["made_from"]

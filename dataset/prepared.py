@@ -10,6 +10,7 @@ The folder is written under another name and renamed: it is there whole or not a
 
 import json
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ def prepare(
     max_length: int,
     made_from: dict[str, Any],
 ) -> PreparedData:
-    """Tokenise to ``output_dir``, which must not exist.
+    """Tokenise to ``output_dir``, which must not exist or be empty.
 
     Args:
         max_length: most tokens of a text, and tokens of a pre-training block.
@@ -132,8 +133,24 @@ def prepare(
     Raises:
         ValueError: when the corpus is too small for one block.
     """
-    partial = output_dir.with_name(f".{output_dir.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{output_dir.name}.", dir=_made(output_dir.parent)))
+    try:
+        _write(partial, task, corpus, tokenizer, max_length, made_from)
+        partial.chmod(0o755)
+        partial.rename(output_dir)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return PreparedData.load(output_dir)
+
+
+def _write(
+    folder: Path,
+    task: Task,
+    corpus: hf_datasets.Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    made_from: dict[str, Any],
+) -> None:
     blocks = list(_blocks(corpus["text"], tokenizer, max_length))
     if len(blocks) < 2:
         raise ValueError(f"The corpus is too small: {len(blocks)} block(s) of {max_length} tokens. Give more text, or a smaller max_length")
@@ -146,10 +163,9 @@ def prepare(
     }
     if task.test is not None:
         splits["test"] = _encoded(task.test, tokenizer, max_length)
-    partial.mkdir(parents=True)
-    tokenizer.save_pretrained(str(partial / "tokenizer"))
+    tokenizer.save_pretrained(str(folder / "tokenizer"))
     for name, rows in splits.items():
-        rows.save_to_disk(str(partial / name))
+        rows.save_to_disk(str(folder / name))
     content = {
         "name": task.name,
         "metric": task.metric,
@@ -159,9 +175,12 @@ def prepare(
         "sizes": {name: len(rows) for name, rows in splits.items()},
         "made_from": made_from,
     }
-    (partial / TASK_FILE).write_text(json.dumps(content, indent=2), encoding="utf-8")
-    partial.rename(output_dir)
-    return PreparedData.load(output_dir)
+    (folder / TASK_FILE).write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _blocks(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Iterator[list[int]]:

@@ -1,9 +1,10 @@
-"""The embedded default: a corpus and a task of real English that are already on the machine, made from Python's own documentation.
+"""The embedded default: a corpus and a task of real English that is already on the machine, Python's own documentation.
 
-The task ``python_docs``: which part of the library does this passage of one to three sentences come from? The five parts follow
-the chapters of the library reference. A module belongs to exactly one of train, validation and test by a hash of its name, which does not
-depend on the machine or on the other modules; the corpus leaves out the modules of validation and test, and any sentence that they hold.
-So a model that is pre-trained here has never seen what it is tested on.
+The task ``python_docs``: which part of the library does this passage of one to three sentences come from? The five
+parts follow the chapters of the library reference. A module belongs to exactly one of train, validation and test by a
+hash of its name, which does not depend on the machine or on the other modules; the corpus leaves out the modules of
+validation and test, and any sentence that they hold. So a model that is pre-trained here has never seen what it is
+tested on.
 """
 
 import hashlib
@@ -12,36 +13,38 @@ from collections.abc import Iterable
 import datasets as hf_datasets
 
 from .docstrings import help_topics, module_docstrings, passages, sentences, standard_modules
-from .task import SPLITS, Task, make_split
+from .task import EMBEDDED_TASK, SPLITS, Task, make_split
 
-NAME = "python_docs"
 CHAPTERS = {
     "data types and mathematics": (
-        "_collections_abc _pydecimal _strptime bisect calendar codecs collections colorsys copy datetime difflib enum fractions "
-        "functools graphlib heapq numbers operator pprint random re reprlib statistics string struct textwrap zoneinfo"
+        "_collections_abc _pydecimal _strptime bisect calendar codecs collections colorsys copy datetime "
+        "difflib enum fractions functools graphlib heapq numbers operator pprint random re reprlib statistics "
+        "string struct textwrap zoneinfo"
     ),
     "internet and markup": (
-        "base64 cgi email ftplib html http imaplib ipaddress json mailbox mailcap mimetypes netrc nntplib nturl2path poplib quopri "
-        "smtpd smtplib socket socketserver ssl telnetlib urllib uu webbrowser wsgiref xml xmlrpc"
+        "base64 cgi email ftplib html http imaplib ipaddress json mailbox mailcap mimetypes netrc nntplib "
+        "nturl2path poplib quopri smtpd smtplib socket socketserver ssl telnetlib urllib uu webbrowser "
+        "wsgiref xml xmlrpc"
     ),
     "files and formats": (
-        "_compression _pyio bz2 configparser csv dbm filecmp fileinput fnmatch genericpath glob gzip io linecache lzma ntpath "
-        "pathlib pickle plistlib posixpath shelve shutil stat tarfile tempfile tomllib zipfile"
+        "_compression _pyio bz2 configparser csv dbm filecmp fileinput fnmatch genericpath glob gzip io "
+        "linecache lzma ntpath pathlib pickle plistlib posixpath shelve shutil stat tarfile tempfile tomllib "
+        "zipfile"
     ),
     "concurrent execution": (
         "_threading_local asyncio concurrent multiprocessing queue sched selectors subprocess threading"
     ),
     "development tools": (
-        "ast bdb cProfile code codeop compileall dis doctest imp importlib inspect modulefinder pdb pickletools pkgutil profile "
-        "pstats py_compile pyclbr pydoc rlcompleter runpy symtable tabnanny timeit token tokenize trace traceback typing unittest "
-        "warnings zipapp zipimport"
+        "ast bdb cProfile code codeop compileall dis doctest imp importlib inspect modulefinder pdb "
+        "pickletools pkgutil profile pstats py_compile pyclbr pydoc rlcompleter runpy symtable tabnanny "
+        "timeit token tokenize trace traceback typing unittest warnings zipapp zipimport"
     ),
 }
 WORDS = 32  # a passage is closed at this length
 MOST_PER_MODULE = 200
 MOST_PER_CLASS = {"train": 800, "validation": 120, "test": 120}
 SPLIT_SHARES = {"test": 14, "validation": 14}  # per cent of modules, roughly; the rest is train
-SPLIT_SALT = "0"  # chosen once so that every class has enough of each split; scores were not looked at
+SPLIT_SALT = "33"  # chosen once so that every class has enough of each split; scores were not looked at
 
 
 def python_docs_task() -> Task:
@@ -63,11 +66,11 @@ def python_docs_task() -> Task:
         held_out |= fresh
         order = _in_hash_order(examples)
         tables[split] = make_split({"text": order, "label": [examples[text] for text in order]}, is_regression=False)
-    return Task(name=NAME, label_names=tuple(CHAPTERS), metric="accuracy", **tables)
+    return Task(name=EMBEDDED_TASK, label_names=tuple(CHAPTERS), metric="accuracy", **tables)
 
 
 def python_docs_corpus() -> hf_datasets.Dataset:
-    """The embedded pre-training corpus, column ``text``: one document per docstring and help topic, nothing of validation or test.
+    """The embedded corpus, column ``text``: a document per docstring and help topic, none of validation or test.
 
     Raises:
         ValueError: when this Python came without the sources of its library.

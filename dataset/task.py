@@ -1,27 +1,34 @@
 """A task as a table: text in, a class or a number out, and how good the answers are.
 
-Whatever the source (GLUE, an own file, the embedded text), a task ends in the same columns, so nothing after this needs to know where
-the examples come from. Letters: ``N`` examples, ``C`` classes.
+Whatever the source (GLUE, an own file, the embedded text), a task ends in the same columns, so nothing after this needs
+to know where the examples come from. Letters: ``N`` examples, ``C`` classes.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import datasets as hf_datasets
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .metrics import METRICS, compute_metrics
+from design_space.files import nearest_name
+
+from .metrics import METRICS, Metrics
 
 SPLITS = ("train", "validation", "test")
+EMBEDDED_TASK = "python_docs"
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """Examples of one task in normalised columns, with the measure it is judged by.
 
-    Columns of each split: ``text``, ``text_pair`` (paired tasks only) and ``label`` (a class id in ``[0, num_labels)``, or a float).
+    Columns of each split: ``text``, ``text_pair`` (paired tasks only) and ``label`` (a class id in
+    ``[0, num_labels)``, or a float).
 
     Args:
         name: how the task is called in files and messages.
@@ -75,17 +82,17 @@ class Task:
         """Whether each example has two texts."""
         return "text_pair" in self.train.column_names
 
-    def compute_metrics(self, predictions: ArrayLike, labels: ArrayLike) -> dict[str, float]:
+    def compute_metrics(self, predictions: ArrayLike, labels: ArrayLike) -> Metrics:
         """Measures of a set of predictions, ``metric`` among them; higher is better.
 
         Args:
             predictions: class ids or numbers ``(N,)``, or a model's outputs ``(N, num_labels)``.
             labels: ``(N,)``.
         """
-        return compute_metrics(self.metric, predictions, labels, num_labels=self.num_labels)
+        return METRICS[self.metric](predictions, labels)
 
     def majority_share(self, split: str) -> float:
-        """Share of a split that has the most frequent class of train: the accuracy of always answering the same, in [0, 1]."""
+        """Share, in [0, 1], of a split that has the most frequent class of train: the accuracy of this answer."""
         if self.is_regression:
             raise ValueError(f"Task '{self.name}' is a regression task, which has no majority class; use its metric")
         if split not in self.splits:
@@ -105,8 +112,63 @@ class Task:
         return [f"has labels outside [0, {self.num_labels}): {outside[:5]}"] if outside else []
 
 
+def load_task(
+    task: Path | str,
+    *,
+    data_dir: Path | str | None = None,
+    text_column: str | None = None,
+    text_pair_column: str | None = None,
+    label_column: str | None = None,
+    validation_file: Path | str | None = None,
+    test_file: Path | str | None = None,
+    seed: int = 0,
+) -> Task:
+    """A task by name, or from a table of one's own.
+
+    Args:
+        task: ``python_docs`` (embedded), a GLUE task (``cola``, ``SST-2``, ...), or a file ending in one of
+            ``TABLE_SUFFIXES``.
+        data_dir: folder with a GLUE task's TSV files; without it GLUE comes from the Hub.
+        text_column, text_pair_column, label_column: of an own table; texts and labels are guessed when not named.
+        validation_file, test_file: of an own table; split off its rows when not given.
+        seed: of the split of an own table.
+
+    Raises:
+        ValueError: for an unknown name, or data that is missing or damaged.
+    """
+    from .glue import GLUE, load_glue  # these three know Task, so they come in here
+    from .own import load_table
+    from .python_docs import python_docs_task
+
+    name = str(task).lower().replace("-", "")
+    of_a_table: dict[str, Any] = {
+        "text_column": text_column,
+        "text_pair_column": text_pair_column,
+        "label_column": label_column,
+        "validation_file": validation_file,
+        "test_file": test_file,
+    }
+    if Path(task).suffix in TABLE_SUFFIXES:
+        if data_dir is not None:
+            raise ValueError(
+                f"'data_dir' is for GLUE tasks. {task} is a file of one's own; give its whole path and no data_dir"
+            )
+        return load_table(Path(task), **of_a_table, seed=seed)
+    if name != EMBEDDED_TASK and name not in GLUE:
+        names = nearest_name(name, [EMBEDDED_TASK, *GLUE])
+        raise ValueError(f"Unknown task '{task}'. {names}, or a file ending in {', '.join(TABLE_SUFFIXES)}")
+    unused = [key for key, value in of_a_table.items() if value is not None]
+    if name == EMBEDDED_TASK and data_dir is not None:
+        unused.append("data_dir")
+    if unused:
+        raise ValueError(f"Task '{task}' does not use {', '.join(map(repr, unused))}; leave it out")
+    if name == EMBEDDED_TASK:
+        return python_docs_task()
+    return load_glue(name, None if data_dir is None else Path(data_dir))
+
+
 def majority_share(train_labels: Sequence[int], labels: Sequence[int]) -> float:
-    """Share of ``labels`` that equal the most frequent of ``train_labels`` (the smaller class id when two are equally frequent)."""
+    """Share of ``labels`` equal to the most frequent of ``train_labels`` (of two equally frequent, the smaller id)."""
     counts = Counter(train_labels)
     majority = min(counts, key=lambda label: (-counts[label], label))
     return sum(label == majority for label in labels) / len(labels)
@@ -116,4 +178,6 @@ def make_split(columns: Mapping[str, Sequence[object]], *, is_regression: bool) 
     """A split from columns, with the types that every task uses: strings, int64 classes or float64 numbers."""
     types = {name: hf_datasets.Value("string") for name in columns}
     types["label"] = hf_datasets.Value("float64" if is_regression else "int64")
-    return hf_datasets.Dataset.from_dict({name: list(values) for name, values in columns.items()}, features=hf_datasets.Features(types))
+    return hf_datasets.Dataset.from_dict(
+        {name: list(values) for name, values in columns.items()}, features=hf_datasets.Features(types)
+    )

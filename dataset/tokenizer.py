@@ -93,6 +93,6 @@ def _byte_level(folder: Path) -> PreTrainedTokenizerBase:
     tokenizer.decoder = decoders.ByteLevel()
     cls, sep = _BPE_TOKENS["cls_token"], _BPE_TOKENS["sep_token"]
     tokenizer.post_processor = processors.RobertaProcessing(
-        sep=(sep, tokenizer.token_to_id(sep)), cls=(cls, tokenizer.token_to_id(cls)), add_prefix_space=False
+        (sep, tokenizer.token_to_id(sep)), (cls, tokenizer.token_to_id(cls)), add_prefix_space=False
     )
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **_BPE_TOKENS)

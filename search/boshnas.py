@@ -14,6 +14,7 @@ Everything random comes from the seed and the number of proposals so far: the sa
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -118,6 +119,9 @@ class BOSHNAS:
         self._steps_since_best = 0
         self._phase = "explore"
         self._surrogate: Surrogate | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_surrogate": None}  # fitted again when needed
 
     @property
     def phase(self) -> str:

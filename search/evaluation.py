@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from transformers import DataCollatorWithPadding
+from transformers.utils import logging as transformers_logging
 
 from dataset import PreparedData
 from flexibert import FlexiBERTForSequenceClassification
@@ -20,6 +21,7 @@ def evaluate(model_dir: Path, data: PreparedData, split: str) -> dict[str, float
     examples = getattr(data, split)
     if examples is None:
         raise ValueError(f"Task '{data.name}' has no split '{split}'")
+    transformers_logging.disable_progress_bar()
     model = FlexiBERTForSequenceClassification.from_pretrained(model_dir).eval()
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     loader = DataLoader(examples, batch_size=128, collate_fn=DataCollatorWithPadding(data.tokenizer))  # type: ignore[arg-type]

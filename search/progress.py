@@ -26,6 +26,10 @@ class ProgressCallback(Callback):
         self._status: Status | None = None
         self._last_line = 0.0
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune keeps its callbacks on disk; a terminal cannot be kept."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_console", "_status")}
+
     def setup(self, **_: Any) -> None:
         """Show the status line for as long as Tune runs."""
         if self._console.is_terminal:

@@ -4,7 +4,8 @@ The searcher limits its own concurrency (under Tune's ``ConcurrencyLimiter`` the
 resumed run, which starts a fresh ``Tuner``, knows them by the names in the journal.
 """
 
-import pickle
+import json
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from .journal import Journal
 
 MakeConfig = Callable[[str, Candidate], dict[str, Any]]
 
+_OBJECTIVES = "objectives/"
 _HOPELESS = 3
 """Failures without a single success after which a search gives up."""
 
@@ -47,14 +49,16 @@ class BOSHNASSearch(Searcher):
         max_trials: int | None = None,
         max_concurrent: int | None = None,
     ) -> None:
-        super().__init__(metric=metric, mode="max")
+        super().__init__()  # Tune would demand the metric in every intermediate report
         self.boshnas = boshnas
+        self._score_key = metric
         self._make_config = make_config or (lambda _, candidate: candidate.to_dict())
         self._journal = journal
         self._max_trials = max_trials
         self._max_concurrent = max_concurrent
         self._queue: deque[tuple[str, Candidate]] = deque()
         self._running: dict[str, tuple[str, Candidate]] = {}
+        self._history: list[dict[str, Any]] = []
         self.num_suggested = self.num_finished = self.num_failed = 0
 
     def replay(self, events: Iterable[Mapping[str, Any]]) -> None:
@@ -63,6 +67,8 @@ class BOSHNASSearch(Searcher):
         open_trials: dict[str, None] = {}
         for event in events:
             trial = event["trial"]
+            if event["event"] in ("suggested", "finished", "failed"):
+                self._history.append(dict(event))
             if event["event"] == "suggested":
                 candidates[trial] = Candidate.from_dict(event)
                 self.boshnas.remember(candidates[trial])
@@ -107,18 +113,17 @@ class BOSHNASSearch(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the score of a trial that ended, or that it failed (its traceback is written by ``JournalCallback``)."""
         trial, candidate = self._running.pop(trial_id)
-        if error or not result or self._metric not in result:
-            self.num_failed += 1
-            self.boshnas.tell_failed(candidate)
-            if not error:
-                self._write("failed", trial, error=f"ended without reporting '{self._metric}'")
+        if error:
+            self._fail(trial, candidate, "failed on the worker", is_written=True)
             return
-        score, cost_s = float(result[self._metric]), float(result.get("cost_s", result.get("time_total_s", 0.0)))
-        objectives = {name: float(value) for name, value in (result.get("objectives") or {}).items()}
-        if score != score:
-            self.num_failed += 1
-            self.boshnas.tell_failed(candidate)
-            self._write("failed", trial, error="the score is not a number (training diverged)")
+        if not result or self._score_key not in result:
+            self._fail(trial, candidate, f"ended without reporting '{self._score_key}'")
+            return
+        score, cost_s = float(result[self._score_key]), float(result.get("cost_s", result.get("time_total_s", 0.0)))
+        # Tune hands results over with nested mappings flattened.
+        objectives = {name.removeprefix(_OBJECTIVES): float(result[name]) for name in result if name.startswith(_OBJECTIVES)}
+        if not math.isfinite(score):
+            self._fail(trial, candidate, "the score is not a number (training diverged)")
             return
         self.num_finished += 1
         self._write("finished", trial, score=score, objectives=objectives, cost_s=cost_s)
@@ -130,18 +135,32 @@ class BOSHNASSearch(Searcher):
         return True
 
     def save(self, checkpoint_path: str) -> None:
-        """Keep the state for ``Tuner.restore``."""
-        state = {name: value for name, value in self.__dict__.items() if name not in ("_make_config", "_journal")}
-        Path(checkpoint_path).write_bytes(pickle.dumps(state))
+        """Keep the history, and which trials Tune knows by which name, for ``Tuner.restore``."""
+        running = {trial_id: trial for trial_id, (trial, _) in self._running.items()}
+        Path(checkpoint_path).write_text(json.dumps({"history": self._history, "running": running}))
 
     def restore(self, checkpoint_path: str) -> None:
-        """Take up what ``save`` kept."""
-        self.__dict__.update(pickle.loads(Path(checkpoint_path).read_bytes()))
+        """Take up what ``save`` kept, on a searcher made with the same arguments."""
+        state = json.loads(Path(checkpoint_path).read_text())
+        self.replay(state["history"])
+        waiting = dict(self._queue)
+        self._running = {trial_id: (trial, waiting.pop(trial)) for trial_id, trial in state["running"].items()}
+        self._queue = deque(waiting.items())
 
     def _is_enough(self, num_trials: int) -> bool:
         return self._max_trials is not None and num_trials >= self._max_trials
 
+    def _fail(self, trial: str, candidate: Candidate, error: str, *, is_written: bool = False) -> None:
+        """Count a failure. ``is_written``: the journal has it, with its traceback, from ``JournalCallback``."""
+        self.num_failed += 1
+        self.boshnas.tell_failed(candidate)
+        if is_written:
+            self._history.append({"event": "failed", "trial": trial, "error": error})
+        else:
+            self._write("failed", trial, error=error)
+
     def _write(self, event: str, trial: str, **content: Any) -> None:
+        self._history.append({"event": event, "trial": trial, **content})
         if self._journal is not None:
             self._journal.append(event, trial, **content)
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 from dataset.prepare import DataOptions, add_data_flags
@@ -80,8 +79,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         _set_defaults(parser, read_yaml(first.config), str(first.config))
     options = parser.parse_args(arguments)
     for name, value in vars(options).items():
-        if isinstance(value, Path):
-            setattr(options, name, value.absolute())
+        setattr(options, name, _absolute(value))
     if options.dataset_file is None:
         raise ValueError("'--dataset_file' is needed: the graph library to search. Make one with generate_library")
     return options
@@ -93,9 +91,10 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     library = GraphLibrary.load(options.dataset_file)
     recipe, settings = recipe_of(options), settings_of(options)
     config = {name: _plain(value) for name, value in vars(options).items() if name not in NOT_SAVED}
-    (directory.resume if options.resume else directory.start)(config, library.fingerprint)
+    directory.check(library.fingerprint, resume=options.resume)
     data_dir = options.prepared_dir or directory.data_dir
     data = DataOptions.of_flags(options).prepare(data_dir, console)
+    directory.keep(config, library.fingerprint)
     models_dir = options.models_dir or directory.models_dir
     console.print(f"{data.describe()}; {len(library):,} architectures; run directory {directory.path}", highlight=False, soft_wrap=True)
     run = LevelRun(
@@ -203,11 +202,18 @@ def _resources(text: str) -> dict[str, float]:
     return resources
 
 
+def _absolute(value: Any) -> Any:
+    """Paths made absolute: Tune changes the working directory."""
+    if isinstance(value, list):
+        return [_absolute(entry) for entry in value]
+    return value.absolute() if isinstance(value, Path) else value
+
+
 def _plain(value: Any) -> Any:
     """As YAML keeps it."""
-    if isinstance(value, Path):
-        return str(value)
-    return yaml.safe_load(yaml.safe_dump(value))
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def main() -> None:

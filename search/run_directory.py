@@ -50,34 +50,29 @@ class RunDirectory:
         return self.path / "summary.md"
 
     def exists(self) -> bool:
-        """Whether a run was started here."""
+        """Whether a run was set up here."""
         return self.config_file.exists()
 
-    def start(self, config: dict[str, Any], fingerprint: str) -> None:
-        """Keep the options of a new run.
+    def check(self, fingerprint: str, *, resume: bool) -> None:
+        """Whether a run may start, or go on, here with this library.
 
         Raises:
-            ValueError: when a run was started here before, or the folder holds something else.
+            ValueError: when a new run would mix with another one's trials, or the run to resume searches another library.
         """
-        if self.exists():
-            raise ValueError(f"{self.path} already holds a run. Go on with --resume, or choose another --run_dir")
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"'run_dir' must be a folder. {self.path} is a file")
-        self._write(config | {"library_fingerprint": fingerprint})
-
-    def resume(self, config: dict[str, Any], fingerprint: str) -> None:
-        """Check that the library is the run's own, repair the journal, keep changed options.
-
-        Raises:
-            ValueError: when there is no run, or it belongs to another library.
-        """
-        if self.saved_config(with_fingerprint=True)["library_fingerprint"] != fingerprint:
+        if not resume and next(self.journal.events(), None) is not None:
+            raise ValueError(f"{self.path} already holds a run. Go on with --resume, or choose another --run_dir")
+        if resume and self.saved_config(with_fingerprint=True)["library_fingerprint"] != fingerprint:
             raise ValueError(
-                f"The run in {self.path} searches another graph library than {config['dataset_file']}. "
+                f"The run in {self.path} searches another graph library than the one given. "
                 "Give the one it was started with, or choose another --run_dir"
             )
+
+    def keep(self, config: dict[str, Any], fingerprint: str) -> None:
+        """Write down the options, and cut off what a killed process left half-written in the journal."""
+        write_atomically(self.config_file, yaml.safe_dump(config | {"library_fingerprint": fingerprint}, sort_keys=False))
         self.journal.repair()
-        self._write(config | {"library_fingerprint": fingerprint})
 
     def saved_config(self, *, with_fingerprint: bool = False) -> dict[str, Any]:
         """The options of the run that was started here. Raises ``ValueError`` when there is none."""
@@ -87,6 +82,3 @@ class RunDirectory:
         if not with_fingerprint:
             config.pop("library_fingerprint", None)
         return config
-
-    def _write(self, config: dict[str, Any]) -> None:
-        write_atomically(self.config_file, yaml.safe_dump(config, sort_keys=False))

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from design_space import ModelSpec
 from embeddings import GraphLibrary
-from flexibert import transfer_overlap
+from flexibert import FlexiBERTConfig, transfer_overlap
 
 from .boshnas import BOSHNAS, BOSHNASSettings
 from .candidate import Candidate
@@ -89,7 +89,9 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
         run.library,
         seed=run.seed,
         settings=run.settings,
-        overlap=functools.partial(_overlap, vocab_size=run.vocab_size, max_length=run.recipe.max_length),
+        overlap=functools.partial(
+            _overlap, config=FlexiBERTConfig(vocab_size=run.vocab_size, max_position_embeddings=run.recipe.max_length)
+        ),
     )
     events = list(run.directory.journal.events())
     own = {event["hash"] for event in events if event["event"] == "suggested"}
@@ -171,5 +173,5 @@ def _trial_name(trial: Any) -> str:
     return str(trial.config["trial"])
 
 
-def _overlap(parent: ModelSpec, child: ModelSpec, *, vocab_size: int, max_length: int) -> float:
-    return transfer_overlap(parent, child, vocab_size=vocab_size, max_position_embeddings=max_length)
+def _overlap(parent: ModelSpec, child: ModelSpec, *, config: FlexiBERTConfig) -> float:
+    return transfer_overlap(parent, child, config)

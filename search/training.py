@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import DataCollatorForLanguageModeling, DataCollatorWithPadding, Trainer, set_seed
-from transformers.trainer_callback import TrainerCallback
+from transformers.trainer_callback import PrinterCallback, TrainerCallback
 from transformers.training_args import TrainingArguments
 
 from dataset import PreparedData
@@ -129,6 +129,7 @@ def _pretrain(
         train_dataset=data.pretrain,
         callbacks=[_Reporter(report, clock, "pretrain")],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     model.save_pretrained(done)
     return model
@@ -196,6 +197,7 @@ def _fine_tune(
         compute_metrics=lambda output: data.compute_metrics(_one_column(output.predictions), output.label_ids),
         callbacks=[_Reporter(report, clock, "fine-tune", f"eval_{data.metric}")],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     metrics = trainer.evaluate()
     clock.lap()

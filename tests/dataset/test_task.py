@@ -1,0 +1,67 @@
+"""Tasks: what a valid one is, and which one a name means."""
+
+from pathlib import Path
+
+import pytest
+
+from dataset.task import Task, load_task, majority_share, make_split
+
+
+def _task(**changes: object) -> Task:
+    split = make_split({"text": ["a", "b", "c"], "label": [0, 1, 1]}, is_regression=False)
+    return Task(**{"name": "t", "train": split, "validation": split, "label_names": ("no", "yes"), **changes})
+
+
+def test_a_classification_task_says_what_it_is() -> None:
+    task = _task()
+    assert (task.num_labels, task.is_regression, task.is_paired, task.test) == (2, False, False, None)
+    assert task.compute_metrics([0, 1, 0], task.train["label"][:])[task.metric] == pytest.approx(2 / 3)
+    assert task.majority_share("validation") == pytest.approx(2 / 3)
+
+
+def test_always_answering_the_class_frequent_in_train_is_the_baseline() -> None:
+    other = make_split({"text": ["a", "b", "c", "d"], "label": [0, 0, 0, 1]}, is_regression=False)
+    assert _task(validation=other).majority_share("validation") == 0.25
+
+
+def test_a_regression_task_has_one_output_and_no_majority() -> None:
+    split = make_split({"text": ["a", "b"], "text_pair": ["c", "d"], "label": [0.5, 2]}, is_regression=True)
+    task = Task(name="t", train=split, validation=split, metric="pearson_spearman")
+    assert (task.num_labels, task.is_regression, task.is_paired) == (1, True, True)
+    with pytest.raises(ValueError, match="no majority class"):
+        task.majority_share("train")
+
+
+def test_the_majority_is_that_of_train_not_of_the_split() -> None:
+    assert majority_share([0, 0, 1], [1, 1, 1, 0]) == 0.25
+
+
+def test_everything_wrong_with_a_task_is_said_at_once() -> None:
+    other = make_split({"text": ["a"], "label": [7]}, is_regression=False)
+    with pytest.raises(ValueError, match=r"'metric' must be one of.*Got 'bleu'.*labels outside \[0, 2\): \[7\]"):
+        _task(metric="bleu", validation=other)
+
+
+def test_missing_columns_are_named() -> None:
+    with pytest.raises(ValueError, match=r"must have the columns text, label. Got sentence, label"):
+        _task(validation=make_split({"sentence": ["a"], "label": [0]}, is_regression=False))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"task": "colla"}, "Unknown task 'colla'. Did you mean 'cola'.*python_docs.*wnli"),
+        ({"task": "python_docs", "data_dir": "x"}, "does not use 'data_dir'"),
+        ({"task": "cola", "label_column": "x"}, "does not use 'label_column'"),
+        ({"task": "mine.csv", "data_dir": "x"}, "'data_dir' is for GLUE tasks"),
+    ],
+    ids=["misspelt", "folder for the embedded task", "column of GLUE", "folder for a file"],
+)
+def test_what_no_task_can_be_is_refused(arguments: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_task(**arguments)
+
+
+def test_names_are_known_as_glue_writes_them(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"Task 'sst2'.*holds none of train.tsv"):
+        load_task("SST-2", data_dir=tmp_path)

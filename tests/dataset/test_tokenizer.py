@@ -1,0 +1,56 @@
+"""Tokenizers of every source give sentences between their own tokens, and survive being saved."""
+
+import pytest
+from transformers import AutoTokenizer
+
+from dataset import build_tokenizer
+
+TEXTS = ["The quick brown fox jumps over the lazy dog.", "A dog and a fox are quick."] * 5
+
+
+def test_a_trained_tokenizer_knows_its_words_and_marks_sentences(tmp_path):
+    tokenizer = build_tokenizer("train", TEXTS, vocab_size=300)
+    ids = tokenizer("The quick FOX", "the dog")
+    assert tokenizer.convert_ids_to_tokens(ids["input_ids"]) == ["[CLS]", "the", "quick", "fox", "[SEP]", "the", "dog", "[SEP]"]
+    assert ids["token_type_ids"] == [0] * 5 + [1] * 3
+    assert len(tokenizer) <= 300
+    tokenizer.save_pretrained(tmp_path)
+    assert AutoTokenizer.from_pretrained(tmp_path)("The quick FOX")["input_ids"] == ids["input_ids"][:5]
+    assert build_tokenizer(str(tmp_path))("a fox")["input_ids"] == tokenizer("a fox")["input_ids"]
+
+
+def test_training_is_deterministic():
+    one, two = (build_tokenizer("train", TEXTS, vocab_size=300).get_vocab() for _ in range(2))
+    assert one == two
+
+
+def test_the_original_vocabularies_are_read(shared):
+    bert = build_tokenizer(str(shared / "data/vocab/bert-base-uncased/vocab.txt"))
+    assert len(bert) == 30_522
+    assert bert("Hello world")["input_ids"] == [101, 7592, 2088, 102]
+    assert build_tokenizer(str(shared / "data/vocab/bert-base-uncased"))("Hello")["input_ids"] == [101, 7592, 102]
+    roberta = build_tokenizer(str(shared / "data/vocab/roberta"))
+    assert len(roberta) == 50_265
+    assert roberta("Hello world")["input_ids"] == [0, 31414, 232, 2]
+    assert roberta.mask_token_id == 50_264
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", TEXTS, 100), "'vocab_size' must be at least 300 .* Got 100"),
+        (("train", None, 400), "Give both"),
+        (("/nowhere/vocabulary", None, None), "'tokenizer' must be 'train', a vocab.txt, a folder with a tokenizer"),
+    ],
+    ids=["small", "no text", "missing"],
+)
+def test_bad_input_is_refused(arguments, message):
+    source, texts, size = arguments
+    with pytest.raises(ValueError, match=message):
+        build_tokenizer(source, texts, vocab_size=size)
+
+
+def test_a_vocabulary_without_special_tokens_is_refused(tmp_path):
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\nword\n")
+    with pytest.raises(ValueError, match=r"it lacks \[CLS\], \[SEP\], \[MASK\]"):
+        build_tokenizer(str(tmp_path / "vocab.txt"))

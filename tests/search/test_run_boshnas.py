@@ -1,0 +1,220 @@
+"""The command on real Ray, with real (tiny) training."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from design_space.command import run_command
+from embeddings import GraphLibrary
+from search.journal import Journal
+from search.run_boshnas import parse, run_boshnas
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = "--pretrain_steps 12 --epochs 1 --vocab_size 300 --max_length 16 --num_init 2 --min_overlap 0.3 --surrogate gp --max_concurrent 2".split()
+
+
+def _files(folder: Path, library: GraphLibrary) -> list[str]:
+    """A library, a table and a corpus; the flags that name them."""
+    library.save(folder / "library.json")
+    rows = [f"a {'fine and happy' if i % 2 else 'dull and sad'} story number {i},{'good' if i % 2 else 'bad'}" for i in range(160)]
+    (folder / "films.csv").write_text("\n".join(["review,verdict", *rows]))
+    (folder / "corpus.txt").write_text("\n".join(f"a story about people and films, number {i}" for i in range(200)))
+    table = ["--task", str(folder / "films.csv"), "--corpus", str(folder / "corpus.txt")]
+    return ["--dataset_file", str(folder / "library.json"), "--run_dir", str(folder / "run"), *table]
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "search.run_boshnas", *arguments]
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(_command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny_library):
+    folder = tmp_path_factory.mktemp("search")
+    flags = [*_files(folder, tiny_library), *TINY]
+    done = _run(*flags, "--max_trials", "5")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, flags, done.stdout
+
+
+@pytest.mark.integration
+def test_every_trial_is_in_the_journal_and_every_model_is_saved(finished):
+    folder, _, output = finished
+    events = list(Journal(folder / "run" / "journal.jsonl").events())
+    counts = Counter(event["event"] for event in events)
+    assert counts["suggested"] == counts["finished"] == 5
+    assert counts["started"] >= 5
+    assert any("loss" in event for event in events if event["event"] == "reported")
+    for event in events:
+        if event["event"] == "finished":
+            assert 0 <= event["score"] <= 1
+            assert event["objectives"]["parameters"] > 1000
+            assert event["objectives"]["latency_ms"] > 0
+            assert event["cost_s"] > 0
+        if event["event"] == "suggested":
+            assert (folder / "run" / "models" / event["hash"] / "README.md").exists()
+    origins = [event["origin"]["kind"] for event in events if event["event"] == "suggested"]
+    assert origins[:2] == ["scratch", "scratch"]
+    assert "transfer" in origins[2:]
+    assert "best" in output
+    assert not (folder / "run" / "work").exists()
+
+
+@pytest.mark.integration
+def test_the_best_model_loads_with_auto_classes_and_gives_its_test_score(finished):
+    folder, _, _ = finished
+    evaluation = json.loads((folder / "run" / "best" / "evaluation.json").read_text())
+    code = (
+        "import flexibert, torch; from dataset import PreparedData\n"
+        "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n"
+        f"folder = {str(folder / 'run')!r}\n"
+        "model = AutoModelForSequenceClassification.from_pretrained(folder + '/best').eval()\n"
+        "tokenizer = AutoTokenizer.from_pretrained(folder + '/best')\n"
+        "data = PreparedData.load(folder + '/data')\n"
+        "rows = [dict(input_ids=row['input_ids'], attention_mask=row['attention_mask']) for row in data.test]\n"
+        "batch = tokenizer.pad(rows, return_tensors='pt')\n"
+        "with torch.no_grad(): print(data.compute_metrics(model(**batch).logits.numpy(), data.test['labels'])['accuracy'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert float(done.stdout) == pytest.approx(evaluation["metrics"]["accuracy"])
+    assert evaluation["split"] == "test"
+    assert evaluation["majority_share"] == pytest.approx(0.5)
+    assert "| t0001 |" in (folder / "run" / "summary.md").read_text()
+
+
+@pytest.mark.integration
+def test_scores_are_added_to_the_library(finished, tiny_library):
+    folder, _, _ = finished
+    library = GraphLibrary.load(folder / "library.json")
+    assert len(library.performances) == 5
+    assert library.fingerprint == tiny_library.fingerprint
+
+
+@pytest.mark.integration
+def test_a_finished_run_goes_on_with_more_trials_and_repeats_none(finished, capsys):
+    folder, flags, _ = finished
+    before = (folder / "run" / "journal.jsonl").read_text()
+    with pytest.raises(SystemExit):
+        run_command(run_boshnas, flags)
+    assert "already holds a run. Go on with --resume" in capsys.readouterr().err
+    done = _run("--run_dir", str(folder / "run"), "--resume", "--max_trials", "6")
+    assert done.returncode == 0, done.stderr[-3000:]
+    after = (folder / "run" / "journal.jsonl").read_text()
+    assert after.startswith(before)
+    trials = Journal(folder / "run" / "journal.jsonl").trials()
+    assert [record.state for record in trials.values()] == ["finished"] * 6
+    assert len({record.candidate.spec.hash for record in trials.values()}) == 6
+
+
+@pytest.mark.integration
+def test_a_run_of_another_library_is_refused(finished, tmp_path, tiny_space, capsys):
+    folder, _, _ = finished
+    GraphLibrary.build(tiny_space, layers_per_stack=1, max_graphs=40, embedding_size=4).save(tmp_path / "other.json")
+    with pytest.raises(SystemExit):
+        run_command(run_boshnas, ["--run_dir", str(folder / "run"), "--resume", "--dataset_file", str(tmp_path / "other.json")])
+    assert "searches another graph library than the one given" in capsys.readouterr().err
+
+
+@pytest.mark.integration
+def test_a_killed_run_resumes_and_loses_no_finished_trial(tmp_path, tiny_library):
+    flags = [*_files(tmp_path, tiny_library), *TINY, "--max_trials", "5"]
+    journal = Journal(tmp_path / "run" / "journal.jsonl")
+    process = subprocess.Popen(
+        _command(*flags), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 240
+    while sum(event["event"] == "finished" for event in journal.events()) < 2 and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    with journal.path.open("a") as stream:
+        stream.write('{"event": "finished", "tri')  # as a kill in the middle of writing leaves it
+    before = {name: record.score for name, record in journal.trials().items() if record.state == "finished"}
+    assert len(before) >= 2
+    done = _run("--run_dir", str(tmp_path / "run"), "--resume")
+    assert done.returncode == 0, done.stderr[-3000:]
+    finished = [event for event in journal.events() if event["event"] == "finished"]
+    assert Counter(event["trial"] for event in finished) == dict.fromkeys((f"t000{i}" for i in range(1, 6)), 1)
+    assert before.items() <= {event["trial"]: event["score"] for event in finished}.items()
+
+
+def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        run_command(run_boshnas, arguments)
+    assert stop.value.code == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--task", "colla"], "Unknown task 'colla'. Did you mean 'cola'"),
+        (["--task", "cola", "--data_dir", "nowhere"], "nowhere"),
+        (["--dataset_file", "nowhere.json"], "No library file"),
+        (["--max_trials", "0"], "must be a whole number of at least 1. Got '0'"),
+        (["--min_overlap", "2"], "'min_overlap' must be in [0, 1]. Got 2.0"),
+        (["--resources_per_trial", "ram=4"], "must give cpu, gpu or both, above 0. Got 'ram=4'"),
+        (["--resume"], "Nothing to resume"),
+        (["--epoch", "3"], "unknown argument --epoch. Did you mean '--epochs'"),
+        (["--surrogate", "forest"], "invalid choice: 'forest'"),
+        (["--origins", "transfer"], "'origins' must include 'scratch'"),
+        (["--learning_rate", "-1"], "'learning_rate' must be a number of at least 0. Got -1.0"),
+        (["--tokenizer", "/nowhere/vocabulary"], "'tokenizer' must be"),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else "",
+)
+def test_bad_flags_end_in_one_message(tmp_path, tiny_library, flags, message, capsys):
+    given = [*_files(tmp_path, tiny_library), *TINY, *flags]
+    assert message in _error(capsys, *given)
+
+
+def test_a_library_cut_in_half_is_refused(tmp_path, tiny_library, capsys):
+    flags = _files(tmp_path, tiny_library)
+    whole = (tmp_path / "library.json").read_text()
+    (tmp_path / "library.json").write_text(whole[: len(whole) // 2])
+    assert "damaged or cut off" in _error(capsys, *flags)
+
+
+def test_an_unreachable_cluster_is_named(tmp_path, tiny_library, capsys):
+    flags = [*_files(tmp_path, tiny_library), *TINY]
+    assert "No Ray cluster answers at '127.0.0.1:9'" in _error(capsys, *flags, "--address", "127.0.0.1:9")
+    assert "is written host:port" in _error(capsys, *flags, "--address", "cluster", "--resume")
+
+
+def test_a_configuration_file_gives_defaults_that_flags_override(tmp_path):
+    config = tmp_path / "search.yaml"
+    config.write_text("dataset_file: library.json\nmax_trials: 7\nlearning_rate: 1e-4\nautotune: true\nresources_per_trial: {cpu: 2}\n")
+    options = parse(["--config", str(config), "--max_trials", "9"])
+    assert (options.max_trials, options.learning_rate, options.autotune) == (9, 1e-4, True)
+    assert options.resources_per_trial == {"cpu": 2.0}
+    assert options.dataset_file == Path("library.json").absolute()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("max_trial: 7", "Unknown key 'max_trial' in .* Did you mean 'max_trials'"),
+        ("surrogate: forest", "'surrogate' in .* must be one of boshnas, gp. Got 'forest'"),
+        ("max_trials: many", "'max_trials' in .*whole number of at least 1. Got 'many'"),
+        ("autotune: maybe", "'autotune' in .*must be true or false. Got 'maybe'"),
+    ],
+    ids=["key", "choice", "number", "flag"],
+)
+def test_a_wrong_configuration_file_is_refused(tmp_path, content, message):
+    (tmp_path / "search.yaml").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        parse(["--config", str(tmp_path / "search.yaml")])
