@@ -1,4 +1,4 @@
-"""Tokenizers: a given vocabulary, a Hugging Face tokenizer, or one trained on the corpus with ``tokenizers``."""
+"""Tokenizers: a given vocabulary, a Hugging Face tokenizer, or byte-level BPE trained on the corpus with ``tokenizers``."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -51,14 +51,19 @@ def build_tokenizer(
 def _trained(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerBase:
     if vocab_size < 300:
         raise ValueError(f"'vocab_size' must be at least 300 to hold letters and special tokens. Got {vocab_size}")
-    tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS["unk_token"]))
+    # Byte-level BPE: the library's WordPiece trainer gives other tokens in every process.
+    tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size, special_tokens=list(SPECIAL_TOKENS.values()), min_frequency=2, show_progress=False
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIAL_TOKENS.values()),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        min_frequency=2,
+        show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return _bert_like(tokenizer)
+    return _bert_like(tokenizer, decoders.ByteLevel())
 
 
 def _word_piece(file: Path) -> PreTrainedTokenizerBase:
@@ -70,12 +75,13 @@ def _word_piece(file: Path) -> PreTrainedTokenizerBase:
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=SPECIAL_TOKENS["unk_token"]))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    return _bert_like(tokenizer)
+    return _bert_like(tokenizer, decoders.WordPiece())
 
 
-def _bert_like(tokenizer: Tokenizer) -> PreTrainedTokenizerBase:
+def _bert_like(tokenizer: Tokenizer, decoder: decoders.Decoder) -> PreTrainedTokenizerBase:
+    """Sentences between BERT's own tokens."""
     cls, sep = SPECIAL_TOKENS["cls_token"], SPECIAL_TOKENS["sep_token"]
-    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.decoder = decoder
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{cls} $A {sep}",
         pair=f"{cls} $A {sep} $B:1 {sep}:1",

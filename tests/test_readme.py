@@ -23,9 +23,9 @@ SAVE_A_MODEL = """
 from dataset import build_tokenizer
 from flexibert import FlexiBERTConfig, FlexiBERTForSequenceClassification
 spec = {'l': 1, 'o': ['sa'], 'h': [8], 'n': [2], 'f': [[8]], 'p': ['sdp']}
-model = FlexiBERTForSequenceClassification(FlexiBERTConfig(model_dict=spec, vocab_size=300))
+model = FlexiBERTForSequenceClassification(FlexiBERTConfig(model_dict=spec, vocab_size=400))
 model.save_pretrained("runs/level-2/best")
-build_tokenizer("train", ["some plain words"], vocab_size=300).save_pretrained("runs/level-2/best")
+build_tokenizer("train", ["some plain words"], vocab_size=400).save_pretrained("runs/level-2/best")
 """
 
 

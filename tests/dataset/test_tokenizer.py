@@ -1,27 +1,46 @@
 """Tokenizers of every source give sentences between their own tokens, and survive being saved."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from transformers import AutoTokenizer
 
 from dataset import build_tokenizer
 
+ROOT = Path(__file__).resolve().parents[2]
 TEXTS = ["The quick brown fox jumps over the lazy dog.", "A dog and a fox are quick."] * 5
 
 
 def test_a_trained_tokenizer_knows_its_words_and_marks_sentences(tmp_path):
-    tokenizer = build_tokenizer("train", TEXTS, vocab_size=300)
-    ids = tokenizer("The quick FOX", "the dog")
-    assert tokenizer.convert_ids_to_tokens(ids["input_ids"]) == ["[CLS]", "the", "quick", "fox", "[SEP]", "the", "dog", "[SEP]"]
+    tokenizer = build_tokenizer("train", TEXTS, vocab_size=400)
+    ids = tokenizer("The quick FOX", "the dog", return_token_type_ids=True)
+    tokens = tokenizer.convert_ids_to_tokens(ids["input_ids"])
+    assert [token.replace("Ġ", "") for token in tokens] == ["[CLS]", "the", "quick", "fox", "[SEP]", "the", "dog", "[SEP]"]
     assert ids["token_type_ids"] == [0] * 5 + [1] * 3
-    assert len(tokenizer) <= 300
+    assert tokenizer.decode(ids["input_ids"][1:4]).strip() == "the quick fox"
+    assert len(tokenizer) <= 400
     tokenizer.save_pretrained(tmp_path)
     assert AutoTokenizer.from_pretrained(tmp_path)("The quick FOX")["input_ids"] == ids["input_ids"][:5]
     assert build_tokenizer(str(tmp_path))("a fox")["input_ids"] == tokenizer("a fox")["input_ids"]
 
 
-def test_training_is_deterministic():
-    one, two = (build_tokenizer("train", TEXTS, vocab_size=300).get_vocab() for _ in range(2))
-    assert one == two
+def test_training_is_the_same_in_every_process():
+    code = (
+        "from dataset import build_tokenizer, load_corpus\n"
+        "texts = load_corpus()['text'][:300]\n"
+        "print(sorted(build_tokenizer('train', texts, vocab_size=900).get_vocab().items()))"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert runs[0] == runs[1]
+    assert "Ġthe" in runs[0]
 
 
 def test_the_original_vocabularies_are_read(shared):

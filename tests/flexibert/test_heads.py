@@ -1,0 +1,150 @@
+"""Task heads: losses against plain formulas, Auto classes, and what Hugging Face's Trainer needs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from torch.nn import functional
+
+import flexibert
+from flexibert import (
+    FlexiBERTForMaskedLM,
+    FlexiBERTForMultipleChoice,
+    FlexiBERTForQuestionAnswering,
+    FlexiBERTForSequenceClassification,
+    FlexiBERTForTokenClassification,
+    FlexiBERTModel,
+)
+
+MODEL_DICT = {"l": 2, "o": ["sa", "c"], "h": [16, 24], "n": [2, 2], "f": [[32], [32]], "p": ["wma", 3]}
+EQUAL_WIDTHS = {"l": 1, "o": ["sa"], "h": [16], "n": [2], "f": [[32]], "p": ["sdp"]}
+IDS = torch.tensor([[7, 3, 1, 9, 40], [4, 6, 30, 0, 0]])
+BATCH = {"input_ids": IDS, "attention_mask": (IDS > 0).long(), "token_type_ids": torch.zeros_like(IDS)}
+
+AUTO_CLASSES = {
+    "AutoModel": FlexiBERTModel,
+    "AutoModelForMaskedLM": FlexiBERTForMaskedLM,
+    "AutoModelForSequenceClassification": FlexiBERTForSequenceClassification,
+    "AutoModelForTokenClassification": FlexiBERTForTokenClassification,
+    "AutoModelForQuestionAnswering": FlexiBERTForQuestionAnswering,
+    "AutoModelForMultipleChoice": FlexiBERTForMultipleChoice,
+}
+
+
+@pytest.mark.parametrize("name", AUTO_CLASSES)
+def test_auto_classes_find_ours_and_outputs_survive_saving(name: str, tiny: Callable, tmp_path: Path) -> None:
+    model = getattr(transformers, name).from_config(tiny(MODEL_DICT, num_labels=3)).eval()
+    assert type(model) is AUTO_CLASSES[name]
+    inputs = {key: value.unsqueeze(0) if name.endswith("MultipleChoice") else value for key, value in BATCH.items()}
+    model.save_pretrained(tmp_path)
+    loaded = getattr(transformers, name).from_pretrained(tmp_path).eval()
+    assert type(loaded) is AUTO_CLASSES[name]
+    assert torch.equal(loaded(**inputs)[0], model(**inputs)[0])
+
+
+def test_masked_lm_loss_counts_labelled_tokens_only(tiny: Callable) -> None:
+    model = FlexiBERTForMaskedLM(tiny(MODEL_DICT)).eval()
+    labels = torch.full_like(IDS, -100)
+    labels[0, 1], labels[1, 2] = 5, 6
+    output = model(**BATCH, labels=labels)
+    chosen = torch.stack([output.logits[0, 1], output.logits[1, 2]]).log_softmax(-1)
+    torch.testing.assert_close(output.loss, -(chosen[0, 5] + chosen[1, 6]) / 2)
+    assert output.logits.shape == (2, 5, 41)
+
+
+@pytest.mark.parametrize(
+    ("num_labels", "labels", "loss"),
+    [
+        (3, torch.tensor([2, 0]), functional.cross_entropy),
+        (1, torch.tensor([0.5, -1.0]), lambda logits, labels: functional.mse_loss(logits[:, 0], labels)),
+        (3, torch.tensor([[1.0, 0, 1], [0, 0, 1]]), functional.binary_cross_entropy_with_logits),
+    ],
+    ids=["classes", "regression", "multi-label"],
+)
+def test_sequence_classification_loss_fits_the_labels(
+    tiny: Callable, num_labels: int, labels: Any, loss: Callable
+) -> None:
+    model = FlexiBERTForSequenceClassification(tiny(MODEL_DICT, num_labels=num_labels)).eval()
+    output = model(**BATCH, labels=labels)
+    assert output.logits.shape == (2, num_labels)
+    torch.testing.assert_close(output.loss, loss(output.logits, labels))
+    output.loss.backward()
+    assert model.bert.embeddings.word_embeddings.weight.grad.abs().sum() > 0
+
+
+def test_token_classification_answers_and_choices(tiny: Callable) -> None:
+    config = tiny(MODEL_DICT, num_labels=3)
+    labels = torch.tensor([[0, 1, 2, 0, -100], [1, 1, 2, -100, -100]])
+    tokens = FlexiBERTForTokenClassification(config).eval()(**BATCH, labels=labels)
+    torch.testing.assert_close(tokens.loss, functional.cross_entropy(tokens.logits.view(-1, 3), labels.view(-1)))
+
+    answers = FlexiBERTForQuestionAnswering(config).eval()
+    start, end = torch.tensor([1, 2]), torch.tensor([3, 99])  # the second answer ends in what was cut off
+    output = answers(**BATCH, start_positions=start, end_positions=end)
+    ends = functional.cross_entropy(output.end_logits[:1], end[:1])
+    torch.testing.assert_close(output.loss, (functional.cross_entropy(output.start_logits, start) + ends) / 2)
+
+    choices = FlexiBERTForMultipleChoice(config).eval()
+    output = choices(**{name: value.unsqueeze(0) for name, value in BATCH.items()}, labels=torch.tensor([1]))
+    assert output.logits.shape == (1, 2)
+    torch.testing.assert_close(output.loss, functional.cross_entropy(output.logits, torch.tensor([1])))
+    with pytest.raises(ValueError, match=r"must be of shape \(batch, choices, sequence"):
+        choices(**BATCH)
+
+
+def test_the_decoder_is_tied_only_when_asked_and_as_wide_as_the_embeddings(tiny: Callable, tmp_path: Path) -> None:
+    for model_dict, is_tying, expected in [
+        (EQUAL_WIDTHS, False, False),
+        (EQUAL_WIDTHS, True, True),
+        (MODEL_DICT, True, False),
+    ]:
+        model = FlexiBERTForMaskedLM(tiny(model_dict, tie_word_embeddings=is_tying)).eval()
+        model.save_pretrained(tmp_path)
+        for each in (model, FlexiBERTForMaskedLM.from_pretrained(tmp_path).eval()):
+            assert (each.cls.predictions.decoder.weight is each.bert.embeddings.word_embeddings.weight) is expected
+            assert each.cls.predictions.bias is each.cls.predictions.decoder.bias
+            assert torch.equal(each(**BATCH).logits, model(**BATCH).logits)
+
+
+def test_an_encoder_folder_gives_a_new_head_and_the_same_encoder(tiny: Callable, tmp_path: Path) -> None:
+    encoder = FlexiBERTModel(tiny(MODEL_DICT)).eval()
+    encoder.save_pretrained(tmp_path)
+    for model_class in (FlexiBERTForMaskedLM, FlexiBERTForSequenceClassification):
+        model = model_class.from_pretrained(tmp_path).eval()
+        assert torch.equal(model.bert(**BATCH)[0], encoder(**BATCH)[0])
+        assert all(parameter.isfinite().all() for parameter in model.parameters())
+    masked_lm = FlexiBERTForMaskedLM.from_pretrained(tmp_path)
+    assert masked_lm.cls.predictions.bias.abs().max() == 0
+    masked_lm.save_pretrained(tmp_path / "lm")
+    assert torch.equal(FlexiBERTModel.from_pretrained(tmp_path / "lm").eval()(**BATCH)[0], encoder(**BATCH)[0])
+
+
+def test_the_vocabulary_of_a_language_model_can_grow(tiny: Callable) -> None:
+    model = FlexiBERTForMaskedLM(tiny(MODEL_DICT)).eval()
+    before = model(**BATCH).logits
+    model.resize_token_embeddings(44, mean_resizing=False)
+    after = model(**BATCH).logits
+    assert after.shape[-1] == 44
+    torch.testing.assert_close(after[..., :41], before)
+
+
+def test_a_few_steps_of_training_lower_the_loss(tiny: Callable, model_dict: dict) -> None:
+    """As Trainer does it: batches of a padding collator, labels among them, the first output is the loss."""
+    model = FlexiBERTForSequenceClassification(tiny(model_dict, num_labels=2, initializer_range=0.05)).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    losses = []
+    for _ in range(25):
+        loss = model(**BATCH, labels=torch.tensor([0, 1]))[0]
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < 0.1 < losses[0]
+
+
+def test_public_names_exist() -> None:
+    for name in flexibert.__all__:
+        assert getattr(flexibert, name).__doc__
