@@ -26,7 +26,7 @@ from embeddings import GraphLibrary
 
 from .candidate import ORIGINS, Candidate, Origin
 from .second_order import ascend
-from .surrogates import SURROGATES, Surrogate, fit_surrogate
+from .surrogates import SURROGATES, Surrogate, fit_surrogate, single_thread
 
 Overlap = Callable[[ModelSpec, ModelSpec], float]
 
@@ -140,7 +140,8 @@ class BOSHNAS:
         """Up to ``k`` candidates to train; fewer when converged or when no untrained graph is left."""
         candidates: list[Candidate] = []
         while len(candidates) < k and self._phase != "converged":
-            candidate = self._propose()
+            with single_thread():
+                candidate = self._propose()
             if candidate is None:
                 break
             self.remember(candidate)

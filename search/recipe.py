@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,20 @@ class Recipe:
             problems.append(f"'transfer_mode' must be 'RP' or 'OD'. Got {self.transfer_mode!r}")
         if problems:
             raise ValueError("\n  - ".join(["Problems in the training recipe:", *problems]))
+
+
+def recipes_to_try(recipe: Recipe, seed: int) -> list[Recipe]:
+    """The recipe and ``autotune_trials - 1`` seeded variations of its learning rate and batch size."""
+    rng = random.Random(seed)
+    variations = [
+        dataclasses.replace(
+            recipe,
+            learning_rate=recipe.learning_rate * 3 ** rng.uniform(-1, 1),
+            batch_size=max(1, int(recipe.batch_size * rng.choice([0.5, 1, 2]))),
+        )
+        for _ in range(recipe.autotune_trials - 1)
+    ]
+    return [recipe, *variations]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ model is already saved returns its measurements at once.
 
 import dataclasses
 import json
-import random
 import shutil
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from flexibert import FlexiBERTConfig, FlexiBERTForMaskedLM, FlexiBERTForSequenc
 
 from .measurement import latency_ms
 from .model_card import write_model_card
-from .recipe import Recipe, TrainingJob
+from .recipe import Recipe, TrainingJob, recipes_to_try
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -149,20 +148,6 @@ def _fine_tune_best(
     assert best is not None
     first.load_state_dict(best[0])
     return first, best[1]
-
-
-def recipes_to_try(recipe: Recipe, seed: int) -> list[Recipe]:
-    """The recipe and ``autotune_trials - 1`` seeded variations of its learning rate and batch size."""
-    rng = random.Random(seed)
-    variations = [
-        dataclasses.replace(
-            recipe,
-            learning_rate=recipe.learning_rate * 3 ** rng.uniform(-1, 1),
-            batch_size=max(1, int(recipe.batch_size * rng.choice([0.5, 1, 2]))),
-        )
-        for _ in range(recipe.autotune_trials - 1)
-    ]
-    return [recipe, *variations]
 
 
 def _fine_tune(

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from .base import Moments, Surrogate
+from .base import Moments, Surrogate, single_thread
 from .gaussian_process import GaussianProcessSurrogate
 from .heteroscedastic import HeteroscedasticSurrogate
 
@@ -16,7 +16,8 @@ def fit_surrogate(name: str, X: Tensor, Y: Tensor, *, unlabelled: Tensor, seed: 
     """The surrogate of this name, fitted to vectors X (N, K) and scores Y (N,). Raises ``ValueError`` for an unknown name."""
     if name not in SURROGATES:
         raise ValueError(f"'surrogate' must be one of {', '.join(SURROGATES)}. Got {name!r}")
-    return SURROGATES[name](X, Y, unlabelled=unlabelled, seed=seed)
+    with single_thread():
+        return SURROGATES[name](X, Y, unlabelled=unlabelled, seed=seed)
 
 
-__all__ = ["SURROGATES", "Moments", "Surrogate", "fit_surrogate"]
+__all__ = ["SURROGATES", "Moments", "Surrogate", "fit_surrogate", "single_thread"]

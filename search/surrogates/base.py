@@ -3,8 +3,10 @@
 Shapes: X (batch..., q, K) vectors, K the embedding size; moments (batch..., q).
 """
 
+import contextlib
 from abc import abstractmethod
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from botorch.models.model import Model
@@ -54,6 +56,12 @@ class Standardizer:
         return Moments(moments.mean * self.scale + self.mean, moments.epistemic * self.scale, moments.aleatoric * self.scale)
 
 
-def as_double(X: Any) -> Tensor:
-    """Any array as a double tensor."""
-    return torch.as_tensor(X, dtype=torch.float64)
+@contextlib.contextmanager
+def single_thread() -> Iterator[None]:
+    """Surrogates are small: threads that wait for each other, beside trials that train, cost more than they bring."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -165,6 +165,25 @@ def test_gradient_checkpointing_gives_the_same_gradients(tiny: Callable, model_d
         torch.testing.assert_close(gradient, gradients[1][name], msg=name)
 
 
+def test_half_precision_and_autocast_stay_close(tiny: Callable, model_dict: dict) -> None:
+    model = FlexiBERTForSequenceClassification(tiny(model_dict, initializer_range=0.05)).eval()
+    with torch.no_grad():
+        expected = model(IDS, MASK).logits
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            mixed = model(IDS, MASK).logits
+        half = model.bfloat16()(IDS, MASK).logits
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(mixed.float(), expected, atol=0.05, rtol=0)
+    torch.testing.assert_close(half.float(), expected, atol=0.05, rtol=0)
+
+
+def test_compilation_finds_one_graph(tiny: Callable, model_dict: dict) -> None:
+    model = FlexiBERTModel(tiny(model_dict)).eval()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(IDS, MASK)[0], model(IDS, MASK)[0], atol=1e-5, rtol=0)
+
+
 def test_token_embeddings_can_be_resized(tiny: Callable) -> None:
     model = FlexiBERTModel(tiny(SELF_ATTENTION)).eval()
     before = model(IDS)[0]

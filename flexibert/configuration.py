@@ -1,0 +1,255 @@
+"""Configuration of a FlexiBERT network: a model dict, and the sizes that no architecture fixes.
+
+The model dict (FlexiBERT, Tuli et al. 2022, section 3.1) is the one source of truth for the architecture: it alone is
+written to ``config.json``; ``hidden_size`` and the other names that Hugging Face code reads are computed from it.
+Folders written by the original code (``model_type`` ``bert``, the architecture in five lists) are read too. Names that
+the class does not know are refused, because ``PreTrainedConfig`` would keep a misspelt one silently.
+"""
+
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any
+
+from transformers import GenerationConfig, PreTrainedConfig
+from transformers.activations import ACT2FN
+
+from design_space import ModelSpec
+
+POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
+
+# The architecture in the original's config.json; the last is a flag there and a method here.
+ORIGINAL_LAYOUT = ("attention_heads_list", "hidden_dim_list", "ff_dim_list", "attention_type", "similarity_list")
+ORIGINAL_FLAG = "from_model_dict_hetero"
+# Shape of a homogeneous encoder, by BERT's names: name -> default.
+HOMOGENEOUS = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
+# Accepted with this value only: (value, why).
+FIXED = {
+    "head_ratio": (2, "a convolution layer splits its heads in two halves"),
+    "num_groups": (1, "grouped feed-forward layers were never built"),
+    "is_decoder": (False, "FlexiBERT is an encoder"),
+    "add_cross_attention": (False, "FlexiBERT is an encoder"),
+}
+# Written by Hugging Face code or by the original, without a meaning here.
+IGNORED = (
+    "model_type",
+    "gradient_checkpointing",
+    "use_cache",
+    "conv_kernel_size",
+    "pruned_heads",
+    "torchscript",
+    "finetuning_task",
+)
+# Understood by PreTrainedConfig beside its fields.
+INHERITED = (
+    "num_labels",
+    "torch_dtype",
+    "name_or_path",
+    "output_attentions",
+    "attn_implementation",
+    "experts_implementation",
+)
+ATTACHED = ("auto_map", "quantization_config", "custom_pipelines", "tokenizer_class", "transformers_weights")
+
+
+class FlexiBERTConfig(PreTrainedConfig):
+    """Everything needed to build a FlexiBERT network.
+
+    Args:
+        model_dict: the architecture, standard or hetero (see ``ModelSpec``); default: a homogeneous encoder of
+            BERT-base's shape, which ``hidden_size``, ``num_hidden_layers``, ``num_attention_heads`` and
+            ``intermediate_size`` change.
+        vocab_size: number of token ids.
+        max_position_embeddings: longest sequence, in tokens.
+        type_vocab_size: number of segments. The original's default is 1, with which segment 1 is an index error.
+        position_embedding_type: ``absolute`` (a vector added to each embedding), ``relative_key`` or
+            ``relative_key_query`` (terms in the attention scores; Shaw et al. 2018, Huang et al. 2020).
+        pad_token_id: its embedding is zero at the start and never trained.
+        tie_word_embeddings: share the masked-LM decoder's matrix with the word embeddings, where their widths are
+            equal.
+        classifier_dropout: dropout before the task heads; default: ``hidden_dropout_prob``.
+        mask_padding: whether transforms and convolutions read zeros at padded positions (attention never looks there).
+            Default: true, and false for folders of the original code, whose weights learned with padding read and
+            whose outputs are then reproduced.
+
+    Raises:
+        ValueError: listing every unknown name, wrong value and contradiction.
+    """
+
+    model_type = "flexibert"
+
+    model_dict: dict[str, Any] | None = None
+    vocab_size: int = 30522
+    max_position_embeddings: int = 514
+    type_vocab_size: int = 2
+    position_embedding_type: str = "relative_key"
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    classifier_dropout: float | None = None
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = 0
+    eos_token_id: int | list[int] | None = 2
+    tie_word_embeddings: bool = False
+    mask_padding: bool | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        problems = _unknown_names(kwargs, type(self))
+        for name, (value, reason) in FIXED.items():
+            if kwargs.pop(name, value) != value:
+                problems.append(f"'{name}' must be {value}: {reason}")
+        for name in IGNORED:
+            kwargs.pop(name, None)
+        shape = {name: kwargs.pop(name) for name in HOMOGENEOUS if name in kwargs}
+        original = {name: kwargs.pop(name) for name in (*ORIGINAL_LAYOUT, ORIGINAL_FLAG) if name in kwargs}
+        problems += self._set_architecture(shape, original)
+        if self.mask_padding is None:
+            self.mask_padding = original.get("attention_heads_list") is None
+        problems += self._value_problems()
+        if problems:
+            raise ValueError(
+                f"{len(problems)} problem(s) in the FlexiBERT configuration:\n  - " + "\n  - ".join(problems)
+            )
+        super().__post_init__(**kwargs)
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        """The architecture."""
+        return ModelSpec.from_dict(self.model_dict or {})
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the last layer: what the pooler and the task heads read."""
+        return int(self.model_spec.layers[-1].hidden_size)
+
+    @property
+    def embedding_size(self) -> int:
+        """Width of the embeddings: the first layer's."""
+        return int(self.model_spec.layers[0].hidden_size)
+
+    @property
+    def num_hidden_layers(self) -> int:
+        return len(self.model_spec.layers)
+
+    @property
+    def num_attention_heads(self) -> int:
+        """Heads of the last layer; other layers may have another number."""
+        return len(self.model_spec.layers[-1].heads)
+
+    @property
+    def intermediate_size(self) -> int:
+        """Last feed-forward width of the last layer; other layers may have other widths."""
+        return int(self.model_spec.layers[-1].feed_forward[-1])
+
+    def from_model_dict(self, model_dict: dict[str, Any]) -> "FlexiBERTConfig":
+        """Sets the architecture to a standard model dict and returns the configuration."""
+        return self._set_model_dict(model_dict, "standard")
+
+    def from_model_dict_hetero(self, model_dict: dict[str, Any]) -> "FlexiBERTConfig":
+        """Sets the architecture to a hetero model dict (FlexiBERT 2.0) and returns the configuration."""
+        return self._set_model_dict(model_dict, "hetero")
+
+    @classmethod
+    def get_config_dict(cls, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As inherited; folders of the original code, which call themselves ``bert``, count as ours.
+
+        Raises:
+            ValueError: when the folder holds another kind of model.
+        """
+        config_dict, unused = super().get_config_dict(*args, **kwargs)
+        found = config_dict.get("model_type", cls.model_type)
+        if found != cls.model_type:
+            if "attention_heads_list" not in config_dict:
+                raise ValueError(
+                    f"'model_type' of the configuration must be 'flexibert'. Got {found!r}; load it with its own class"
+                )
+            config_dict["model_type"] = cls.model_type
+        return config_dict, unused
+
+    def _set_model_dict(self, model_dict: dict[str, Any], expected: str) -> "FlexiBERTConfig":
+        spec = ModelSpec.from_dict(model_dict)
+        if spec.format != expected:
+            other = "from_model_dict_hetero" if expected == "standard" else "from_model_dict"
+            raise ValueError(
+                f"The model dict must be in the {expected} format. Got the {spec.format} format; use '{other}'"
+            )
+        self.model_dict = spec.to_dict()
+        return self
+
+    def _set_architecture(self, shape: dict[str, Any], original: dict[str, Any]) -> list[str]:
+        """Fills ``model_dict`` from whatever describes the architecture; returns what is wrong."""
+        try:
+            if original.get("attention_heads_list") is not None:
+                from_lists = ModelSpec.from_dict(_original_model_dict(original, shape)).to_dict()
+                if self.model_dict is not None and ModelSpec.from_dict(self.model_dict).to_dict() != from_lists:
+                    return [
+                        "'model_dict' and 'attention_heads_list' describe different architectures; give one of them"
+                    ]
+                self.model_dict = from_lists
+                return []
+            if self.model_dict is None:
+                self.model_dict = _homogeneous_model_dict(**(HOMOGENEOUS | shape))
+            self.model_dict = ModelSpec.from_dict(self.model_dict).to_dict()
+        except ValueError as error:
+            return [str(error)]
+        return [
+            f"'{name}' follows from 'model_dict' and is {getattr(self, name)} there. Got {value!r}; leave it out"
+            for name, value in shape.items()
+            if value != getattr(self, name)
+        ]
+
+    def _value_problems(self) -> list[str]:
+        problems = []
+        if self.position_embedding_type not in POSITION_EMBEDDING_TYPES:
+            known = ", ".join(POSITION_EMBEDDING_TYPES)
+            problems.append(f"'position_embedding_type' must be one of {known}. Got {self.position_embedding_type!r}")
+        if isinstance(self.hidden_act, str) and self.hidden_act not in ACT2FN:
+            problems.append(
+                f"'hidden_act' must be an activation of transformers, such as 'gelu'. Got {self.hidden_act!r}"
+            )
+        for name in ("vocab_size", "max_position_embeddings", "type_vocab_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                problems.append(f"'{name}' must be a whole number above 0. Got {value!r}")
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int | float) and 0 <= value < 1):
+                problems.append(f"'{name}' must be in [0, 1). Got {value!r}")
+        if not problems and self.pad_token_id is not None and not 0 <= self.pad_token_id < self.vocab_size:
+            problems.append(f"'pad_token_id' must be below 'vocab_size' {self.vocab_size}. Got {self.pad_token_id}")
+        return problems
+
+
+def _original_model_dict(original: dict[str, Any], shape: dict[str, Any]) -> dict[str, Any]:
+    """The model dict in the original's lists; ``hidden_size`` and the like beside them are stale defaults there."""
+    heads = original["attention_heads_list"]
+    common = {
+        "l": shape.get("num_hidden_layers", len(heads)),
+        "h": original.get("hidden_dim_list"),
+        "f": original.get("ff_dim_list"),
+    }
+    if original.get(ORIGINAL_FLAG, any(isinstance(entry, list) for entry in heads)):
+        return common | {"o": heads}
+    return common | {"o": original.get("attention_type"), "n": heads, "p": original.get("similarity_list")}
+
+
+def _homogeneous_model_dict(
+    hidden_size: int, num_hidden_layers: int, num_attention_heads: int, intermediate_size: int
+) -> dict[str, Any]:
+    per_layer = {"o": "sa", "h": hidden_size, "n": num_attention_heads, "f": [intermediate_size], "p": "sdp"}
+    return {"l": num_hidden_layers} | {key: [value] * num_hidden_layers for key, value in per_layer.items()}
+
+
+def _unknown_names(kwargs: dict[str, Any], config_class: type) -> list[str]:
+    known = {field.name for field in fields(config_class)}
+    known.update(ORIGINAL_LAYOUT, (ORIGINAL_FLAG,), HOMOGENEOUS, FIXED, IGNORED, INHERITED, ATTACHED)
+    inherited = set(GenerationConfig().to_dict())
+    problems = []
+    for name in kwargs:
+        if name in known or name in inherited or name.startswith("_"):
+            continue
+        nearest = get_close_matches(name, known, n=1)
+        hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+        problems.append(f"'{name}' is not an option of FlexiBERTConfig{hint}")
+    return problems

@@ -1,0 +1,71 @@
+"""Dynamic span convolution (ConvBERT, Jiang et al. 2020, section 3.2): every position has a kernel of its own.
+
+Shapes: B batch, S sequence, N heads, D head size, K kernel, C channels.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class SeparableConvolution(nn.Module):
+    """Depthwise, then pointwise convolution along the sequence, then a bias: (B, S, C_in) -> (B, S, C_out)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv1d(
+            in_channels, in_channels, kernel, padding=kernel // 2, groups=in_channels, bias=False
+        )
+        self.pointwise = nn.Conv1d(in_channels, out_channels, 1, bias=False)
+        self.bias = nn.Parameter(torch.zeros(out_channels, 1))
+
+    def forward(self, x_BSC: Tensor) -> Tensor:
+        local_BSC = self.depthwise(x_BSC.transpose(1, 2)).transpose(1, 2)
+        return functional.linear(local_BSC, self.pointwise.weight.squeeze(-1), self.bias.squeeze(-1))
+
+
+def separable_convolution_per_head(k_BNSD: Tensor, modules: list[SeparableConvolution]) -> Tensor:
+    """One separable convolution per head, all with the same kernel size, in one grouped convolution and one batched
+    product.
+
+    Args:
+        k_BNSD: (B, N, S, D), zero at padded positions.
+        modules: N of them, from D to D channels; a Python list, for each has its own name in a checkpoint.
+
+    Returns:
+        (B, N, S, D).
+    """
+    batch, heads, length, size = k_BNSD.shape
+    depthwise = torch.cat([module.depthwise.weight for module in modules])
+    pointwise_NDD = torch.stack([module.pointwise.weight.squeeze(-1) for module in modules])
+    bias_ND = torch.stack([module.bias.squeeze(-1) for module in modules])
+    channels = k_BNSD.transpose(2, 3).reshape(batch, heads * size, length)
+    local = functional.conv1d(channels, depthwise, padding=depthwise.shape[-1] // 2, groups=heads * size)
+    local_BNSD = local.view(batch, heads, size, length).transpose(2, 3)
+    return local_BNSD @ pointwise_NDD.transpose(1, 2) + bias_ND.unsqueeze(1)
+
+
+def linear_per_head(x_BNSD: Tensor, modules: list[nn.Linear]) -> Tensor:
+    """``modules[n]`` applied to head n, as one batched product. (B, N, S, D) -> (B, N, S, D_out)."""
+    weight = torch.stack([module.weight for module in modules])
+    bias = torch.stack([module.bias for module in modules])
+    return x_BNSD @ weight.transpose(1, 2) + bias.unsqueeze(1)
+
+
+def span_convolution(values_BNSD: Tensor, logits_BNSK: Tensor) -> Tensor:
+    """Each position's weighted sum of the K values around it; windows that leave the sequence read zeros.
+
+    Args:
+        values_BNSD: (B, N, S, D), zero at padded positions.
+        logits_BNSK: (B, N, S, K); a softmax over K makes each position's kernel.
+
+    Returns:
+        (B, N, S, D).
+    """
+    kernel_BNSK = torch.softmax(logits_BNSK, dim=-1)
+    length, width = values_BNSD.shape[2], kernel_BNSK.shape[-1]
+    padded = functional.pad(values_BNSD, (0, 0, width // 2, width // 2))
+    result = padded[:, :, :length] * kernel_BNSK[..., :1]
+    for offset in range(1, width):  # shifts, so that no window is ever copied out
+        result = torch.addcmul(result, padded[:, :, offset : offset + length], kernel_BNSK[..., offset : offset + 1])
+    return result

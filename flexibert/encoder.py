@@ -1,0 +1,166 @@
+"""Embeddings, layers and pooler: BERT's post-norm layer (Devlin et al. 2019) with FlexiBERT's widths and stacks.
+
+Attribute names are those of the original's checkpoints.
+Shapes: B batch, S sequence, H hidden size of the layer, F feed-forward width.
+"""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from design_space import Layer
+
+from .attention import Padding
+from .hetero_mixing import HeteroMixing
+from .mixing import ConvolutionMixing, LinearTransform, Mixing, SelfAttention
+
+STANDARD_MIXING: dict[str, type[Mixing]] = {"sa": SelfAttention, "l": LinearTransform, "c": ConvolutionMixing}
+
+
+class Embeddings(nn.Module):
+    """Word + segment (+ absolute position) embeddings, LayerNorm, dropout: (B, S) -> (B, S, first hidden size)."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        size = config.embedding_size
+        self.word_embeddings = nn.Embedding(config.vocab_size, size, padding_idx=config.pad_token_id)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, size)
+        if config.position_embedding_type == "absolute":
+            self.position_embeddings: nn.Embedding | None = nn.Embedding(config.max_position_embeddings, size)
+        else:
+            self.position_embeddings = None
+        self.LayerNorm = nn.LayerNorm(size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, input_ids: Tensor | None, token_type_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
+        """Of ids (B, S) or of word vectors (B, S, H); ``token_type_ids`` (B, S), default segment 0."""
+        words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        if token_type_ids is None:
+            embedded = words + self.token_type_embeddings.weight[0]
+        else:
+            embedded = words + self.token_type_embeddings(token_type_ids)
+        if self.position_embeddings is not None:
+            embedded = embedded + self.position_embeddings.weight[: words.shape[1]]
+        return self.dropout(self.LayerNorm(embedded))
+
+
+class MixingOutput(nn.Module):
+    """Projection of the heads back to the layer's width, dropout, residual, LayerNorm."""
+
+    def __init__(self, layer: Layer, config: Any) -> None:
+        super().__init__()
+        self.dense = nn.Linear(len(layer.heads) * layer.head_size, layer.hidden_size)
+        self.LayerNorm = nn.LayerNorm(layer.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, context: Tensor, residual: Tensor) -> Tensor:
+        return self.LayerNorm(residual + self.dropout(self.dense(context)))
+
+
+class MixingBlock(nn.Module):
+    """Token mixing and its output projection; ``self`` and ``output`` in checkpoints."""
+
+    def __init__(self, layer: Layer, config: Any, is_hetero: bool) -> None:
+        super().__init__()
+        mixing = HeteroMixing if is_hetero else STANDARD_MIXING[layer.heads[0].operation]
+        self.self = mixing(layer, config)
+        self.output = MixingOutput(layer, config)
+
+    def forward(self, x_BSH: Tensor, padding: Padding, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
+        context, weights = self.self(x_BSH, padding, output_attentions)
+        return self.output(context, x_BSH), weights
+
+
+class FeedForward(nn.Module):
+    """Linear and activation, once per width of the stack: (B, S, H) -> (B, S, F_last).
+
+    The first Linear has two names, as in the original: ``dense`` and ``sequential.0``. Files may hold either; ours
+    hold the second.
+    """
+
+    _tied_weights_keys: ClassVar[dict[str, str]] = {
+        "dense.weight": "sequential.0.weight",
+        "dense.bias": "sequential.0.bias",
+    }
+
+    def __init__(self, layer: Layer, config: Any) -> None:
+        super().__init__()
+        stack: list[nn.Module] = []
+        width = layer.hidden_size
+        for next_width in layer.feed_forward:
+            stack += [nn.Linear(width, next_width), ACT2FN[config.hidden_act]]
+            width = next_width
+        self.dense = stack[0]
+        self.sequential = nn.Sequential(*stack)
+
+    def forward(self, x_BSH: Tensor) -> Tensor:
+        return self.sequential(x_BSH)
+
+
+class LayerOutput(nn.Module):
+    """Projection of the feed-forward stack, dropout, residual, LayerNorm; ``proj_head`` if the next width differs."""
+
+    def __init__(self, layer: Layer, next_hidden_size: int, config: Any) -> None:
+        super().__init__()
+        self.dense = nn.Linear(layer.feed_forward[-1], layer.hidden_size)
+        self.LayerNorm = nn.LayerNorm(layer.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        is_projected = next_hidden_size != layer.hidden_size
+        self.proj_head = nn.Linear(layer.hidden_size, next_hidden_size) if is_projected else None
+
+    def forward(self, transformed: Tensor, residual: Tensor) -> Tensor:
+        normed = self.LayerNorm(residual + self.dropout(self.dense(transformed)))
+        return normed if self.proj_head is None else self.proj_head(normed)
+
+
+class EncoderLayer(GradientCheckpointingLayer):
+    """One layer: (B, S, H) -> (B, S, hidden size of the next layer)."""
+
+    def __init__(self, layer: Layer, next_hidden_size: int, config: Any, is_hetero: bool) -> None:
+        super().__init__()
+        self.attention = MixingBlock(layer, config, is_hetero)
+        self.intermediate = FeedForward(layer, config)
+        self.output = LayerOutput(layer, next_hidden_size, config)
+
+    def forward(self, x_BSH: Tensor, padding: Padding, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
+        mixed, weights = self.attention(x_BSH, padding, output_attentions)
+        return self.output(self.intermediate(mixed), mixed), weights
+
+
+class Encoder(nn.Module):
+    """The layers of a spec, in order."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        spec = config.model_spec
+        widths = [layer.hidden_size for layer in spec.layers]
+        self.layer = nn.ModuleList(
+            EncoderLayer(layer, next_width, config, spec.format == "hetero")
+            for layer, next_width in zip(spec.layers, [*widths[1:], widths[-1]], strict=True)
+        )
+
+    def forward(
+        self, x_BSH: Tensor, padding: Padding, output_hidden_states: bool, output_attentions: bool
+    ) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor | None, ...] | None]:
+        """Returns the last states and, where asked for, all states (first to last) and all attention weights."""
+        states, all_weights = [x_BSH], []
+        for layer in self.layer:
+            x_BSH, weights = layer(x_BSH, padding, output_attentions)
+            all_weights.append(weights)
+            if output_hidden_states:
+                states.append(x_BSH)
+        return x_BSH, tuple(states) if output_hidden_states else None, tuple(all_weights) if output_attentions else None
+
+
+class Pooler(nn.Module):
+    """tanh of a Linear of the first token: (B, S, H) -> (B, H)."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, x_BSH: Tensor) -> Tensor:
+        return torch.tanh(self.dense(x_BSH[:, 0]))

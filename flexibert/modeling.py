@@ -1,0 +1,214 @@
+"""The encoder as a ``transformers`` model: inputs checked, outputs in Hugging Face's classes, weights loaded strictly.
+
+Task heads are in ``heads.py``; what one layer computes in ``encoder.py`` and the mixing modules; weight transfer in
+``transfer.py``.
+Shapes: B batch, S sequence, H hidden size of the last layer, E of the first.
+"""
+
+import copy
+import re
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.utils.generic import can_return_tuple
+
+from .attention import Padding
+from .configuration import FlexiBERTConfig
+from .convolution import SeparableConvolution
+from .encoder import Embeddings, Encoder, Pooler
+from .mixing import Mixing
+from .transfer import check_mode, transfer_weights
+
+
+class FlexiBERTPreTrainedModel(PreTrainedModel):
+    """Loading, saving, initialisation and weight transfer, shared by the encoder and the models with a task head."""
+
+    config_class = FlexiBERTConfig
+    base_model_prefix = "bert"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules: ClassVar[list[str]] = ["EncoderLayer"]
+
+    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = "OD", shares_config: bool = False) -> None:
+        # A copy: ``config.from_model_dict`` may be called again for the next model, and must not change this one.
+        super().__init__(config if shares_config else copy.deepcopy(config))
+        self.transfer_mode = check_mode(transfer_mode)
+
+    def load_model_from_source(self, source: "FlexiBERTPreTrainedModel", seed: int = 0) -> float:
+        """Transfers the weights of ``source`` that have a place here, by this model's ``transfer_mode`` (see
+        ``transfer.py``).
+
+        Where both models have a task head of one class and shape, it is transferred too; it does not count in the
+        overlap.
+
+        Args:
+            source: any FlexiBERT model of the same model-dict format, vocabulary and positions; it is not changed.
+            seed: of the random projections of mode ``RP``.
+
+        Returns:
+            Share of this encoder's parameters (embeddings, layers, pooler) that was transferred, in [0, 1].
+
+        Raises:
+            ValueError: when the models cannot be compared; this model is then unchanged.
+        """
+        return transfer_weights(source, self, mode=self.transfer_mode, seed=seed)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Normal(0, initializer_range) everywhere, as Hugging Face does; W of ``wma`` heads uniform in (-0.1, 0.1)."""
+        super()._init_weights(module)
+        if isinstance(module, Mixing):
+            for name, parameter in module.named_parameters(recurse=False):
+                if name.startswith("W"):
+                    init.uniform_(parameter, -0.1, 0.1)
+        elif isinstance(module, SeparableConvolution):
+            init.zeros_(module.bias)
+
+    def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
+        """As inherited, and the parameters that always carry two names, such as ``intermediate.dense``'s."""
+        tied = dict(super().get_expanded_tied_weights_keys(all_submodels=all_submodels))
+        for prefix, module in self.named_modules():
+            if not isinstance(module, PreTrainedModel):
+                names = getattr(module, "_tied_weights_keys", {})
+                tied |= {f"{prefix}.{second}": f"{prefix}.{first}" for second, first in names.items()}
+        return tied
+
+    def _adjust_missing_and_unexpected_keys(self, loading_info: Any) -> None:
+        """Refuses a checkpoint whose encoder is not the configured one, instead of leaving layers at random values.
+
+        Raises:
+            ValueError: naming what is missing, left over or of another shape.
+        """
+        super()._adjust_missing_and_unexpected_keys(loading_info)
+        is_encoder = re.compile(rf"^({self.base_model_prefix}\.)?(embeddings|encoder)\.")
+        problems = [f"'{name}' is missing" for name in sorted(loading_info.missing_keys) if is_encoder.match(name)]
+        problems += [
+            f"'{name}' has no place" for name in sorted(loading_info.unexpected_keys) if is_encoder.match(name)
+        ]
+        problems += [
+            f"'{name}' has shape {tuple(found)}, the configuration says {tuple(expected)}"
+            for name, found, expected in sorted(loading_info.mismatched_keys)
+            if is_encoder.match(name)
+        ]
+        if problems:
+            loading_info.missing_keys, loading_info.unexpected_keys, loading_info.mismatched_keys = set(), set(), set()
+            shown = "\n  - ".join(problems[:10]) + (
+                f"\n  - and {len(problems) - 10} more" if len(problems) > 10 else ""
+            )
+            raise ValueError(
+                f"The weights contradict config.json:\n  - {shown}\nUse the config.json these weights were saved with"
+            )
+
+
+class FlexiBERTModel(FlexiBERTPreTrainedModel):
+    """The encoder: token ids to states of the last layer, and a pooled state of the first token.
+
+    Args:
+        config: sizes and architecture.
+        add_pooling_layer: whether to build the pooler.
+        transfer_mode: how ``load_model_from_source`` fits weights of another size: ``OD`` or ``RP``.
+        shares_config: keep ``config`` itself and not a copy, as the encoder inside a model with a task head does.
+    """
+
+    def __init__(
+        self,
+        config: FlexiBERTConfig,
+        add_pooling_layer: bool = True,
+        transfer_mode: str = "OD",
+        shares_config: bool = False,
+    ) -> None:
+        super().__init__(config, transfer_mode, shares_config)
+        config = self.config
+        self.embeddings = Embeddings(config)
+        self.encoder = Encoder(config)
+        self.pooler = Pooler(config.hidden_size) if add_pooling_layer else None
+        self._keys_to_ignore_on_load_unexpected = _never_used(config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.embeddings.word_embeddings
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        self.embeddings.word_embeddings = value
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+    ) -> BaseModelOutputWithPooling:
+        """States of every token.
+
+        Args:
+            input_ids: (B, S), below ``vocab_size``.
+            attention_mask: (B, S), 1 at real and 0 at padded positions; default: all real. Outputs at real positions
+                of ``sa`` and ``c`` layers do not depend on padding; ``l`` layers read zeros there, and their
+                transform's length is the padded one.
+            token_type_ids: (B, S), below ``type_vocab_size``; default: segment 0.
+            inputs_embeds: (B, S, E), instead of ``input_ids``.
+            output_hidden_states: return the states before each layer and after the last.
+            output_attentions: return attention weights per layer (None for a convolution layer of one head).
+
+        Raises:
+            ValueError: for ids, segments or lengths outside the configured sizes.
+        """
+        self._check_inputs(input_ids, token_type_ids, inputs_embeds)
+        embedded = self.embeddings(input_ids, token_type_ids, inputs_embeds)
+        padding = Padding.from_mask(attention_mask, embedded.dtype, is_zeroed=self.config.mask_padding)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        if output_attentions is None:
+            output_attentions = self.config.output_attentions
+        last, states, weights = self.encoder(embedded, padding, bool(output_hidden_states), bool(output_attentions))
+        pooled = None if self.pooler is None else self.pooler(last)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=last, pooler_output=pooled, hidden_states=states, attentions=weights
+        )
+
+    def _check_inputs(self, input_ids: Tensor | None, token_type_ids: Tensor | None, embeds: Tensor | None) -> None:
+        if (input_ids is None) == (embeds is None):
+            raise ValueError("Exactly one of 'input_ids' and 'inputs_embeds' must be given")
+        given = input_ids if embeds is None else embeds
+        assert given is not None
+        limit = self.config.max_position_embeddings
+        if given.shape[1] > limit:
+            raise ValueError(
+                f"Sequences must be no longer than 'max_position_embeddings' {limit}. Got {given.shape[1]} tokens; "
+                "truncate them"
+            )
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return
+        _check_ids(input_ids, "input_ids", "vocab_size", self.config.vocab_size)
+        _check_ids(token_type_ids, "token_type_ids", "type_vocab_size", self.config.type_vocab_size)
+
+
+def _never_used(config: FlexiBERTConfig) -> list[str]:
+    """Patterns of what the original's files hold although no output depends on it, and ours do not build."""
+    is_absolute = config.position_embedding_type == "absolute"
+    names = ["position_ids"] if is_absolute else ["position_ids", "position_embeddings.weight"]
+    patterns = [rf"(^|\.)embeddings\.{re.escape(name)}$" for name in names]
+    spec = config.model_spec
+    for index, layer in enumerate(spec.layers):
+        operations = {head.operation for head in layer.heads}
+        unused = ["key"] if operations == {"l"} and config.position_embedding_type != "relative_key_query" else []
+        unused += ["query"] if operations == {"l"} and is_absolute else []
+        linears = [rf"{name}\.(weight|bias)" for name in unused]
+        matrix = ["W"] if spec.format == "standard" and layer.heads[0].parameter == "sdp" else []
+        patterns += [rf"(^|\.)encoder\.layer\.{index}\.attention\.self\.{name}$" for name in linears + matrix]
+    return patterns
+
+
+def _check_ids(ids: Tensor | None, name: str, limit_name: str, limit: int) -> None:
+    if ids is None or ids.numel() == 0 or ids.is_meta:
+        return
+    low, high = (int(value) for value in torch.aminmax(ids))
+    if low < 0 or high >= limit:
+        raise ValueError(f"'{name}' must be in [0, '{limit_name}' {limit}). Got {low if low < 0 else high}")

@@ -1,0 +1,202 @@
+"""Which layers and heads of one architecture can take weights from another, and how much that is. No torch.
+
+Layers are matched in order (FlexiBERT, section 3.4). Two heads match when operation *and* parameter agree (``sdp`` and
+``wma`` are different heads, and so are two kernel sizes); a layer matches when at least one head does. The transfer
+stops at the first layer that does not match: what comes after it would read states that nothing produces any more.
+
+The overlap is the share of the target's parameters that receive a value. Of an axis where source and target differ in
+size, the smaller size counts, in both modes of transfer. Embeddings always count; the pooler only when every layer of
+the target was matched, since it reads the last one; ``proj_head`` where both models have one. Task heads are outside.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Any, NamedTuple
+
+from design_space import Layer, ModelSpec
+
+from .parameters import (
+    Axis,
+    Parameter,
+    Sizes,
+    count_parameters,
+    embedding_parameters,
+    layer_parameters,
+    next_widths,
+    pooler_parameters,
+)
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class TransferPlan:
+    """What corresponds to what.
+
+    Attributes:
+        heads: for each matched layer, first to last, the matched heads as (place in the target, place in the source).
+        is_complete: whether every layer of the target was matched.
+    """
+
+    heads: tuple[Pairs, ...]
+    is_complete: bool
+
+    @property
+    def num_layers(self) -> int:
+        """Layers that receive weights: the target's first ``num_layers``, from the source's."""
+        return len(self.heads)
+
+
+class AxisMatch(NamedTuple):
+    """How one axis of a target's parameter is filled: ``pairs`` of (target block, source block)."""
+
+    target: Axis
+    source: Axis
+    pairs: Pairs
+
+    @property
+    def length(self) -> int:
+        """Entries of the target's axis that receive a value."""
+        return len(self.pairs) * min(self.target.size, self.source.size)
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether those are the first entries of the axis."""
+        is_in_order = all(pair[0] == number for number, pair in enumerate(self.pairs))
+        return is_in_order and (len(self.pairs) == 1 or self.source.size >= self.target.size)
+
+
+class ParameterMatch(NamedTuple):
+    """A parameter of the target, the source's parameter it takes values from, and how their axes correspond."""
+
+    target: Parameter
+    source: Parameter
+    axes: tuple[AxisMatch, ...]
+
+    @property
+    def numel(self) -> int:
+        """Entries of the target's parameter that receive a value."""
+        return prod(axis.length for axis in self.axes)
+
+
+def transfer_plan(source: ModelSpec, target: ModelSpec) -> TransferPlan:
+    """Matches layers and heads, in order.
+
+    Raises:
+        ValueError: when the formats differ.
+    """
+    if source.format != target.format:
+        raise ValueError(
+            f"Weights are transferred between models of one format. Got a source in the {source.format} and a target "
+            f"in the {target.format} format; write both specs in one of them"
+        )
+    heads = []
+    for source_layer, target_layer in zip(source.layers, target.layers, strict=False):
+        pairs = match_heads(source_layer, target_layer)
+        if not pairs:
+            break
+        heads.append(pairs)
+    return TransferPlan(tuple(heads), len(heads) == len(target.layers))
+
+
+@lru_cache(maxsize=65536)
+def match_heads(source: Layer, target: Layer) -> Pairs:
+    """For each head of the target, in order, the first head of the source of its kind that is not taken yet."""
+    free = list(enumerate(source.heads))
+    pairs = []
+    for place, head in enumerate(target.heads):
+        for option in free:
+            if (option[1].operation, option[1].parameter) == (head.operation, head.parameter):
+                pairs.append((place, option[0]))
+                free.remove(option)
+                break
+    return tuple(pairs)
+
+
+def transfer_overlap(source: ModelSpec, target: ModelSpec, config: Any = None, *, pooler: bool = True) -> float:
+    """The share of the target encoder's parameters that a transfer fills, without building either network.
+
+    Args:
+        source: where weights come from.
+        target: where they go.
+        config: a ``FlexiBERTConfig`` to take vocabulary, positions and segments from. Default: its defaults.
+        pooler: whether both models have a pooler.
+
+    Returns:
+        In [0, 1]; 1 for equal specs. The same number that ``load_model_from_source`` returns.
+
+    Raises:
+        ValueError: when the formats differ.
+    """
+    return _transfer_overlap(source, target, Sizes.of(config), pooler)
+
+
+@lru_cache(maxsize=65536)
+def _transfer_overlap(source: ModelSpec, target: ModelSpec, sizes: Sizes, pooler: bool) -> float:
+    plan = transfer_plan(source, target)
+    first, last = (source.layers[0].hidden_size, target.layers[0].hidden_size), (source.layers[-1], target.layers[-1])
+    filled = sum(match.numel for match in match_embeddings(*first, sizes))
+    if plan.is_complete and pooler:
+        filled += sum(match.numel for match in match_poolers(last[0].hidden_size, last[1].hidden_size))
+    is_hetero = target.format == "hetero"
+    widths = zip(next_widths(source), next_widths(target), strict=False)
+    layers = zip(source.layers, target.layers, widths, range(plan.num_layers), strict=False)
+    filled += sum(
+        _count_filled(source_layer, target_layer, *pair, is_hetero, sizes)
+        for source_layer, target_layer, pair, _ in layers
+    )
+    return filled / count_parameters(target, sizes, pooler=pooler)
+
+
+@lru_cache(maxsize=65536)
+def _count_filled(
+    source: Layer, target: Layer, source_next: int, target_next: int, is_hetero: bool, sizes: Sizes
+) -> int:
+    return sum(match.numel for match in match_layers(source, target, source_next, target_next, is_hetero, sizes))
+
+
+def match_embeddings(source_width: int, target_width: int, sizes: Sizes) -> Iterator[ParameterMatch]:
+    """The embeddings' parameters."""
+    return _match_in_order(embedding_parameters(source_width, sizes), embedding_parameters(target_width, sizes))
+
+
+def match_poolers(source_width: int, target_width: int) -> Iterator[ParameterMatch]:
+    """The pooler's parameters."""
+    return _match_in_order(pooler_parameters(source_width), pooler_parameters(target_width))
+
+
+def match_layers(
+    source: Layer, target: Layer, source_next: int, target_next: int, is_hetero: bool, sizes: Sizes
+) -> Iterator[ParameterMatch]:
+    """The parameters of a matched layer that receive values; their names start below ``encoder.layer.{i}.``."""
+    pairs = match_heads(source, target)
+    source_of = dict(pairs)
+    available = {(p.role, p.head): p for p in layer_parameters(source, source_next, is_hetero, sizes)}
+    for parameter in layer_parameters(target, target_next, is_hetero, sizes):
+        head = None if parameter.head is None else source_of.get(parameter.head, -1)
+        found = available.get((parameter.role, head))
+        if found is None:
+            continue
+        axes = tuple(_match_axis(s, t, pairs) for s, t in zip(found.axes, parameter.axes, strict=True))
+        if all(axis.pairs for axis in axes):
+            yield ParameterMatch(parameter, found, axes)
+
+
+def _match_in_order(source: list[Parameter], target: list[Parameter]) -> Iterator[ParameterMatch]:
+    for s, t in zip(source, target, strict=True):
+        yield ParameterMatch(t, s, tuple(_match_axis(a, b, ()) for a, b in zip(s.axes, t.axes, strict=True)))
+
+
+def _match_axis(source: Axis, target: Axis, head_pairs: Pairs) -> AxisMatch:
+    """Heads by the matched pairs, the two halves of a convolution layer each in order, other axes whole."""
+    if target.kind == "heads":
+        return AxisMatch(target, source, head_pairs)
+    if target.kind == "split":
+        attending = tuple((i, i) for i in range(min(source.blocks // 2, target.blocks // 2)))
+        first_target, first_source = target.blocks // 2, source.blocks // 2
+        num_convolving = min(source.blocks - first_source, target.blocks - first_target)
+        convolving = tuple((first_target + i, first_source + i) for i in range(num_convolving))
+        return AxisMatch(target, source, attending + convolving)
+    return AxisMatch(target, source, tuple((i, i) for i in range(min(source.blocks, target.blocks))))

@@ -1,0 +1,153 @@
+"""The searcher inside a real Ray Tune, with trainables that succeed, fail and diverge on purpose."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from search import BOSHNAS, BOSHNASSearch, BOSHNASSettings, Candidate
+from search.journal import Journal
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = BOSHNASSettings(num_init=3, surrogate="gp")
+
+
+def _search(library, journal=None, **options) -> BOSHNASSearch:
+    return BOSHNASSearch(BOSHNAS(library, seed=0, settings=SETTINGS), journal=journal, **options)
+
+
+def _finish(search: BOSHNASSearch, trial_id: str, score: float) -> None:
+    search.on_trial_complete(trial_id, {"score": score, "objectives/parameters": 5, "cost_s": 1.5})
+
+
+def test_it_proposes_up_to_its_concurrency_and_its_number_of_trials(tiny_library, tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    search = _search(tiny_library, journal, max_trials=3, max_concurrent=2)
+    first = search.suggest("a")
+    assert first["trial"] == "t0001"
+    assert Candidate.from_dict(first).spec.hash == first["hash"]
+    assert search.suggest("b")["trial"] == "t0002"
+    assert search.suggest("c") is None
+    _finish(search, "a", 0.5)
+    assert search.suggest("c")["trial"] == "t0003"
+    _finish(search, "b", 0.6)
+    assert search.suggest("d") is None  # the last is still running, and may fail
+    _finish(search, "c", 0.7)
+    assert search.suggest("d") == "FINISHED"
+    finished = [event for event in journal.events() if event["event"] == "finished"]
+    assert [event["score"] for event in finished] == [0.5, 0.6, 0.7]
+    assert finished[0]["objectives"] == {"parameters": 5.0}
+    assert finished[0]["cost_s"] == 1.5
+
+
+def test_a_failed_trial_is_replaced_by_another(tiny_library, tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    search = _search(tiny_library, journal, max_trials=1, max_concurrent=1)
+    bad = search.suggest("a")
+    search.on_trial_complete("a", {"score": math.nan})
+    good = search.suggest("b")
+    assert good["hash"] != bad["hash"]
+    _finish(search, "b", 0.5)
+    assert [record.state for record in journal.trials().values()] == ["failed", "finished"]
+    assert "not a number" in journal.trials()["t0001"].error
+
+
+def test_it_gives_up_when_everything_fails(tiny_library):
+    search = _search(tiny_library, max_trials=10)
+    for trial_id in "abc":
+        search.suggest(trial_id)
+        search.on_trial_complete(trial_id, None, error=True)
+    assert search.is_hopeless
+    assert search.suggest("d") == "FINISHED"
+
+
+def test_replaying_a_journal_leads_to_the_same_next_candidate(tiny_library, tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    straight = _search(tiny_library, journal)
+    for number in range(4):
+        straight.suggest(str(number))
+        _finish(straight, str(number), number / 10)
+    resumed = _search(tiny_library, journal)
+    resumed.replay(list(journal.events()))
+    assert resumed.suggest("x")["hash"] == straight.suggest("x")["hash"]
+    assert resumed.num_finished == 4
+
+
+def test_trials_in_flight_come_first_after_a_replay_under_their_names(tiny_library, tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    before = _search(tiny_library, journal, max_trials=4)
+    configs = [before.suggest(trial_id) for trial_id in "abc"]
+    _finish(before, "b", 0.5)
+    after = _search(tiny_library, journal, max_trials=4)
+    after.replay(list(journal.events()))
+    again = [after.suggest(trial_id) for trial_id in "xyz"]
+    assert again[:2] == [configs[0], configs[2]]
+    assert again[2]["trial"] == "t0004"
+    assert sum(event["event"] == "suggested" for event in journal.events()) == 4  # those in flight are not suggested twice
+
+
+def test_save_and_restore_keep_history_and_running_trials(tiny_library, tmp_path):
+    search = _search(tiny_library, max_trials=6)
+    for trial_id in "abc":
+        search.suggest(trial_id)
+    _finish(search, "a", 0.4)
+    search.save(str(tmp_path / "state"))
+    restored = _search(tiny_library, max_trials=6)
+    restored.restore(str(tmp_path / "state"))
+    _finish(restored, "b", 0.9)
+    _finish(search, "b", 0.9)
+    assert restored.boshnas.best == search.boshnas.best
+    assert restored.suggest("d")["hash"] == search.suggest("d")["hash"]
+    restored.set_max_concurrency(2)
+    assert restored.suggest("e") is None  # c and d are running
+
+
+def _trainable(config):
+    """Fails on one architecture, diverges on another, and scores the others by their depth."""
+    from ray import tune
+
+    if config["trial"] == "t0001":
+        raise RuntimeError("the worker met an accident")
+    if config["trial"] == "t0002":
+        tune.report({"score": math.nan})
+        return
+    tune.report({"phase": "fine-tune", "progress": 0.5, "loss": 1.0})
+    tune.report({"score": config["spec"]["l"] / 4, "objectives": {"parameters": 7.0}, "cost_s": 0.1})
+
+
+@pytest.mark.integration
+def test_tune_runs_it_and_the_journal_accounts_for_every_trial(tiny_library, tmp_path):
+    code = f"""
+import pathlib, sys
+sys.path.insert(0, {str(ROOT)!r})
+from ray import tune
+from embeddings import GraphLibrary
+from search.cluster import ray_cluster
+from search.journal import Journal
+from search.ray_search import JournalCallback
+from tests.search.test_ray_search import _search, _trainable
+folder = pathlib.Path({str(tmp_path)!r})
+journal = Journal(folder / "journal.jsonl")
+search = _search(GraphLibrary.load(folder / "library.json"), journal, max_trials=4, max_concurrent=2)
+with ray_cluster(None):
+    tune.Tuner(
+        _trainable,
+        tune_config=tune.TuneConfig(search_alg=search, num_samples=-1, reuse_actors=True),
+        run_config=tune.RunConfig(storage_path=str(folder / "tune"), callbacks=[JournalCallback(journal)], verbose=0),
+    ).fit()
+assert search.boshnas.best is not None and search.num_finished == 4, search.num_finished
+"""
+    tiny_library.save(tmp_path / "library.json")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    records = Journal(tmp_path / "journal.jsonl").trials()
+    states = [record.state for record in records.values()]
+    assert states[:2] == ["failed", "failed"]
+    assert states.count("finished") == 4
+    assert "the worker met an accident" in records["t0001"].error
+    assert "not a number" in records["t0002"].error
+    events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    assert {"event": "reported", "loss": 1.0, "phase": "fine-tune"}.items() <= next(e for e in events if e["event"] == "reported").items()

@@ -1,0 +1,161 @@
+"""Training one candidate for real, at tiny size."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from dataset.prepare import DataOptions
+from design_space import ModelSpec
+from flexibert import FlexiBERTForSequenceClassification
+from search import Candidate, Origin
+from search.evaluation import evaluate
+from search.recipe import Recipe, TrainingJob, recipes_to_try
+from search.training import last_checkpoint, train_candidate
+
+RECIPE = Recipe(pretrain_steps=12, epochs=2, batch_size=16, max_length=16)
+
+
+def _spec(hidden: int = 16, operation: str = "sa", parameter: str = "sdp") -> ModelSpec:
+    return ModelSpec.from_dict(
+        {"l": 2, "o": [operation] * 2, "h": [hidden] * 2, "n": [2] * 2, "f": [[32]] * 2, "p": [parameter] * 2}
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    rows = [f"a {'fine' if i % 2 else 'dull'} story number {i},{'good' if i % 2 else 'bad'}" for i in range(200)]
+    (folder / "films.csv").write_text("\n".join(["review,verdict", *rows]))
+    (folder / "corpus.txt").write_text("\n".join(f"a story about people, number {i}" for i in range(200)))
+    options = DataOptions(task=str(folder / "films.csv"), corpus=(folder / "corpus.txt",), vocab_size=300, max_length=16)
+    return options.prepare(folder / "prepared", Console(quiet=True))
+
+
+def _job(data, folder: Path, spec: ModelSpec, origin: Origin | None = None, recipe: Recipe = RECIPE, trial: str = "t0001") -> TrainingJob:
+    return TrainingJob(
+        trial=trial,
+        candidate=Candidate(spec, origin or Origin()),
+        data_dir=str(data.path),
+        models_dir=str(folder / "models"),
+        work_dir=str(folder / "work" / trial),
+        recipe=recipe,
+        seed=3,
+    )
+
+
+def test_a_job_survives_its_way_to_the_worker(data, tmp_path):
+    job = _job(data, tmp_path, _spec(), Origin("transfer", "ab" * 32))
+    assert TrainingJob.from_json(job.to_json()) == job
+
+
+@pytest.mark.integration
+def test_a_candidate_from_scratch_learns_and_its_score_is_that_of_the_saved_model(data, tmp_path):
+    reports = []
+    job = _job(data, tmp_path, _spec(), recipe=dataclasses.replace(RECIPE, learning_rate=3e-3, epochs=4))
+    result = train_candidate(job, reports.append)
+    assert result.score > 0.9  # one word tells; the majority has a half
+    assert result.overlap == 0
+    folder = tmp_path / "models" / _spec().hash
+    assert evaluate(folder, data, "validation")["accuracy"] == pytest.approx(result.score)
+    model = FlexiBERTForSequenceClassification.from_pretrained(folder)
+    assert result.objectives["parameters"] == sum(p.numel() for p in model.parameters())
+    assert {report["phase"] for report in reports} == {"pretrain", "fine-tune"}
+    assert any("validation_score" in report for report in reports)
+    assert [path.name for path in (tmp_path / "models").iterdir()] == [_spec().hash]
+    assert not (tmp_path / "work" / "t0001").exists()
+    card = (folder / "README.md").read_text()
+    assert "pre-trained from scratch" in card
+    assert json.dumps(_spec().to_dict()) in card
+
+
+@pytest.mark.integration
+def test_a_transferred_candidate_starts_from_its_parent_and_is_not_pretrained(data, tmp_path):
+    train_candidate(_job(data, tmp_path, _spec()), lambda _: None)
+    reports = []
+    child = _job(data, tmp_path, _spec(operation="sa", hidden=32), Origin("transfer", _spec().hash), trial="t0002")
+    result = train_candidate(child, reports.append)
+    assert 0.9 < result.overlap <= 1
+    assert {report["phase"] for report in reports} == {"fine-tune"}
+    assert _spec().hash in (tmp_path / "models" / _spec(hidden=32).hash / "README.md").read_text()
+
+
+@pytest.mark.integration
+def test_a_job_whose_model_is_saved_is_not_trained_again(data, tmp_path):
+    first = train_candidate(_job(data, tmp_path, _spec()), lambda _: None)
+    weights = tmp_path / "models" / _spec().hash / "model.safetensors"
+    written = weights.stat().st_mtime_ns
+    assert train_candidate(_job(data, tmp_path, _spec()), lambda _: pytest.fail("trained again")) == first
+    assert weights.stat().st_mtime_ns == written
+
+
+@pytest.mark.integration
+def test_a_job_cut_off_goes_on_to_the_result_of_a_straight_run(data, tmp_path):
+    straight = train_candidate(_job(data, tmp_path / "straight", _spec()), lambda _: None)
+
+    class PowerCut(Exception):
+        pass
+
+    def cut(report: dict) -> None:
+        if report["phase"] == "fine-tune" and report["progress"] > 0.5:
+            raise PowerCut
+
+    job = _job(data, tmp_path / "cut", _spec())
+    with pytest.raises(PowerCut):
+        train_candidate(job, cut)
+    assert (tmp_path / "cut" / "work" / "t0001" / "pretrain" / "done").exists()
+    phases = []
+    resumed = train_candidate(job, lambda report: phases.append(report["phase"]))
+    assert "pretrain" not in phases
+    assert resumed.score == straight.score
+    a, b = (
+        FlexiBERTForSequenceClassification.from_pretrained(tmp_path / run / "models" / _spec().hash).state_dict()
+        for run in ("straight", "cut")
+    )
+    assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
+
+
+def test_a_torn_checkpoint_is_removed_and_the_newest_whole_one_taken(tmp_path):
+    for number, files in ((10, ["trainer_state.json"]), (9, ["trainer_state.json"]), (20, ["model.safetensors"])):
+        folder = tmp_path / f"checkpoint-{number}"
+        folder.mkdir()
+        for name in files:
+            (folder / name).touch()
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
+    assert not (tmp_path / "checkpoint-20").exists()
+    assert last_checkpoint(tmp_path / "nowhere") is None
+
+
+def test_autotune_tries_the_recipe_first_and_then_seeded_variations():
+    recipes = recipes_to_try(dataclasses.replace(RECIPE, autotune_trials=4), seed=1)
+    assert len(recipes) == 4
+    assert recipes[0].learning_rate == RECIPE.learning_rate
+    assert recipes == recipes_to_try(dataclasses.replace(RECIPE, autotune_trials=4), seed=1)
+    assert all(RECIPE.learning_rate / 3 <= recipe.learning_rate <= 3 * RECIPE.learning_rate for recipe in recipes)
+    assert len({recipe.learning_rate for recipe in recipes}) == 4
+
+
+@pytest.mark.integration
+def test_autotune_keeps_the_best_of_its_recipes(data, tmp_path):
+    tuned = train_candidate(_job(data, tmp_path / "tuned", _spec(), recipe=dataclasses.replace(RECIPE, autotune_trials=3)), lambda _: None)
+    plain = train_candidate(_job(data, tmp_path / "plain", _spec()), lambda _: None)
+    assert tuned.score >= plain.score
+    assert evaluate(tmp_path / "tuned" / "models" / _spec().hash, data, "validation")["accuracy"] == pytest.approx(tuned.score)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "'epochs' must be a whole number of at least 1. Got 0"),
+        ({"pretrain_steps": -1}, "'pretrain_steps' must be a whole number of at least 0. Got -1"),
+        ({"transfer_mode": "XX"}, "'transfer_mode' must be 'RP' or 'OD'. Got 'XX'"),
+        ({"learning_rate": -1.0}, "'learning_rate' must be a number of at least 0. Got -1.0"),
+    ],
+    ids=["epochs", "steps", "mode", "rate"],
+)
+def test_a_bad_recipe_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe(**options)
