@@ -1,7 +1,7 @@
 """GLUE's nine tasks (Wang et al. 2019), from the original TSV layouts or from the Hub.
 
-In the TSV files quotes are ordinary characters, some files start with a byte-order mark, and CoLA has no header. Their test files carry no labels, so a
-task read from them has no test split.
+In the TSV files quotes are ordinary characters, some files start with a byte-order mark, and CoLA has no header.
+Their test files carry no labels, so a task read from them has no test split.
 """
 
 from collections.abc import Mapping
@@ -82,7 +82,9 @@ def load_glue(name: str, data_dir: Path | None) -> Task:
 
 def _from_folder(name: str, folder: Path) -> dict[str, hf_datasets.Dataset]:
     if not folder.is_dir():
-        raise ValueError(f"'data_dir' of task '{name}' must be a folder with {_FILES['train'][0]} and dev.tsv. No folder {folder}")
+        raise ValueError(
+            f"'data_dir' of task '{name}' must be a folder with {_FILES['train'][0]} and dev.tsv. No folder {folder}"
+        )
     splits = {}
     for split, candidates in _FILES.items():
         path = next((folder / file for file in candidates if (folder / file).is_file()), None)
@@ -105,12 +107,19 @@ def _read_tsv(path: Path, glue: GlueTask) -> hf_datasets.Dataset:
     if missing:
         raise ValueError(f"{path} has no column {', '.join(map(repr, missing))}. Its columns: {', '.join(header)}")
     places = {column: header.index(column) for column in wanted}
-    table: dict[str, list[str | int | float]] = {"text": [], **({"text_pair": []} if glue.text_pair else {}), "label": []}
+    table: dict[str, list[str | int | float]] = {
+        "text": [],
+        **({"text_pair": []} if glue.text_pair else {}),
+        "label": [],
+    }
     for number, row in enumerate(rows[first:], start=first + 1):
         if row == [""]:
             continue
         if len(row) <= max(places.values()):
-            raise ValueError(f"{path}, line {number}: {len(row)} fields, but {len(header)} columns. Is it a {path.suffix} of this task?")
+            raise ValueError(
+                f"{path}, line {number}: {len(row)} fields, but {len(header)} columns. "
+                f"Is it a {path.suffix} of this task?"
+            )
         table["text"].append(row[places[glue.text]])
         if glue.text_pair:
             table["text_pair"].append(row[places[glue.text_pair]])
@@ -139,6 +148,9 @@ def _from_hub(name: str) -> dict[str, hf_datasets.Dataset]:
     columns = {glue.hub_text or glue.text: "text", "label": "label"}
     if glue.text_pair:
         columns[glue.hub_text_pair or glue.text_pair] = "text_pair"
-    return {split: rows.select_columns(list(columns)).rename_columns(
-        {old: new for old, new in columns.items() if old != new}
-    ) for split, rows in splits.items()}
+    return {
+        split: rows.select_columns(list(columns)).rename_columns(
+            {old: new for old, new in columns.items() if old != new}
+        )
+        for split, rows in splits.items()
+    }

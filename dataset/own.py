@@ -1,7 +1,8 @@
 """One's own table: a CSV, TSV, JSONL or Parquet file with texts and labels.
 
-Columns that are not named are guessed, and what was guessed is logged. Labels that are words, or few whole numbers, are classes; many different
-numbers are a regression. Without files for validation and test the rows are split 80/10/10, reproducibly, classes in proportion.
+Columns that are not named are guessed, and what was guessed is logged. Labels that are words, or few whole numbers,
+are classes; many different numbers are a regression. Without files for validation and test the rows are split
+80/10/10, reproducibly, classes in proportion.
 """
 
 import csv
@@ -35,7 +36,8 @@ def load_table(
     """The task in a file, named after it.
 
     Raises:
-        ValueError: for a missing or damaged file, missing columns, empty texts or labels, labels that training does not know.
+        ValueError: for a missing or damaged file, missing columns, empty texts or labels, labels that training does
+            not know.
     """
     frame = read_table(path)
     text, pair, label = _columns(frame, path, text_column, text_pair_column, label_column)
@@ -67,7 +69,9 @@ def read_table(path: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             frame = pd.read_parquet(path)
         elif path.suffix == ".jsonl":
-            frame = pd.DataFrame([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()])
+            frame = pd.DataFrame(
+                [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            )
         elif path.suffix in (".csv", ".tsv"):
             with path.open(encoding="utf-8-sig", newline="") as stream:
                 rows = list(csv.reader(stream, delimiter="," if path.suffix == ".csv" else "\t"))
@@ -113,7 +117,9 @@ def _normalised(frame: pd.DataFrame, path: Path, text: str, pair: str | None, la
     wanted = {text: "text", label: "label", **({pair: "text_pair"} if pair else {})}
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
-        raise ValueError(f"{path} has no column {', '.join(map(repr, missing))}. Its columns: {', '.join(map(str, frame.columns))}")
+        raise ValueError(
+            f"{path} has no column {', '.join(map(repr, missing))}. Its columns: {', '.join(map(str, frame.columns))}"
+        )
     part = frame[list(wanted)].rename(columns=wanted)
     for column in ("text", "label"):
         empty = part[column].isna() | (part[column].astype(str).str.strip() == "")
@@ -140,7 +146,9 @@ def _encoded(labels: pd.Series, names: tuple[str, ...], where: Path | str) -> pd
         return pd.to_numeric(labels).astype(float)
     unknown = sorted(set(labels.astype(str)) - set(names))
     if unknown:
-        raise ValueError(f"Labels in {where} that training does not have: {', '.join(unknown[:5])}. Training has {', '.join(names)}")
+        raise ValueError(
+            f"Labels in {where} that training does not have: {', '.join(unknown[:5])}. Training has {', '.join(names)}"
+        )
     return labels.astype(str).map({name: number for number, name in enumerate(names)}).astype(int)
 
 
@@ -155,5 +163,9 @@ def _split(frames: dict[str, pd.DataFrame], has_classes: bool, seed: int) -> Non
         if len(rows) < 3:
             raise ValueError(f"{len(rows)} rows are too few to split. Give more, or files for validation and test")
         size = max(1, round(share))
-        stratify = rows["label"] if has_classes and rows["label"].value_counts().min() > 1 and size >= rows["label"].nunique() else None
+        stratify = (
+            rows["label"]
+            if has_classes and rows["label"].value_counts().min() > 1 and size >= rows["label"].nunique()
+            else None
+        )
         frames["train"], frames[split] = train_test_split(rows, test_size=size, random_state=seed, stratify=stratify)

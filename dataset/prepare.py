@@ -1,4 +1,5 @@
-"""The command ``prepare_data``: a task and a corpus, tokenised once to disk. ``run_boshnas`` has the same flags and does the same."""
+"""The command ``prepare_data``: a task and a corpus, tokenised once to disk. ``run_boshnas`` has the same flags and
+does the same."""
 
 import argparse
 import dataclasses
@@ -91,7 +92,11 @@ class DataOptions:
     def _made_from(self) -> dict[str, Any]:
         """The options and a digest of every input file's name, size and time, as JSON types."""
         sources = [self.data_dir, self.validation_file, self.test_file, *self.corpus]
-        sources += [Path(name) for name in (self.task, self.tokenizer) if Path(name).exists() and name not in (EMBEDDED_TASK, TRAIN)]
+        sources += [
+            Path(name)
+            for name in (self.task, self.tokenizer)
+            if Path(name).exists() and name not in (EMBEDDED_TASK, TRAIN)
+        ]
         digest = hashlib.sha256()
         for source in sources:
             if source is None:
@@ -110,7 +115,9 @@ class DataOptions:
         different = sorted(name for name in wanted if wanted[name] != there.get(name))
         if different:
             changes = "; ".join(f"{name}: {there.get(name)!r} there, {wanted[name]!r} wanted" for name in different)
-            raise ValueError(f"{data.path} was prepared from something else ({changes}). Remove it, or choose another folder")
+            raise ValueError(
+                f"{data.path} was prepared from something else ({changes}). Remove it, or choose another folder"
+            )
         return data
 
 
@@ -119,13 +126,29 @@ def add_data_flags(parser: ArgumentParser) -> None:
     default, add = DataOptions(), parser.add_argument
     table = f"a file ending in {', '.join(TABLE_SUFFIXES)}"
     add("--task", default=default.task, help=f"{EMBEDDED_TASK} (embedded), a GLUE task (cola, sst2, ...), or {table}")
-    add("--data_dir", type=Path, default=None, help="folder with a GLUE task's TSV files; without it GLUE comes from the Hub")
+    add(
+        "--data_dir",
+        type=Path,
+        default=None,
+        help="folder with a GLUE task's TSV files; without it GLUE comes from the Hub",
+    )
     add("--text_column", default=None, help="of one's own table: the texts; guessed when not given")
     add("--text_pair_column", default=None, help="of one's own table: second texts, when texts come in pairs")
     add("--label_column", default=None, help="of one's own table: the labels; guessed when not given")
-    add("--validation_file", type=Path, default=None, help="of one's own table: validation rows; split off when not given")
+    add(
+        "--validation_file",
+        type=Path,
+        default=None,
+        help="of one's own table: validation rows; split off when not given",
+    )
     add("--test_file", type=Path, default=None, help="of one's own table: test rows; split off when not given")
-    add("--corpus", nargs="*", type=Path, default=[], help="text files or folders for pre-training; Python's documentation when not given")
+    add(
+        "--corpus",
+        nargs="*",
+        type=Path,
+        default=[],
+        help="text files or folders for pre-training; Python's documentation when not given",
+    )
     add("--tokenizer", default=default.tokenizer, help="'train' on the corpus, a vocab.txt, a folder, or a Hub name")
     add("--vocab_size", type=int, default=default.vocab_size, help="most tokens of a trained tokenizer")
     add("--max_length", type=int, default=default.max_length, help="most tokens of a text")

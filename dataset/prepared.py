@@ -2,8 +2,8 @@
 
     tokenizer/                        save_pretrained
     pretrain/ pretrain_validation/    ``input_ids``: blocks of exactly ``max_length`` tokens, special ones included
-    train/ validation/ test/          ``input_ids``, ``attention_mask``, ``token_type_ids`` (paired tasks only), ``labels``; truncated, not padded
-    task.json                         what it is and what it was made from
+    train/ validation/ test/          ``input_ids``, ``attention_mask``, ``token_type_ids`` (paired tasks only),
+    ``labels``; truncated, not padded task.json                         what it is and what it was made from
 
 The folder is written under another name and renamed: it is there whole or not at all.
 """
@@ -107,9 +107,12 @@ class PreparedData:
 
     def describe(self) -> str:
         """One line: task, sizes, vocabulary."""
-        sizes = ", ".join(f"{size:,} {split}" for split, size in self.content["sizes"].items() if "pretrain" not in split)
+        sizes = ", ".join(
+            f"{size:,} {split}" for split, size in self.content["sizes"].items() if "pretrain" not in split
+        )
         blocks = self.content["sizes"]["pretrain"]
-        return f"task {self.name} ({sizes}); {blocks * self.max_length:,} tokens for pre-training; vocabulary of {self.vocab_size:,}"
+        return f"task {self.name} ({sizes}); {blocks * self.max_length:,} tokens for pre-training; "
+            f"vocabulary of {self.vocab_size:,}"
 
     def _split(self, name: str) -> hf_datasets.Dataset:
         return hf_datasets.load_from_disk(str(self.path / name))
@@ -153,7 +156,10 @@ def _write(
 ) -> None:
     blocks = list(_blocks(corpus["text"], tokenizer, max_length))
     if len(blocks) < 2:
-        raise ValueError(f"The corpus is too small: {len(blocks)} block(s) of {max_length} tokens. Give more text, or a smaller max_length")
+        raise ValueError(
+            f"The corpus is too small: {len(blocks)} block(s) of {max_length} tokens. "
+            f"Give more text, or a smaller max_length"
+        )
     held_out = max(1, len(blocks) // _HELD_OUT)
     splits = {
         "pretrain": hf_datasets.Dataset.from_dict({"input_ids": blocks[:-held_out]}),

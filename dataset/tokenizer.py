@@ -1,4 +1,5 @@
-"""Tokenizers: a given vocabulary, a Hugging Face tokenizer, or byte-level BPE trained on the corpus with ``tokenizers``."""
+"""Tokenizers: a given vocabulary, a Hugging Face tokenizer, or byte-level BPE trained on the corpus with
+``tokenizers``."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,8 +8,20 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 TRAIN = "train"
-SPECIAL_TOKENS = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
-_BPE_TOKENS = {"pad_token": "<pad>", "unk_token": "<unk>", "cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}
+SPECIAL_TOKENS = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
+_BPE_TOKENS = {
+    "pad_token": "<pad>",
+    "unk_token": "<unk>",
+    "cls_token": "<s>",
+    "sep_token": "</s>",
+    "mask_token": "<mask>",
+}
 
 
 def build_tokenizer(
@@ -17,8 +30,8 @@ def build_tokenizer(
     """A tokenizer with padding, mask and sentence tokens.
 
     Args:
-        source: ``train``; a WordPiece vocabulary ``vocab.txt`` (lower case); a folder with ``vocab.json`` and ``merges.txt`` (byte-level BPE); or a
-            folder or Hub name for ``AutoTokenizer``.
+        source: ``train``; a WordPiece vocabulary ``vocab.txt`` (lower case); a folder with ``vocab.json`` and
+            ``merges.txt`` (byte-level BPE); or a folder or Hub name for ``AutoTokenizer``.
         texts: what ``train`` learns from. vocab_size: most tokens ``train`` may make.
 
     Raises:
@@ -40,7 +53,8 @@ def build_tokenizer(
         tokenizer = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"'tokenizer' must be 'train', a vocab.txt, a folder with a tokenizer, or a Hub name that can be reached. Got {source!r}: {error}"
+            f"'tokenizer' must be 'train', a vocab.txt, a folder with a tokenizer, "
+            f"or a Hub name that can be reached. Got {source!r}: {error}"
         ) from error
     missing = [name for name in ("pad_token_id", "mask_token_id") if getattr(tokenizer, name) is None]
     if missing:
@@ -92,13 +106,14 @@ def _bert_like(tokenizer: Tokenizer, decoder: decoders.Decoder) -> PreTrainedTok
 
 def _byte_level(folder: Path) -> PreTrainedTokenizerBase:
     tokenizer = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
-    missing = [token for token in _BPE_TOKENS.values() if tokenizer.token_to_id(token) is None]
+    vocabulary = tokenizer.get_vocab()
+    missing = [token for token in _BPE_TOKENS.values() if token not in vocabulary]
     if missing:
         raise ValueError(f"{folder / 'vocab.json'} lacks {', '.join(missing)}")
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     cls, sep = _BPE_TOKENS["cls_token"], _BPE_TOKENS["sep_token"]
     tokenizer.post_processor = processors.RobertaProcessing(
-        (sep, tokenizer.token_to_id(sep)), (cls, tokenizer.token_to_id(cls)), add_prefix_space=False
+        (sep, vocabulary[sep]), (cls, vocabulary[cls]), add_prefix_space=False
     )
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **_BPE_TOKENS)

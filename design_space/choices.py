@@ -1,7 +1,8 @@
 """The choices of one stack: every layer it may consist of, as a mixed-radix number system.
 
-A stack is ``layers_per_stack`` equal layers, so a choice of a stack is a choice of one ``Layer``. Choice number ``i`` is read as digits
-(hidden size and heads, operation and parameter, feed-forward stack), the last digit running fastest. Nothing is listed.
+A stack is ``layers_per_stack`` equal layers, so a choice of a stack is a choice of one ``Layer``. Choice number ``i``
+is read as digits (hidden size and heads, operation and parameter, feed-forward stack), the last digit running
+fastest. Nothing is listed.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """Files at the edge: written whole or not at all, and YAML read without its surprises.
 
-Every room writes and reads through here, so that a crash never leaves half a file and a misspelt key is never silently ignored.
+Every room writes and reads through here, so that a crash never leaves half a file and a misspelt key is never
+silently ignored.
 """
 
 import difflib
@@ -14,7 +15,8 @@ import yaml
 
 
 def write_atomically(path: Path | str, text: str) -> None:
-    """Write ``text`` to ``path`` by way of a temporary neighbour; readers see the old file or the new one, never a part."""
+    """Write ``text`` to ``path`` by way of a temporary neighbour; readers see the old file or the new one, never a
+    part."""
     path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

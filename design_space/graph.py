@@ -1,12 +1,14 @@
 """An architecture as a graph, and the hash that is the same for isomorphic graphs.
 
-Vertices: ``input``; per layer its heads, an ``add_norm``, the feed-forward widths ``f{width}`` in series, an ``add_norm``; ``output``.
-Edges: layer input -> every head -> ``add_norm``; residuals layer input -> first ``add_norm`` -> second ``add_norm``;
-first ``add_norm`` -> feed-forward chain -> second ``add_norm``.
+Vertices: ``input``; per layer its heads, an ``add_norm``, the feed-forward widths ``f{width}`` in series, an
+``add_norm``; ``output``. Edges: layer input -> every head -> ``add_norm``; residuals layer input -> first
+``add_norm`` -> second ``add_norm``; first ``add_norm`` -> feed-forward chain -> second ``add_norm``.
 
-``input`` has no predecessor, the heads of a layer are exactly the other successors of its input, and everything else is a chain.
-So two such graphs are isomorphic if and only if, layer by layer, the multisets of head labels and the feed-forward sequences agree. The hash
-is the digest of that canonical form: exact, where iterated neighbourhood hashing (NAS-Bench-101) can collide, and linear in the size.
+``input`` has no predecessor, the heads of a layer are exactly the other successors of its input, and everything else
+is a chain. So two such graphs are isomorphic if and only if, layer by layer, the multisets of head labels and the
+feed-forward sequences agree. The hash
+is the digest of that canonical form: exact, where iterated neighbourhood hashing (NAS-Bench-101) can collide, and
+linear in the size.
 """
 
 import hashlib
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
 
 
 def vertices_and_edges(spec: "ModelSpec") -> tuple[list[str], list[int], list[tuple[int, int]]]:
-    """Labels, layer numbers (``input`` -1, ``output`` the depth) and edges of the graph; heads of a layer in canonical (sorted) order."""
-    labels, layers, edges, source = ["input"], [-1], [], 0
+    """Labels, layer numbers (``input`` -1, ``output`` the depth) and edges of the graph; heads of a layer in
+    canonical (sorted) order."""
+    labels, layers, source = ["input"], [-1], 0
+    edges: list[tuple[int, int]] = []
 
     def add(label: str, layer: int, *predecessors: int) -> int:
         labels.append(label)
@@ -51,8 +55,10 @@ def to_networkx(spec: "ModelSpec") -> nx.DiGraph:
 
 
 def canonical_hash(spec: "ModelSpec") -> str:
-    """sha256 hex digest of the canonical form. Hidden sizes take part, which head strings of the hetero format leave out."""
+    """sha256 hex digest of the canonical form. Hidden sizes take part, which head strings of the hetero format leave
+    out."""
     form = [
-        [layer.hidden_size, sorted(spec.head_labels(index)), list(layer.feed_forward)] for index, layer in enumerate(spec.layers)
+        [layer.hidden_size, sorted(spec.head_labels(index)), list(layer.feed_forward)]
+        for index, layer in enumerate(spec.layers)
     ]
     return hashlib.sha256(json.dumps(form, separators=(",", ":")).encode()).hexdigest()

@@ -1,8 +1,10 @@
-"""The fixed order of vertex labels, along which substituting one label for another costs the distance between their places.
+"""The fixed order of vertex labels, along which substituting one label for another costs the distance between their
+places.
 
-Order (from the original library): ``input`` 0, ``output`` 1, ``add_norm`` 2, a gap, ``f{width}`` by ascending width, a gap, then the heads of
-``l``, ``sa`` and ``c``, each group by ascending hidden size and within it by parameter (dft, dct; sdp, wma; kernels ascending), with a gap
-after ``l`` and after ``sa``. Heads of the hetero format come after the standard ones of their group, by head size.
+Order (from the original library): ``input`` 0, ``output`` 1, ``add_norm`` 2, a gap, ``f{width}`` by ascending width,
+a gap, then the heads of ``l``, ``sa`` and ``c``, each group by ascending hidden size and within it by parameter (dft,
+dct; sdp, wma; kernels ascending), with a gap after ``l`` and after ``sa``. Heads of the hetero format come after the
+standard ones of their group, by head size.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,8 @@
 """A level of the hierarchy: a union of product spaces of stacks, counted, indexed and sampled without listing it.
 
-A *branch* fixes the number of stacks and the choices of each; its members are all combinations. The first level has one branch per depth
-(``DesignSpace``); a next level has one per pair of parents (``next_level``), and its branches may overlap.
+A *branch* fixes the number of stacks and the choices of each; its members are all combinations. The first level has
+one branch per depth (``DesignSpace``); a next level has one per pair of parents (``next_level``), and its branches
+may overlap.
 """
 
 import math
@@ -35,7 +36,8 @@ class Level:
 
     @cached_property
     def size(self) -> int:
-        """Sum of the branch sizes: exact where branches are disjoint (always on the first level), else an upper bound."""
+        """Sum of the branch sizes: exact where branches are disjoint (always on the first level), else an upper
+        bound."""
         return sum(self.branch_sizes)
 
     def spec(self, index: int) -> ModelSpec:

@@ -1,6 +1,7 @@
 """The next, finer level of the hierarchy: the spaces between pairs of good parents (FlexiBERT, section 3.2.2).
 
-Each stack of a child may take any choice of either parent at that place, at a finer number of layers per stack. Where one parent is deeper, its
+Each stack of a child may take any choice of either parent at that place, at a finer number of layers per stack. Where
+one parent is deeper, its
 tail is kept: the places beyond the shorter parent have the deeper one's choices alone.
 """
 
@@ -22,8 +23,8 @@ def next_level(
     """The union of the spaces between the parents of each pair.
 
     Raises:
-        ValueError: when the new granularity does not divide the old one, a parent is in the hetero format, its layers do not fill
-            stacks of ``old_layers_per_stack`` equal layers, or there is no pair.
+        ValueError: when the new granularity does not divide the old one, a parent is in the hetero format, its layers
+            do not fill stacks of ``old_layers_per_stack`` equal layers, or there is no pair.
     """
     old, new = old_layers_per_stack, new_layers_per_stack
     if old < 1 or new < 1 or old % new:
@@ -46,7 +47,8 @@ def _stacks(spec: ModelSpec, layers_per_stack: int) -> list[Layer]:
 
 def _between(a: list[Layer], b: list[Layer], refinement: int, heterogeneous: bool) -> Branch:
     places = [
-        _choices([layer for layer in layers if layer is not None], heterogeneous) for layers in itertools.zip_longest(a, b)
+        _choices([layer for layer in layers if layer is not None], heterogeneous)
+        for layers in itertools.zip_longest(a, b)
     ]
     return tuple(choices for choices in places for _ in range(refinement))
 

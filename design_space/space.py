@@ -1,8 +1,8 @@
 """A design space: the YAML file a user writes, counted and indexed exactly, never listed.
 
-The file holds ``datasets`` (tasks) and ``architecture`` (lists of options, see ``design_space_test.yaml``). Members are all
-combinations over stacks of ``layers_per_stack`` equal layers (FlexiBERT, section 3.2.1); with ``heterogeneous_feed_forward`` the widths
-inside one feed-forward stack may differ.
+The file holds ``datasets`` (tasks) and ``architecture`` (lists of options, see ``design_space_test.yaml``). Members
+are all combinations over stacks of ``layers_per_stack`` equal layers (FlexiBERT, section 3.2.1); with
+``heterogeneous_feed_forward`` the widths inside one feed-forward stack may differ.
 """
 
 import itertools
@@ -54,19 +54,28 @@ class DesignSpace:
 
     @staticmethod
     def from_dict(content: Mapping[str, Any], where: str = "the design space") -> "DesignSpace":
-        """The space that a mapping with the keys of the YAML file describes. Raises ``ValueError`` listing all problems."""
+        """The space that a mapping with the keys of the YAML file describes. Raises ``ValueError`` listing all
+        problems."""
         problems = unknown_keys(content, ("datasets", "architecture"), where)
         architecture = content.get("architecture")
         if not isinstance(architecture, Mapping):
-            raise ValueError("\n  - ".join([f"Problems in {where}:", *problems, "'architecture' must be a mapping of options"]))
+            raise ValueError(
+                "\n  - ".join([f"Problems in {where}:", *problems, "'architecture' must be a mapping of options"])
+            )
         problems += unknown_keys(architecture, ARCHITECTURE_KEYS, f"'architecture' of {where}")
-        options = {key: _options(architecture, key, problems) for key in ARCHITECTURE_KEYS if key != "operation_parameters"}
+        options = {
+            key: _options(architecture, key, problems) for key in ARCHITECTURE_KEYS if key != "operation_parameters"
+        }
         operations = _operations(options["operation_types"], architecture.get("operation_parameters"), problems)
         for hidden, heads in itertools.product(options["hidden_size"], options["num_heads"]):
             if hidden % heads:
-                problems.append(f"'num_heads' {heads} does not divide 'hidden_size' {hidden}: every pair of options must")
+                problems.append(
+                    f"'num_heads' {heads} does not divide 'hidden_size' {hidden}: every pair of options must"
+                )
         if problems:
-            raise ValueError("\n  - ".join([f"{len(problems)} problem{'s' * (len(problems) > 1)} in {where}:", *problems]))
+            raise ValueError(
+                "\n  - ".join([f"{len(problems)} problem{'s' * (len(problems) > 1)} in {where}:", *problems])
+            )
         return DesignSpace(
             hidden_sizes=tuple(sorted(options["hidden_size"])),
             num_heads=tuple(sorted(options["num_heads"])),
@@ -124,7 +133,9 @@ class DesignSpace:
     def label_order(self) -> LabelOrder:
         """The fixed order of vertex labels that edit costs are measured along."""
         heads = [
-            f"{operation}_h{hidden}_p-{parameter}" for hidden in self.hidden_sizes for operation, parameter in self.operations
+            f"{operation}_h{hidden}_p-{parameter}"
+            for hidden in self.hidden_sizes
+            for operation, parameter in self.operations
         ]
         return LabelOrder.of([*heads, *(f"f{width}" for width in self.feed_forward_widths)])
 
@@ -135,7 +146,9 @@ def _first_level(space: DesignSpace, layers_per_stack: int, heterogeneous_feed_f
         raise ValueError(f"'layers_per_stack' must be a whole number above 0. Got {layers_per_stack!r}")
     uneven = [depth for depth in space.encoder_layers if depth % layers_per_stack]
     if uneven:
-        raise ValueError(f"'layers_per_stack' must divide every option of 'encoder_layers'. Got {layers_per_stack}, but {uneven}")
+        raise ValueError(
+            f"'layers_per_stack' must divide every option of 'encoder_layers'. Got {layers_per_stack}, but {uneven}"
+        )
     choices = StackChoices(
         shapes=tuple(itertools.product(space.hidden_sizes, space.num_heads)),
         operations=space.operations,
@@ -188,7 +201,10 @@ def _operations(types: list[str], parameters: Any, problems: list[str]) -> tuple
                 wrong = not isinstance(value, int) or isinstance(value, bool) or value < 1 or value % 2 == 0
                 rule = "odd kernel sizes"
             else:
-                wrong, rule = value not in NAMED_PARAMETERS[operation], f"among {', '.join(NAMED_PARAMETERS[operation])}"
+                wrong, rule = (
+                    value not in NAMED_PARAMETERS[operation],
+                    f"among {', '.join(NAMED_PARAMETERS[operation])}",
+                )
             if wrong:
                 problems.append(f"'operation_parameters' of '{operation}' must be {rule}. Got {value!r}")
             elif (operation, value) in pairs:

@@ -1,13 +1,15 @@
-"""An architecture: the frozen, validated model dictionary (FlexiBERT, Tuli et al. 2022, section 3; FlexiBERT 2.0's hetero format).
+"""An architecture: the frozen, validated model dictionary (FlexiBERT, Tuli et al. 2022, section 3; FlexiBERT 2.0's
+hetero format).
 
-Both formats are one structure here: a ``ModelSpec`` is a sequence of ``Layer``; a layer has a hidden size, mixing ``Head``s and a
-feed-forward stack. In the *standard* format all heads of a layer are alike and together as wide as the layer; in the *hetero* format
-they may differ in operation and their joint width may differ from the layer's.
+Both formats are one structure here: a ``ModelSpec`` is a sequence of ``Layer``; a layer has a hidden size, mixing
+``Head``s and a feed-forward stack. In the *standard* format all heads of a layer are alike and together as wide as
+the layer; in the *hetero* format they may differ in operation and their joint width may differ from the layer's.
 
     model dict key   l       o         p           h            n           f
     name here        layers  operation parameter   hidden_size  num_heads   feed_forward
 
-The keys of the dictionary exist in this module and in files only. Building a network from a spec is ``flexibert``'s business.
+The keys of the dictionary exist in this module and in files only. Building a network from a spec is ``flexibert``'s
+business.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +33,8 @@ Format = Literal["standard", "hetero"]
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """One mixing head: operation ``sa``, ``l`` or ``c``; its parameter (a name, or the odd kernel size of ``c``); its head size."""
+    """One mixing head: operation ``sa``, ``l`` or ``c``; its parameter (a name, or the odd kernel size of ``c``); its
+    head size."""
 
     operation: str
     parameter: str | int
@@ -56,7 +59,8 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One encoder layer: its hidden size, its heads (one or more, all of one size), its feed-forward widths (one or more)."""
+    """One encoder layer: its hidden size, its heads (one or more, all of one size), its feed-forward widths (one or
+    more)."""
 
     hidden_size: int
     heads: tuple[Head, ...]
@@ -86,7 +90,8 @@ class Layer:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """An encoder architecture. Two specs are equal when they are written alike; ``hash`` is equal when their graphs are isomorphic."""
+    """An encoder architecture. Two specs are equal when they are written alike; ``hash`` is equal when their graphs
+    are isomorphic."""
 
     layers: tuple[Layer, ...]
     format: Format = "standard"
@@ -131,7 +136,8 @@ class ModelSpec:
         }
 
     def head_labels(self, index: int) -> list[str]:
-        """Labels of the head vertices of layer ``index``: ``{op}_h{hidden}_p-{param}``, or the head string in the hetero format."""
+        """Labels of the head vertices of layer ``index``: ``{op}_h{hidden}_p-{param}``, or the head string in the
+        hetero format."""
         layer = self.layers[index]
         if self.format == "hetero":
             return [str(head) for head in layer.heads]
@@ -162,10 +168,14 @@ def _from_standard(model_dict: Mapping[str, Any]) -> ModelSpec:
         found += _feed_forward_problems(widths, i)
         if not found and hidden % heads:
             divisors = [n for n in range(1, hidden + 1) if hidden % n == 0][:8]
-            found.append(f"'n[{i}]' (heads) must divide the hidden size 'h[{i}]' {hidden}. Got {heads}; use one of {divisors}")
+            found.append(
+                f"'n[{i}]' (heads) must divide the hidden size 'h[{i}]' {hidden}. Got {heads}; use one of {divisors}"
+            )
         problems += found
         if not found:
-            head = Head(operation, parameter if isinstance(parameter, str) else int(parameter), int(hidden) // int(heads))
+            head = Head(
+                operation, parameter if isinstance(parameter, str) else int(parameter), int(hidden) // int(heads)
+            )
             layers.append(Layer(int(hidden), (head,) * int(heads), tuple(int(width) for width in widths)))
     _raise_all(problems, model_dict)
     return ModelSpec(tuple(layers), "standard")
@@ -212,13 +222,17 @@ def _columns(model_dict: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[list
     return problems, columns
 
 
-def _operation_problems(operation: Any, parameter: Any, where: str, name: str = "operation", of: str = "parameter") -> list[str]:
+def _operation_problems(
+    operation: Any, parameter: Any, where: str, name: str = "operation", of: str = "parameter"
+) -> list[str]:
     if operation not in OPERATIONS:
         known = ", ".join(f"'{key}' ({meaning})" for key, meaning in OPERATIONS.items())
         return [f"'{name}' of {where} must be an operation: {known}. Got {operation!r}"]
     if operation == "c":
         if not _is_whole(parameter) or parameter < 1 or parameter % 2 == 0:
-            return [f"'{of}' of {where} must be an odd kernel size for operation 'c'. Got {parameter!r}; use 5, 9, 13, ..."]
+            return [
+                f"'{of}' of {where} must be an odd kernel size for operation 'c'. Got {parameter!r}; use 5, 9, 13, ..."
+            ]
         return []
     allowed = NAMED_PARAMETERS[operation]
     if parameter not in allowed:
@@ -233,7 +247,9 @@ def _feed_forward_problems(widths: Any, index: int) -> list[str]:
 
 
 def _positive(value: Any, name: str, where: str) -> list[str]:
-    return [] if _is_whole(value) and value > 0 else [f"'{name}' of {where} must be a whole number above 0. Got {value!r}"]
+    return (
+        [] if _is_whole(value) and value > 0 else [f"'{name}' of {where} must be a whole number above 0. Got {value!r}"]
+    )
 
 
 def _is_whole(value: Any) -> bool:
@@ -247,5 +263,7 @@ def _is_list(value: Any) -> bool:
 def _raise_all(problems: list[str], model_dict: Mapping[str, Any] | None = None) -> None:
     if not problems:
         return
-    heading = "" if model_dict is None else f"{len(problems)} problem{'s' * (len(problems) > 1)} in the model dict:\n  - "
+    heading = (
+        "" if model_dict is None else f"{len(problems)} problem{'s' * (len(problems) > 1)} in the model dict:\n  - "
+    )
     raise ValueError(heading + "\n  - ".join(problems))

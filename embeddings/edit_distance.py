@@ -1,12 +1,15 @@
 """Graph edit distance between architectures, one pair or millions.
 
-Costs (those of the original library): substituting label j for i costs |p_i - p_j|, p the place in the ``LabelOrder``; inserting or
-deleting a vertex costs its p; an edge kept by neither side costs 0.1 each. A deleted vertex is one moved to place 0, so the vertex part alone
-is optimal transport on a line and has a closed form: with both graphs' places in descending order, ``sum_k |p_k(a) - p_k(b)|``.
+Costs (those of the original library): substituting label j for i costs |p_i - p_j|, p the place in the
+``LabelOrder``; inserting or deleting a vertex costs its p; an edge kept by neither side costs 0.1 each. A deleted
+vertex is one moved to place 0, so the vertex part alone
+is optimal transport on a line and has a closed form: with both graphs' places in descending order, ``sum_k |p_k(a) -
+p_k(b)|``.
 
-Many vertex maps have that cost; they differ in the edges they keep. Ours pairs off what both graphs have of every label, then the rest
-from the highest place down (cancelling common mass first is optimal for transport on a line). Among vertices of one label the order is free;
-each of ``VERTEX_ORDERS`` is one way to settle it, and the distance is the least cost over them. So it is the cost of a real edit
+Many vertex maps have that cost; they differ in the edges they keep. Ours pairs off what both graphs have of every
+label, then the rest from the highest place down (cancelling common mass first is optimal for transport on a line).
+Among vertices of one label the order is free; each of ``VERTEX_ORDERS`` is one way to settle it, and the distance is
+the least cost over them. So it is the cost of a real edit
 path: never below the exact distance, symmetric to the last bit, 0 on isomorphic graphs. It is no search over all maps:
 ``tests/benchmarks/edit_distance.py`` prints how far above the exact distance it lies.
 
@@ -29,8 +32,9 @@ EDGE_COST = 0.1
 
 Ints = npt.NDArray[np.integer]
 
-# How vertices of one label are numbered: layers counted from the input or from the output; and layer by layer, or the first vertex of every
-# layer before the second of any (which keeps layers together when they have different numbers of heads).
+# How vertices of one label are numbered: layers counted from the input or from the output; and layer by layer, or the
+# first vertex of every layer before the second of any (which keeps layers together when they have different numbers
+# of heads).
 VERTEX_ORDERS = tuple((direction, by_layer) for direction in (1, -1) for by_layer in (True, False))
 
 
@@ -38,7 +42,8 @@ def graph_edit_distance(spec_a: ModelSpec, spec_b: ModelSpec, order: LabelOrder 
     """Edit distance of two architectures' graphs.
 
     Args:
-        order: the space's ``label_order()``. By default the order of ``design_space_test.yaml``, extended by labels it does not know.
+        order: the space's ``label_order()``. By default the order of ``design_space_test.yaml``, extended by labels
+            it does not know.
     """
     if order is None:
         order = _default_order()
@@ -103,7 +108,9 @@ class _Graphs:
                 numbers[w, g, sorted(range(len(labels)), key=keys.__getitem__)] = np.arange(len(labels))
         numbers[:, :, num_vertices] = num_vertices
         edges_WGE2 = np.take_along_axis(numbers[:, :, :, None], edges_GE2[None].astype(np.intp), axis=2)
-        return _Graphs._from_arrays(places, edges_WGE2, len(order.labels), np.array([len(edges) for *_, edges in graphs]))
+        return _Graphs._from_arrays(
+            places, edges_WGE2, len(order.labels), np.array([len(edges) for *_, edges in graphs])
+        )
 
     @staticmethod
     def _from_arrays(places: Ints, edges: Ints, num_places: int, num_edges: Ints) -> "_Graphs":
@@ -138,14 +145,16 @@ def _distances(a: _Graphs, i: Ints, b: _Graphs, j: Ints) -> npt.NDArray[np.float
 
 
 def _vertex_map(a: _Graphs, i: Ints, b: _Graphs, j: Ints) -> Ints:
-    """For every vertex number of a[i], and for the padding, its partner's number in b[j]; V of ``b`` when it has none. (B, V_a + 1)."""
+    """For every vertex number of a[i], and for the padding, its partner's number in b[j]; V of ``b`` when it has
+    none. (B, V_a + 1)."""
     common = np.minimum(a.counts[i], b.counts[j])
     free_a, free_b = (
         graphs.ranks[k] >= np.take_along_axis(common, graphs.places[k].astype(np.intp), 1)
         for graphs, k in ((a, i), (b, j))
     )
     nobody, rows = b.places.shape[1], np.arange(len(i))[:, None]
-    # The k-th free vertex of a meets the k-th free vertex of b; free vertices of place 0 are padding on either side or `input`.
+    # The k-th free vertex of a meets the k-th free vertex of b; free vertices of place 0 are padding on either side
+    # or `input`.
     order_a, order_b = (np.where(free, free.cumsum(1) - 1, -1) for free in (free_a, free_b))
     width = max(free_a.shape[1], free_b.shape[1])
     kth_b = np.full((len(i), width + 1), nobody, dtype=np.int16)
@@ -164,7 +173,8 @@ def _equal_width(a: Ints, b: Ints) -> tuple[Ints, Ints]:
 def _sort_keys(
     labels: list[str], layers: list[int], places: list[int], direction: int, by_layer: bool
 ) -> list[tuple[int, int, int]]:
-    """Per vertex, what it is sorted by: descending place, then the vertex order. The ``add_norm`` of a layer always stay together."""
+    """Per vertex, what it is sorted by: descending place, then the vertex order. The ``add_norm`` of a layer always
+    stay together."""
     seen: dict[tuple[str, int], int] = {}
     keys = []
     for label, layer, place in zip(labels, layers, places, strict=True):

@@ -1,8 +1,8 @@
 """Vectors whose Euclidean distances match given distances: landmarks first, everything else placed among them.
 
-Landmarks are embedded together, from a classical start, by stress majorisation (``MDS``: SMACOF) or gradient descent on the same stress (``GD``);
-any other architecture is placed where its distances to the landmarks fit best, with the landmarks held still. Members of a library and
-strangers go the same way, so their vectors are consistent.
+Landmarks are embedded together, from a classical start, by stress majorisation (``MDS``: SMACOF) or gradient descent
+on the same stress (``GD``); any other architecture is placed where its distances to the landmarks fit best, with the
+landmarks held still. Members of a library and strangers go the same way, so their vectors are consistent.
 
 Shapes: M landmarks, N points, K embedding size.
 """
@@ -34,22 +34,25 @@ def check_options(num_landmarks: int, embedding_size: int, algo: str) -> None:
     """Raise ``ValueError`` when the size is not below the number of landmarks, or the algorithm is unknown."""
     if not 0 < embedding_size < num_landmarks:
         raise ValueError(
-            f"'embedding_size' must be between 1 and the number of landmarks less one, {num_landmarks - 1}. Got {embedding_size}"
+            f"'embedding_size' must be between 1 and the number of landmarks less one, "
+            f"{num_landmarks - 1}. Got {embedding_size}"
         )
     if algo not in ("MDS", "GD"):
         raise ValueError(f"'algo' must be 'MDS' or 'GD'. Got {algo!r}")
 
 
 def place(distances_NM: Floats, landmarks_MK: Floats) -> npt.NDArray[np.float64]:
-    """Vectors (N, K) that fit distances to landmarks: classical triangulation, then majorisation of the stress of each point.
+    """Vectors (N, K) that fit distances to landmarks: classical triangulation, then majorisation of the stress of
+    each point.
 
-    One step moves a point to the mean of where each landmark alone would have it (SMACOF with all other points fixed), so its stress
-    never rises.
+    One step moves a point to the mean of where each landmark alone would have it (SMACOF with all other points
+    fixed), so its stress never rises.
     """
     centre = landmarks_MK.mean(0)
     landmarks = landmarks_MK - centre
     squared = np.asarray(distances_NM, dtype=np.float64) ** 2
-    # |x - l|² = |x|² - 2 x·l + |l|²; centring over the landmarks removes |x|² (Landmark MDS, de Silva and Tenenbaum 2004).
+    # |x - l|² = |x|² - 2 x·l + |l|²; centring over the landmarks removes |x|² (Landmark MDS, de Silva and Tenenbaum
+    # 2004).
     right = (landmarks**2).sum(1) - squared
     points = 0.5 * (right - right.mean(1, keepdims=True)) @ np.linalg.pinv(landmarks).T
     for _ in range(_PLACEMENT_STEPS):
@@ -59,15 +62,17 @@ def place(distances_NM: Floats, landmarks_MK: Floats) -> npt.NDArray[np.float64]
 
 
 def fidelity(distances: Floats, embedded: Floats) -> dict[str, float]:
-    """How well embedded distances match given ones (both (B,)): Kruskal's ``stress`` after the best scaling, and ``spearman``."""
-    scale = (distances @ embedded) / max(embedded @ embedded, _TINY)
+    """How well embedded distances match given ones (both (B,)): Kruskal's ``stress`` after the best scaling, and
+    ``spearman``."""
+    scale = float(distances @ embedded) / max(float(embedded @ embedded), _TINY)
     stress = np.sqrt(((distances - scale * embedded) ** 2).sum() / max((distances**2).sum(), _TINY))
     constant = np.ptp(distances) == 0 or np.ptp(embedded) == 0
     return {"stress": float(stress), "spearman": 1.0 if constant else float(spearmanr(distances, embedded).statistic)}
 
 
 def _classical(distances: Floats, embedding_size: int) -> npt.NDArray[np.float64]:
-    """Classical (Torgerson) scaling. scikit-learn's gives NaN where distances are not Euclidean in that many dimensions."""
+    """Classical (Torgerson) scaling. scikit-learn's gives NaN where distances are not Euclidean in that many
+    dimensions."""
     squared = distances**2
     gram = -0.5 * (squared - squared.mean(0) - squared.mean(1, keepdims=True) + squared.mean())
     eigenvalues, eigenvectors = np.linalg.eigh(gram)

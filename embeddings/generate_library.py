@@ -16,13 +16,32 @@ from .library_file import check_library_path
 
 def add_library_flags(parser: ArgumentParser) -> None:
     """The flags that say how a library is built; ``hierarchical`` has them too."""
-    parser.add_argument("--kernel", choices=["GraphEditDistance", "WeisfeilerLehman"], default="GraphEditDistance", help="distance of graphs")
-    parser.add_argument("--algo", choices=["MDS", "GD"], default="MDS", help="how vectors are fitted: stress majorisation or gradient descent")
+    parser.add_argument(
+        "--kernel",
+        choices=["GraphEditDistance", "WeisfeilerLehman"],
+        default="GraphEditDistance",
+        help="distance of graphs",
+    )
+    parser.add_argument(
+        "--algo",
+        choices=["MDS", "GD"],
+        default="MDS",
+        help="how vectors are fitted: stress majorisation or gradient descent",
+    )
     parser.add_argument("--embedding_size", type=int, default=16, help="dimensions of the embedding")
-    parser.add_argument("--num_neighbors", type=int, default=None, help="neighbors kept per graph; 100 (or all there are) when not given")
+    parser.add_argument(
+        "--num_neighbors",
+        type=int,
+        default=None,
+        help="neighbors kept per graph; 100 (or all there are) when not given",
+    )
     parser.add_argument("--n_jobs", type=int, default=-1, help="processes that measure distances; -1 for one per core")
-    parser.add_argument("--heterogeneous_feed_forward", action="store_true", help="let widths inside one feed-forward stack differ")
-    parser.add_argument("--max_graphs", type=int, default=None, help="work on this many graphs of a space too large to list")
+    parser.add_argument(
+        "--heterogeneous_feed_forward", action="store_true", help="let widths inside one feed-forward stack differ"
+    )
+    parser.add_argument(
+        "--max_graphs", type=int, default=None, help="work on this many graphs of a space too large to list"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of sample, landmarks and embedding")
 
 
@@ -30,7 +49,9 @@ def generate_library(arguments: Sequence[str] | None = None) -> None:
     """Parse the flags and write the library."""
     parser = ArgumentParser(prog="generate_library", description="Turn a YAML design space into a graph library.")
     parser.add_argument("--design_space_file", "--design_space", required=True, type=Path, help="the YAML design space")
-    parser.add_argument("--dataset_file", type=Path, default=None, help="the library to write (*.json); needed unless --count")
+    parser.add_argument(
+        "--dataset_file", type=Path, default=None, help="the library to write (*.json); needed unless --count"
+    )
     parser.add_argument("--layers_per_stack", type=int, default=2, help="equal layers per stack")
     parser.add_argument("--count", action="store_true", help="print the number of architectures and stop")
     add_library_flags(parser)

@@ -1,7 +1,8 @@
 """The graph library: the architectures a search chooses from, with their vectors, neighbors and results.
 
-``GraphLibrary.build`` lists a space, or draws ``max_graphs`` of one too large to list. Distances are measured to a few hundred landmarks, and
-vectors fitted to them (``embedding``), which is also how architectures outside the library get theirs.
+``GraphLibrary.build`` lists a space, or draws ``max_graphs`` of one too large to list. Distances are measured to a
+few hundred landmarks, and vectors fitted to them (``embedding``), which is also how architectures outside the library
+get theirs.
 """
 
 import hashlib
@@ -34,7 +35,8 @@ _FIDELITY_PAIRS = 20_000
 
 @dataclass(frozen=True)
 class Graph:
-    """One member of a library: its spec, vector (embedding size,), neighbors' hashes nearest first, and results by task."""
+    """One member of a library: its spec, vector (embedding size,), neighbors' hashes nearest first, and results by
+    task."""
 
     spec: ModelSpec
     embedding: npt.NDArray[np.float64]
@@ -89,7 +91,8 @@ class GraphLibrary:
             progress: called with stage, done and total.
 
         Raises:
-            ValueError: for options that do not fit the space, or a space too large to list when ``max_graphs`` is not given.
+            ValueError: for options that do not fit the space, or a space too large to list when ``max_graphs`` is not
+                given.
         """
         level = space.level(layers_per_stack=layers_per_stack, heterogeneous_feed_forward=heterogeneous_feed_forward)
         if max_graphs is None and level.size > LARGEST_LISTED:
@@ -257,7 +260,9 @@ def _from_content(content: dict[str, Any], path: Path | str) -> GraphLibrary:
             quality=content["quality"],
         )
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a sound graph library: {error}. Build it again with generate_library") from error
+        raise ValueError(
+            f"{path} is not a sound graph library: {error}. Build it again with generate_library"
+        ) from error
 
 
 def _distance(kernel: Kernel, order: LabelOrder) -> EditDistance | WeisfeilerLehman:

@@ -1,7 +1,7 @@
 """The library file: JSON with the keys of the original libraries and what is needed to embed further architectures.
 
-Original keys: ``dataset, design_space, ops_list, num_neighbors, model_dicts, hashes, embeddings, neighbors, performances``.
-``neighbors`` are indices into ``hashes``; ``performances`` maps a hash to scores by task.
+Original keys: ``dataset, design_space, ops_list, num_neighbors, model_dicts, hashes, embeddings, neighbors,
+performances``. ``neighbors`` are indices into ``hashes``; ``performances`` maps a hash to scores by task.
 """
 
 import json

@@ -1,7 +1,8 @@
-"""Neighbors by biased overlap: how many leading operations two architectures share, ties broken by the distance of their embeddings.
+"""Neighbors by biased overlap: how many leading operations two architectures share, ties broken by the distance of
+their embeddings.
 
-Operations are the labels of the graph's vertices from the input on. Architectures with a common beginning form a tree of groups; each group fills
-what its subgroups left open, so no pair is compared that does not have to be.
+Operations are the labels of the graph's vertices from the input on. Architectures with a common beginning form a tree
+of groups; each group fills what its subgroups left open, so no pair is compared that does not have to be.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from design_space import ModelSpec
 from design_space.graph import vertices_and_edges
+import itertools
 
 Ints = npt.NDArray[np.int32]
 
@@ -20,9 +22,7 @@ def biased_overlap(a: ModelSpec, b: ModelSpec) -> int:
     return _common(_operations(a), _operations(b))
 
 
-def nearest_by_overlap(
-    specs: Sequence[ModelSpec], vectors: npt.NDArray[np.floating], num_neighbors: int
-) -> Ints:
+def nearest_by_overlap(specs: Sequence[ModelSpec], vectors: npt.NDArray[np.floating], num_neighbors: int) -> Ints:
     """Indices (N, num_neighbors) of every architecture's neighbors, nearest first.
 
     Args:
@@ -34,7 +34,7 @@ def nearest_by_overlap(
     check_num_neighbors(num_neighbors, len(specs))
     operations = [_operations(spec) for spec in specs]
     order = np.array(sorted(range(len(specs)), key=operations.__getitem__))
-    shared = np.array([_common(operations[i], operations[j]) for i, j in zip(order, order[1:], strict=False)])
+    shared = np.array([_common(operations[i], operations[j]) for i, j in itertools.pairwise(order)])
     neighbors = np.full((len(specs), num_neighbors), -1, dtype=np.int32)
     filled = np.zeros(len(specs), dtype=np.int64)
     _fill(order, shared, vectors, neighbors, filled)
@@ -45,7 +45,8 @@ def check_num_neighbors(num_neighbors: int, num_graphs: int) -> None:
     """Raise ``ValueError`` when there are not that many others."""
     if not 0 < num_neighbors < num_graphs:
         raise ValueError(
-            f"'num_neighbors' must be between 1 and the number of architectures less one, {num_graphs - 1}. Got {num_neighbors}"
+            f"'num_neighbors' must be between 1 and the number of architectures less one, "
+            f"{num_graphs - 1}. Got {num_neighbors}"
         )
 
 
@@ -64,9 +65,9 @@ def _fill(
     if len(order) < 2:
         return
     edges = [0, *(np.flatnonzero(shared == shared.min()) + 1), len(order)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         _fill(order[start:stop], shared[start : stop - 1], vectors, neighbors, filled)
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         others = np.sort(np.concatenate([order[:start], order[stop:]]))
         for member in order[start:stop]:
             room = neighbors.shape[1] - filled[member]

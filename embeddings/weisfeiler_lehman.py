@@ -1,7 +1,8 @@
-"""Weisfeiler-Lehman distance: vertices are relabelled by their neighbourhoods, and architectures compared by their label counts.
+"""Weisfeiler-Lehman distance: vertices are relabelled by their neighbourhoods, and architectures compared by their
+label counts.
 
-Shervashidze et al. 2011. The labels of all rounds are counted; the kernel is the cosine of two count vectors, and the distance the one it induces,
-``sqrt(2 - 2 cos)``, in [0, sqrt 2]: 0 on isomorphic graphs, a metric on count vectors.
+Shervashidze et al. 2011. The labels of all rounds are counted; the kernel is the cosine of two count vectors, and the
+distance the one it induces, ``sqrt(2 - 2 cos)``, in [0, sqrt 2]: 0 on isomorphic graphs, a metric on count vectors.
 """
 
 import hashlib
@@ -42,7 +43,13 @@ def _label_counts(spec: ModelSpec) -> Counter[tuple[object, ...]]:
     for number in range(1, NUM_ROUNDS + 1):
         # Hashing keeps labels short; the separate tuples tell predecessors from successors.
         current = [
-            _short_name((current[v], tuple(sorted(str(current[u]) for u in before[v])), tuple(sorted(str(current[u]) for u in after[v]))))
+            _short_name(
+                (
+                    current[v],
+                    tuple(sorted(str(current[u]) for u in before[v])),
+                    tuple(sorted(str(current[u]) for u in after[v])),
+                )
+            )
             for v in range(len(labels))
         ]
         counts.update((number, label) for label in current)
@@ -54,7 +61,9 @@ def _short_name(label: tuple[object, ...]) -> str:
     return hashlib.blake2b(repr(label).encode(), digest_size=12).hexdigest()
 
 
-def _unit_counts(counts: list[Counter[tuple[object, ...]]], vocabulary: dict[tuple[object, ...], int]) -> sparse.csr_matrix:
+def _unit_counts(
+    counts: list[Counter[tuple[object, ...]]], vocabulary: dict[tuple[object, ...], int]
+) -> sparse.csr_matrix:
     """Label counts as rows of length 1, (G, labels seen so far)."""
     data, columns, starts = [], [], [0]
     for counter in counts:

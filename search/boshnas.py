@@ -1,14 +1,18 @@
-"""BOSHNAS as ask/tell: Bayesian optimisation over the embeddings of a graph library (Tuli et al. 2022, section 3.3, algorithm 2).
+"""BOSHNAS as ask/tell: Bayesian optimisation over the embeddings of a graph library (Tuli et al. 2022, section 3.3,
+algorithm 2).
 
-``ask`` gives candidates, ``tell`` takes scores (higher is better). First come ``num_init`` architectures spread over the space, trained from
-scratch. Then every proposal is, with probability 1 - α - β, an optimum of the acquisition ``mean + c · (epistemic [+ aleatoric])``, climbed to by
-second-order ascent over the input from several restarts and snapped to the nearest untrained graph; with α the graph of highest
-epistemic uncertainty; with β one that spreads over the space (Sobol).
+``ask`` gives candidates, ``tell`` takes scores (higher is better). First come ``num_init`` architectures spread over
+the space, trained from scratch. Then every proposal is, with probability 1 - α - β, an optimum of the acquisition
+``mean + c · (epistemic [+ aleatoric])``, climbed to by second-order ascent over the input from several restarts and
+snapped to the nearest untrained graph; with α the graph of highest epistemic uncertainty; with β one that spreads
+over the space (Sobol).
 
-The best score not changing for ``patience`` optimisation steps starts a second phase, with aleatoric uncertainty in the acquisition (and, by the trainer,
-a recipe tuned twice as hard); not changing for ``patience`` more ends the search. Nothing here does I/O or knows Ray.
+The best score not changing for ``patience`` optimisation steps starts a second phase, with aleatoric uncertainty in
+the acquisition (and, by the trainer, a recipe tuned twice as hard); not changing for ``patience`` more ends the
+search. Nothing here does I/O or knows Ray.
 
-Everything random comes from the seed and the number of proposals so far: the same history gives the same next candidate in every process.
+Everything random comes from the seed and the number of proposals so far: the same history gives the same next
+candidate in every process.
 """
 
 import math
@@ -43,7 +47,8 @@ class BOSHNASSettings:
         alpha, beta: probabilities of uncertainty and of diversity sampling.
         confidence: c of the acquisition.
         num_restarts: starts of the ascent, and so the number of optima to choose among.
-        min_overlap: a candidate is transferred from a parent when this share of its parameters can be, else trained from scratch.
+        min_overlap: a candidate is transferred from a parent when this share of its parameters can be, else trained
+            from scratch.
         patience: optimisation steps without a new best that end a phase.
         surrogate: a name of ``SURROGATES``.
         origins: kinds of first weights that may be proposed; ``scratch`` is always among them.
@@ -71,7 +76,9 @@ class BOSHNASSettings:
             if value < least
         ]
         if not (0 <= self.alpha and 0 <= self.beta and self.alpha + self.beta <= 1):
-            problems.append(f"'alpha' and 'beta' must be probabilities that add up to at most 1. Got {self.alpha}, {self.beta}")
+            problems.append(
+                f"'alpha' and 'beta' must be probabilities that add up to at most 1. Got {self.alpha}, {self.beta}"
+            )
         if not 0 <= self.min_overlap <= 1:
             problems.append(f"'min_overlap' must be in [0, 1]. Got {self.min_overlap}")
         if self.surrogate not in SURROGATES:
@@ -88,9 +95,10 @@ class BOSHNAS:
     """The searcher.
 
     Args:
-        library: what is searched; of a ``DesignSpace``, a library of at most 2,000 graphs at two layers per stack is built.
-        overlap: share of the second spec's parameters that the first one's weights can fill (``flexibert.transfer_overlap``); without it
-            only identical specs overlap.
+        library: what is searched; of a ``DesignSpace``, a library of at most 2,000 graphs at two layers per stack is
+            built.
+        overlap: share of the second spec's parameters that the first one's weights can fill
+            (``flexibert.transfer_overlap``); without it only identical specs overlap.
     """
 
     def __init__(
@@ -161,8 +169,9 @@ class BOSHNAS:
         cost_s: float | None = None,
         objectives: Mapping[str, float] | None = None,
     ) -> None:
-        """Take a candidate's score; it may become a parent. A score that is not finite counts as a failure; a second one of the same
-        architecture is averaged. ``cost_s`` and ``objectives`` are part of the interface but do not steer this search yet."""
+        """Take a candidate's score; it may become a parent. A score that is not finite counts as a failure; a second
+        one of the same architecture is averaged. ``cost_s`` and ``objectives`` are part of the interface but do not
+        steer this search yet."""
         if not math.isfinite(score):
             self.tell_failed(candidate)
             return
@@ -192,7 +201,8 @@ class BOSHNAS:
         self._surrogate = None
 
     def predict(self, spec: ModelSpec) -> tuple[float, float, float]:
-        """Mean, epistemic and aleatoric standard deviation of an architecture's score. Raises ``ValueError`` before the first score."""
+        """Mean, epistemic and aleatoric standard deviation of an architecture's score. Raises ``ValueError`` before
+        the first score."""
         if not self._scores:
             raise ValueError("Nothing to predict from: no score has been told")
         moments = self._fitted().moments(self._inputs(self.library.embed(spec)[None]))
@@ -215,8 +225,11 @@ class BOSHNAS:
         return self._optimum(free, rng)
 
     def _optimum(self, free: npt.NDArray[np.int64], rng: np.random.Generator) -> Candidate:
-        """The best of the snapped optima that a trained parent can be transferred to; if there is none, the best of all, from scratch."""
-        starts = self._vectors[rng.choice(len(self._vectors), min(self.settings.num_restarts, len(self._vectors)), replace=False)]
+        """The best of the snapped optima that a trained parent can be transferred to; if there is none, the best of
+        all, from scratch."""
+        starts = self._vectors[
+            rng.choice(len(self._vectors), min(self.settings.num_restarts, len(self._vectors)), replace=False)
+        ]
         incumbent = self.best
         assert incumbent is not None
         starts[0] = self._inputs(self.library.embed(incumbent[0])[None])[0]

@@ -1,7 +1,7 @@
 """A candidate: an architecture and where its first weights come from.
 
-Each origin is a morphism: ``scratch`` pre-trains random weights, ``transfer`` takes what fits from a trained parent and is fine-tuned directly.
-Lineage is the graph of candidates by their parents' hashes.
+Each origin is a morphism: ``scratch`` pre-trains random weights, ``transfer`` takes what fits from a trained parent
+and is fine-tuned directly. Lineage is the graph of candidates by their parents' hashes.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,9 @@ class Origin:
         if self.kind not in ORIGINS:
             raise ValueError(f"'kind' of an origin must be one of {', '.join(ORIGINS)}. Got {self.kind!r}")
         if (self.parent is None) != (self.kind == "scratch"):
-            raise ValueError(f"An origin has a parent if and only if it is not 'scratch'. Got {self.kind!r}, {self.parent!r}")
+            raise ValueError(
+                f"An origin has a parent if and only if it is not 'scratch'. Got {self.kind!r}, {self.parent!r}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """As written to the journal."""
@@ -39,7 +41,8 @@ class Candidate:
     """What a searcher proposes: a spec and its origin.
 
     Attributes:
-        proposed_by: the rule that chose it: ``initial``, ``optimized``, ``uncertain`` or ``diverse``. No part of its identity.
+        proposed_by: the rule that chose it: ``initial``, ``optimized``, ``uncertain`` or ``diverse``. No part of its
+            identity.
     """
 
     spec: ModelSpec

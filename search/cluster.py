@@ -79,5 +79,6 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_REACH_S).close()
     except OSError as error:
         raise ValueError(
-            f"No Ray cluster answers at '{address}' ({error}). Start one with `ray start --head`, or leave out --address"
+            f"No Ray cluster answers at '{address}' ({error}). "
+            f"Start one with `ray start --head`, or leave out --address"
         ) from error

@@ -24,11 +24,13 @@ def evaluate(model_dir: Path, data: PreparedData, split: str) -> dict[str, float
     transformers_logging.disable_progress_bar()
     model = FlexiBERTForSequenceClassification.from_pretrained(model_dir).eval()
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    loader = DataLoader(examples, batch_size=128, collate_fn=DataCollatorWithPadding(data.tokenizer))  # type: ignore[arg-type]
+    loader = DataLoader(examples, batch_size=128, collate_fn=DataCollatorWithPadding(data.tokenizer))
     outputs, labels = [], []
     with torch.no_grad():
         for batch in loader:
             labels.append(batch.pop("labels").numpy())
-            outputs.append(model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits.cpu().numpy())
+            outputs.append(
+                model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits.cpu().numpy()
+            )
     predictions = np.concatenate(outputs)
     return data.compute_metrics(predictions[:, 0] if data.is_regression else predictions, np.concatenate(labels))

@@ -1,7 +1,8 @@
 """The command ``hierarchical``: from the best models of one level to the graph library of the next, finer one.
 
-Parents are paired as in FlexiBERT (section 3.2.2): each of the top models with its nearest neighbors, and the top models among themselves. The new
-library holds what lies between them, and everything trained that fits there keeps its score.
+Parents are paired as in FlexiBERT (section 3.2.2): each of the top models with its nearest neighbors, and the top
+models among themselves. The new library holds what lies between them, and everything trained that fits there keeps
+its score.
 """
 
 import itertools
@@ -19,7 +20,9 @@ from embeddings.library_file import check_library_path
 DEFAULT_MAX_GRAPHS = 5000
 
 
-def pairs_of_parents(library: GraphLibrary, *, num_best: int, num_nearest: int, task: str | None = None) -> list[tuple[ModelSpec, ModelSpec]]:
+def pairs_of_parents(
+    library: GraphLibrary, *, num_best: int, num_nearest: int, task: str | None = None
+) -> list[tuple[ModelSpec, ModelSpec]]:
     """The top models with their nearest neighbors by embedding, and the top models among themselves, best first.
 
     Args:
@@ -51,12 +54,18 @@ def next_library_specs(level: Level, trained: Sequence[ModelSpec], *, max_graphs
 
 def hierarchical(arguments: Sequence[str] | None = None) -> None:
     """Parse the flags and write the next level's library."""
-    parser = ArgumentParser(prog="hierarchical", description="Make the graph library of the next, finer level of the hierarchy.")
-    parser.add_argument("--old_dataset_file", required=True, type=Path, help="library with scores, as run_boshnas leaves it")
+    parser = ArgumentParser(
+        prog="hierarchical", description="Make the graph library of the next, finer level of the hierarchy."
+    )
+    parser.add_argument(
+        "--old_dataset_file", required=True, type=Path, help="library with scores, as run_boshnas leaves it"
+    )
     parser.add_argument("--new_dataset_file", required=True, type=Path, help="library to write (*.json)")
     parser.add_argument("--old_layers_per_stack", type=int, default=2, help="granularity of the old library")
     parser.add_argument("--new_layers_per_stack", type=int, default=1, help="granularity of the new library")
-    parser.add_argument("--task", default=None, help="task whose scores choose the parents; needed when there are several")
+    parser.add_argument(
+        "--task", default=None, help="task whose scores choose the parents; needed when there are several"
+    )
     parser.add_argument("--num_best", type=int, default=5, help="how many of the best models become parents")
     parser.add_argument("--num_nearest", type=int, default=5, help="nearest neighbors each of them is paired with")
     add_library_flags(parser)
@@ -67,7 +76,8 @@ def hierarchical(arguments: Sequence[str] | None = None) -> None:
     old = GraphLibrary.load(options.old_dataset_file)
     if old.layers_per_stack != options.old_layers_per_stack:
         raise ValueError(
-            f"'--old_layers_per_stack' must be what the library was built with, {old.layers_per_stack}. Got {options.old_layers_per_stack}"
+            f"'--old_layers_per_stack' must be what the library was built with, {old.layers_per_stack}. "
+            f"Got {options.old_layers_per_stack}"
         )
     console = Console()
     level = next_level(
@@ -95,7 +105,8 @@ def hierarchical(arguments: Sequence[str] | None = None) -> None:
         new.performances = {graph_hash: scores for graph_hash, scores in old.performances.items() if graph_hash in new}
         new.save(path)
     console.print(
-        f"{len(level.branches)} pairs of parents span at most {level.size:,} architectures; {len(trained)} trained ones carried over",
+        f"{len(level.branches)} pairs of parents span at most {level.size:,} architectures; "
+        f"{len(trained)} trained ones carried over",
         highlight=False,
     )
     console.print(describe_library(new, level.size, path), soft_wrap=True, highlight=False)

@@ -1,8 +1,8 @@
 """The journal of a run: one JSON object a line, only ever appended, and the truth about what happened.
 
-Events: ``suggested`` (with ``spec``, ``hash``, ``origin``), ``started``, ``reported``, ``finished`` (with ``score``, ``objectives``, ``cost_s``) and ``failed`` (with
-``error``); each with ``trial`` and ``time`` (seconds since the epoch). A process killed while writing leaves a torn last line; opening the journal
-for appending cuts it off.
+Events: ``suggested`` (with ``spec``, ``hash``, ``origin``), ``started``, ``reported``, ``finished`` (with ``score``,
+``objectives``, ``cost_s``) and ``failed`` (with ``error``); each with ``trial`` and ``time`` (seconds since the
+epoch). A process killed while writing leaves a torn last line; opening the journal for appending cuts it off.
 """
 
 import json
@@ -20,7 +20,8 @@ EVENTS = ("suggested", "started", "reported", "finished", "failed")
 
 @dataclass
 class TrialRecord:
-    """What the journal says of one trial. ``state``: ``open`` (suggested, perhaps started), ``finished`` or ``failed``."""
+    """What the journal says of one trial. ``state``: ``open`` (suggested, perhaps started), ``finished`` or
+    ``failed``."""
 
     trial: str
     candidate: Candidate

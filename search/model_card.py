@@ -1,4 +1,5 @@
-"""The model card that lies beside every trained model: what it is, where it comes from, what it measured, how to load it."""
+"""The model card that lies beside every trained model: what it is, where it comes from, what it measured, how to load
+it."""
 
 import json
 from collections.abc import Mapping

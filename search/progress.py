@@ -1,4 +1,5 @@
-"""What a user sees while a search runs: a line when a trial starts and ends, and a status line of what is training and the best so far."""
+"""What a user sees while a search runs: a line when a trial starts and ends, and a status line of what is training
+and the best so far."""
 
 import time
 from typing import Any
@@ -17,7 +18,9 @@ _QUIET_S = 10.0
 class ProgressCallback(Callback):
     """Prints to a console."""
 
-    def __init__(self, console: Console, *, max_trials: int | None, num_finished: int, best: tuple[str, float] | None) -> None:
+    def __init__(
+        self, console: Console, *, max_trials: int | None, num_finished: int, best: tuple[str, float] | None
+    ) -> None:
         self._console = console
         self._max_trials = max_trials
         self._num_finished = num_finished
@@ -48,10 +51,14 @@ class ProgressCallback(Callback):
         self._print(f"{name} starts   {candidate.proposed_by}, {candidate.origin}: {describe(candidate)}")
         self._refresh()
 
-    def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
+    ) -> None:
         """Update the status line."""
         if "phase" in result:
-            figures = [f"{name.split('_')[-1]} {result[name]:.3f}" for name in ("loss", "validation_score") if name in result]
+            figures = [
+                f"{name.split('_')[-1]} {result[name]:.3f}" for name in ("loss", "validation_score") if name in result
+            ]
             self._running[trial.config["trial"]] = f"{result['phase']} {result['progress']:.0%} {' '.join(figures)}"
             self._refresh()
 
@@ -67,8 +74,10 @@ class ProgressCallback(Callback):
             self._best = (name, score)
         objectives = result["objectives"]
         self._print(
-            f"{name} finished score {score:.4f}, {objectives['parameters'] / 1e6:.2f}M parameters, {result['cost_s']:.0f} s; "
-            f"best {self._best[1]:.4f} ({self._best[0]}), {self._num_finished} of {self._max_trials or 'until converged'}"
+            f"{name} finished score {score:.4f}, {objectives['parameters'] / 1e6:.2f}M parameters, "
+            f"{result['cost_s']:.0f} s; "
+            f"best {self._best[1]:.4f} ({self._best[0]}), "
+            f"{self._num_finished} of {self._max_trials or 'until converged'}"
         )
         self._refresh()
 
@@ -92,7 +101,8 @@ class ProgressCallback(Callback):
 
 
 def describe(candidate: Candidate) -> str:
-    """An architecture in one line: runs of equal layers as ``depth x operation-parameter hidden/heads feed-forward``."""
+    """An architecture in one line: runs of equal layers as ``depth x operation-parameter hidden/heads
+    feed-forward``."""
     runs: list[tuple[int, str]] = []
     for layer in candidate.spec.layers:
         heads = "+".join(dict.fromkeys(f"{head.operation}-{head.parameter}" for head in layer.heads))

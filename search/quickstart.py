@@ -1,7 +1,8 @@
 """What ``make search`` runs: the seed's walk on the embedded data, two levels of the hierarchy, in one process.
 
-Specify the space (``quickstart.yaml``) -> graph library -> BOSHNAS on Ray -> next level -> BOSHNAS again -> the best of both, tested. Every step prints
-the command that does the same. Steps that are done are not repeated, so a run that was stopped or killed goes on when started again.
+Specify the space (``quickstart.yaml``) -> graph library -> BOSHNAS on Ray -> next level -> BOSHNAS again -> the best
+of both, tested. Every step prints the command that does the same. Steps that are done are not repeated, so a run that
+was stopped or killed goes on when started again.
 """
 
 import dataclasses
@@ -27,20 +28,40 @@ RECIPE = str(files("search") / "quickstart.yaml")
 
 def quickstart(arguments: Sequence[str] | None = None) -> None:
     """Parse the flags and run what is not done yet."""
-    parser = ArgumentParser(prog="python -m search.quickstart", description="A real two-level search on the embedded data.")
-    parser.add_argument("--run_dir", type=Path, default=Path("runs/quickstart"), help="where everything goes; goes on with what is there")
-    parser.add_argument("--trials", type=int, nargs=2, default=[7, 6], metavar=("FIRST", "SECOND"), help="trials per level")
+    parser = ArgumentParser(
+        prog="python -m search.quickstart", description="A real two-level search on the embedded data."
+    )
+    parser.add_argument(
+        "--run_dir",
+        type=Path,
+        default=Path("runs/quickstart"),
+        help="where everything goes; goes on with what is there",
+    )
+    parser.add_argument(
+        "--trials", type=int, nargs=2, default=[7, 6], metavar=("FIRST", "SECOND"), help="trials per level"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the search")
     parser.add_argument("--config", type=Path, default=Path(RECIPE), help="YAML file with flags of run_boshnas")
     options = parser.parse_args(arguments)
     console, directory = Console(), RunDirectory(options.run_dir.absolute())
     if directory.summary_file.exists():
-        console.print(f"{directory.path} holds a finished search: see {directory.summary_file}.", highlight=False, soft_wrap=True)
-        console.print("For another one, remove it or choose another folder: make search RUN_DIR=runs/another", highlight=False)
+        console.print(
+            f"{directory.path} holds a finished search: see {directory.summary_file}.", highlight=False, soft_wrap=True
+        )
+        console.print(
+            "For another one, remove it or choose another folder: make search RUN_DIR=runs/another", highlight=False
+        )
         return
     if directory.path.exists() and any(directory.path.iterdir()):
         console.print(f"Going on with the search in {directory.path}", highlight=False, soft_wrap=True)
-    shared = ["--models_dir", str(directory.models_dir), "--prepared_dir", str(directory.data_dir), "--seed", str(options.seed)]
+    shared = [
+        "--models_dir",
+        str(directory.models_dir),
+        "--prepared_dir",
+        str(directory.data_dir),
+        "--seed",
+        str(options.seed),
+    ]
     libraries = [directory.path / f"library-{level}.json" for level in (1, 2)]
     levels = [RunDirectory(directory.path / f"level-{level}") for level in (1, 2)]
 
@@ -50,8 +71,20 @@ def quickstart(arguments: Sequence[str] | None = None) -> None:
         function(flags)
 
     def run_level(level: int) -> None:
-        flags = ["--dataset_file", str(libraries[level]), "--run_dir", str(levels[level].path), "--config", str(options.config)]
-        flags += ["--max_trials", str(options.trials[level]), *shared, *(["--resume"] if levels[level].exists() else [])]
+        flags = [
+            "--dataset_file",
+            str(libraries[level]),
+            "--run_dir",
+            str(levels[level].path),
+            "--config",
+            str(options.config),
+        ]
+        flags += [
+            "--max_trials",
+            str(options.trials[level]),
+            *shared,
+            *(["--resume"] if levels[level].exists() else []),
+        ]
         walk(f"level {level + 1}: BOSHNAS", "run_boshnas", lambda flags: search(parse(flags), console), flags)
 
     with ray_cluster(None):

@@ -1,7 +1,7 @@
 """BOSHNAS inside Ray Tune: a ``Searcher`` that proposes, and a ``Callback`` that keeps the journal.
 
-The searcher limits its own concurrency (under Tune's ``ConcurrencyLimiter`` the result of a re-run trial is lost) and names trials itself, so that a
-resumed run, which starts a fresh ``Tuner``, knows them by the names in the journal.
+The searcher limits its own concurrency (under Tune's ``ConcurrencyLimiter`` the result of a re-run trial is lost) and
+names trials itself, so that a resumed run, which starts a fresh ``Tuner``, knows them by the names in the journal.
 """
 
 import json
@@ -29,8 +29,8 @@ _HOPELESS = 3
 class BOSHNASSearch(Searcher):
     """Ray Tune's view of a ``BOSHNAS``.
 
-    A trial's config holds ``trial`` (our name for it) and what ``make_config`` returns; its last report must hold ``metric``, and may hold
-    ``objectives`` (a mapping) and ``cost_s``.
+    A trial's config holds ``trial`` (our name for it) and what ``make_config`` returns; its last report must hold
+    ``metric``, and may hold ``objectives`` (a mapping) and ``cost_s``.
 
     Args:
         make_config: (trial name, candidate) -> config; by default the candidate's own dictionary.
@@ -121,7 +121,9 @@ class BOSHNASSearch(Searcher):
             return
         score, cost_s = float(result[self._score_key]), float(result.get("cost_s", result.get("time_total_s", 0.0)))
         # Tune hands results over with nested mappings flattened.
-        objectives = {name.removeprefix(_OBJECTIVES): float(result[name]) for name in result if name.startswith(_OBJECTIVES)}
+        objectives = {
+            name.removeprefix(_OBJECTIVES): float(result[name]) for name in result if name.startswith(_OBJECTIVES)
+        }
         if not math.isfinite(score):
             self._fail(trial, candidate, "the score is not a number (training diverged)")
             return
@@ -166,7 +168,8 @@ class BOSHNASSearch(Searcher):
 
 
 class JournalCallback(Callback):
-    """Writes the events that Tune sees and a searcher does not: starts, intermediate reports, and why a trial failed."""
+    """Writes the events that Tune sees and a searcher does not: starts, intermediate reports, and why a trial
+    failed."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -175,15 +178,23 @@ class JournalCallback(Callback):
         """A worker took the trial up (again, after a worker's death)."""
         self._journal.append("started", trial.config["trial"])
 
-    def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
+    ) -> None:
         """An intermediate report."""
         if "phase" in result:
-            figures = {name: result[name] for name in ("phase", "progress", "loss", "validation_score") if name in result}
+            figures = {
+                name: result[name] for name in ("phase", "progress", "loss", "validation_score") if name in result
+            }
             finite = {name: value for name, value in figures.items() if value == value}
             self._journal.append("reported", trial.config["trial"], **finite)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """The trial failed for good."""
         error_file = trial.error_file
-        error = Path(error_file).read_text(errors="replace") if error_file and Path(error_file).exists() else "unknown error"
+        error = (
+            Path(error_file).read_text(errors="replace")
+            if error_file and Path(error_file).exists()
+            else "unknown error"
+        )
         self._journal.append("failed", trial.config["trial"], error=error[-4000:])

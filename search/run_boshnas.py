@@ -29,33 +29,100 @@ MEASURED = ("parameters", "latency_ms")
 
 def make_parser() -> ArgumentParser:
     """All flags, with the defaults of the search."""
-    parser = ArgumentParser(prog="run_boshnas", description="Search a graph library for the best architecture for a task.")
+    parser = ArgumentParser(
+        prog="run_boshnas", description="Search a graph library for the best architecture for a task."
+    )
     settings, recipe = BOSHNASSettings(), Recipe()
     add = parser.add_argument
-    add("--dataset_file", type=Path, default=None, help="graph library, as generate_library writes it; scores are added to it")
+    add(
+        "--dataset_file",
+        type=Path,
+        default=None,
+        help="graph library, as generate_library writes it; scores are added to it",
+    )
     add("--run_dir", type=Path, default=Path("runs/boshnas"), help="where everything of this run goes")
     add("--resume", action="store_true", help="go on with the run in --run_dir; other flags override its saved ones")
     add("--config", type=Path, default=None, help="YAML file with any of these flags")
-    add("--models_dir", type=Path, default=None, help="trained models by hash, shared between levels; RUN_DIR/models when not given")
-    add("--prepared_dir", type=Path, default=None, help="tokenised data, as prepare_data writes it; RUN_DIR/data when not given")
+    add(
+        "--models_dir",
+        type=Path,
+        default=None,
+        help="trained models by hash, shared between levels; RUN_DIR/models when not given",
+    )
+    add(
+        "--prepared_dir",
+        type=Path,
+        default=None,
+        help="tokenised data, as prepare_data writes it; RUN_DIR/data when not given",
+    )
     add_data_flags(parser)
-    add("--max_trials", type=_at_least_one, default=None, help="stop after this many finished trials; when not given, when BOSHNAS converges")
+    add(
+        "--max_trials",
+        type=_at_least_one,
+        default=None,
+        help="stop after this many finished trials; when not given, when BOSHNAS converges",
+    )
     add("--max_concurrent", type=_at_least_one, default=None, help="trials side by side; as many as fit when not given")
-    add("--resources_per_trial", type=_resources, default={"cpu": 1.0}, help="what a trial takes, for example cpu=2,gpu=0.5")
-    add("--address", default=None, help="running Ray cluster (host:port, ray://host:port or auto); a local Ray is started when not given")
+    add(
+        "--resources_per_trial",
+        type=_resources,
+        default={"cpu": 1.0},
+        help="what a trial takes, for example cpu=2,gpu=0.5",
+    )
+    add(
+        "--address",
+        default=None,
+        help="running Ray cluster (host:port, ray://host:port or auto); a local Ray is started when not given",
+    )
     add("--num_init", type=_at_least_one, default=settings.num_init, help="architectures trained from scratch first")
     add("--surrogate", choices=list(SURROGATES), default=settings.surrogate, help="model of the score")
-    add("--origins", nargs="+", choices=ORIGINS, default=list(settings.origins), help="kinds of first weights that may be proposed")
-    add("--min_overlap", type=float, default=settings.min_overlap, help="share of parameters a parent must fill for a transfer")
-    add("--patience", type=_at_least_one, default=settings.patience, help="optimisation steps without a new best that end a phase")
-    add("--objectives", nargs="+", choices=MEASURED, default=list(MEASURED), help="measurements shown beside the score, which is what is maximised")
+    add(
+        "--origins",
+        nargs="+",
+        choices=ORIGINS,
+        default=list(settings.origins),
+        help="kinds of first weights that may be proposed",
+    )
+    add(
+        "--min_overlap",
+        type=float,
+        default=settings.min_overlap,
+        help="share of parameters a parent must fill for a transfer",
+    )
+    add(
+        "--patience",
+        type=_at_least_one,
+        default=settings.patience,
+        help="optimisation steps without a new best that end a phase",
+    )
+    add(
+        "--objectives",
+        nargs="+",
+        choices=MEASURED,
+        default=list(MEASURED),
+        help="measurements shown beside the score, which is what is maximised",
+    )
     add("--epochs", type=_at_least_one, default=recipe.epochs, help="epochs of fine-tuning")
-    add("--pretrain_steps", type=int, default=recipe.pretrain_steps, help="steps of masked-LM pre-training of candidates from scratch")
+    add(
+        "--pretrain_steps",
+        type=int,
+        default=recipe.pretrain_steps,
+        help="steps of masked-LM pre-training of candidates from scratch",
+    )
     add("--batch_size", type=_at_least_one, default=recipe.batch_size, help="texts per step of fine-tuning")
     add("--learning_rate", type=float, default=recipe.learning_rate, help="of fine-tuning")
     add("--pretrain_learning_rate", type=float, default=recipe.pretrain_learning_rate, help="of pre-training")
-    add("--transfer_mode", choices=["RP", "OD"], default=recipe.transfer_mode, help="random projection or ordered transfer")
-    add("--autotune", action="store_true", help="try several fine-tuning recipes per candidate, twice as many in the last phase")
+    add(
+        "--transfer_mode",
+        choices=["OD", "RP"],
+        default=recipe.transfer_mode,
+        help="ordered transfer or random projection of a parent's weights",
+    )
+    add(
+        "--autotune",
+        action="store_true",
+        help="try several fine-tuning recipes per candidate, twice as many in the last phase",
+    )
     add("--autotune_trials", type=_at_least_one, default=4, help="recipes tried per candidate with --autotune")
     return parser
 
@@ -66,7 +133,8 @@ def run_boshnas(arguments: Sequence[str] | None = None) -> None:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Options by rising priority: defaults, the saved run (with ``--resume``), ``--config``, flags. Paths come out absolute.
+    """Options by rising priority: defaults, the saved run (with ``--resume``), ``--config``, flags. Paths come out
+    absolute.
 
     Raises:
         ValueError: for a bad configuration file, or nothing to resume.
@@ -96,7 +164,11 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     data = DataOptions.of_flags(options).prepare(data_dir, console)
     directory.keep(config, library.fingerprint)
     models_dir = options.models_dir or directory.models_dir
-    console.print(f"{data.describe()}; {len(library):,} architectures; run directory {directory.path}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{data.describe()}; {len(library):,} architectures; run directory {directory.path}",
+        highlight=False,
+        soft_wrap=True,
+    )
     run = LevelRun(
         directory=directory,
         library=library,
@@ -113,12 +185,18 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         address=options.address,
     )
     records = run_level(run, console)
-    _merge_scores(options.dataset_file, {r.candidate.spec.hash: r.score for r in records if r.score is not None}, data.name)
+    _merge_scores(
+        options.dataset_file, {r.candidate.spec.hash: r.score for r in records if r.score is not None}, data.name
+    )
     evaluation = keep_best(directory, models_dir, records, data)
     write_summary(directory, records, evaluation, options.objectives)
     shutil.rmtree(directory.work_dir, ignore_errors=True)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in evaluation["metrics"].items())
-    console.print(f"Best: {evaluation['trial']}, on {evaluation['split']}: {figures}; saved in {directory.best_dir}", highlight=False, soft_wrap=True)
+    console.print(
+        f"Best: {evaluation['trial']}, on {evaluation['split']}: {figures}; saved in {directory.best_dir}",
+        highlight=False,
+        soft_wrap=True,
+    )
     console.print(f"How it was found: {directory.summary_file}", highlight=False, soft_wrap=True)
     return evaluation
 
@@ -163,7 +241,9 @@ def _set_defaults(parser: ArgumentParser, content: dict[str, Any], where: str) -
             problems.append(f"'{name}' in {where}: {error}")
             continue
         if wrong := [entry for entry in values if action.choices is not None and entry not in action.choices]:
-            problems.append(f"'{name}' in {where} must be one of {', '.join(map(str, action.choices or ()))}. Got {wrong[0]!r}")
+            problems.append(
+                f"'{name}' in {where} must be one of {', '.join(map(str, action.choices or ()))}. Got {wrong[0]!r}"
+            )
         parser.set_defaults(**{name: values if isinstance(value, list) else values[0]})
     if problems:
         raise ValueError("\n  - ".join([f"Problems in {where}:", *problems]))

@@ -1,7 +1,7 @@
 """A run directory: what is needed to repeat a run, its journal, its models, and whether it may be written to.
 
-``config.yaml`` every option; ``journal.jsonl``; ``data/`` the prepared task; ``models/<hash>/``; ``work/`` checkpoints of trials in flight; ``best/``;
-``summary.md``.
+``config.yaml`` every option; ``journal.jsonl``; ``data/`` the prepared task; ``models/<hash>/``; ``work/``
+checkpoints of trials in flight; ``best/``; ``summary.md``.
 """
 
 import dataclasses
@@ -57,7 +57,8 @@ class RunDirectory:
         """Whether a run may start, or go on, here with this library.
 
         Raises:
-            ValueError: when a new run would mix with another one's trials, or the run to resume searches another library.
+            ValueError: when a new run would mix with another one's trials, or the run to resume searches another
+                library.
         """
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"'run_dir' must be a folder. {self.path} is a file")
@@ -71,7 +72,9 @@ class RunDirectory:
 
     def keep(self, config: dict[str, Any], fingerprint: str) -> None:
         """Write down the options, and cut off what a killed process left half-written in the journal."""
-        write_atomically(self.config_file, yaml.safe_dump(config | {"library_fingerprint": fingerprint}, sort_keys=False))
+        write_atomically(
+            self.config_file, yaml.safe_dump(config | {"library_fingerprint": fingerprint}, sort_keys=False)
+        )
         self.journal.repair()
 
     def saved_config(self, *, with_fingerprint: bool = False) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """One level of a search: proposals by BOSHNAS, trials by Ray Tune, results in the journal.
 
-A resumed run is a new ``Tuner`` over the same journal: finished trials are told to the searcher, those in flight go on from their checkpoints.
+A resumed run is a new ``Tuner`` over the same journal: finished trials are told to the searcher, those in flight go
+on from their checkpoints.
 """
 
 import dataclasses
@@ -80,7 +81,9 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
     records = list(run.directory.journal.trials().values())
     if search.is_hopeless:
         errors = [record.error for record in records if record.error]
-        raise RuntimeError(f"All {search.num_failed} trials failed. The last one:\n{errors[-1] if errors else 'unknown'}")
+        raise RuntimeError(
+            f"All {search.num_failed} trials failed. The last one:\n{errors[-1] if errors else 'unknown'}"
+        )
     return records
 
 
@@ -111,11 +114,15 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
 
 def _is_over(run: LevelRun, search: BOSHNASSearch) -> bool:
     enough = run.max_trials is not None and search.num_finished >= run.max_trials
-    return enough or (search.boshnas.phase == "converged" and search.num_finished + search.num_failed == search.num_suggested)
+    return enough or (
+        search.boshnas.phase == "converged" and search.num_finished + search.num_failed == search.num_suggested
+    )
 
 
 def _best_so_far(run: LevelRun) -> tuple[str, float] | None:
-    finished = [(record.trial, record.score) for record in run.directory.journal.trials().values() if record.score is not None]
+    finished = [
+        (record.trial, record.score) for record in run.directory.journal.trials().values() if record.score is not None
+    ]
     return max(finished, key=lambda entry: entry[1]) if finished else None
 
 
@@ -141,7 +148,8 @@ def _tuner(run: LevelRun, search: BOSHNASSearch, progress: ProgressCallback) -> 
 
 
 def train_trial(config: dict[str, Any]) -> None:
-    """The function Ray runs on a worker: train the job of the config, report figures on the way and the result at the end."""
+    """The function Ray runs on a worker: train the job of the config, report figures on the way and the result at the
+    end."""
     from .training import train_candidate
 
     job = TrainingJob.from_json(config["job"])

@@ -1,7 +1,8 @@
 """Second-order ascent over a surrogate's input: batched Newton steps with a trust region inside a box.
 
-BOSHNAS descends on the input with a diagonal Hessian estimate (AdaHessian); an input has 16 numbers, so the exact Hessian is cheap. Where it is
-not negative definite its eigenvalues are turned (saddle-free Newton, Dauphin et al. 2014), so that every step climbs.
+BOSHNAS descends on the input with a diagonal Hessian estimate (AdaHessian); an input has 16 numbers, so the exact
+Hessian is cheap. Where it is not negative definite its eigenvalues are turned (saddle-free Newton, Dauphin et al.
+2014), so that every step climbs.
 
 Shapes: R restarts, K inputs.
 """

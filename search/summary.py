@@ -26,9 +26,11 @@ def best_record(records: Sequence[TrialRecord]) -> TrialRecord:
     return max(finished, key=lambda record: record.score or 0.0)
 
 
-def keep_best(directory: RunDirectory, models_dir: Path, records: Sequence[TrialRecord], data: PreparedData) -> dict[str, Any]:
-    """Copy the best model to ``best/``, evaluate it on test (validation where there is no test split), and return its evaluation:
-    ``trial``, ``hash``, ``split``, ``metrics``, ``majority_share`` (None for regression), ``model``.
+def keep_best(
+    directory: RunDirectory, models_dir: Path, records: Sequence[TrialRecord], data: PreparedData
+) -> dict[str, Any]:
+    """Copy the best model to ``best/``, evaluate it on test (validation where there is no test split), and return its
+    evaluation: ``trial``, ``hash``, ``split``, ``metrics``, ``majority_share`` (None for regression), ``model``.
     """
     best = best_record(records)
     graph_hash = best.candidate.spec.hash
@@ -72,7 +74,8 @@ def write_summary(
         "",
         f"- architecture: {describe(best.candidate)}",
         f"- {evaluation['metric']} on validation: {best.score:.4f}",
-        f"- on {evaluation['split']}: " + ", ".join(f"{name} {value:.4f}" for name, value in evaluation["metrics"].items()),
+        f"- on {evaluation['split']}: "
+        + ", ".join(f"{name} {value:.4f}" for name, value in evaluation["metrics"].items()),
     ]
     if evaluation["majority_share"] is not None:
         lines.append(f"- accuracy of always answering the most frequent class: {evaluation['majority_share']:.4f}")
@@ -83,7 +86,9 @@ def write_summary(
         f"{len(records)} trials ({', '.join(counts)}), {inherited} of the finished ones with inherited weights; "
         f"{sum(record.cost_s or 0 for record in records):.0f} s of training.",
         "",
-        "| trial | score | " + "".join(f"{name} | " for name in shown) + "seconds | origin | chosen as | architecture |",
+        "| trial | score | "
+        + "".join(f"{name} | " for name in shown)
+        + "seconds | origin | chosen as | architecture |",
         "| --- | --- | " + "--- | " * len(shown) + "--- | --- | --- | --- |",
     ]
     for record in sorted(records, key=lambda record: -(record.score if record.score is not None else float("-inf"))):

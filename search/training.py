@@ -1,7 +1,8 @@
-"""Training one candidate: first weights by its origin, masked-LM pre-training where it starts from scratch, fine-tuning, measurement.
+"""Training one candidate: first weights by its origin, masked-LM pre-training where it starts from scratch,
+fine-tuning, measurement.
 
-All state lies in the job's ``work_dir``, so a job that is run again after its process died goes on from the last checkpoint; and a job whose
-model is already saved returns its measurements at once.
+All state lies in the job's ``work_dir``, so a job that is run again after its process died goes on from the last
+checkpoint; and a job whose model is already saved returns its measurements at once.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ import torch
 from transformers import DataCollatorForLanguageModeling, DataCollatorWithPadding, Trainer, set_seed
 from transformers.trainer_callback import PrinterCallback, TrainerCallback
 from transformers.training_args import TrainingArguments
+from transformers.utils import logging as transformers_logging
 
 from dataset import PreparedData
 from flexibert import FlexiBERTConfig, FlexiBERTForMaskedLM, FlexiBERTForSequenceClassification
@@ -53,12 +55,14 @@ def train_candidate(job: TrainingJob, report: Report) -> TrainingResult:
     """Train, measure and save the job's candidate to ``models_dir/<hash>``.
 
     Args:
-        report: called with intermediate figures: ``phase``, ``progress`` in [0, 1], ``loss``, and ``score`` after an evaluation.
+        report: called with intermediate figures: ``phase``, ``progress`` in [0, 1], ``loss``, and ``score`` after an
+            evaluation.
     """
     model_dir = Path(job.models_dir) / job.candidate.spec.hash
     if (model_dir / RESULT_FILE).exists():
         return TrainingResult(**json.loads((model_dir / RESULT_FILE).read_text())["result"])
     torch.set_num_threads(job.num_threads)
+    transformers_logging.disable_progress_bar()
     clock = _Clock(Path(job.work_dir) / "seconds")
     data = PreparedData.load(job.data_dir)
     set_seed(job.seed)
@@ -224,7 +228,11 @@ def last_checkpoint(folder: Path) -> str | None:
 
 
 def _save(
-    job: TrainingJob, data: PreparedData, model: FlexiBERTForSequenceClassification, result: TrainingResult, model_dir: Path
+    job: TrainingJob,
+    data: PreparedData,
+    model: FlexiBERTForSequenceClassification,
+    result: TrainingResult,
+    model_dir: Path,
 ) -> None:
     """Write the model folder under another name and rename it, so that it is there whole or not at all."""
     partial = model_dir.with_name(f".{model_dir.name}.{job.trial}")
@@ -262,7 +270,10 @@ class _Reporter(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         """Report a loss while training and a score after evaluating."""
-        figures: dict[str, Any] = {"phase": self._phase, "progress": round(state.global_step / max(state.max_steps, 1), 3)}
+        figures: dict[str, Any] = {
+            "phase": self._phase,
+            "progress": round(state.global_step / max(state.max_steps, 1), 3),
+        }
         if logs and "loss" in logs:
             figures["loss"] = float(logs["loss"])
         if logs and self._score_key in logs:

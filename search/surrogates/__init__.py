@@ -13,7 +13,8 @@ SURROGATES: dict[str, type[HeteroscedasticSurrogate] | type[GaussianProcessSurro
 
 
 def fit_surrogate(name: str, X: Tensor, Y: Tensor, *, unlabelled: Tensor, seed: int) -> Surrogate:
-    """The surrogate of this name, fitted to vectors X (N, K) and scores Y (N,). Raises ``ValueError`` for an unknown name."""
+    """The surrogate of this name, fitted to vectors X (N, K) and scores Y (N,). Raises ``ValueError`` for an unknown
+    name."""
     if name not in SURROGATES:
         raise ValueError(f"'surrogate' must be one of {', '.join(SURROGATES)}. Got {name!r}")
     with single_thread():

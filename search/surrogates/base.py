@@ -1,4 +1,5 @@
-"""What a surrogate is to the search: a BoTorch model of the score over embedding vectors, with two kinds of uncertainty told apart.
+"""What a surrogate is to the search: a BoTorch model of the score over embedding vectors, with two kinds of
+uncertainty told apart.
 
 Shapes: X (batch..., q, K) vectors, K the embedding size; moments (batch..., q).
 """
@@ -16,7 +17,8 @@ from torch import Tensor
 
 
 class Moments(NamedTuple):
-    """Predicted score and its standard deviations: what more data would remove (epistemic), and what it would not (aleatoric)."""
+    """Predicted score and its standard deviations: what more data would remove (epistemic), and what it would not
+    (aleatoric)."""
 
     mean: Tensor
     epistemic: Tensor
@@ -53,7 +55,9 @@ class Standardizer:
         return (Y - self.mean) / self.scale
 
     def back(self, moments: Moments) -> Moments:
-        return Moments(moments.mean * self.scale + self.mean, moments.epistemic * self.scale, moments.aleatoric * self.scale)
+        return Moments(
+            moments.mean * self.scale + self.mean, moments.epistemic * self.scale, moments.aleatoric * self.scale
+        )
 
 
 @contextlib.contextmanager

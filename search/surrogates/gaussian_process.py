@@ -18,7 +18,8 @@ class GaussianProcessSurrogate(Surrogate):
     """Fitted on construction; the epistemic deviation is the process's, the aleatoric one its fitted noise."""
 
     def __init__(self, X: Tensor, Y: Tensor, *, unlabelled: Tensor, seed: int) -> None:
-        """Fit to vectors X (N, K) and scores Y (N,). ``unlabelled`` is not used: the process knows where it has no data."""
+        """Fit to vectors X (N, K) and scores Y (N,). ``unlabelled`` is not used: the process knows where it has no
+        data."""
         super().__init__()
         self._standardizer = Standardizer(Y)
         target = self._standardizer.forward(Y).unsqueeze(-1)
@@ -43,5 +44,7 @@ class GaussianProcessSurrogate(Surrogate):
         inner = self.process.posterior(X, observation_noise=observation_noise).distribution
         scale = self._standardizer.scale
         return GPyTorchPosterior(
-            MultivariateNormal(inner.mean * scale + self._standardizer.mean, inner.lazy_covariance_matrix * scale.square())
+            MultivariateNormal(
+                inner.mean * scale + self._standardizer.mean, inner.lazy_covariance_matrix * scale.square()
+            )
         )

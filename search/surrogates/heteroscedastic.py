@@ -1,8 +1,10 @@
 """BOSHNAS's surrogate (Tuli et al. 2022, section 3.3): a natural-parameter network, a teacher and a student.
 
-The natural-parameter network predicts the score and its aleatoric deviation. The teacher, an MLP with Monte Carlo dropout, disagrees with
-itself where data are missing: its standard deviation over samples is the epistemic one. The student learns that deviation, which makes it a
-smooth function that can be differentiated twice. Targets are standardised; the student's loss never reaches the teacher.
+The natural-parameter network predicts the score and its aleatoric deviation. The teacher, an MLP with Monte Carlo
+dropout, disagrees with
+itself where data are missing: its standard deviation over samples is the epistemic one. The student learns that
+deviation, which makes it a smooth function that can be differentiated twice. Targets are standardised; the student's
+loss never reaches the teacher.
 """
 
 from collections.abc import Callable
@@ -36,7 +38,7 @@ class HeteroscedasticSurrogate(Surrogate):
             target = self._standardizer.forward(Y)
             num_inputs = X.shape[-1]
             self.scores = NaturalParameterNetwork(num_inputs).to(X)
-            _minimize(self.scores, lambda: gaussian_loss(*self.scores(X), target))
+            _minimize(self.scores, lambda: self._score_loss(X, target))
             teacher = _mlp(num_inputs, _DROPOUT).to(X)
             _minimize(teacher, lambda: (teacher(X).squeeze(-1) - target).square().mean())
             everywhere = torch.cat([X, unlabelled])
@@ -55,6 +57,10 @@ class HeteroscedasticSurrogate(Surrogate):
 
     def posterior(self, X: Tensor, observation_noise: bool = False, **_: object) -> GPyTorchPosterior:
         return independent_posterior(self.moments(X), observation_noise)
+
+    def _score_loss(self, X: Tensor, target: Tensor) -> Tensor:
+        mean, variance = self.scores(X)
+        return gaussian_loss(mean, variance, target)
 
     def _epistemic(self, X: Tensor) -> Tensor:
         return nn.functional.softplus(self.student(X).squeeze(-1))

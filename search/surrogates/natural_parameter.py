@@ -1,13 +1,15 @@
-"""Gaussian natural-parameter network: an MLP whose weights and activations are normal variables (Wang, Shi and Yeung, NeurIPS 2016).
+"""Gaussian natural-parameter network: an MLP whose weights and activations are normal variables (Wang, Shi and Yeung,
+NeurIPS 2016).
 
-A layer takes means and variances to means and variances in closed form, so one pass gives a prediction and its (aleatoric) variance.
-Shapes: N points, I inputs, O outputs.
+A layer takes means and variances to means and variances in closed form, so one pass gives a prediction and its
+(aleatoric) variance. Shapes: N points, I inputs, O outputs.
 """
 
 import math
 
 import torch
 from torch import Tensor, nn
+import itertools
 
 
 class NaturalParameterLinear(nn.Module):
@@ -50,7 +52,7 @@ class NaturalParameterNetwork(nn.Module):
     def __init__(self, num_inputs: int, num_hidden: int = 32) -> None:
         super().__init__()
         sizes = (num_inputs, num_hidden, num_hidden, 1)
-        self.layers = nn.ModuleList(NaturalParameterLinear(i, o) for i, o in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(NaturalParameterLinear(i, o) for i, o in itertools.pairwise(sizes))
 
     def forward(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance, (N,) each, at X (N, I)."""

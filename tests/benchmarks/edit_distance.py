@@ -1,7 +1,8 @@
 """How far above the exact graph edit distance ours lies, and what a pair costs.
 
-The exact distance is an assignment of vertices that minimises substitutions, deletions and unkept edges, solved by SciPy's mixed-integer
-programming on random pairs of ``design_space_test.yaml`` at two layers per stack. Pairs not solved in time are left out and counted.
+The exact distance is an assignment of vertices that minimises substitutions, deletions and unkept edges, solved by
+SciPy's mixed-integer programming on random pairs of ``design_space_test.yaml`` at two layers per stack. Pairs not
+solved in time are left out and counted.
 """
 
 import time
@@ -20,7 +21,8 @@ NUM_PAIRS, TIME_LIMIT_S = 20, 20
 def exact_distance(a: ModelSpec, b: ModelSpec, order: LabelOrder) -> float | None:
     """The exact distance, or None when it is not found in time.
 
-    Variables: x[u, v] vertex u of a becomes v of b; y[e, f] edge e is kept as f, which needs both of its ends mapped. Everything saved by mapping
+    Variables: x[u, v] vertex u of a becomes v of b; y[e, f] edge e is kept as f, which needs both of its ends mapped.
+        Everything saved by mapping
     instead of deleting is maximised.
     """
     (labels_a, _, edges_a), (labels_b, _, edges_b) = vertices_and_edges(a), vertices_and_edges(b)
@@ -73,7 +75,10 @@ def main() -> None:
         exact = exact_distance(a, b, order)
         if exact is not None:
             ratios.append(EditDistance(order).between([a], [b])[0, 0] / exact)
-    print(f"{len(ratios)} of {NUM_PAIRS} pairs solved; ours / exact: mean {np.mean(ratios):.4f}, max {np.max(ratios):.4f}, min {np.min(ratios):.4f}")
+    print(
+        f"{len(ratios)} of {NUM_PAIRS} pairs solved; ours / exact: "
+        f"mean {np.mean(ratios):.4f}, max {np.max(ratios):.4f}, min {np.min(ratios):.4f}"
+    )
     start = time.perf_counter()
     many = space.sample(1000, layers_per_stack=2, seed=1)
     EditDistance(order).between(many[:200], many)

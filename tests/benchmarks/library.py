@@ -1,4 +1,5 @@
-"""Time, memory and fidelity of the graph library of ``design_space_test.yaml`` at two layers per stack (9,312 graphs)."""
+"""Time, memory and fidelity of the graph library of ``design_space_test.yaml`` at two layers per stack (9,312
+graphs)."""
 
 import resource
 import time
@@ -20,7 +21,9 @@ def main() -> None:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     rng = np.random.default_rng(0)
     rows, columns = rng.permutation(len(library))[:600].reshape(2, 300)
-    distances = EditDistance(library.order).between([library.specs[i] for i in rows], [library.specs[i] for i in columns])
+    distances = EditDistance(library.order).between(
+        [library.specs[i] for i in rows], [library.specs[i] for i in columns]
+    )
     embedded = np.linalg.norm(library.embeddings[rows][:, None] - library.embeddings[columns][None], axis=-1)
     quality = fidelity(distances.ravel(), embedded.ravel())
     print(

@@ -18,7 +18,16 @@ def test_a_trained_tokenizer_knows_its_words_and_marks_sentences(tmp_path):
     tokenizer = build_tokenizer("train", TEXTS, vocab_size=400)
     ids = tokenizer("The quick FOX", "the dog", return_token_type_ids=True)
     tokens = tokenizer.convert_ids_to_tokens(ids["input_ids"])
-    assert [token.replace("Ġ", "") for token in tokens] == ["[CLS]", "the", "quick", "fox", "[SEP]", "the", "dog", "[SEP]"]
+    assert [token.replace("Ġ", "") for token in tokens] == [
+        "[CLS]",
+        "the",
+        "quick",
+        "fox",
+        "[SEP]",
+        "the",
+        "dog",
+        "[SEP]",
+    ]
     assert ids["token_type_ids"] == [0] * 5 + [1] * 3
     assert tokenizer.decode(ids["input_ids"][1:4]).strip() == "the quick fox"
     assert len(tokenizer) <= 400
@@ -35,7 +44,12 @@ def test_training_is_the_same_in_every_process():
     )
     runs = [
         subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for seed in ("1", "2")
     ]

@@ -28,12 +28,17 @@ def _level(a: ModelSpec, b: ModelSpec, **options: bool):
 
 def test_children_take_any_choice_of_either_parent_and_keep_the_longer_tail():
     level = _level(A, B)
-    # Places 1 and 2: two hidden sizes, one number of heads, two operations, two feed-forward stacks; places 3 and 4: the deeper parent's layer.
+    # Places 1 and 2: two hidden sizes, one number of heads, two operations, two feed-forward stacks; places 3 and 4:
+    # the deeper parent's layer.
     assert level.size == 8**2
     members = [level.spec(i) for i in range(level.size)]
     assert len({spec.hash for spec in members}) == 64  # what both parents share is listed once
     assert all(len(spec.layers) == 4 and spec.layers[2:] == B.layers[2:] for spec in members)
-    firsts = {(layer.hidden_size, layer.heads[0].operation, len(layer.feed_forward)) for spec in members for layer in spec.layers[:2]}
+    firsts = {
+        (layer.hidden_size, layer.heads[0].operation, len(layer.feed_forward))
+        for spec in members
+        for layer in spec.layers[:2]
+    }
     assert firsts == set(itertools.product((128, 256), ("sa", "l"), (1, 2)))
     assert B in level
     assert A not in level

@@ -21,7 +21,9 @@ def _space(name: str) -> DesignSpace:
 def test_sizes_are_exact(name):
     space = _space(name)
     sizes = [
-        space.size(layers_per_stack=layers, heterogeneous_feed_forward=mixed) for mixed in (False, True) for layers in (2, 1)
+        space.size(layers_per_stack=layers, heterogeneous_feed_forward=mixed)
+        for mixed in (False, True)
+        for layers in (2, 1)
     ]
     assert tuple(sizes) == SIZES[name]
 
@@ -51,7 +53,9 @@ def test_members_are_all_different(tiny_space):
 
 def test_a_sample_is_reproducible_distinct_and_may_be_the_whole_space(tiny_space):
     some = tiny_space.sample(40, layers_per_stack=1, seed=1)
-    assert some == tiny_space.sample(40, layers_per_stack=1, seed=1) != tiny_space.sample(40, layers_per_stack=1, seed=2)
+    assert (
+        some == tiny_space.sample(40, layers_per_stack=1, seed=1) != tiny_space.sample(40, layers_per_stack=1, seed=2)
+    )
     assert len(set(some)) == 40
     assert len(set(tiny_space.sample(272, layers_per_stack=2, seed=0))) == 272
     with pytest.raises(ValueError, match="at most the number of architectures 272. Got 273"):

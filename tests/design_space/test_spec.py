@@ -92,13 +92,25 @@ def test_the_graph_has_the_documented_vertices_and_edges():
     spec = ModelSpec.from_dict({"l": 1, "o": ["sa"], "h": [8], "n": [2], "f": [[4, 6]], "p": ["sdp"]})
     graph = spec.graph()
     labels = nx.get_node_attributes(graph, "label")
-    assert list(labels.values()) == ["input", "sa_h8_p-sdp", "sa_h8_p-sdp", "add_norm", "f4", "f6", "add_norm", "output"]
+    assert list(labels.values()) == [
+        "input",
+        "sa_h8_p-sdp",
+        "sa_h8_p-sdp",
+        "add_norm",
+        "f4",
+        "f6",
+        "add_norm",
+        "output",
+    ]
     assert sorted(graph.edges) == [(0, 1), (0, 2), (0, 3), (1, 3), (2, 3), (3, 4), (3, 6), (4, 5), (5, 6), (6, 7)]
 
 
 def test_hashes_agree_exactly_where_graphs_are_isomorphic(tiny_space: DesignSpace):
     specs = tiny_space.sample(25, layers_per_stack=1, seed=3, heterogeneous_feed_forward=True)
-    specs += [ModelSpec.from_dict({**HETERO, "o": [random.Random(i).sample(HETERO["o"][0], 3), HETERO["o"][1]]}) for i in range(3)]
+    specs += [
+        ModelSpec.from_dict({**HETERO, "o": [random.Random(i).sample(HETERO["o"][0], 3), HETERO["o"][1]]})
+        for i in range(3)
+    ]
     specs.append(ModelSpec.from_dict({**HETERO, "h": [256, 256]}))
 
     def same(a: ModelSpec, b: ModelSpec) -> bool:
@@ -119,7 +131,12 @@ def test_hidden_sizes_of_the_hetero_format_take_part_in_the_hash():
 def test_a_hash_is_the_same_in_another_process():
     code = f"from design_space import ModelSpec; print(ModelSpec.from_dict({HETERO!r}).hash)"
     other = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert other.stdout.strip() == ModelSpec.from_dict(HETERO).hash
     assert len(other.stdout.strip()) == 64

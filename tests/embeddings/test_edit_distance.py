@@ -28,7 +28,12 @@ def _layer(operation: str, parameter: str | int, heads: int, widths: list[int]) 
     return ModelSpec.from_dict({"l": 1, "o": [operation], "h": [128], "n": [heads], "f": [widths], "p": [parameter]})
 
 
-SMALL = [_layer("sa", "sdp", 1, [512]), _layer("sa", "wma", 2, [512]), _layer("c", 5, 2, [1024]), _layer("l", "dct", 1, [512, 512])]
+SMALL = [
+    _layer("sa", "sdp", 1, [512]),
+    _layer("sa", "wma", 2, [512]),
+    _layer("c", 5, 2, [1024]),
+    _layer("l", "dct", 1, [512, 512]),
+]
 
 
 @pytest.mark.parametrize(("i", "j"), list(itertools.combinations(range(len(SMALL)), 2)))
@@ -40,7 +45,9 @@ def test_small_graphs_are_measured_exactly_or_a_little_above(test_space, i, j):
 
 def test_a_distance_worked_out_by_hand():
     # A head more: its place (sa_h128_p-sdp, 12) and its two edges.
-    assert graph_edit_distance(_layer("sa", "sdp", 1, [512]), _layer("sa", "sdp", 2, [512])) == pytest.approx(12 + 2 * EDGE_COST)
+    assert graph_edit_distance(_layer("sa", "sdp", 1, [512]), _layer("sa", "sdp", 2, [512])) == pytest.approx(
+        12 + 2 * EDGE_COST
+    )
     # Another width: |f512 - f1024| = 1.
     assert graph_edit_distance(_layer("sa", "sdp", 2, [512]), _layer("sa", "sdp", 2, [1024])) == pytest.approx(1)
 
@@ -56,7 +63,9 @@ def test_it_is_symmetric_to_the_last_bit_and_zero_on_itself_alone(test_space):
 def test_it_is_at_least_the_vertex_part(test_space):
     specs = test_space.sample(40, layers_per_stack=2, seed=5)
     order = test_space.label_order()
-    counts = np.array([np.bincount([order.positions[d["label"]] for _, d in s.graph().nodes(data=True)], minlength=21) for s in specs])
+    counts = np.array(
+        [np.bincount([order.positions[d["label"]] for _, d in s.graph().nodes(data=True)], minlength=21) for s in specs]
+    )
     reach = counts[:, ::-1].cumsum(1)[:, ::-1][:, 1:]  # vertices at place p or beyond
     vertex_part = np.abs(reach[:, None] - reach[None]).sum(2)
     distances = EditDistance(order).between(specs, specs)

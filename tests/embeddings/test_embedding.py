@@ -43,7 +43,10 @@ def test_fidelity_of_a_perfect_a_scaled_and_a_random_embedding():
 
 @pytest.mark.parametrize(
     ("size", "algo", "message"),
-    [(60, "MDS", "'embedding_size' must be between 1 and .* 59. Got 60"), (2, "PCA", "'algo' must be 'MDS' or 'GD'. Got 'PCA'")],
+    [
+        (60, "MDS", "'embedding_size' must be between 1 and .* 59. Got 60"),
+        (2, "PCA", "'algo' must be 'MDS' or 'GD'. Got 'PCA'"),
+    ],
 )
 def test_bad_options_are_refused(points, size, algo, message):
     with pytest.raises(ValueError, match=message):

@@ -78,7 +78,9 @@ def test_a_damaged_or_foreign_file_is_refused(tiny_library, tmp_path):
 def test_a_space_too_large_to_list_needs_a_sample(test_space):
     with pytest.raises(ValueError, match="84,943,872 architectures, too many to list"):
         GraphLibrary.build(test_space, layers_per_stack=1)
-    library = GraphLibrary.build(test_space, layers_per_stack=1, max_graphs=60, embedding_size=4, kernel="WeisfeilerLehman")
+    library = GraphLibrary.build(
+        test_space, layers_per_stack=1, max_graphs=60, embedding_size=4, kernel="WeisfeilerLehman"
+    )
     assert len(library) == 60
     assert library.neighbors.shape == (60, 59)
 
@@ -123,8 +125,14 @@ def test_the_command_counts_without_listing(capsys):
     ("arguments", "message"),
     [
         (["--design_space", "nowhere.yaml", "--count"], "No such file"),
-        (["--design_space", QUICKSTART, "--dataset_fil", "x.json"], "unknown argument --dataset_fil. Did you mean '--dataset_file'"),
-        (["--design_space", QUICKSTART, "--layers_per_stack", "3", "--count"], "'layers_per_stack' must divide every option"),
+        (
+            ["--design_space", QUICKSTART, "--dataset_fil", "x.json"],
+            "unknown argument --dataset_fil. Did you mean '--dataset_file'",
+        ),
+        (
+            ["--design_space", QUICKSTART, "--layers_per_stack", "3", "--count"],
+            "'layers_per_stack' must divide every option",
+        ),
         (["--design_space", QUICKSTART], "'--dataset_file' is needed"),
         (["--design_space", QUICKSTART, "--dataset_file", "x.yaml"], "A library file is named"),
     ],

@@ -10,7 +10,7 @@ def test_they_are_those_of_sorting_all_pairs(tiny_space):
     found = nearest_by_overlap(specs, vectors, 12)
     for i, spec in enumerate(specs):
         others = [j for j in range(50) if j != i]
-        others.sort(key=lambda j: (-biased_overlap(spec, specs[j]), np.linalg.norm(vectors[j] - vectors[i])))  # noqa: B023
+        others.sort(key=lambda j: (-biased_overlap(spec, specs[j]), np.linalg.norm(vectors[j] - vectors[i])))
         assert found[i].tolist() == others[:12]
 
 

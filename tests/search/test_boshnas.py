@@ -54,12 +54,17 @@ def test_transfers_come_from_the_nearest_trained_parent_with_enough_overlap(tiny
     boshnas = BOSHNAS(tiny_library, seed=0, settings=everything, overlap=overlap)
     first, second, third = run(boshnas, 3)
     assert third.origin.kind == "transfer"
-    distances = {c.spec.hash: np.linalg.norm(tiny_library.embed(c.spec) - tiny_library.embed(third.spec)) for c in (first, second)}
+    distances = {
+        c.spec.hash: np.linalg.norm(tiny_library.embed(c.spec) - tiny_library.embed(third.spec))
+        for c in (first, second)
+    }
     assert third.origin.parent == min(distances, key=distances.__getitem__)
     nothing = BOSHNAS(tiny_library, seed=0, settings=QUICK, overlap=lambda parent, child: 0.79)
     assert {candidate.origin.kind for candidate in run(nothing, 6)} == {"scratch"}
     forbidden = BOSHNASSettings(num_init=2, surrogate="gp", min_overlap=0.0, origins=("scratch",))
-    assert {c.origin.kind for c in run(BOSHNAS(tiny_library, seed=0, settings=forbidden, overlap=overlap), 5)} == {"scratch"}
+    assert {c.origin.kind for c in run(BOSHNAS(tiny_library, seed=0, settings=forbidden, overlap=overlap), 5)} == {
+        "scratch"
+    }
 
 
 @pytest.mark.parametrize(("alpha", "beta", "kind"), [(1.0, 0.0, "uncertain"), (0.0, 1.0, "diverse")])
@@ -84,7 +89,9 @@ def test_pending_candidates_are_not_proposed_again(tiny_library):
 
 
 def test_it_ends_by_the_convergence_rule(tiny_library):
-    boshnas = BOSHNAS(tiny_library, seed=0, settings=BOSHNASSettings(num_init=2, surrogate="gp", patience=2, alpha=0, beta=0))
+    boshnas = BOSHNAS(
+        tiny_library, seed=0, settings=BOSHNASSettings(num_init=2, surrogate="gp", patience=2, alpha=0, beta=0)
+    )
     phases = []
     while candidates := boshnas.ask(1):
         boshnas.tell(candidates[0], 1.0 if not phases else 0.5)
@@ -121,7 +128,11 @@ def test_a_small_library_is_searched_to_its_end(tiny_space):
 
 def test_results_of_another_level_are_used_though_they_are_not_in_the_library(tiny_library, tiny_space):
     stranger = next(s for s in tiny_space.sample(50, layers_per_stack=1, seed=0) if s.hash not in tiny_library)
-    boshnas = BOSHNAS(tiny_library, settings=BOSHNASSettings(num_init=1, surrogate="gp", min_overlap=0.0, alpha=0, beta=0), overlap=overlap)
+    boshnas = BOSHNAS(
+        tiny_library,
+        settings=BOSHNASSettings(num_init=1, surrogate="gp", min_overlap=0.0, alpha=0, beta=0),
+        overlap=overlap,
+    )
     boshnas.tell_known(stranger, 0.7, parent=True)
     (candidate,) = boshnas.ask(1)
     assert candidate.origin == Origin("transfer", stranger.hash)
@@ -136,12 +147,20 @@ def test_the_same_history_gives_the_same_candidate_in_another_process(tiny_libra
     tiny_library.save(tmp_path / "library.json")
     code = (
         "from embeddings import GraphLibrary; from search import BOSHNAS, BOSHNASSettings\n"
-        f"b = BOSHNAS(GraphLibrary.load({str(tmp_path / 'library.json')!r}), seed=4, settings=BOSHNASSettings(num_init=2))\n"
+        f"b = BOSHNAS(GraphLibrary.load({str(tmp_path / 'library.json')!r}), "
+        "seed=4, settings=BOSHNASSettings(num_init=2))\n"
         "for s in (0.1, 0.7, 0.4): (c,) = b.ask(1); b.tell(c, s)\n"
         "print(b.ask(1)[0].spec.hash)"
     )
     run_once = [
-        subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True)
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         for seed in ("1", "2")
     ]
     assert run_once[0].stdout == run_once[1].stdout != ""

@@ -86,7 +86,9 @@ def test_trials_in_flight_come_first_after_a_replay_under_their_names(tiny_libra
     again = [after.suggest(trial_id) for trial_id in "xyz"]
     assert again[:2] == [configs[0], configs[2]]
     assert again[2]["trial"] == "t0004"
-    assert sum(event["event"] == "suggested" for event in journal.events()) == 4  # those in flight are not suggested twice
+    assert (
+        sum(event["event"] == "suggested" for event in journal.events()) == 4
+    )  # those in flight are not suggested twice
 
 
 def test_save_and_restore_keep_history_and_running_trials(tiny_library, tmp_path):
@@ -141,7 +143,9 @@ with ray_cluster(None):
 assert search.boshnas.best is not None and search.num_finished == 4, search.num_finished
 """
     tiny_library.save(tmp_path / "library.json")
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     records = Journal(tmp_path / "journal.jsonl").trials()
     states = [record.state for record in records.values()]
@@ -150,4 +154,6 @@ assert search.boshnas.best is not None and search.num_finished == 4, search.num_
     assert "the worker met an accident" in records["t0001"].error
     assert "not a number" in records["t0002"].error
     events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
-    assert {"event": "reported", "loss": 1.0, "phase": "fine-tune"}.items() <= next(e for e in events if e["event"] == "reported").items()
+    assert {"event": "reported", "loss": 1.0, "phase": "fine-tune"}.items() <= next(
+        e for e in events if e["event"] == "reported"
+    ).items()

@@ -17,13 +17,19 @@ from search.journal import Journal
 from search.run_boshnas import parse, run_boshnas
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = "--pretrain_steps 12 --epochs 1 --vocab_size 300 --max_length 16 --num_init 2 --min_overlap 0.3 --surrogate gp --max_concurrent 2".split()
+TINY = (
+    "--pretrain_steps 12 --epochs 1 --vocab_size 300 --max_length 16 --num_init 2 --min_overlap 0.3 "
+    "--surrogate gp --max_concurrent 2"
+).split()
 
 
 def _files(folder: Path, library: GraphLibrary) -> list[str]:
     """A library, a table and a corpus; the flags that name them."""
     library.save(folder / "library.json")
-    rows = [f"a {'fine and happy' if i % 2 else 'dull and sad'} story number {i},{'good' if i % 2 else 'bad'}" for i in range(160)]
+    rows = [
+        f"a {'fine and happy' if i % 2 else 'dull and sad'} story number {i},{'good' if i % 2 else 'bad'}"
+        for i in range(160)
+    ]
     (folder / "films.csv").write_text("\n".join(["review,verdict", *rows]))
     (folder / "corpus.txt").write_text("\n".join(f"a story about people and films, number {i}" for i in range(200)))
     table = ["--task", str(folder / "films.csv"), "--corpus", str(folder / "corpus.txt")]
@@ -83,7 +89,8 @@ def test_the_best_model_loads_with_auto_classes_and_gives_its_test_score(finishe
         "data = PreparedData.load(folder + '/data')\n"
         "rows = [dict(input_ids=row['input_ids'], attention_mask=row['attention_mask']) for row in data.test]\n"
         "batch = tokenizer.pad(rows, return_tensors='pt')\n"
-        "with torch.no_grad(): print(data.compute_metrics(model(**batch).logits.numpy(), data.test['labels'])['accuracy'])"
+        "with torch.no_grad(): logits = model(**batch).logits.numpy()\n"
+        "print(data.compute_metrics(logits, data.test['labels'])['accuracy'])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -122,7 +129,9 @@ def test_a_run_of_another_library_is_refused(finished, tmp_path, tiny_space, cap
     folder, _, _ = finished
     GraphLibrary.build(tiny_space, layers_per_stack=1, max_graphs=40, embedding_size=4).save(tmp_path / "other.json")
     with pytest.raises(SystemExit):
-        run_command(run_boshnas, ["--run_dir", str(folder / "run"), "--resume", "--dataset_file", str(tmp_path / "other.json")])
+        run_command(
+            run_boshnas, ["--run_dir", str(folder / "run"), "--resume", "--dataset_file", str(tmp_path / "other.json")]
+        )
     assert "searches another graph library than the one given" in capsys.readouterr().err
 
 
@@ -197,7 +206,10 @@ def test_an_unreachable_cluster_is_named(tmp_path, tiny_library, capsys):
 
 def test_a_configuration_file_gives_defaults_that_flags_override(tmp_path):
     config = tmp_path / "search.yaml"
-    config.write_text("dataset_file: library.json\nmax_trials: 7\nlearning_rate: 1e-4\nautotune: true\nresources_per_trial: {cpu: 2}\n")
+    config.write_text(
+        "dataset_file: library.json\nmax_trials: 7\nlearning_rate: 1e-4\nautotune: true\n"
+        "resources_per_trial: {cpu: 2}\n"
+    )
     options = parse(["--config", str(config), "--max_trials", "9"])
     assert (options.max_trials, options.learning_rate, options.autotune) == (9, 1e-4, True)
     assert options.resources_per_trial == {"cpu": 2.0}

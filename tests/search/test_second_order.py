@@ -16,7 +16,9 @@ def test_it_finds_the_top_of_a_quadratic_and_of_an_ill_scaled_one():
 
 
 def test_it_climbs_away_from_a_saddle_and_stays_in_the_box():
-    reached = ascend(lambda X: X[:, 0].square() - X[:, 1].square(), torch.tensor([[0.1, 1.0]], dtype=torch.float64), *_box(2))
+    reached = ascend(
+        lambda X: X[:, 0].square() - X[:, 1].square(), torch.tensor([[0.1, 1.0]], dtype=torch.float64), *_box(2)
+    )
     assert torch.allclose(reached, torch.tensor([[3.0, 0.0]], dtype=torch.float64), atol=1e-3)
 
 

@@ -31,11 +31,15 @@ def data(tmp_path_factory):
     rows = [f"a {'fine' if i % 2 else 'dull'} story number {i},{'good' if i % 2 else 'bad'}" for i in range(200)]
     (folder / "films.csv").write_text("\n".join(["review,verdict", *rows]))
     (folder / "corpus.txt").write_text("\n".join(f"a story about people, number {i}" for i in range(200)))
-    options = DataOptions(task=str(folder / "films.csv"), corpus=(folder / "corpus.txt",), vocab_size=300, max_length=16)
+    options = DataOptions(
+        task=str(folder / "films.csv"), corpus=(folder / "corpus.txt",), vocab_size=300, max_length=16
+    )
     return options.prepare(folder / "prepared", Console(quiet=True))
 
 
-def _job(data, folder: Path, spec: ModelSpec, origin: Origin | None = None, recipe: Recipe = RECIPE, trial: str = "t0001") -> TrainingJob:
+def _job(
+    data, folder: Path, spec: ModelSpec, origin: Origin | None = None, recipe: Recipe = RECIPE, trial: str = "t0001"
+) -> TrainingJob:
     return TrainingJob(
         trial=trial,
         candidate=Candidate(spec, origin or Origin()),
@@ -55,7 +59,7 @@ def test_a_job_survives_its_way_to_the_worker(data, tmp_path):
 @pytest.mark.integration
 def test_a_candidate_from_scratch_learns_and_its_score_is_that_of_the_saved_model(data, tmp_path):
     reports = []
-    job = _job(data, tmp_path, _spec(), recipe=dataclasses.replace(RECIPE, learning_rate=3e-3, epochs=4))
+    job = _job(data, tmp_path, _spec(), recipe=dataclasses.replace(RECIPE, learning_rate=1e-2, epochs=6))
     result = train_candidate(job, reports.append)
     assert result.score > 0.9  # one word tells; the majority has a half
     assert result.overlap == 0
@@ -78,7 +82,7 @@ def test_a_transferred_candidate_starts_from_its_parent_and_is_not_pretrained(da
     reports = []
     child = _job(data, tmp_path, _spec(operation="sa", hidden=32), Origin("transfer", _spec().hash), trial="t0002")
     result = train_candidate(child, reports.append)
-    assert 0.9 < result.overlap <= 1
+    assert 0.3 < result.overlap < 0.5  # the leading quarter of its matrices and half of its vectors
     assert {report["phase"] for report in reports} == {"fine-tune"}
     assert _spec().hash in (tmp_path / "models" / _spec(hidden=32).hash / "README.md").read_text()
 
@@ -140,10 +144,14 @@ def test_autotune_tries_the_recipe_first_and_then_seeded_variations():
 
 @pytest.mark.integration
 def test_autotune_keeps_the_best_of_its_recipes(data, tmp_path):
-    tuned = train_candidate(_job(data, tmp_path / "tuned", _spec(), recipe=dataclasses.replace(RECIPE, autotune_trials=3)), lambda _: None)
+    tuned = train_candidate(
+        _job(data, tmp_path / "tuned", _spec(), recipe=dataclasses.replace(RECIPE, autotune_trials=3)), lambda _: None
+    )
     plain = train_candidate(_job(data, tmp_path / "plain", _spec()), lambda _: None)
     assert tuned.score >= plain.score
-    assert evaluate(tmp_path / "tuned" / "models" / _spec().hash, data, "validation")["accuracy"] == pytest.approx(tuned.score)
+    assert evaluate(tmp_path / "tuned" / "models" / _spec().hash, data, "validation")["accuracy"] == pytest.approx(
+        tuned.score
+    )
 
 
 @pytest.mark.parametrize(
