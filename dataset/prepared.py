@@ -111,8 +111,8 @@ class PreparedData:
             f"{size:,} {split}" for split, size in self.content["sizes"].items() if "pretrain" not in split
         )
         blocks = self.content["sizes"]["pretrain"]
-        return f"task {self.name} ({sizes}); {blocks * self.max_length:,} tokens for pre-training; "
-            f"vocabulary of {self.vocab_size:,}"
+        tokens = f"{blocks * self.max_length:,} tokens for pre-training"
+        return f"task {self.name} ({sizes}); {tokens}; vocabulary of {self.vocab_size:,}"
 
     def _split(self, name: str) -> hf_datasets.Dataset:
         return hf_datasets.load_from_disk(str(self.path / name))

@@ -5,6 +5,7 @@ Operations are the labels of the graph's vertices from the input on. Architectur
 of groups; each group fills what its subgroups left open, so no pair is compared that does not have to be.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,6 @@ import numpy.typing as npt
 
 from design_space import ModelSpec
 from design_space.graph import vertices_and_edges
-import itertools
 
 Ints = npt.NDArray[np.int32]
 

@@ -5,11 +5,11 @@ A layer takes means and variances to means and variances in closed form, so one 
 (aleatoric) variance. Shapes: N points, I inputs, O outputs.
 """
 
+import itertools
 import math
 
 import torch
 from torch import Tensor, nn
-import itertools
 
 
 class NaturalParameterLinear(nn.Module):
