@@ -1,8 +1,9 @@
 """Tasks and text at rest: GLUE, own tables and the embedded task; metrics, corpora, tokenizers, prepared data."""
 
 from .corpus import load_corpus
+from .loading import load_task
 from .prepared import PreparedData
-from .task import Task, load_task
+from .task import Task
 from .tokenizer import build_tokenizer
 
 __all__ = ["PreparedData", "Task", "build_tokenizer", "load_corpus", "load_task"]

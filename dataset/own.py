@@ -14,8 +14,9 @@ import datasets as hf_datasets
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from .task import TABLE_SUFFIXES, Task
+from .task import Task
 
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 LABEL_NAMES = ("label", "labels", "target", "class", "category", "score", "rating", "y")
 MOST_CLASSES = 50
 _HELD_OUT = 0.1

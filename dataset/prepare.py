@@ -17,8 +17,11 @@ from rich.console import Console
 from design_space.command import ArgumentParser, run_command
 
 from .corpus import load_corpus
+from .loading import load_task
+from .own import TABLE_SUFFIXES
 from .prepared import PreparedData, prepare
-from .task import EMBEDDED_TASK, TABLE_SUFFIXES, Task, load_task
+from .python_docs import EMBEDDED_TASK
+from .task import Task
 from .tokenizer import TRAIN, build_tokenizer
 
 

@@ -11,7 +11,6 @@ The folder is written under another name and renamed: it is there whole or not a
 import json
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +22,7 @@ import numpy as np
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .metrics import METRICS, Array, Metrics
-from .task import Task
+from .task import Task, majority_share
 
 TASK_FILE = "task.json"
 _HELD_OUT = 20  # one of so many blocks of the corpus is kept for validation
@@ -101,9 +100,8 @@ class PreparedData:
         return METRICS[self.metric](np.asarray(predictions), np.asarray(labels))
 
     def majority_share(self, split: str) -> float:
-        """Accuracy of always answering the most frequent class of a split."""
-        labels = self._split(split)["labels"]
-        return Counter(labels).most_common(1)[0][1] / len(labels)
+        """Accuracy, on a split, of always answering the most frequent class of training."""
+        return majority_share(self.train["labels"][:], self._split(split)["labels"][:])
 
     def describe(self) -> str:
         """One line: task, sizes, vocabulary."""

@@ -7,20 +7,14 @@ to know where the examples come from. Letters: ``N`` examples, ``C`` classes.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import datasets as hf_datasets
 import numpy as np
 from numpy.typing import ArrayLike
 
-from design_space.files import nearest_name
-
 from .metrics import METRICS, Metrics
 
 SPLITS = ("train", "validation", "test")
-EMBEDDED_TASK = "python_docs"
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,61 +104,6 @@ class Task:
             return [] if np.isfinite(labels).all() else ["has labels that are not finite numbers"]
         outside = sorted(set(labels.tolist()) - set(range(self.num_labels)))
         return [f"has labels outside [0, {self.num_labels}): {outside[:5]}"] if outside else []
-
-
-def load_task(
-    task: Path | str,
-    *,
-    data_dir: Path | str | None = None,
-    text_column: str | None = None,
-    text_pair_column: str | None = None,
-    label_column: str | None = None,
-    validation_file: Path | str | None = None,
-    test_file: Path | str | None = None,
-    seed: int = 0,
-) -> Task:
-    """A task by name, or from a table of one's own.
-
-    Args:
-        task: ``python_docs`` (embedded), a GLUE task (``cola``, ``SST-2``, ...), or a file ending in one of
-            ``TABLE_SUFFIXES``.
-        data_dir: folder with a GLUE task's TSV files; without it GLUE comes from the Hub.
-        text_column, text_pair_column, label_column: of an own table; texts and labels are guessed when not named.
-        validation_file, test_file: of an own table; split off its rows when not given.
-        seed: of the split of an own table.
-
-    Raises:
-        ValueError: for an unknown name, or data that is missing or damaged.
-    """
-    from .glue import GLUE, load_glue  # these three know Task, so they come in here
-    from .own import load_table
-    from .python_docs import python_docs_task
-
-    name = str(task).lower().replace("-", "")
-    of_a_table: dict[str, Any] = {
-        "text_column": text_column,
-        "text_pair_column": text_pair_column,
-        "label_column": label_column,
-        "validation_file": validation_file,
-        "test_file": test_file,
-    }
-    if Path(task).suffix in TABLE_SUFFIXES:
-        if data_dir is not None:
-            raise ValueError(
-                f"'data_dir' is for GLUE tasks. {task} is a file of one's own; give its whole path and no data_dir"
-            )
-        return load_table(Path(task), **of_a_table, seed=seed)
-    if name != EMBEDDED_TASK and name not in GLUE:
-        names = nearest_name(name, [EMBEDDED_TASK, *GLUE])
-        raise ValueError(f"Unknown task '{task}'. {names}, or a file ending in {', '.join(TABLE_SUFFIXES)}")
-    unused = [key for key, value in of_a_table.items() if value is not None]
-    if name == EMBEDDED_TASK and data_dir is not None:
-        unused.append("data_dir")
-    if unused:
-        raise ValueError(f"Task '{task}' does not use {', '.join(map(repr, unused))}; leave it out")
-    if name == EMBEDDED_TASK:
-        return python_docs_task()
-    return load_glue(name, None if data_dir is None else Path(data_dir))
 
 
 def majority_share(train_labels: Sequence[int], labels: Sequence[int]) -> float:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset.task import Task, load_task, majority_share, make_split
+from dataset import load_task
+from dataset.task import Task, majority_share, make_split
 
 
 def _task(**changes: object) -> Task:

@@ -1,0 +1,56 @@
+"""What ``make search`` runs, at a size that takes a minute; and that everything we ship for it is sound."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from search.journal import Journal
+from search.quickstart import RECIPE
+from search.run_boshnas import parse, recipe_of, settings_of
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = """
+task: python_docs
+vocab_size: 500
+max_length: 16
+max_train_examples: 200
+num_init: 1
+pretrain_steps: 5
+epochs: 1
+min_overlap: 0.2
+surrogate: gp
+"""
+
+
+def test_the_recipe_we_ship_is_understood():
+    options = parse(["--config", RECIPE, "--dataset_file", "library.json"])
+    assert recipe_of(options).pretrain_steps > 0
+    assert settings_of(options).num_init == 3
+    assert options.task == "python_docs"
+
+
+@pytest.mark.integration
+def test_two_levels_end_in_one_tested_model_and_a_second_start_says_so(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    run = [sys.executable, "-m", "search.quickstart", "--run_dir", str(tmp_path / "run")]
+    run += ["--config", str(tmp_path / "tiny.yaml"), "--trials", "2", "2"]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    origins = {}
+    for level in (1, 2):
+        events = list(Journal(tmp_path / "run" / f"level-{level}" / "journal.jsonl").events())
+        assert sum(event["event"] == "finished" for event in events) == 2
+        origins[level] = [event["origin"]["kind"] for event in events if event["event"] == "suggested"]
+    assert origins[1][0] == "scratch"
+    assert origins[2] == ["transfer", "transfer"]  # parents of the first level serve the second
+    evaluation = json.loads((tmp_path / "run" / "best" / "evaluation.json").read_text())
+    assert evaluation["split"] == "test"
+    assert f"{evaluation['metrics']['accuracy']:.4f}" in (tmp_path / "run" / "summary.md").read_text()
+    for part in ("generate_library", "run_boshnas", "hierarchical", "Best model", "lineage"):
+        assert part in done.stdout
+    again = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert again.returncode == 0
+    assert "holds a finished search" in again.stdout
