@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
-from transformers import DataCollatorWithPadding
 from transformers.utils import logging as transformers_logging
 
 from dataset import PreparedData
 from flexibert import FlexiBERTForSequenceClassification
+
+from .batches import collator
 
 
 def evaluate(model_dir: Path, data: PreparedData, split: str) -> dict[str, float]:
@@ -24,7 +25,7 @@ def evaluate(model_dir: Path, data: PreparedData, split: str) -> dict[str, float
     transformers_logging.disable_progress_bar()
     model = FlexiBERTForSequenceClassification.from_pretrained(model_dir).eval()
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    loader = DataLoader(examples, batch_size=128, collate_fn=DataCollatorWithPadding(data.tokenizer))
+    loader = DataLoader(examples, batch_size=128, collate_fn=collator(data, model.config.model_spec))
     outputs, labels = [], []
     with torch.no_grad():
         for batch in loader:

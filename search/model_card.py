@@ -14,6 +14,13 @@ def write_model_card(folder: Path, candidate: Candidate, objectives: Mapping[str
     """Write ``README.md`` into a model folder."""
     origin = candidate.origin
     lineage = "pre-trained from scratch" if origin.parent is None else f"{origin.kind} from the model `{origin.parent}`"
+    has_transforms = any(head.operation == "l" for layer in candidate.spec.layers for head in layer.heads)
+    padding = (
+        f"\nPad every text to {data.max_length} tokens (`padding='max_length', max_length={data.max_length}`), as in training: "
+        "linear transforms run over the whole padded length.\n"
+        if has_transforms
+        else ""
+    )
     figures = "\n".join(f"| {name} | {value:g} |" for name, value in objectives.items())
     (folder / "README.md").write_text(
         f"""---
@@ -32,7 +39,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 model = AutoModelForSequenceClassification.from_pretrained("PATH OF THIS FOLDER")
 tokenizer = AutoTokenizer.from_pretrained("PATH OF THIS FOLDER")
 ```
-
+{padding}
 | measured on validation ({len(data.validation):,} texts) | |
 | --- | --- |
 {figures}

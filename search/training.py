@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import DataCollatorForLanguageModeling, DataCollatorWithPadding, Trainer, set_seed
+from transformers import DataCollatorForLanguageModeling, Trainer, set_seed
 from transformers.trainer_callback import PrinterCallback, TrainerCallback
 from transformers.training_args import TrainingArguments
 from transformers.utils import logging as transformers_logging
@@ -24,6 +24,7 @@ from transformers.utils import logging as transformers_logging
 from dataset import PreparedData
 from flexibert import FlexiBERTConfig, FlexiBERTForMaskedLM, FlexiBERTForSequenceClassification
 
+from .batches import collator
 from .measurement import latency_ms
 from .model_card import write_model_card
 from .recipe import Recipe, TrainingJob, recipes_to_try
@@ -180,7 +181,7 @@ def _fine_tune(
             metric_for_best_model=data.metric,
             greater_is_better=True,
         ),
-        data_collator=DataCollatorWithPadding(data.tokenizer),
+        data_collator=collator(data, job.candidate.spec),
         train_dataset=data.train,
         eval_dataset=data.validation,
         compute_metrics=lambda output: data.compute_metrics(_one_column(output.predictions), output.label_ids),

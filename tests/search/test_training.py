@@ -12,6 +12,7 @@ from dataset.prepare import DataOptions
 from design_space import ModelSpec
 from flexibert import FlexiBERTForSequenceClassification
 from search import Candidate, Origin
+from search.batches import collator
 from search.evaluation import evaluate
 from search.recipe import Recipe, TrainingJob, recipes_to_try
 from search.training import last_checkpoint, train_candidate
@@ -74,6 +75,18 @@ def test_a_candidate_from_scratch_learns_and_its_score_is_that_of_the_saved_mode
     card = (folder / "README.md").read_text()
     assert "pre-trained from scratch" in card
     assert json.dumps(_spec().to_dict()) in card
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("parameter", ["dft", "dct"])
+def test_linear_transforms_score_the_same_when_the_saved_model_is_measured_again(data, tmp_path, parameter):
+    spec = _spec(operation="l", parameter=parameter)
+    recipe = dataclasses.replace(RECIPE, learning_rate=1e-2, epochs=3)
+    result = train_candidate(_job(data, tmp_path, spec, recipe=recipe), lambda _: None)
+    assert evaluate(tmp_path / "models" / spec.hash, data, "validation")["accuracy"] == pytest.approx(result.score)
+    batches = collator(data, spec)([{"input_ids": [2, 9, 3], "attention_mask": [1, 1, 1]}])
+    assert batches["input_ids"].shape == (1, 16)
+    assert collator(data, _spec())([{"input_ids": [2, 9, 3], "attention_mask": [1, 1, 1]}])["input_ids"].shape == (1, 3)
 
 
 @pytest.mark.integration
