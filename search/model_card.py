@@ -15,12 +15,8 @@ def write_model_card(folder: Path, candidate: Candidate, objectives: Mapping[str
     origin = candidate.origin
     lineage = "pre-trained from scratch" if origin.parent is None else f"{origin.kind} from the model `{origin.parent}`"
     has_transforms = any(head.operation == "l" for layer in candidate.spec.layers for head in layer.heads)
-    padding = (
-        f"\nPad every text to {data.max_length} tokens (`padding='max_length', max_length={data.max_length}`), as in training: "
-        "linear transforms run over the whole padded length.\n"
-        if has_transforms
-        else ""
-    )
+    fixed_length = f"padding='max_length', max_length={data.max_length}"
+    padding = f"\nLinear transforms run over the padded length: pad texts as in training, `{fixed_length}`.\n"
     figures = "\n".join(f"| {name} | {value:g} |" for name, value in objectives.items())
     (folder / "README.md").write_text(
         f"""---
@@ -39,7 +35,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 model = AutoModelForSequenceClassification.from_pretrained("PATH OF THIS FOLDER")
 tokenizer = AutoTokenizer.from_pretrained("PATH OF THIS FOLDER")
 ```
-{padding}
+{padding if has_transforms else ""}
 | measured on validation ({len(data.validation):,} texts) | |
 | --- | --- |
 {figures}
