@@ -38,8 +38,7 @@ def run(boshnas: BOSHNAS, num_trials: int) -> list[Candidate]:
 def test_its_proposals_are_far_better_than_random_ones(tiny_library, surrogate):
     boshnas = BOSHNAS(tiny_library, seed=1, settings=BOSHNASSettings(num_init=4, surrogate=surrogate, alpha=0, beta=0))
     scores = [score(candidate.spec) for candidate in run(boshnas, 9)]
-    assert np.mean([score(spec) for spec in tiny_library.specs]) < 0.6
-    assert np.mean(scores[4:]) > 0.75
+    assert np.mean(scores[4:]) > np.mean([score(spec) for spec in tiny_library.specs]) + 0.15
 
 
 def test_the_first_come_from_scratch_and_none_comes_twice(tiny_library):
