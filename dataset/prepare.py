@@ -39,7 +39,7 @@ class DataOptions:
     corpus: tuple[Path, ...] = ()
     tokenizer: str = TRAIN
     vocab_size: int = 8000
-    max_length: int = 128
+    max_length: int = 64
     max_train_examples: int | None = None
     seed: int = 0
 

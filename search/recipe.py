@@ -24,7 +24,7 @@ class Recipe:
         max_length: most tokens of a text; the data are prepared with it, and it bounds the model's positions.
     """
 
-    pretrain_steps: int = 300
+    pretrain_steps: int = 200
     pretrain_batch_size: int = 32
     pretrain_learning_rate: float = 1e-3
     epochs: int = 3
@@ -34,7 +34,7 @@ class Recipe:
     warmup_share: float = 0.1
     transfer_mode: str = "OD"
     autotune_trials: int = 1
-    max_length: int = 128
+    max_length: int = 64
 
     def __post_init__(self) -> None:
         problems = []
