@@ -32,7 +32,6 @@ def make_parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="run_boshnas", description="Search a graph library for the best architecture for a task."
     )
-    settings, recipe = BOSHNASSettings(), Recipe()
     add = parser.add_argument
     add(
         "--dataset_file",
@@ -74,6 +73,14 @@ def make_parser() -> ArgumentParser:
         default=None,
         help="running Ray cluster (host:port, ray://host:port or auto); a local Ray is started when not given",
     )
+    _add_search_flags(parser)
+    _add_training_flags(parser)
+    return parser
+
+
+def _add_search_flags(parser: ArgumentParser) -> None:
+    """The flags of ``BOSHNASSettings``, and what is shown."""
+    settings, add = BOSHNASSettings(), parser.add_argument
     add("--num_init", type=_at_least_one, default=settings.num_init, help="architectures trained from scratch first")
     add("--surrogate", choices=list(SURROGATES), default=settings.surrogate, help="model of the score")
     add(
@@ -102,6 +109,11 @@ def make_parser() -> ArgumentParser:
         default=list(MEASURED),
         help="measurements shown beside the score, which is what is maximised",
     )
+
+
+def _add_training_flags(parser: ArgumentParser) -> None:
+    """The flags of ``Recipe``."""
+    recipe, add = Recipe(), parser.add_argument
     add("--epochs", type=_at_least_one, default=recipe.epochs, help="epochs of fine-tuning")
     add(
         "--pretrain_steps",
@@ -124,7 +136,6 @@ def make_parser() -> ArgumentParser:
         help="try several fine-tuning recipes per candidate, twice as many in the last phase",
     )
     add("--autotune_trials", type=_at_least_one, default=4, help="recipes tried per candidate with --autotune")
-    return parser
 
 
 def run_boshnas(arguments: Sequence[str] | None = None) -> None:
