@@ -16,9 +16,7 @@ class Recipe:
     Attributes:
         pretrain_steps: optimiser steps of pre-training of a candidate from scratch; 0 for none.
         epochs: passes over the task's training split.
-        transfer_mode: ``OD`` (ordered) or ``RP`` (random projection), for candidates with a parent. Ordered transfer
-            starts nearer to its parent when a width shrinks (a masked-LM loss of 2.1 where projection has 4.2); when
-            nothing shrinks they are the same.
+        transfer_mode: ``OD`` (ordered) or ``RP`` (random projection), for candidates with a parent.
         autotune_trials: fine-tuning recipes tried per candidate; the first is this one, the others draw their
             learning rate (within a factor 3) and batch size (half, the same or double).
         max_length: most tokens of a text; the data are prepared with it, and it bounds the model's positions.
