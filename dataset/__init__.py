@@ -2,8 +2,9 @@
 
 from .corpus import load_corpus
 from .loading import load_task
+from .own import TableOptions
 from .prepared import PreparedData
 from .task import Task
 from .tokenizer import build_tokenizer
 
-__all__ = ["PreparedData", "Task", "build_tokenizer", "load_corpus", "load_task"]
+__all__ = ["PreparedData", "TableOptions", "Task", "build_tokenizer", "load_corpus", "load_task"]

@@ -1,32 +1,96 @@
-"""A pre-training corpus: a table of documents (column ``text``), embedded or from text files."""
+"""A pre-training corpus: a stream of documents (column ``text``), never in memory as a whole.
+
+Sources are text files (every line that is not blank is one document), JSONL and Parquet files with a column ``text``,
+folders of such files, saved datasets, and datasets of the Hub; plain or, of lines, gzipped. They follow one another,
+or are drawn from by weight, as the original FlexiBERT mixes its five corpora.
+"""
 
 import gzip
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import datasets as hf_datasets
+import pyarrow
+import pyarrow.parquet
 
-SUFFIXES = (".txt", ".txt.gz", ".md", ".rst")
+from .hub import load_from_hub
+
+TEXT_SUFFIXES = (".txt", ".txt.gz", ".md", ".rst")
+JSON_SUFFIXES = (".jsonl", ".jsonl.gz")
+SUFFIXES = (*TEXT_SUFFIXES, *JSON_SUFFIXES, ".parquet")
+_TEXT = "text"
 
 
-def load_corpus(sources: Sequence[Path | str] | None = None) -> hf_datasets.Dataset:
-    """Documents from text files, plain or gzipped, or folders of them; every line that is not blank is one document.
+def load_corpus(
+    sources: Sequence[Path | str] | None = None, *, weights: Sequence[float] | None = None, seed: int = 0
+) -> hf_datasets.IterableDataset:
+    """The documents of all sources, the same in every pass.
 
     Args:
-        sources: files and folders; None for the documentation that ships with Python.
+        sources: files and folders, and names of the Hub (``owner/name`` or ``owner/name:configuration``, split
+            train); None for the documentation that ships with Python.
+        weights: how often the next document comes from each source, relative to one another; the stream ends when
+            every source was read at least once, shorter ones begin again meanwhile. Without, one source follows the
+            other.
+        seed: of the draws.
 
     Raises:
-        ValueError: for a source that is missing, empty or not UTF-8.
+        ValueError: for a source that is missing, empty, damaged or not UTF-8.
     """
     if not sources:
         from .python_docs import python_docs_corpus
 
-        return python_docs_corpus()
-    files = [file for source in sources for file in _files(Path(source).absolute())]
-    lines = [line for file in files for line in _lines(file)]
-    if not lines:
-        raise ValueError(f"No text in the corpus: {', '.join(map(str, files))}")
-    return hf_datasets.Dataset.from_dict({"text": lines})
+        return python_docs_corpus().to_iterable_dataset()
+    if weights and (len(weights) != len(sources) or min(weights) <= 0):
+        raise ValueError(f"The corpus needs one weight above 0 for each of its {len(sources)} sources. Got {weights}")
+    streams = [_stream(source) for source in sources]
+    for stream, source in zip(streams, sources, strict=True):
+        if next(iter(stream), None) is None:
+            raise ValueError(f"No text in the corpus: {source}")
+    if weights:
+        shares = [weight / sum(weights) for weight in weights]
+        return hf_datasets.interleave_datasets(
+            streams, probabilities=shares, seed=seed, stopping_strategy="all_exhausted"
+        )
+    return hf_datasets.concatenate_datasets(streams)
+
+
+def is_hub_name(source: Path | str) -> bool:
+    """Whether a source that is no file or folder can only be a dataset's name."""
+    text = str(source)
+    return (
+        not Path(text).exists()
+        and text.count("/") == 1
+        and not text.startswith((".", "/", "~"))
+        and not text.endswith(SUFFIXES)
+    )
+
+
+def _stream(source: Path | str) -> hf_datasets.IterableDataset:
+    path = Path(source).absolute()
+    if is_hub_name(source):
+        name, _, configuration = str(source).partition(":")
+        return _texts(load_from_hub(name, configuration or None, split="train", streaming=True), source)
+    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        saved = hf_datasets.load_from_disk(str(path))
+        if isinstance(saved, hf_datasets.DatasetDict):
+            if "train" not in saved:
+                raise ValueError(f"The saved dataset {path} has no split 'train', only {', '.join(saved)}")
+            saved = saved["train"]
+        return _texts(saved.to_iterable_dataset(), source)
+    features = hf_datasets.Features({_TEXT: hf_datasets.Value("string")})
+    return hf_datasets.IterableDataset.from_generator(
+        _documents, features=features, gen_kwargs={"files": [str(file) for file in _files(path)]}
+    )
+
+
+def _texts(stream: hf_datasets.IterableDataset, source: Path | str) -> hf_datasets.IterableDataset:
+    columns = stream.column_names or list(next(iter(stream), {_TEXT: ""}))
+    if _TEXT not in columns:
+        raise ValueError(f"The corpus {source} has no column '{_TEXT}'. Its columns: {', '.join(columns)}")
+    return stream.select_columns([_TEXT])
 
 
 def _files(source: Path) -> list[Path]:
@@ -40,10 +104,47 @@ def _files(source: Path) -> list[Path]:
     return found
 
 
-def _lines(file: Path) -> list[str]:
+def _documents(files: Sequence[str]) -> Iterator[dict[str, str]]:
+    for name in files:
+        reader = _rows if name.endswith(".parquet") else _json_lines if name.endswith(JSON_SUFFIXES) else _lines
+        for text in reader(Path(name)):
+            if text.strip():
+                yield {_TEXT: text.strip()}
+
+
+def _lines(file: Path) -> Iterator[str]:
+    """Decoded line by line, so that a bad one has a number."""
+    number = 0
     try:
-        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-        text = content.decode("utf-8-sig")
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
-        raise ValueError(f"{file} is not UTF-8 text{' (gzipped)' if file.suffix == '.gz' else ''}: {error}") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}, line {number} is not UTF-8 text: {error.reason}") from error
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise ValueError(f"{file} is damaged after line {number}: {error}") from error
+
+
+def _json_lines(file: Path) -> Iterator[str]:
+    for number, line in enumerate(_lines(file), start=1):
+        if not line.strip():
+            continue
+        try:
+            row: Any = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{file}, line {number} is not JSON: {error.msg}") from error
+        if not isinstance(row, dict) or not isinstance(row.get(_TEXT), str):
+            raise ValueError(f"{file}, line {number} has no '{_TEXT}' that is a string. Got {line.strip()[:50]}")
+        yield row[_TEXT]
+
+
+def _rows(file: Path) -> Iterator[str]:
+    try:
+        with pyarrow.parquet.ParquetFile(file) as table:
+            if _TEXT not in table.schema_arrow.names:
+                columns = ", ".join(table.schema_arrow.names)
+                raise ValueError(f"{file} has no column '{_TEXT}'. Its columns: {columns}")
+            for batch in table.iter_batches(columns=[_TEXT]):
+                yield from (text for text in batch.column(0).to_pylist() if text is not None)
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(f"{file} is no Parquet file: {error}") from error

@@ -1,58 +1,56 @@
 """Finding a task: by name (embedded or GLUE), or in a table of one's own."""
 
+import dataclasses
 from pathlib import Path
-from typing import Any
 
 from design_space.files import nearest_name
 
 from .glue import GLUE, load_glue
-from .own import TABLE_SUFFIXES, load_table
+from .own import TableOptions, load_table
 from .python_docs import EMBEDDED_TASK, python_docs_task
+from .table_files import TABLE_SUFFIXES, is_dataset
 from .task import Task
+
+ALL_OF_GLUE = "glue"
 
 
 def load_task(
     task: Path | str,
     *,
     data_dir: Path | str | None = None,
-    text_column: str | None = None,
-    text_pair_column: str | None = None,
-    label_column: str | None = None,
-    validation_file: Path | str | None = None,
-    test_file: Path | str | None = None,
+    table: TableOptions | None = None,
     seed: int = 0,
 ) -> Task:
     """A task by name, or from a table of one's own.
 
     Args:
-        task: ``python_docs`` (embedded), a GLUE task (``cola``, ``SST-2``, ...), or a file ending in one of
-            ``TABLE_SUFFIXES``.
+        task: ``python_docs`` (embedded); a GLUE task (``cola``, ``SST-2``, ``mnli``, ``mnli-mm``, ...); a file ending
+            in one of ``TABLE_SUFFIXES``; a folder with a saved dataset; or a dataset of the Hub (``owner/name``).
         data_dir: folder with a GLUE task's TSV files; without it GLUE comes from the Hub.
-        text_column, text_pair_column, label_column: of an own table; texts and labels are guessed when not named.
-        validation_file, test_file: of an own table; split off its rows when not given.
+        table: what an own table's columns mean; guessed when not given.
         seed: of the split of an own table.
 
     Raises:
         ValueError: for an unknown name, or data that is missing or damaged.
     """
     name = str(task).lower().replace("-", "")
-    of_a_table: dict[str, Any] = {
-        "text_column": text_column,
-        "text_pair_column": text_pair_column,
-        "label_column": label_column,
-        "validation_file": validation_file,
-        "test_file": test_file,
-    }
-    if Path(task).suffix in TABLE_SUFFIXES:
+    options = table or TableOptions()
+    is_known = name in (EMBEDDED_TASK, ALL_OF_GLUE, *GLUE)
+    if not is_known and (Path(task).suffix in TABLE_SUFFIXES or is_dataset(str(task))):
         if data_dir is not None:
             raise ValueError(
-                f"'data_dir' is for GLUE tasks. {task} is a file of one's own; give its whole path and no data_dir"
+                f"'data_dir' is for GLUE tasks. {task} is a table of one's own; give its whole path and no data_dir"
             )
-        return load_table(Path(task), **of_a_table, seed=seed)
-    if name != EMBEDDED_TASK and name not in GLUE:
-        names = nearest_name(name, [EMBEDDED_TASK, *GLUE])
-        raise ValueError(f"Unknown task '{task}'. {names}, or a file ending in {', '.join(TABLE_SUFFIXES)}")
-    unused = [key for key, value in of_a_table.items() if value is not None]
+        return load_table(task, options, seed=seed)
+    if name == ALL_OF_GLUE:
+        raise ValueError(f"'{task}' is nine tasks. Load them with load_glue_tasks, or prepare them with prepare_data")
+    if not is_known:
+        names = nearest_name(name, [EMBEDDED_TASK, ALL_OF_GLUE, *GLUE])
+        raise ValueError(
+            f"Unknown task '{task}'. {names}, a file ending in {', '.join(TABLE_SUFFIXES)}, "
+            "a saved dataset, or a dataset of the Hub (owner/name)"
+        )
+    unused = [field.name for field in dataclasses.fields(options) if getattr(options, field.name) is not None]
     if name == EMBEDDED_TASK and data_dir is not None:
         unused.append("data_dir")
     if unused:

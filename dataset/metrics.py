@@ -1,10 +1,13 @@
-"""How good predictions are: the measures of GLUE (Wang et al., 2018, table 1), each a number to maximise.
+"""How good predictions are: the measures of GLUE (Wang et al., 2018, table 1) and every one that scikit-learn names,
+each a number to maximise.
 
 MRPC and QQP are judged by the mean of accuracy and F1, STS-B by the mean of Pearson's and Spearman's correlations, as
 on the GLUE board. Constant predictions, which a collapsed model makes, have correlation 0 instead of an undefined one.
 Letters: ``N`` examples, ``C`` classes.
 """
 
+import functools
+import inspect
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +15,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit, softmax
 from scipy.stats import ConstantInputWarning, NearConstantInputWarning, pearsonr, spearmanr
-from sklearn.metrics import f1_score, matthews_corrcoef
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.metrics import f1_score, get_scorer, get_scorer_names, matthews_corrcoef
+
+from design_space.files import nearest_name
 
 Array = npt.NDArray[Any]
 Metrics = dict[str, float]
@@ -24,27 +31,38 @@ class Metric:
     """A measure of predictions; calling it gives a dict with the number that is maximised and its parts.
 
     Args:
-        function: of predictions ``(N,)`` and labels ``(N,)``.
+        function: of predictions and labels, each ``(N,)``, or ``(N, C)`` of zeros and ones where a text may have
+            several labels; with ``needs_scores`` of probabilities ``(N,)`` (two classes) or ``(N, C)``.
         is_regression: whether it compares real numbers; else class ids.
+        needs_scores: whether it wants to know how sure the model is.
     """
 
     function: Callable[[Array, Array], Metrics]
     is_regression: bool = False
+    needs_scores: bool = False
 
     def __call__(self, predictions: npt.ArrayLike, labels: npt.ArrayLike) -> Metrics:
         """Measure.
 
         Args:
             predictions: class ids or numbers ``(N,)``; or a model's outputs, ``(N, C)`` of which the largest
-                counts, ``(N, 1)`` for regression.
-            labels: ``(N,)``.
+                counts, ``(N, 1)`` for regression. With several labels a text: outputs ``(N, C)``, those above 0 count.
+            labels: ``(N,)``; with several labels a text ``(N, C)``, zeros and ones.
 
         Raises:
             ValueError: when shapes do not fit, there are no examples, or a value is not finite.
         """
         outputs, truth = np.asarray(predictions, dtype=np.float64), np.asarray(labels, dtype=np.float64)
-        if truth.ndim != 1 or len(truth) == 0:
+        if truth.ndim not in (1, 2) or len(truth) == 0:
             raise ValueError(f"'labels' must be a list of at least one label. Got shape {truth.shape}")
+        if not (np.isfinite(outputs).all() and np.isfinite(truth).all()):
+            raise ValueError(
+                "'predictions' and 'labels' must be finite. Got nan or inf; the model has probably diverged"
+            )
+        if truth.ndim == 2:
+            if outputs.shape != truth.shape or self.is_regression:
+                raise ValueError(f"'predictions' must be outputs of shape {truth.shape}. Got {outputs.shape}")
+            return self.function(expit(outputs) if self.needs_scores else outputs > 0, truth)
         is_matrix = outputs.ndim == 2 and (outputs.shape[1] == 1) == self.is_regression
         if len(outputs.shape) == 0 or len(outputs) != len(truth) or not (outputs.ndim == 1 or is_matrix):
             columns = "1" if self.is_regression else "number of classes"
@@ -52,17 +70,62 @@ class Metric:
                 f"'predictions' must have shape ({len(truth)},) or ({len(truth)}, {columns}) to fit the labels. "
                 f"Got {outputs.shape}"
             )
-        if not (np.isfinite(outputs).all() and np.isfinite(truth).all()):
-            raise ValueError(
-                "'predictions' and 'labels' must be finite. Got nan or inf; the model has probably diverged"
-            )
+        if self.needs_scores:
+            if not is_matrix:
+                raise ValueError(f"'predictions' of this metric must be a model's outputs ({len(truth)}, C). Got ids")
+            shares = softmax(outputs, axis=1)
+            return self.function(shares[:, 1] if shares.shape[1] == 2 else shares, truth)
         if is_matrix:
             outputs = outputs[:, 0] if self.is_regression else outputs.argmax(axis=1).astype(np.float64)
         return self.function(outputs, truth)
 
 
+@functools.cache
+def find_metric(name: str) -> Metric:
+    """One of ``METRICS``, or scikit-learn's scorer of that name (``f1_macro``, ``roc_auc``, ``r2``, ...).
+
+    Raises:
+        ValueError: for a name that neither knows.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    if name not in get_scorer_names():
+        raise ValueError(
+            f"'metric' must be one of {', '.join(METRICS)} or a scorer of scikit-learn. Got {name!r}. "
+            f"{nearest_name(name, [*METRICS, *get_scorer_names()])}"
+        )
+    scorer = get_scorer(name)
+    needs_scores = scorer._response_method != "predict"
+    is_regression = not needs_scores and _takes_real_numbers(scorer)
+    knows_labels = "labels" in inspect.signature(scorer._score_func).parameters
+
+    def measure(predictions: Array, labels: Array) -> Metrics:
+        extra: dict[str, Any] = {}
+        if needs_scores and predictions.ndim == 2 and labels.ndim == 1:  # several classes, some perhaps without a text
+            extra |= {"labels": np.arange(predictions.shape[1])} if knows_labels else {}
+            extra |= {"multi_class": "ovr"} if name == "roc_auc" else {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UndefinedMetricWarning)  # a class without predictions counts as 0
+            value = scorer._score_func(labels, predictions, **(scorer._kwargs | extra))
+        return {name: float(np.nan_to_num(scorer._sign * value))}
+
+    return Metric(function=measure, is_regression=is_regression, needs_scores=needs_scores)
+
+
+def _takes_real_numbers(scorer: Any) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # measures of clusterings only warn
+        try:
+            scorer._score_func([0.5, 1.5, 2.5, 3.75], [0.75, 1.25, 2.5, 3.5], **scorer._kwargs)
+        except (ValueError, UserWarning):
+            return False
+    return True
+
+
 def _accuracy(predictions: Array, labels: Array) -> Metrics:
-    return {"accuracy": float((predictions == labels).mean())}
+    """Share of the texts whose labels are all right."""
+    right = predictions == labels
+    return {"accuracy": float((right if right.ndim == 1 else right.all(axis=1)).mean())}
 
 
 def _accuracy_and_f1(predictions: Array, labels: Array) -> Metrics:

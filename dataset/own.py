@@ -1,156 +1,207 @@
-"""One's own table: a CSV, TSV, JSONL or Parquet file with texts and labels.
+"""One's own table: texts, single or in pairs, and labels, in a file or a dataset of the Hub.
 
 Columns that are not named are guessed, and what was guessed is logged. Labels that are words, or few whole numbers,
-are classes; many different numbers are a regression. Without files for validation and test the rows are split
-80/10/10, reproducibly, classes in proportion.
+are classes; many different numbers are a regression; lists are several labels a text. Without files for validation and
+test the rows are split 80/10/10, reproducibly, classes in proportion. Classes that are far from equally frequent, and
+texts that are in two splits, are logged too.
 """
 
-import csv
-import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import datasets as hf_datasets
+import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from .task import Task
+from .table_files import is_dataset, read_dataset, read_table
+from .task import SPLITS, Task, make_split
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 LABEL_NAMES = ("label", "labels", "target", "class", "category", "score", "rating", "y")
+PAIR_NAMES = (
+    ("sentence1", "sentence2"),
+    ("text1", "text2"),
+    ("text_a", "text_b"),
+    ("question1", "question2"),
+    ("premise", "hypothesis"),
+    ("question", "sentence"),
+    ("question", "answer"),
+    ("question", "passage"),
+    ("question", "context"),
+    ("query", "document"),
+    ("text", "text_pair"),
+)
 MOST_CLASSES = 50
+UNBALANCED = 3.0  # a class so many times as frequent as another is worth a word
 _HELD_OUT = 0.1
 
 logger = logging.getLogger(__name__)
 
 
-def load_table(
-    path: Path,
-    *,
-    text_column: str | None = None,
-    text_pair_column: str | None = None,
-    label_column: str | None = None,
-    validation_file: Path | str | None = None,
-    test_file: Path | str | None = None,
-    seed: int = 0,
-) -> Task:
-    """The task in a file, named after it.
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """What an own table's columns mean; everything that is None is guessed, split off, or usual.
+
+    Attributes:
+        text_column, text_pair_column, label_column: names of columns.
+        label_separator: what stands between the labels of one text in a CSV or TSV file; makes the task multi-label.
+        validation_file, test_file: further tables with the same columns.
+        metric: name of what is maximised; accuracy, ``f1_micro`` of several labels a text, ``pearson_spearman`` of
+            numbers when None.
+    """
+
+    text_column: str | None = None
+    text_pair_column: str | None = None
+    label_column: str | None = None
+    label_separator: str | None = None
+    validation_file: Path | str | None = None
+    test_file: Path | str | None = None
+    metric: str | None = None
+
+
+def load_table(source: Path | str, options: TableOptions, *, seed: int = 0) -> Task:
+    """The task in a file, folder or dataset, named after it.
 
     Raises:
-        ValueError: for a missing or damaged file, missing columns, empty texts or labels, labels that training does
-            not know.
+        ValueError: for missing or damaged files, missing columns, empty texts or labels, labels that training does not
+            know, a single class.
     """
-    frame = read_table(path)
-    text, pair, label = _columns(frame, path, text_column, text_pair_column, label_column)
-    frames = {"train": _normalised(frame, path, text, pair, label)}
-    for split, file in (("validation", validation_file), ("test", test_file)):
+    path = Path(source)
+    frames = read_dataset(str(source)) if is_dataset(str(source)) else {"train": read_table(path)}
+    origins = {split: str(source) if split == "train" else f"{source}, {split}" for split in frames}
+    for split, file in (("validation", options.validation_file), ("test", options.test_file)):
         if file is not None:
-            frames[split] = _normalised(read_table(Path(file)), Path(file), text, pair, label)
-    names = _class_names(frames["train"]["label"])
+            frames[split], origins[split] = read_table(Path(file)), str(file)
+    columns = _columns(frames["train"], path, options)
+    frames = {split: _normalised(frame, origins[split], columns, options) for split, frame in frames.items()}
+    is_multi_label = bool(frames["train"]["label"].map(lambda label: isinstance(label, list)).any())
+    names = _label_names(frames["train"]["label"], is_multi_label)
     for split, part in frames.items():
-        frames[split] = part.assign(label=_encoded(part["label"], names, path if split == "train" else split))
-    _split(frames, bool(names), seed)
-    splits = {split: hf_datasets.Dataset.from_pandas(part, preserve_index=False) for split, part in frames.items()}
+        frames[split] = part.assign(label=_encoded(part["label"], names, is_multi_label, origins[split]))
+        if names and not is_multi_label and split != "train" and frames[split]["label"].nunique() < 2:
+            raise ValueError(f"{origins[split]} has only the class {part['label'].iloc[0]!r}; give rows of every class")
+    _split(frames, bool(names) and not is_multi_label, seed)
+    _report(path.name, frames, names, is_multi_label)
+    splits = {
+        split: make_split(
+            {str(column): part[column].tolist() for column in part.columns},
+            is_regression=not names,
+            is_multi_label=is_multi_label,
+        )
+        for split, part in frames.items()
+    }
+    usual = "f1_micro" if is_multi_label else "accuracy" if names else "pearson_spearman"
     return Task(
-        name=path.stem,
+        name=path.stem.replace(":", "-"),
         train=splits["train"],
         validation=splits["validation"],
         test=splits.get("test"),
         label_names=names,
-        metric="accuracy" if names else "pearson_spearman",
+        metric=options.metric or usual,
+        is_multi_label=is_multi_label,
     )
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """The rows of a table, strings as they are written. Raises ``ValueError`` for a missing, damaged or empty file."""
-    path = path.absolute()
-    if not path.is_file():
-        raise ValueError(f"No such file: {path}")
-    try:
-        if path.suffix == ".parquet":
-            frame = pd.read_parquet(path)
-        elif path.suffix == ".jsonl":
-            frame = pd.DataFrame(
-                [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-            )
-        elif path.suffix in (".csv", ".tsv"):
-            with path.open(encoding="utf-8-sig", newline="") as stream:
-                rows = list(csv.reader(stream, delimiter="," if path.suffix == ".csv" else "\t"))
-            uneven = next((n for n, row in enumerate(rows, start=1) if row and len(row) != len(rows[0])), None)
-            if uneven is not None:
-                raise ValueError(f"row {uneven} has {len(rows[uneven - 1])} fields, the header {len(rows[0])}")
-            frame = pd.DataFrame([row for row in rows[1:] if row], columns=rows[0] if rows else [])
-        else:
-            raise ValueError(f"its name must end in {', '.join(TABLE_SUFFIXES)}")
-    except (ValueError, TypeError, OSError, csv.Error) as error:
-        raise ValueError(f"{path} cannot be read as a table: {error}") from error
-    if frame.empty:
-        raise ValueError(f"{path} holds no rows")
-    return frame
-
-
-def _columns(
-    frame: pd.DataFrame, path: Path, text: str | None, pair: str | None, label: str | None
-) -> tuple[str, str | None, str]:
-    """The named columns, checked; those not named, guessed."""
+def _columns(frame: pd.DataFrame, path: Path, options: TableOptions) -> dict[str, str]:
+    """The task's columns by those of the table: named ones checked, others guessed."""
     names = [str(name) for name in frame.columns]
+    text, pair, label = options.text_column, options.text_pair_column, options.label_column
     missing = [name for name in (text, pair, label) if name is not None and name not in names]
     if missing:
         raise ValueError(f"{path} has no column {', '.join(map(repr, missing))}. Its columns: {', '.join(names)}")
     if len(names) < 2:
         raise ValueError(f"{path} needs a column of texts and one of labels. Its columns: {', '.join(names)}")
     guessed = []
+    if text is None and pair is None:
+        known = {name.lower(): name for name in names if name != label}
+        couple = next((couple for couple in PAIR_NAMES if set(couple) <= known.keys()), None)
+        if couple is not None and len(names) > 2:
+            text, pair = (known[name] for name in couple)
+            guessed.append(f"pairs of texts from '{text}' and '{pair}'")
     if label is None:
         rest = [name for name in names if name not in (text, pair)]
         named = [name for name in rest if name.lower() in LABEL_NAMES]
         label = named[0] if named else min(rest, key=lambda name: frame[name].astype(str).nunique())
-        guessed.append(f"labels from '{label}'")
+        guessed.insert(0, f"labels from '{label}'")
     if text is None:
         rest = [name for name in names if name not in (label, pair)]
+        if not rest:
+            raise ValueError(f"{path} has no column left for texts. Its columns: {', '.join(names)}")
         text = max(rest, key=lambda name: frame[name].astype(str).str.len().mean())
         guessed.append(f"texts from '{text}'")
     if guessed:
         logger.warning("%s: %s", path.name, ", ".join(guessed))
-    return text, pair, label
+    return {text: "text", **({pair: "text_pair"} if pair else {}), label: "label"}
 
 
-def _normalised(frame: pd.DataFrame, path: Path, text: str, pair: str | None, label: str) -> pd.DataFrame:
-    wanted = {text: "text", label: "label", **({pair: "text_pair"} if pair else {})}
-    missing = [name for name in wanted if name not in frame.columns]
+def _normalised(frame: pd.DataFrame, origin: str, columns: dict[str, str], options: TableOptions) -> pd.DataFrame:
+    missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise ValueError(
-            f"{path} has no column {', '.join(map(repr, missing))}. Its columns: {', '.join(map(str, frame.columns))}"
+            f"{origin} has no column {', '.join(map(repr, missing))}. Its columns: {', '.join(map(str, frame.columns))}"
         )
-    part = frame[list(wanted)].rename(columns=wanted)
-    for column in ("text", "label"):
-        empty = part[column].isna() | (part[column].astype(str).str.strip() == "")
+    part = frame[list(columns)].rename(columns=columns)
+    if options.label_separator is not None:
+        separated = part["label"].astype(str).str.split(options.label_separator, regex=False)
+        part = part.assign(label=separated.map(lambda labels: [text.strip() for text in labels if text.strip()]))
+    unit = "row" if origin.endswith(".parquet") or isinstance(frame.index, pd.RangeIndex) else "line"
+    for name, column in columns.items():
+        values = part[column]
+        is_list = values.map(lambda value: isinstance(value, (list, np.ndarray)))
+        if column == "label" and is_list.any():
+            if not is_list.all():
+                raise ValueError(
+                    f"{origin}, {unit} {values.index[~is_list][0]}: column '{name}' is no list, as others are"
+                )
+            part = part.assign(label=values.map(list))
+            continue
+        empty = values.isna() | (values.astype(str).str.strip() == "")
         if empty.any():
-            raise ValueError(f"{path}, row {int(empty.to_numpy().argmax()) + 1}: column '{column}' is empty")
-    texts = {column: part[column].astype(str) for column in part.columns if column != "label"}
-    return part.assign(**texts)
+            raise ValueError(f"{origin}, {unit} {values.index[empty][0]}: column '{name}' is empty")
+    return part.assign(**{column: part[column].astype(str) for column in part.columns if column != "label"})
 
 
-def _class_names(labels: pd.Series) -> tuple[str, ...]:
+def _label_names(labels: pd.Series, is_multi_label: bool) -> tuple[str, ...]:
     """Names of the classes; none when the labels are numbers of a regression."""
-    numbers = pd.to_numeric(labels, errors="coerce")
-    distinct = labels.astype(str).nunique()
-    if numbers.notna().all() and ((numbers % 1 != 0).any() or distinct > MOST_CLASSES):
+    distinct = pd.Series(
+        sorted({str(name) for label in labels for name in label} if is_multi_label else set(labels.astype(str)))
+    )
+    numbers = pd.to_numeric(distinct, errors="coerce")
+    is_numeric = bool(numbers.notna().all()) and len(distinct) > 0
+    if is_numeric and not is_multi_label and ((numbers % 1 != 0).any() or len(distinct) > MOST_CLASSES):
         return ()
-    if distinct < 2:
-        raise ValueError(f"A task needs at least two classes. All labels are {labels.iloc[0]!r}")
-    key = (lambda name: (float(name), name)) if numbers.notna().all() else (lambda name: (0.0, name))
-    return tuple(sorted(labels.astype(str).unique(), key=key))
-
-
-def _encoded(labels: pd.Series, names: tuple[str, ...], where: Path | str) -> pd.Series:
-    if not names:
-        return pd.to_numeric(labels).astype(float)
-    unknown = sorted(set(labels.astype(str)) - set(names))
-    if unknown:
+    if len(distinct) < (1 if is_multi_label else 2):
         raise ValueError(
-            f"Labels in {where} that training does not have: {', '.join(unknown[:5])}. Training has {', '.join(names)}"
+            "No text has a label"
+            if is_multi_label
+            else f"A task needs at least two classes. All labels are {labels.iloc[0]!r}"
         )
-    return labels.astype(str).map({name: number for number, name in enumerate(names)}).astype(int)
+    return tuple(sorted(distinct, key=lambda name: (float(name) if is_numeric else 0.0, name)))
+
+
+def _encoded(labels: pd.Series, names: tuple[str, ...], is_multi_label: bool, origin: str) -> pd.Series:
+    """Numbers of a regression, class ids, or lists of zeros and ones."""
+    if not names:
+        numbers = pd.to_numeric(labels, errors="coerce").astype(float)
+        wrong = ~np.isfinite(numbers)
+        if wrong.any():
+            raise ValueError(
+                f"{origin}, line {labels.index[wrong][0]}: the label must be a number. Got {labels[wrong].iloc[0]!r}"
+            )
+        return numbers
+    ids = {name: number for number, name in enumerate(names)}
+    of_each = labels.map(lambda label: [str(name) for name in label] if is_multi_label else [str(label)])
+    for line, found in of_each.items():
+        unknown = [name for name in found if name not in ids]
+        if unknown:
+            raise ValueError(
+                f"{origin}, line {line}: label {unknown[0]!r}, which training does not have. "
+                f"Training has {', '.join(names)}"
+            )
+    if is_multi_label:
+        return of_each.map(lambda found: [float(name in found) for name in names])
+    return of_each.map(lambda found: ids[found[0]]).astype(int)
 
 
 def _split(frames: dict[str, pd.DataFrame], has_classes: bool, seed: int) -> None:
@@ -170,3 +221,21 @@ def _split(frames: dict[str, pd.DataFrame], has_classes: bool, seed: int) -> Non
             else None
         )
         frames["train"], frames[split] = train_test_split(rows, test_size=size, random_state=seed, stratify=stratify)
+
+
+def _report(name: str, frames: dict[str, pd.DataFrame], names: tuple[str, ...], is_multi_label: bool) -> None:
+    """Say what may surprise: classes of very different frequency, and texts that are in two splits."""
+    if names and not is_multi_label:
+        counts = frames["train"]["label"].value_counts()
+        if counts.max() >= UNBALANCED * counts.min():
+            shares = ", ".join(f"{names[int(label)]} {count:,}" for label, count in counts.items())
+            logger.warning("%s: classes are unbalanced: %s. Consider the metric f1_macro", name, shares)
+    texts = {split: set(_keys(frames[split])) for split in SPLITS if split in frames}
+    for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        shared = texts.get(first, set()) & texts.get(second, set())
+        if shared:
+            logger.warning("%s: %d texts of %s are also in %s", name, len(shared), second, first)
+
+
+def _keys(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
+    return list(frame[[column for column in frame.columns if column != "label"]].itertuples(index=False, name=None))

@@ -3,11 +3,11 @@ does the same."""
 
 import argparse
 import dataclasses
-import hashlib
+import itertools
 import platform
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,41 +16,54 @@ from rich.console import Console
 
 from design_space.command import ArgumentParser, run_command
 
-from .corpus import load_corpus
-from .loading import load_task
-from .own import TABLE_SUFFIXES
-from .prepared import PreparedData, prepare
+from .corpus import is_hub_name, load_corpus
+from .fingerprint import fingerprint
+from .glue import load_glue_tasks
+from .loading import ALL_OF_GLUE, load_task
+from .own import TableOptions
+from .prepared import Lengths, PreparedData, prepare
 from .python_docs import EMBEDDED_TASK
+from .table_files import TABLE_SUFFIXES
 from .task import Task
 from .tokenizer import TRAIN, build_tokenizer
+
+TOKENIZER_DOCUMENTS = 1_000_000  # more of a corpus do not change a trained vocabulary by much
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """Which task, corpus and tokenizer; the flags of ``prepare_data``."""
+    """Which task, corpus and tokenizer; the flags of ``prepare_data``.
+
+    Attributes:
+        corpus: files, folders and datasets of the Hub. corpus_weights: one for each, or none.
+        pretrain_length: tokens of a pre-training block; ``max_length`` when None.
+    """
 
     task: str = EMBEDDED_TASK
     data_dir: Path | None = None
-    text_column: str | None = None
-    text_pair_column: str | None = None
-    label_column: str | None = None
-    validation_file: Path | None = None
-    test_file: Path | None = None
-    corpus: tuple[Path, ...] = ()
+    table: TableOptions = field(default_factory=TableOptions)
+    corpus: tuple[Path | str, ...] = ()
+    corpus_weights: tuple[float, ...] = ()
     tokenizer: str = TRAIN
     vocab_size: int = 8000
     max_length: int = 64
+    pretrain_length: int | None = None
     max_train_examples: int | None = None
     seed: int = 0
 
     @staticmethod
     def of_flags(options: argparse.Namespace) -> "DataOptions":
         """The options among parsed flags."""
-        values = {field.name: getattr(options, field.name) for field in dataclasses.fields(DataOptions)}
-        return DataOptions(**values | {"corpus": tuple(Path(source) for source in values["corpus"] or ())})
+        values = {
+            name.name: getattr(options, name.name) for name in dataclasses.fields(DataOptions) if name.name != "table"
+        }
+        table = {name.name: getattr(options, name.name) for name in dataclasses.fields(TableOptions)}
+        values |= {"corpus": tuple(values["corpus"] or ()), "corpus_weights": tuple(values["corpus_weights"] or ())}
+        return DataOptions(**values, table=TableOptions(**table))
 
     def prepare(self, output_dir: Path, console: Console) -> PreparedData:
-        """The prepared folder: as it is when it was made from the same, else made now.
+        """The prepared folder: as it is when it was made from the same, else made now; what a cut preparation left is
+        used.
 
         Raises:
             ValueError: when the folder was made from something else, or for bad data.
@@ -60,61 +73,56 @@ class DataOptions:
             raise ValueError(f"'output_dir' must be a folder. {output_dir} is a file")
         if output_dir.is_dir() and any(output_dir.iterdir()):
             return self._check(PreparedData.load(output_dir))
-        if self.max_length < 8:
-            raise ValueError(f"'max_length' must be at least 8 tokens. Got {self.max_length}")
-        with console.status("reading the task and the corpus"):
-            task = self._task()
-            corpus = load_corpus(self.corpus)
-        texts = [*corpus["text"], *task.train["text"]]
-        hf_datasets.disable_progress_bars()
-        with console.status("building the tokenizer"):
-            tokenizer = build_tokenizer(self.tokenizer, texts, vocab_size=self.vocab_size)
-        with console.status("tokenizing"):
+        lengths = Lengths(max_length=self.max_length, pretrain_length=self.pretrain_length or self.max_length)
+        for name, length in dataclasses.asdict(lengths).items():
+            if length < 8:
+                raise ValueError(f"'{name}' must be at least 8 tokens. Got {length}")
+        with console.status("reading the task and the corpus") as status:
+            tasks = self._tasks()
+            corpus = load_corpus(self.corpus, weights=self.corpus_weights, seed=self.seed)
+            hf_datasets.disable_progress_bars()
             return prepare(
-                task, corpus, tokenizer, output_dir=output_dir, max_length=self.max_length, made_from=self._made_from()
+                tasks,
+                corpus,
+                lambda: build_tokenizer(self.tokenizer, _texts(corpus, tasks), vocab_size=self.vocab_size),
+                output_dir=output_dir,
+                lengths=lengths,
+                made_from=self._made_from,
+                report=status.update,
             )
 
-    def _task(self) -> Task:
-        task = load_task(
-            self.task,
-            data_dir=self.data_dir,
-            text_column=self.text_column,
-            text_pair_column=self.text_pair_column,
-            label_column=self.label_column,
-            validation_file=self.validation_file,
-            test_file=self.test_file,
-            seed=self.seed,
-        )
+    def _tasks(self) -> list[Task]:
+        if self.task.lower() == ALL_OF_GLUE:
+            tasks = load_glue_tasks(self.data_dir)
+        else:
+            tasks = [load_task(self.task, data_dir=self.data_dir, table=self.table, seed=self.seed)]
+        if self.max_train_examples is not None and self.max_train_examples < 1:
+            raise ValueError(f"'max_train_examples' must be at least 1. Got {self.max_train_examples}")
+        return [self._shortened(task) for task in tasks]
+
+    def _shortened(self, task: Task) -> Task:
         if self.max_train_examples is None or self.max_train_examples >= len(task.train):
             return task
-        if self.max_train_examples < 1:
-            raise ValueError(f"'max_train_examples' must be at least 1. Got {self.max_train_examples}")
         chosen = random.Random(self.seed).sample(range(len(task.train)), self.max_train_examples)
         return dataclasses.replace(task, train=task.train.select(sorted(chosen)))
 
     def _made_from(self) -> dict[str, Any]:
-        """The options and a digest of every input file's name, size and time, as JSON types."""
-        sources = [self.data_dir, self.validation_file, self.test_file, *self.corpus]
+        """The options and a fingerprint of every input file, as JSON types."""
+        sources = [self.data_dir, self.table.validation_file, self.table.test_file]
+        sources += [source for source in self.corpus if not is_hub_name(source)]
         sources += [
-            Path(name)
-            for name in (self.task, self.tokenizer)
-            if Path(name).exists() and name not in (EMBEDDED_TASK, TRAIN)
+            name for name in (self.task, self.tokenizer) if name not in (EMBEDDED_TASK, TRAIN) and Path(name).exists()
         ]
-        digest = hashlib.sha256()
-        for source in sources:
-            if source is None:
-                continue
-            files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
-            for path in files:
-                state = path.stat() if path.exists() else None
-                digest.update(f"{path.absolute()} {state and state.st_size} {state and state.st_mtime_ns}\n".encode())
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        plain = {name: _plain(value) for name, value in values.items()}
+        values = {
+            option.name: getattr(self, option.name) for option in dataclasses.fields(self) if option.name != "table"
+        }
+        plain = {name: _plain(value) for name, value in (values | dataclasses.asdict(self.table)).items()}
+        files = fingerprint(Path(source) for source in sources if source is not None)
         # The embedded text is that of the Python at hand.
-        return plain | {"files": digest.hexdigest(), "python": platform.python_version()}
+        return plain | {"files": files, "python": platform.python_version()}
 
     def _check(self, data: PreparedData) -> PreparedData:
-        wanted, there = self._made_from(), data.content["made_from"]
+        wanted, there = self._made_from(), data.made_from
         different = sorted(name for name in wanted if wanted[name] != there.get(name))
         if different:
             changes = "; ".join(f"{name}: {there.get(name)!r} there, {wanted[name]!r} wanted" for name in different)
@@ -127,17 +135,26 @@ class DataOptions:
 def add_data_flags(parser: ArgumentParser) -> None:
     """The flags of ``DataOptions``."""
     default, add = DataOptions(), parser.add_argument
-    table = f"a file ending in {', '.join(TABLE_SUFFIXES)}"
-    add("--task", default=default.task, help=f"{EMBEDDED_TASK} (embedded), a GLUE task (cola, sst2, ...), or {table}")
+    table = f"a file ending in {', '.join(TABLE_SUFFIXES)}, a saved dataset, or a dataset of the Hub (owner/name)"
+    add(
+        "--task",
+        default=default.task,
+        help=f"{EMBEDDED_TASK} (embedded), a GLUE task (cola, sst2, ...), {ALL_OF_GLUE} for all of them, or {table}",
+    )
     add(
         "--data_dir",
         type=Path,
         default=None,
-        help="folder with a GLUE task's TSV files; without it GLUE comes from the Hub",
+        help="folder with a GLUE task's TSV files, of all tasks one with a folder for each; without it GLUE comes from "
+        "the Hub",
     )
     add("--text_column", default=None, help="of one's own table: the texts; guessed when not given")
-    add("--text_pair_column", default=None, help="of one's own table: second texts, when texts come in pairs")
+    add("--text_pair_column", default=None, help="of one's own table: second texts; guessed when not given")
     add("--label_column", default=None, help="of one's own table: the labels; guessed when not given")
+    add(
+        "--label_separator", default=None, help="of one's own table: between the labels of a text that may have several"
+    )
+    add("--metric", default=None, help="of one's own table: what is maximised; also any scorer of scikit-learn by name")
     add(
         "--validation_file",
         type=Path,
@@ -148,13 +165,22 @@ def add_data_flags(parser: ArgumentParser) -> None:
     add(
         "--corpus",
         nargs="*",
-        type=Path,
+        type=_source,
         default=[],
-        help="text files or folders for pre-training; Python's documentation when not given",
+        help="for pre-training: text, JSONL and Parquet files, folders, datasets of the Hub; Python's documentation "
+        "when not given",
+    )
+    add(
+        "--corpus_weights",
+        nargs="*",
+        type=float,
+        default=[],
+        help="how often to draw from each source of --corpus; one after the other when not given",
     )
     add("--tokenizer", default=default.tokenizer, help="'train' on the corpus, a vocab.txt, a folder, or a Hub name")
     add("--vocab_size", type=int, default=default.vocab_size, help="most tokens of a trained tokenizer")
     add("--max_length", type=int, default=default.max_length, help="most tokens of a text")
+    add("--pretrain_length", type=int, default=None, help="tokens of a pre-training block; --max_length when not given")
     add("--max_train_examples", type=int, default=None, help="train on a random part of the training rows")
     add("--seed", type=int, default=default.seed, help="seed of everything random")
 
@@ -168,6 +194,18 @@ def prepare_data(arguments: Sequence[str] | None = None) -> None:
     console = Console()
     data = DataOptions.of_flags(options).prepare(options.output_dir, console)
     console.print(f"{data.describe()}; in {data.path}", highlight=False, soft_wrap=True)
+
+
+def _texts(corpus: hf_datasets.IterableDataset, tasks: Sequence[Task]) -> Iterator[str]:
+    """What a tokenizer is trained on."""
+    for row in itertools.islice(corpus, TOKENIZER_DOCUMENTS):
+        yield row["text"]
+    for task in tasks:
+        yield from task.train["text"]
+
+
+def _source(text: str) -> Path | str:
+    return text if is_hub_name(text) else Path(text)
 
 
 def _plain(value: Any) -> Any:

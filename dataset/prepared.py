@@ -1,18 +1,23 @@
-"""A task and corpus tokenised once to disk, and read by every worker from there.
+"""A task, or several, and a corpus tokenised once to disk, and read by every worker from there.
 
     tokenizer/                        save_pretrained
-    pretrain/ pretrain_validation/    ``input_ids``: blocks of exactly ``max_length`` tokens, special ones included
+    pretrain/ pretrain_validation/    ``input_ids``: blocks of exactly ``pretrain_length`` tokens, special ones included
     train/ validation/ test/          ``input_ids``, ``attention_mask``, ``token_type_ids`` (paired tasks only),
-    ``labels``; truncated, not padded task.json                         what it is and what it was made from
+                                      ``labels``; truncated, not padded
+    unlabelled_test/                  the same without ``labels``
+    task.json                         what it is and what it was made from
 
-The folder is written under another name and renamed: it is there whole or not at all.
+Of several tasks each has a folder of its own (``cola/``, ...) with the last three lines. The folder is written under
+another name and renamed: it is there whole or not at all. What a cut preparation left is used by the next one.
 """
 
+import contextlib
+import dataclasses
+import fcntl
 import json
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,19 +26,34 @@ import datasets as hf_datasets
 import numpy as np
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from .metrics import METRICS, Array, Metrics
-from .task import Task, majority_share
+from design_space.files import write_atomically
+
+from .packing import pack
+from .task import Task, TaskDescription, majority_share
 
 TASK_FILE = "task.json"
+MADE_FROM_FILE = "made_from.json"
 _HELD_OUT = 20  # one of so many blocks of the corpus is kept for validation
+_UNLABELLED = "unlabelled_"
 
 
-@dataclass(frozen=True)
-class PreparedData:
-    """The folder's content; splits are memory-mapped when first used."""
+@dataclass(frozen=True, kw_only=True)
+class PreparedData(TaskDescription):
+    """The folder's content; splits are memory-mapped when first used.
+
+    Args:
+        max_length: most tokens of a text. pretrain_length: tokens of a block of the corpus.
+        sizes: rows of each split. made_from: what the data came from.
+        task_names: of several tasks, each a folder in this one; the score is then the mean of theirs.
+    """
 
     path: Path
-    content: dict[str, Any]
+    max_length: int
+    pretrain_length: int
+    vocab_size: int
+    sizes: Mapping[str, int]
+    made_from: Mapping[str, Any] = field(default_factory=dict)
+    task_names: tuple[str, ...] = ()
 
     @staticmethod
     def load(path: Path | str) -> "PreparedData":
@@ -41,47 +61,32 @@ class PreparedData:
         file = Path(path).absolute() / TASK_FILE
         if not file.is_file():
             raise ValueError(f"{file.parent} holds no prepared data (no {TASK_FILE}). Make it with prepare_data")
-        return PreparedData(file.parent, json.loads(file.read_text(encoding="utf-8")))
+        content = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            content |= {key: tuple(content[key]) for key in ("label_names", "task_names")}
+            return PreparedData(path=file.parent, **content)
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{file.parent} was prepared by another version of this program ({error}). Remove it, or choose "
+                "another folder"
+            ) from error
 
-    @property
-    def name(self) -> str:
-        return str(self.content["name"])
-
-    @property
-    def metric(self) -> str:
-        return str(self.content["metric"])
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        return tuple(self.content["label_names"])
-
-    @property
-    def is_regression(self) -> bool:
-        return not self.label_names
-
-    @property
-    def num_labels(self) -> int:
-        return len(self.label_names) or 1
-
-    @property
-    def max_length(self) -> int:
-        return int(self.content["max_length"])
-
-    @property
-    def vocab_size(self) -> int:
-        return int(self.content["vocab_size"])
+    @cached_property
+    def tasks(self) -> tuple["PreparedData", ...]:
+        """The tasks to train on: itself, or those of ``task_names``."""
+        return tuple(PreparedData.load(self.path / name) for name in self.task_names) or (self,)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        return AutoTokenizer.from_pretrained(self.path / "tokenizer")
+        return AutoTokenizer.from_pretrained(self._shared / "tokenizer")
 
     @cached_property
     def pretrain(self) -> hf_datasets.Dataset:
-        return self._split("pretrain")
+        return hf_datasets.load_from_disk(str(self._shared / "pretrain"))
 
     @cached_property
     def pretrain_validation(self) -> hf_datasets.Dataset:
-        return self._split("pretrain_validation")
+        return hf_datasets.load_from_disk(str(self._shared / "pretrain_validation"))
 
     @cached_property
     def train(self) -> hf_datasets.Dataset:
@@ -93,11 +98,13 @@ class PreparedData:
 
     @cached_property
     def test(self) -> hf_datasets.Dataset | None:
-        return self._split("test") if "test" in self.content["sizes"] else None
+        return self._split("test") if "test" in self.sizes else None
 
-    def compute_metrics(self, predictions: Array, labels: Array) -> Metrics:
-        """The task's metrics, as ``Task.compute_metrics``."""
-        return METRICS[self.metric](np.asarray(predictions), np.asarray(labels))
+    @cached_property
+    def unlabelled(self) -> dict[str, hf_datasets.Dataset]:
+        """Published rows whose labels are secret, by split."""
+        names = [name for name in self.sizes if name.startswith(_UNLABELLED)]
+        return {name.removeprefix(_UNLABELLED): self._split(name) for name in names}
 
     def majority_share(self, split: str) -> float:
         """Accuracy, on a split, of always answering the most frequent class of training."""
@@ -105,102 +112,160 @@ class PreparedData:
 
     def describe(self) -> str:
         """One line: task, sizes, vocabulary."""
-        sizes = ", ".join(
-            f"{size:,} {split}" for split, size in self.content["sizes"].items() if "pretrain" not in split
-        )
-        blocks = self.content["sizes"]["pretrain"]
-        tokens = f"{blocks * self.max_length:,} tokens for pre-training"
-        return f"task {self.name} ({sizes}); {tokens}; vocabulary of {self.vocab_size:,}"
+        sizes = ", ".join(f"{size:,} {split}" for split, size in self.sizes.items() if "pretrain" not in split)
+        of = f"{len(self.task_names)} tasks: {', '.join(self.task_names)}" if self.task_names else sizes
+        tokens = f"{self.sizes['pretrain'] * self.pretrain_length:,} tokens for pre-training"
+        return f"task {self.name} ({of}); {tokens}; vocabulary of {self.vocab_size:,}"
+
+    @property
+    def _shared(self) -> Path:
+        """Where the tokenizer and the corpus lie: here, or of one of several tasks, above."""
+        return self.path if (self.path / "tokenizer").is_dir() else self.path.parent
 
     def _split(self, name: str) -> hf_datasets.Dataset:
+        if self.task_names:
+            raise ValueError(f"'{self.name}' is several tasks; take a split of one of 'tasks'")
         return hf_datasets.load_from_disk(str(self.path / name))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lengths:
+    """Most tokens of a text of a task, and tokens of a pre-training block."""
+
+    max_length: int
+    pretrain_length: int
+
+
 def prepare(
-    task: Task,
-    corpus: hf_datasets.Dataset,
-    tokenizer: PreTrainedTokenizerBase,
+    tasks: Sequence[Task],
+    corpus: hf_datasets.IterableDataset,
+    make_tokenizer: Callable[[], PreTrainedTokenizerBase],
     *,
     output_dir: Path,
-    max_length: int,
-    made_from: dict[str, Any],
+    lengths: Lengths,
+    made_from: Callable[[], dict[str, Any]],
+    report: Callable[[str], None] = lambda step: None,
 ) -> PreparedData:
     """Tokenise to ``output_dir``, which must not exist or be empty.
 
     Args:
-        max_length: most tokens of a text, and tokens of a pre-training block.
-        made_from: what the data came from; kept in ``task.json`` and compared when the folder is used again.
+        tasks: one; several become the task ``glue``.
+        make_tokenizer: called unless a cut preparation left its tokenizer.
+        made_from: what the data come from; kept in ``task.json`` and compared when the folder is used again. Called
+            again at the end, when it must still be the same.
+        report: called with what is being done.
 
     Raises:
-        ValueError: when the corpus is too small for one block.
+        ValueError: when the corpus is too small for two blocks, or inputs changed meanwhile.
     """
-    partial = Path(tempfile.mkdtemp(prefix=f".{output_dir.name}.", dir=_made(output_dir.parent)))
-    try:
-        _write(partial, task, corpus, tokenizer, max_length, made_from)
-        partial.chmod(0o755)
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    partial = output_dir.with_name(f".{output_dir.name}.partial")
+    with _alone(partial.with_suffix(".lock")):
+        source = made_from()
+        wanted, there = json.dumps(source, sort_keys=True), partial / MADE_FROM_FILE
+        if not (there.is_file() and there.read_text(encoding="utf-8") == wanted):
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            write_atomically(there, wanted)
+        try:
+            _write(
+                partial,
+                tasks,
+                corpus,
+                _tokenizer(partial / "tokenizer", make_tokenizer, report),
+                lengths,
+                source,
+                report,
+            )
+            if made_from() != source:
+                raise ValueError("The inputs changed while they were prepared. Prepare them again")
+        except ValueError:
+            shutil.rmtree(partial)
+            raise
+        there.unlink()
+        if output_dir.is_dir():
+            output_dir.rmdir()
         partial.rename(output_dir)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return PreparedData.load(output_dir)
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    with lock.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(f"Another process is preparing this folder (it holds {lock})") from error
+        try:
+            yield
+        finally:
+            lock.unlink()
+
+
+def _tokenizer(
+    folder: Path, make: Callable[[], PreTrainedTokenizerBase], report: Callable[[str], None]
+) -> PreTrainedTokenizerBase:
+    if not folder.is_dir():
+        report("building the tokenizer")
+        partial = folder.with_name(".tokenizer")
+        make().save_pretrained(str(partial))
+        partial.rename(folder)
+    return AutoTokenizer.from_pretrained(folder)
 
 
 def _write(
     folder: Path,
-    task: Task,
-    corpus: hf_datasets.Dataset,
+    tasks: Sequence[Task],
+    corpus: hf_datasets.IterableDataset,
     tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
+    lengths: Lengths,
     made_from: dict[str, Any],
+    report: Callable[[str], None],
 ) -> None:
-    blocks = list(_blocks(corpus["text"], tokenizer, max_length))
+    packed = folder / "packed"
+    length = lengths.pretrain_length
+    blocks = pack(
+        corpus, tokenizer, packed, length=length, report=lambda n: report(f"tokenizing the corpus: {n:,} tokens")
+    )
     if len(blocks) < 2:
         raise ValueError(
-            f"The corpus is too small: {len(blocks)} block(s) of {max_length} tokens. "
-            f"Give more text, or a smaller max_length"
+            f"The corpus is too small: {len(blocks)} block(s) of {length} tokens. "
+            f"Give more text, or a smaller {'max_length' if length == lengths.max_length else 'pretrain_length'}"
         )
-    held_out = max(1, len(blocks) // _HELD_OUT)
-    splits = {
-        "pretrain": hf_datasets.Dataset.from_dict({"input_ids": blocks[:-held_out]}),
-        "pretrain_validation": hf_datasets.Dataset.from_dict({"input_ids": blocks[-held_out:]}),
-        "train": _encoded(task.train, tokenizer, max_length),
-        "validation": _encoded(task.validation, tokenizer, max_length),
-    }
-    if task.test is not None:
-        splits["test"] = _encoded(task.test, tokenizer, max_length)
-    tokenizer.save_pretrained(str(folder / "tokenizer"))
-    for name, rows in splits.items():
+    cut = len(blocks) - max(1, len(blocks) // _HELD_OUT)
+    pretrain = {"pretrain": blocks.select(range(cut)), "pretrain_validation": blocks.select(range(cut, len(blocks)))}
+    shared = {"vocab_size": len(tokenizer), **dataclasses.asdict(lengths)}
+    sizes = _save(folder, pretrain)
+    for task in tasks:
+        report(f"tokenizing {task.name}")
+        tables = {split: _encoded(rows, tokenizer, lengths.max_length) for split, rows in task.splits.items()}
+        for split, rows in task.unlabelled.items():
+            tables[f"{_UNLABELLED}{split}"] = _encoded(rows, tokenizer, lengths.max_length)
+        of_task = folder / task.name if len(tasks) > 1 else folder
+        task_sizes = sizes | _save(of_task, tables)
+        description = {key.name: getattr(task, key.name) for key in dataclasses.fields(TaskDescription)}
+        _describe(of_task, **description, **shared, sizes=task_sizes, made_from=made_from)
+    if len(tasks) > 1:
+        names = [task.name for task in tasks]
+        _describe(folder, name="glue", metric="glue", **shared, sizes=sizes, made_from=made_from, task_names=names)
+    shutil.rmtree(packed)
+
+
+def _save(folder: Path, tables: Mapping[str, hf_datasets.Dataset]) -> dict[str, int]:
+    for name, rows in tables.items():
+        shutil.rmtree(folder / name, ignore_errors=True)
         rows.save_to_disk(str(folder / name))
-    content = {
-        "name": task.name,
-        "metric": task.metric,
-        "label_names": list(task.label_names),
-        "max_length": max_length,
-        "vocab_size": len(tokenizer),
-        "sizes": {name: len(rows) for name, rows in splits.items()},
-        "made_from": made_from,
-    }
-    (folder / TASK_FILE).write_text(json.dumps(content, indent=2), encoding="utf-8")
+    return {name: len(rows) for name, rows in tables.items()}
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _blocks(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Iterator[list[int]]:
-    """Documents joined by separators and cut to full blocks, each between the tokenizer's own start and end tokens."""
-    room = max_length - 2
-    pending: list[int] = []
-    encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
-    for tokens in encoded:
-        pending += [*tokens, tokenizer.sep_token_id]
-        while len(pending) >= room:
-            yield [tokenizer.cls_token_id, *pending[:room], tokenizer.sep_token_id]
-            pending = pending[room:]
+def _describe(folder: Path, **content: Any) -> None:
+    content = {"label_names": [], "task_names": []} | content
+    write_atomically(folder / TASK_FILE, json.dumps(content, indent=2))
 
 
 def _encoded(rows: hf_datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -> hf_datasets.Dataset:
     is_paired = "text_pair" in rows.column_names
     texts = [list(rows["text"])] + ([list(rows["text_pair"])] if is_paired else [])
     encoded = tokenizer(*texts, truncation=True, max_length=max_length, return_token_type_ids=is_paired)
-    return hf_datasets.Dataset.from_dict({**encoded, "labels": list(rows["label"])})
+    labels = {"labels": np.asarray(rows["label"][:]).tolist()} if "label" in rows.column_names else {}
+    return hf_datasets.Dataset.from_dict({**encoded, **labels})

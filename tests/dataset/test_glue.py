@@ -1,11 +1,14 @@
 """GLUE from its TSV files: official counts and clear refusals."""
 
 from pathlib import Path
+from typing import Any
 
+import datasets as hf_datasets
 import pytest
 
-from dataset import load_task
-from dataset.glue import GLUE
+from dataset import hub, load_task
+from dataset.glue import NINE, load_glue_tasks
+from dataset.submission import write_submission
 
 COUNTS = {
     "cola": ("CoLA", 8551, 1043),
@@ -20,7 +23,7 @@ COUNTS = {
 }
 
 
-@pytest.mark.parametrize("name", GLUE)
+@pytest.mark.parametrize("name", NINE)
 def test_row_counts_are_the_published_ones(name: str, shared_data: Path) -> None:
     folder, num_train, num_validation = COUNTS[name]
     task = load_task(name, data_dir=shared_data / "glue" / folder)
@@ -62,10 +65,74 @@ def test_a_byte_order_mark_and_quotes_are_no_part_of_the_layout(tmp_path: Path) 
     assert task.train["label"][:] == [1, 0]
 
 
-def test_an_unreachable_hub_suggests_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(*_: object) -> None:
-        raise ConnectionError("no route")
-
-    monkeypatch.setattr("dataset.glue.hf_datasets.load_dataset", unreachable)
-    with pytest.raises(ValueError, match=r"could not be loaded from the Hub.*no route.*--data_dir"):
+def test_an_unreachable_hub_is_said_at_once_and_suggests_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    asked = []
+    monkeypatch.setattr(hub.hf_datasets, "load_dataset", lambda *_, **__: asked.append(1) or _fail())
+    with pytest.raises(ValueError, match=r"Hub \(http://127.0.0.1:9 cannot be reached.*--data_dir"):
         load_task("cola")
+    assert asked == [1]
+    assert not hub.constants.HF_HUB_OFFLINE
+
+
+def _fail() -> None:
+    raise ConnectionError("offline")
+
+
+def test_what_the_hub_gives_is_the_same_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(labels: list[int]) -> Any:
+        table = {"premise": ["a"] * len(labels), "hypothesis": ["b"] * len(labels), "label": labels}
+        return hf_datasets.Dataset.from_dict(table | {"idx": list(range(len(labels)))})
+
+    loaded = {"train": rows([0, 1, 2]), "validation_matched": rows([0]), "validation_mismatched": rows([1, 2])}
+    monkeypatch.setattr("dataset.glue.load_from_hub", lambda *_: loaded | {"test_mismatched": rows([-1, -1])})
+    task = load_task("mnli-mm")
+    assert task.validation[0] == {"text": "a", "text_pair": "b", "label": 1}
+    assert (task.test, len(task.unlabelled["test"])) == (None, 2)
+
+
+def test_test_rows_without_labels_get_a_file_for_the_board(tmp_path: Path) -> None:
+    header, rows = "index\tsentence1\tsentence2\tlabel", "0\ta\tb\tentailment\n1\tc\td\tnot_entailment"
+    folder = _write(tmp_path, f"{header}\n{rows}\n")
+    (folder / "test.tsv").write_text('index\tsentence1\tsentence2\n0\t"e\tf\n1\tg\th\n')
+    task = load_task("rte", data_dir=folder)
+    assert task.unlabelled["test"]["text"][:] == ['"e', "g"]
+    path = write_submission(task, [[0.0, 1.0], [2.0, 1.0]], tmp_path / "out")
+    assert (path.name, path.read_text()) == ("RTE.tsv", "index\tprediction\n0\tnot_entailment\n1\tentailment\n")
+    with pytest.raises(ValueError, match=r"must have shape \(N, 2\). Got \(1, 3\)"):
+        write_submission(task, [[0, 1, 2]], tmp_path)
+
+
+def test_a_test_file_with_labels_is_a_test_split_and_numbers_stay_in_their_range(tmp_path: Path) -> None:
+    folder = _write(tmp_path, "sentence1\tsentence2\tscore\na\tb\t2.5\nc\td\t1.0\n")
+    (folder / "test.tsv").write_text("sentence1\tsentence2\tscore\na\tb\t4.0\n")
+    task = load_task("sts-b", data_dir=folder)
+    assert (task.test["label"][:], dict(task.unlabelled)) == ([4.0], {})
+    path = write_submission(task, [[5.3], [1.23456]], tmp_path)
+    assert path.read_text().splitlines()[1:] == ["0\t5.000", "1\t1.235"]
+
+
+def test_damaged_rows_of_qqp_are_left_out_as_in_the_official_counts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n1\t1\t2\ta\tb\t0\n2\t1\t2\tcut\n3\t1\t2\tc\td\t1\n"
+    assert len(load_task("qqp", data_dir=_write(tmp_path, text)).train) == 2
+    assert "1 damaged rows left out, the first in line 3" in caplog.text
+
+
+def test_bytes_that_are_no_text_are_told_with_their_line(tmp_path: Path) -> None:
+    _write(tmp_path, "sentence\tlabel\ngood\t1\nbad\t0\n")
+    (tmp_path / "dev.tsv").write_bytes(b"sentence\tlabel\ngood\t1\nna\xefve\t0\n")
+    with pytest.raises(ValueError, match=r"dev.tsv, line 3 is not UTF-8 text"):
+        load_task("sst2", data_dir=tmp_path)
+
+
+def test_glue_is_the_tasks_that_have_a_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("SST-2", "wnli"):
+        (tmp_path / name).mkdir()
+        _write(tmp_path / name, "sentence\tsentence1\tsentence2\tlabel\na\ta\tb\t0\nb\tc\td\t1\n")
+    assert [task.name for task in load_glue_tasks(tmp_path)] == ["sst2", "wnli"]
+    assert "without CoLA, MRPC, STS-B, QQP, MNLI, QNLI, RTE" in caplog.text
+    with pytest.raises(ValueError, match="must hold folders like CoLA, SST-2"):
+        load_glue_tasks(tmp_path / "wnli")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import f1_score, matthews_corrcoef
+from sklearn.metrics import f1_score, log_loss, matthews_corrcoef, mean_absolute_error, roc_auc_score
 
-from dataset.metrics import METRICS
+from dataset.metrics import METRICS, find_metric
 
 
 @pytest.fixture
@@ -66,3 +66,39 @@ def test_constant_predictions_neither_warn_nor_fail(metric: str, constant: int) 
 def test_what_cannot_be_measured_is_refused(predictions: list, labels: list, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         METRICS["accuracy"](predictions, labels)
+
+
+def test_measures_of_scikit_learn_are_found_by_name(binary: tuple[np.ndarray, np.ndarray]) -> None:
+    predictions, labels = binary
+    macro = f1_score(labels, predictions, average="macro")
+    assert find_metric("f1_macro")(predictions, labels) == {"f1_macro": pytest.approx(macro)}
+    error = mean_absolute_error([1.0, 2.5], [1.5, 2.0])
+    assert find_metric("neg_mean_absolute_error")([1.5, 2.0], [1.0, 2.5])["neg_mean_absolute_error"] == -error
+    assert [find_metric(name).is_regression for name in ("r2", "f1_macro", "roc_auc", "rand_score")] == [True] + 3 * [
+        False
+    ]
+
+
+def test_measures_of_how_sure_a_model_is_take_its_outputs() -> None:
+    rng = np.random.default_rng(2)
+    labels, outputs = rng.integers(0, 3, 50), rng.normal(size=(50, 3))
+    shares = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
+    assert find_metric("neg_log_loss")(outputs, labels)["neg_log_loss"] == pytest.approx(-log_loss(labels, shares))
+    two = outputs[:, :2]
+    area = roc_auc_score(labels > 0, two[:, 1] - two[:, 0])
+    assert find_metric("roc_auc")(two, labels > 0)["roc_auc"] == pytest.approx(area)
+    with pytest.raises(ValueError, match="must be a model's outputs"):
+        find_metric("roc_auc")([0, 1], [0, 1])
+
+
+def test_several_labels_a_text_count_where_the_output_is_positive() -> None:
+    labels = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0]])
+    outputs = np.array([[2.0, -1, 3], [-1, -2, -3], [1, 1, -1]])
+    expected = f1_score(labels, outputs > 0, average="micro")
+    assert find_metric("f1_micro")(outputs, labels)["f1_micro"] == pytest.approx(expected)
+    assert find_metric("accuracy")(outputs, labels)["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_an_unknown_measure_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ValueError, match=r"scorer of scikit-learn. Got 'f1_makro'. Did you mean 'f1_macro'"):
+        find_metric("f1_makro")

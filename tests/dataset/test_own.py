@@ -4,10 +4,11 @@ import csv
 import json
 from pathlib import Path
 
+import datasets as hf_datasets
 import pandas as pd
 import pytest
 
-from dataset import load_task
+from dataset import TableOptions, load_task
 
 
 def _reviews(path: Path) -> Path:
@@ -50,9 +51,115 @@ def test_numbers_of_many_values_are_a_regression(tmp_path: Path, suffix: str) ->
 
 def test_a_named_column_that_is_missing_is_said_with_those_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"has no column 'txt'. Its columns: review, verdict"):
-        load_task(_reviews(tmp_path / "mine.csv"), text_column="txt")
+        load_task(_reviews(tmp_path / "mine.csv"), table=TableOptions(text_column="txt"))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"No such file: .*none\.csv"):
         load_task(tmp_path / "none.csv")
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_pairs_are_guessed_and_what_was_guessed_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = "".join(f"p{i},a much longer hypothesis {i},{'yes' if i % 2 else 'no'}\n" for i in range(20))
+    task = load_task(_write(tmp_path / "mine.csv", f"premise,hypothesis,verdict\n{rows}"))
+    assert task.is_paired
+    assert task.train[0]["text"].startswith("p")
+    assert task.train[0]["text_pair"].startswith("a much longer")
+    assert "mine.csv: labels from 'verdict', pairs of texts from 'premise' and 'hypothesis'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", 'text,label\n"two\nlines",x\n,y\n', "a.csv, line 4: column 'text' is empty"),
+        ("a.csv", 'text,label\n"two\nlines",x\nb,y,z\n', "line 4 has 3 fields, the header 2"),
+        ("a.csv", 'text,label\n"never closed,x\nb,y\n', "line 2: unexpected end of data"),
+        ("a.csv", "text,text\na,b\n", "line 1: two columns are called 'text'"),
+        ("a.csv", "text,label\n", "a.csv holds no rows"),
+        ("a.csv", "text,label\na,x\nb,x\n", "at least two classes. All labels are 'x'"),
+        ("a.tsv", "text\tlabel\na\tx\nb\n", "line 3 has 1 fields"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n\n{"text": \n', "line 3 is not JSON"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n[1]\n', "line 2 must be an object"),
+        ("a.jsonl", '{"text": "a", "label": ["x"]}\n\n{"text": "b", "label": "y"}\n', "line 3: column 'label' is no"),
+        ("a.jsonl", '{"text": "a", "label": 1.5}\n{"text": "b"}\n', "line 2: column 'label' is empty"),
+    ],
+)
+def test_a_bad_file_is_told_which_line_and_why(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_task(_write(tmp_path / name, text))
+
+
+def test_bytes_that_are_no_text_are_told_with_their_line(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"text,label\nna\xefve,x\n")
+    with pytest.raises(ValueError, match=r"line 2 is not UTF-8 text .*Save the file as UTF-8"):
+        load_task(tmp_path / "a.csv")
+
+
+def test_labels_that_training_does_not_have_are_told_with_their_line(tmp_path: Path) -> None:
+    train = _write(tmp_path / "a.csv", "text,label\na,x\nb,y\nc,x\n")
+    validation = _write(tmp_path / "b.csv", "text,label\nd,x\ne,z\n")
+    with pytest.raises(ValueError, match=r"b.csv, line 3: label 'z', which training does not have. Training has x, y"):
+        load_task(train, table=TableOptions(validation_file=validation))
+    with pytest.raises(ValueError, match=r"c.csv has only the class 'x'"):
+        load_task(train, table=TableOptions(validation_file=_write(tmp_path / "c.csv", "text,label\nd,x\n")))
+
+
+def test_unbalanced_classes_and_texts_in_two_splits_are_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = "".join(f"text {i},{'rare' if i % 10 == 0 else 'usual'}\n" for i in range(40))
+    train = _write(tmp_path / "a.csv", f"text,label\n{rows}")
+    validation = _write(tmp_path / "b.csv", "text,label\ntext 1,usual\nother,rare\n")
+    load_task(train, table=TableOptions(validation_file=validation))
+    assert "classes are unbalanced: usual 36, rare 4. Consider the metric f1_macro" in caplog.text
+    assert "1 texts of validation are also in train" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "csv"])
+def test_lists_are_several_labels_a_text(tmp_path: Path, suffix: str) -> None:
+    labels = [[["a"], ["a", "b"], [], ["c"]][i % 4] for i in range(40)]
+    path, options = tmp_path / f"mine.{suffix}", TableOptions(label_column="tags")
+    frame = pd.DataFrame({"text": [f"text {i}" for i in range(40)], "tags": labels})
+    if suffix == "parquet":
+        frame.to_parquet(path)
+    elif suffix == "jsonl":
+        path.write_text("\n".join(json.dumps(row) for row in frame.to_dict("records")))
+    else:
+        frame.assign(tags=["; ".join(names) for names in labels]).to_csv(path, index=False)
+        options = TableOptions(label_separator=";", label_column="tags")
+    task = load_task(path, table=options)
+    assert (task.label_names, task.metric, task.is_multi_label) == (("a", "b", "c"), "f1_micro", True)
+    by_text = {row["text"]: row["label"] for split in task.splits.values() for row in split}
+    assert (by_text["text 1"], by_text["text 2"]) == ([1, 1, 0], [0, 0, 0])
+
+
+def test_a_saved_dataset_keeps_its_splits_and_class_names(tmp_path: Path) -> None:
+    features = hf_datasets.Features(
+        {"text": hf_datasets.Value("string"), "label": hf_datasets.ClassLabel(names=["neg", "pos"])}
+    )
+    rows = {"text": [f"text {i}" for i in range(10)], "label": [i % 2 for i in range(10)]}
+    secret = {"text": ["who knows"], "label": [-1]}
+    splits = {
+        "train": hf_datasets.Dataset.from_dict(rows, features=features),
+        "validation": hf_datasets.Dataset.from_dict(rows, features=features),
+        "test": hf_datasets.Dataset.from_dict(secret, features=features),
+    }
+    hf_datasets.DatasetDict(splits).save_to_disk(tmp_path / "saved")
+    task = load_task(tmp_path / "saved")
+    assert (len(task.train), len(task.validation), task.test, task.label_names) == (10, 10, None, ("neg", "pos"))
+
+
+def test_a_dataset_of_the_hub_is_named_by_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = hf_datasets.Dataset.from_dict({"text": [f"t {i}" for i in range(30)], "label": ["x", "y", "z"] * 10})
+    asked = []
+    monkeypatch.setattr(
+        "dataset.table_files.load_from_hub", lambda *names: asked.append(names) or hf_datasets.DatasetDict(train=rows)
+    )
+    task = load_task("someone/films:small", table=TableOptions(metric="f1_macro"))
+    assert asked == [("someone/films", "small")]
+    assert (task.name, len(task.train), task.metric) == ("films-small", 24, "f1_macro")

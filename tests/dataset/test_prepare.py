@@ -1,13 +1,16 @@
 """Prepared data: what was written comes back, and a folder is whole or not there."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import datasets as hf_datasets
 import pytest
 from rich.console import Console
 
-from dataset import PreparedData, load_corpus
+from dataset import PreparedData, load_corpus, packing
 from dataset.prepare import DataOptions
+from dataset.prepared import _alone
 
 
 @pytest.fixture
@@ -67,9 +70,111 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
         PreparedData.load(tmp_path)
 
 
-def test_a_corpus_that_is_missing_or_empty_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "empty.txt").write_text(" \n\n")
-    with pytest.raises(ValueError, match=r"No such file or folder of the corpus: .*none\.txt"):
-        load_corpus([tmp_path / "none.txt"])
-    with pytest.raises(ValueError, match=r"No text in the corpus: .*empty.txt"):
-        load_corpus([tmp_path / "empty.txt"])
+def test_a_preparation_that_was_cut_goes_on_and_ends_in_the_same_blocks(
+    options: DataOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "DOCUMENTS_PER_BATCH", 10)
+    monkeypatch.setattr(packing, "TOKENS_PER_PART", 50)
+    straight = _prepare(options, tmp_path / "straight")
+    save, saved = hf_datasets.Dataset.save_to_disk, []
+
+    def cut(rows: hf_datasets.Dataset, path: str) -> None:
+        saved.append(Path(path).name)
+        save(rows, path)
+        if saved[-1] == "part-00003":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(hf_datasets.Dataset, "save_to_disk", cut)
+    with pytest.raises(KeyboardInterrupt):
+        _prepare(options, tmp_path / "cut")
+    del saved[:]
+    monkeypatch.setattr("dataset.prepare.build_tokenizer", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(
+        hf_datasets.Dataset, "save_to_disk", lambda rows, path: saved.append(Path(path).name) or save(rows, path)
+    )
+    resumed = _prepare(options, tmp_path / "cut")
+    assert saved[0] == "part-00003"  # its state was not written
+    assert resumed.pretrain["input_ids"][:] == straight.pretrain["input_ids"][:]
+    assert resumed.pretrain_validation["input_ids"][:] == straight.pretrain_validation["input_ids"][:]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["cut", "straight"]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_what_a_cut_preparation_of_other_inputs_left_is_not_used(
+    options: DataOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("dataset.prepared._describe", lambda *_, **__: _interrupt())
+        with pytest.raises(KeyboardInterrupt):
+            _prepare(options, tmp_path / "out")
+    (tmp_path / "corpus.txt").write_text("another corpus of other words\n" * 60)
+    data = _prepare(options, tmp_path / "out")
+    assert "another corpus" in data.tokenizer.decode(data.pretrain[0]["input_ids"])
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_inputs_that_change_meanwhile_are_noticed(
+    options: DataOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pack(*arguments: Any, **keywords: Any) -> hf_datasets.Dataset:
+        (tmp_path / "corpus.txt").write_text("short")
+        return packing.pack(*arguments, **keywords)
+
+    monkeypatch.setattr("dataset.prepared.pack", pack)
+    monkeypatch.setattr("dataset.prepared._HELD_OUT", 2)
+    (tmp_path / "big.txt").write_text("a line of plain words\n" * 60)
+    both = dataclasses.replace(options, corpus=(tmp_path / "corpus.txt", tmp_path / "big.txt"))
+    with pytest.raises(ValueError, match="inputs changed while they were prepared"):
+        _prepare(both, tmp_path / "out")
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_a_folder_is_prepared_by_one_process_at_a_time(options: DataOptions, tmp_path: Path) -> None:
+    with _alone(tmp_path / ".out.lock"), pytest.raises(ValueError, match="Another process is preparing"):
+        _prepare(options, tmp_path / "out")
+
+
+def test_blocks_are_full_and_hold_every_token_but_a_rest(options: DataOptions, tmp_path: Path) -> None:
+    data = _prepare(dataclasses.replace(options, pretrain_length=32), tmp_path / "out")
+    tokens = sum(
+        len(data.tokenizer(row["text"], add_special_tokens=False)["input_ids"]) + 1
+        for row in load_corpus(options.corpus)
+    )
+    blocks = [*data.pretrain["input_ids"], *data.pretrain_validation["input_ids"]]
+    assert {len(block) for block in blocks} == {32}
+    assert 0 <= tokens - 30 * len(blocks) < 30
+    assert max(map(len, data.train["input_ids"])) <= 16
+
+
+def test_glue_is_prepared_as_a_folder_of_tasks(options: DataOptions, tmp_path: Path) -> None:
+    rows = "".join(f"this is text {i}\tother {i}\t{'not_' if i % 2 else ''}entailment\n" for i in range(20))
+    for folder in ("RTE", "STS-B"):
+        (tmp_path / "glue" / folder).mkdir(parents=True)
+        text = "sentence1\tsentence2\tlabel\n" + rows
+        if folder == "STS-B":
+            text = text.replace("label", "score").replace("not_entailment", "1.5").replace("entailment", "4")
+        for split in ("train", "dev"):
+            (tmp_path / "glue" / folder / f"{split}.tsv").write_text(text)
+    (tmp_path / "glue" / "RTE" / "test.tsv").write_text("index\tsentence1\tsentence2\n0\ta\tb\n")
+    _prepare(dataclasses.replace(options, task="glue", data_dir=tmp_path / "glue"), tmp_path / "out")
+    data = PreparedData.load(tmp_path / "out")
+    assert (data.name, data.metric, data.task_names) == ("glue", "glue", ("stsb", "rte"))
+    assert [(task.name, task.metric, len(task.train)) for task in data.tasks] == [
+        ("stsb", "pearson_spearman", 20),
+        ("rte", "accuracy", 20),
+    ]
+    rte = data.tasks[1]
+    assert rte.unlabelled["test"].column_names == ["input_ids", "token_type_ids", "attention_mask"]
+    assert rte.pretrain[0] == data.pretrain[0]
+    assert rte.tokenizer.get_vocab() == data.tokenizer.get_vocab()
+    with pytest.raises(ValueError, match="'glue' is several tasks"):
+        _ = data.train
+
+
+def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "task.json").write_text('{"name": "x", "content": 1}')
+    with pytest.raises(ValueError, match="was prepared by another version"):
+        PreparedData.load(tmp_path)

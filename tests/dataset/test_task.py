@@ -1,10 +1,11 @@
 """Tasks: what a valid one is, and which one a name means."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dataset import load_task
+from dataset import TableOptions, load_task
 from dataset.task import Task, majority_share, make_split
 
 
@@ -53,12 +54,12 @@ def test_missing_columns_are_named() -> None:
     [
         ({"task": "colla"}, "Unknown task 'colla'. Did you mean 'cola'.*python_docs.*wnli"),
         ({"task": "python_docs", "data_dir": "x"}, "does not use 'data_dir'"),
-        ({"task": "cola", "label_column": "x"}, "does not use 'label_column'"),
+        ({"task": "cola", "table": TableOptions(label_column="x")}, "does not use 'label_column'"),
         ({"task": "mine.csv", "data_dir": "x"}, "'data_dir' is for GLUE tasks"),
     ],
     ids=["misspelt", "folder for the embedded task", "column of GLUE", "folder for a file"],
 )
-def test_what_no_task_can_be_is_refused(arguments: dict[str, str], message: str) -> None:
+def test_what_no_task_can_be_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_task(**arguments)
 
@@ -66,3 +67,24 @@ def test_what_no_task_can_be_is_refused(arguments: dict[str, str], message: str)
 def test_names_are_known_as_glue_writes_them(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"Task 'sst2'.*holds none of train.tsv"):
         load_task("SST-2", data_dir=tmp_path)
+
+
+def test_a_metric_that_cannot_measure_the_labels_is_refused() -> None:
+    split = make_split({"text": ["a", "b", "c"], "label": [0, 1, 2]})
+    three = {"train": split, "validation": split, "label_names": ("a", "b", "c")}
+    assert _task(**three, metric="f1_macro").metric == "f1_macro"
+    with pytest.raises(ValueError, match=r"'metric' f1 does not fit 3 labels: Target is multiclass"):
+        _task(**three, metric="f1")
+    with pytest.raises(ValueError, match=r"'metric' r2 does not fit 2 labels"):
+        _task(metric="r2")
+
+
+def test_a_multi_label_task_has_lists_of_zeros_and_ones() -> None:
+    split = make_split({"text": ["a", "b"], "label": [[0, 1, 1], [0, 0, 0]]}, is_multi_label=True)
+    task = _task(train=split, validation=split, label_names=("x", "y", "z"), metric="f1_micro", is_multi_label=True)
+    assert (task.num_labels, task.problem_type) == (3, "multi_label_classification")
+    assert task.compute_metrics([[-1, 2, 3], [-1, -1, 0.5]], split["label"][:]) == {"f1_micro": pytest.approx(0.8)}
+    assert task.majority_share("validation") == 0.5
+    short = make_split({"text": ["a"], "label": [[0, 1]]}, is_multi_label=True)
+    with pytest.raises(ValueError, match=r"'validation' must have labels that are lists of 3 zeros and ones"):
+        _task(train=split, validation=short, label_names=("x", "y", "z"), metric="f1_micro", is_multi_label=True)

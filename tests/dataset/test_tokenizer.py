@@ -39,7 +39,7 @@ def test_a_trained_tokenizer_knows_its_words_and_marks_sentences(tmp_path):
 def test_training_is_the_same_in_every_process():
     code = (
         "from dataset import build_tokenizer, load_corpus\n"
-        "texts = load_corpus()['text'][:300]\n"
+        "texts = [row['text'] for row in load_corpus().take(300)]\n"
         "print(sorted(build_tokenizer('train', texts, vocab_size=900).get_vocab().items()))"
     )
     runs = [

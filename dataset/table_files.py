@@ -1,0 +1,149 @@
+"""Rows of a table on disk or on the Hub: CSV, TSV, JSONL, Parquet, a saved dataset, a dataset of the Hub.
+
+Rows come as a frame whose index is the line they start on (the row, counted from 1, where a format has no lines), so
+that every complaint about a row can say where it is.
+"""
+
+import csv
+import io
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import datasets as hf_datasets
+import pandas as pd
+
+from .hub import load_from_hub
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+_SPLIT_NAMES = {"validation": ("validation", "dev", "valid"), "train": ("train",), "test": ("test",)}
+
+logger = logging.getLogger(__name__)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """The rows of a file, strings as they are written.
+
+    Raises:
+        ValueError: for a missing, damaged or empty file, with the line where one is to blame.
+    """
+    path = path.absolute()
+    if not path.is_file():
+        raise ValueError(f"No such file: {path}")
+    if path.suffix not in TABLE_SUFFIXES:
+        raise ValueError(f"{path} cannot be read as a table: its name must end in {', '.join(TABLE_SUFFIXES)}")
+    try:
+        if path.suffix == ".parquet":
+            frame = pd.read_parquet(path)
+            frame.index = pd.RangeIndex(1, len(frame) + 1)
+        else:
+            text = _text(path)
+            frame = _json_lines(text) if path.suffix == ".jsonl" else _separated(text, path.suffix)
+    except (ValueError, TypeError, OSError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read as a table: {error}") from error
+    if frame.empty:
+        raise ValueError(f"{path} holds no rows")
+    return frame
+
+
+def read_dataset(source: str) -> dict[str, pd.DataFrame]:
+    """Splits of a saved dataset, a folder of data files, or a dataset of the Hub (``owner/name`` or
+    ``owner/name:configuration``): ``train`` and, where there are, ``validation`` and ``test``.
+
+    Raises:
+        ValueError: when it cannot be loaded or has no rows to train on.
+    """
+    path = Path(source)
+    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        try:
+            loaded = hf_datasets.load_from_disk(str(path.absolute()))
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(f"{path} is a damaged saved dataset: {error}") from error
+    elif path.is_dir():
+        try:
+            loaded = hf_datasets.load_dataset(str(path.absolute()))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ValueError(f"The folder {path} cannot be read as a dataset: {error}") from error
+    else:
+        name, _, configuration = source.partition(":")
+        loaded = load_from_hub(name, configuration or None)
+    if isinstance(loaded, hf_datasets.Dataset):
+        loaded = {"train": loaded}
+    frames = {}
+    for split, names in _SPLIT_NAMES.items():
+        found = next((name for name in names if name in loaded), None)
+        if found is not None:
+            frames[split] = _frame(loaded[found], source, split)
+    frames = {split: frame for split, frame in frames.items() if len(frame)}
+    if "train" not in frames:
+        raise ValueError(f"{source} has no rows to train on. Its splits: {', '.join(loaded)}")
+    return frames
+
+
+def is_dataset(source: str) -> bool:
+    """Whether a task's name can only be a folder or a dataset of the Hub."""
+    return Path(source).is_dir() or (source.count("/") == 1 and not source.startswith((".", "/", "~")))
+
+
+def _frame(rows: hf_datasets.Dataset, source: str, split: str) -> pd.DataFrame:
+    """Classes by their names; rows without a label (-1, as the Hub marks secret ones) left out."""
+    frame = rows.to_pandas()
+    frame.index = pd.RangeIndex(1, len(frame) + 1)
+    for column, feature in rows.features.items():
+        if isinstance(feature, hf_datasets.ClassLabel):
+            secret = frame[column] == -1
+            if secret.any():
+                logger.warning("%s, %s: %d rows without a label left out", source, split, int(secret.sum()))
+            frame = frame[~secret]
+            frame = frame.assign(**{column: [feature.names[number] for number in frame[column]]})
+    return frame
+
+
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ValueError(f"line {line} is not UTF-8 text ({error.reason}). Save the file as UTF-8") from None
+
+
+def _json_lines(text: str) -> pd.DataFrame:
+    rows: dict[int, dict[str, Any]] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            rows[number] = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"line {number} is not JSON: {error.msg} at character {error.pos + 1}") from None
+        if not isinstance(rows[number], dict):
+            raise ValueError(f'line {number} must be an object like {{"text": ..., "label": ...}}. Got {line[:50]}')
+    return pd.DataFrame(list(rows.values()), index=list(rows))
+
+
+def _separated(text: str, suffix: str) -> pd.DataFrame:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="," if suffix == ".csv" else "\t", strict=True)
+    rows: dict[int, list[str]] = {}
+    start = 1
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise ValueError(f"line {start}: {error}") from None
+        if row is None:
+            break
+        if row:
+            rows[start] = row
+        start = reader.line_num + 1
+    if not rows:
+        return pd.DataFrame()
+    (first, header), *body = rows.items()
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise ValueError(f"line {first}: two columns are called {', '.join(map(repr, repeated))}")
+    for number, row in body:
+        if len(row) != len(header):
+            raise ValueError(f"line {number} has {len(row)} fields, the header {len(header)}")
+    return pd.DataFrame([row for _, row in body], columns=header, index=[number for number, _ in body])

@@ -1,0 +1,82 @@
+"""Corpora are streams: of every format, by weight, with the place of what is wrong."""
+
+import gzip
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import datasets as hf_datasets
+import pytest
+
+from dataset import load_corpus
+
+
+def _texts(*sources: Path | str, **options: Any) -> list[str]:
+    return [row["text"] for row in load_corpus(sources, **options)]
+
+
+def test_every_format_gives_its_documents_in_order(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("\ufeffone\n\n  two  \n", encoding="utf-8")
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"three\nfour"))
+    (tmp_path / "c.jsonl").write_text(json.dumps({"text": "five\nsix", "id": 1}) + "\n\n")
+    hf_datasets.Dataset.from_dict({"id": [1, 2], "text": ["seven", None]}).to_parquet(tmp_path / "d.parquet")
+    (tmp_path / "ignored.csv").write_text("no,text")
+    documents = ["one", "two", "three", "four", "five\nsix", "seven"]
+    assert _texts(tmp_path) == documents
+    assert _texts(tmp_path / "d.parquet", tmp_path / "a.txt") == ["seven", "one", "two"]
+    hf_datasets.Dataset.from_dict({"text": ["eight"], "more": [1]}).save_to_disk(tmp_path / "saved")
+    assert list(load_corpus([tmp_path / "saved"])) == [{"text": "eight"}]
+
+
+def test_a_stream_reads_no_further_than_it_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"good\n" * 5000 + b"b\xe4d\n")
+    assert len(list(load_corpus([tmp_path / "a.txt"]).take(4000))) == 4000
+    with pytest.raises(ValueError, match=r"a.txt, line 5001 is not UTF-8 text"):
+        _texts(tmp_path / "a.txt")
+
+
+def test_weights_decide_how_often_a_source_is_drawn_from_and_none_is_cut(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text("".join(f"{name}{i}\n" for i in range(400)))
+    drawn = _texts(tmp_path / "a.txt", tmp_path / "b.txt", weights=(3, 1), seed=1)
+    counts = Counter(text[0] for text in drawn)
+    assert counts["a"] / counts["b"] == pytest.approx(3, rel=0.15)
+    assert len({text for text in drawn if text[0] == "a"}) == len({text for text in drawn if text[0] == "b"}) == 400
+    assert drawn == _texts(tmp_path / "a.txt", tmp_path / "b.txt", weights=(3, 1), seed=1)
+    assert drawn != _texts(tmp_path / "a.txt", tmp_path / "b.txt", weights=(3, 1), seed=2)
+
+
+def test_names_of_the_hub_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = hf_datasets.Dataset.from_dict({"text": ["far away"], "title": ["x"]}).to_iterable_dataset()
+    asked: list[Any] = []
+    monkeypatch.setattr("dataset.corpus.load_from_hub", lambda *names, **more: asked.append((*names, more)) or rows)
+    assert _texts("someone/words:plain") == ["far away"]
+    assert asked == [("someone/words", "plain", {"split": "train", "streaming": True})]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", b" \n\n", "No text in the corpus: .*a.txt"),
+        ("a.txt", b"fine\n\xff\n", "a.txt, line 2 is not UTF-8 text"),
+        ("a.txt.gz", b"not gzipped", "a.txt.gz is damaged after line 0"),
+        ("a.jsonl", b'{"text": "a"}\n{"txt": "b"}\n', "a.jsonl, line 2 has no 'text' that is a string"),
+        ("a.jsonl", b"{", "a.jsonl, line 1 is not JSON"),
+        ("a.parquet", b"nonsense", "a.parquet is no Parquet file"),
+    ],
+)
+def test_what_is_no_corpus_is_told_with_its_place(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        _texts(tmp_path / name)
+
+
+def test_sources_and_weights_must_be_there_and_fit(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"No such file or folder of the corpus: .*none\.txt"):
+        load_corpus([tmp_path / "none.txt"])
+    with pytest.raises(ValueError, match=r"holds no text files"):
+        load_corpus([tmp_path])
+    (tmp_path / "a.txt").write_text("a")
+    with pytest.raises(ValueError, match=r"one weight above 0 for each of its 1 sources. Got \(1, 2\)"):
+        load_corpus([tmp_path / "a.txt"], weights=(1, 2))
