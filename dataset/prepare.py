@@ -36,7 +36,7 @@ class DataOptions:
 
     Attributes:
         corpus: files, folders and datasets of the Hub. corpus_weights: one for each, or none.
-        pretrain_length: tokens of a pre-training block; ``max_length`` when None.
+        pretrain_length: tokens of a pre-training block; ``max_length`` when 0.
     """
 
     task: str = EMBEDDED_TASK
@@ -47,7 +47,7 @@ class DataOptions:
     tokenizer: str = TRAIN
     vocab_size: int = 8000
     max_length: int = 64
-    pretrain_length: int | None = None
+    pretrain_length: int = 0
     max_train_examples: int | None = None
     seed: int = 0
 
@@ -180,7 +180,7 @@ def add_data_flags(parser: ArgumentParser) -> None:
     add("--tokenizer", default=default.tokenizer, help="'train' on the corpus, a vocab.txt, a folder, or a Hub name")
     add("--vocab_size", type=int, default=default.vocab_size, help="most tokens of a trained tokenizer")
     add("--max_length", type=int, default=default.max_length, help="most tokens of a text")
-    add("--pretrain_length", type=int, default=None, help="tokens of a pre-training block; --max_length when not given")
+    add("--pretrain_length", type=int, default=0, help="tokens of a pre-training block; 0 for --max_length")
     add("--max_train_examples", type=int, default=None, help="train on a random part of the training rows")
     add("--seed", type=int, default=default.seed, help="seed of everything random")
 

@@ -1,11 +1,20 @@
-"""Batches of a task, padded as an architecture needs it.
+"""Batches of a task, padded as an architecture needs it; masked batches for pre-training; and how fast and how full
+batches are.
 
 Linear transforms (``l`` heads) run over the whole padded length, so what they give for a text depends on how far its
 batch is padded. With one fixed length a text has one answer, in training, evaluation and use; other architectures
-ignore padding, and get none they do not need.
+ignore padding, and get none they do not need. Letters: ``B`` batch, ``S`` sequence, ``V`` vocabulary.
 """
 
-from transformers import DataCollatorWithPadding
+import itertools
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import DataCollatorForLanguageModeling, DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from dataset import PreparedData
 from design_space import ModelSpec
@@ -17,3 +26,77 @@ def collator(data: PreparedData, spec: ModelSpec) -> DataCollatorWithPadding:
     if any(head.operation == "l" for layer in spec.layers for head in layer.heads):
         return DataCollatorWithPadding(data.tokenizer, padding="max_length", max_length=data.max_length)
     return DataCollatorWithPadding(data.tokenizer)
+
+
+class MaskedBlocks:
+    """Collates full blocks and hides a share of their tokens, as ``DataCollatorForLanguageModeling`` does.
+
+    Args:
+        share: of the tokens that are hidden; of the words with ``whole_words``.
+        whole_words: hide all pieces of a word or none; a word begins where its first piece says so (``Ġ`` in byte-level
+            BPE, no ``##`` in WordPiece). Hidden words are then always replaced by the mask.
+        seed: makes the masks of the first, second, ... batch the same for every instance; random when None.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        share: float = 0.15,
+        whole_words: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        kept = {"mask_replace_prob": 1.0, "random_replace_prob": 0.0} if whole_words else {}
+        self._masking = DataCollatorForLanguageModeling(
+            tokenizer, mlm_probability=share, whole_word_mask=whole_words, seed=seed, **kept
+        )
+        self._is_special_V = np.isin(np.arange(len(tokenizer)), tokenizer.all_special_ids)
+        self._begins_V = _word_beginnings(tokenizer) if whole_words else None
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """``input_ids``, ``labels`` (-100 where nothing is hidden) and ``attention_mask``, each ``(B, S)``."""
+        ids_BS = np.asarray([example["input_ids"] for example in examples], dtype=np.int64)
+        if self._masking.seed is not None and self._masking.generator is None:
+            self._masking.create_rng()
+        offsets = None
+        if self._begins_V is not None:
+            # Offsets in a text of two-letter pieces, with a blank before each word: gaps are what the library looks at.
+            ends = np.broadcast_to(2 * np.arange(1, ids_BS.shape[1] + 1), ids_BS.shape)
+            offsets = np.stack([ends - 2 + self._begins_V[ids_BS], ends], axis=-1)
+        inputs, labels = self._masking.torch_mask_tokens(
+            torch.from_numpy(ids_BS), torch.from_numpy(self._is_special_V[ids_BS]), offset_mapping=offsets
+        )
+        return {"input_ids": inputs, "labels": labels, "attention_mask": torch.ones_like(inputs)}
+
+
+def _word_beginnings(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    """(V,) of 0 and 1: whether a token begins a word."""
+    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    if any(token.startswith("##") for token in tokens):
+        return np.asarray([not token.startswith("##") for token in tokens], dtype=np.int64)
+    return np.asarray([token.startswith(("Ġ", "▁")) for token in tokens], dtype=np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputFigures:
+    """How batches come.
+
+    Attributes:
+        tokens_per_s: padding not counted, of making batches alone.
+        padding_share: of all positions, in [0, 1].
+    """
+
+    tokens_per_s: float
+    padding_share: float
+
+
+def measure_input(loader: Iterable[Mapping[str, torch.Tensor]], *, most_batches: int = 200) -> InputFigures:
+    """Make batches and throw them away; the random state is as before."""
+    tokens = positions = 0
+    with torch.random.fork_rng(devices=[]):
+        start = time.perf_counter()
+        for batch in itertools.islice(loader, most_batches):
+            tokens += int(batch["attention_mask"].sum())
+            positions += batch["attention_mask"].numel()
+        seconds = time.perf_counter() - start
+    return InputFigures(tokens_per_s=tokens / max(seconds, 1e-9), padding_share=1 - tokens / max(positions, 1))

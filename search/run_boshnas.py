@@ -17,7 +17,7 @@ from embeddings.library_file import check_library_path
 
 from .boshnas import BOSHNASSettings
 from .candidate import ORIGINS
-from .recipe import Recipe
+from .recipe import RECIPES, Recipe, load_recipe
 from .run_directory import RunDirectory
 from .runner import LevelRun, run_level
 from .summary import keep_best, write_summary
@@ -114,6 +114,12 @@ def _add_search_flags(parser: ArgumentParser) -> None:
 def _add_training_flags(parser: ArgumentParser) -> None:
     """The flags of ``Recipe``."""
     recipe, add = Recipe(), parser.add_argument
+    add(
+        "--recipe",
+        type=_recipe,
+        default=None,
+        help=f"how candidates are trained: {', '.join(RECIPES)}, or a YAML file; flags override it",
+    )
     add("--epochs", type=_at_least_one, default=recipe.epochs, help="epochs of fine-tuning")
     add(
         "--pretrain_steps",
@@ -144,18 +150,22 @@ def run_boshnas(arguments: Sequence[str] | None = None) -> None:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Options by rising priority: defaults, the saved run (with ``--resume``), ``--config``, flags. Paths come out
-    absolute.
+    """Options by rising priority: defaults, ``--recipe``, the saved run (with ``--resume``), ``--config``, flags. Paths
+    come out absolute.
 
     Raises:
         ValueError: for a bad configuration file, or nothing to resume.
     """
     parser = make_parser()
     first = parser.parse_args(arguments)
-    if first.resume:
-        _set_defaults(parser, RunDirectory(first.run_dir.absolute()).saved_config(), "the saved run")
-    if first.config is not None:
-        _set_defaults(parser, read_yaml(first.config), str(first.config))
+    saved = RunDirectory(first.run_dir.absolute()).saved_config() if first.resume else {}
+    config = read_yaml(first.config) if first.config is not None else {}
+    name = first.recipe or config.get("recipe") or saved.get("recipe")
+    if name is not None:
+        flags = {field.name for field in dataclasses.fields(Recipe)} & vars(first).keys() - {"autotune_trials"}
+        parser.set_defaults(recipe=name, **{flag: getattr(load_recipe(name), flag) for flag in flags})
+    _set_defaults(parser, saved, "the saved run")
+    _set_defaults(parser, config, str(first.config))
     options = parser.parse_args(arguments)
     for name, value in vars(options).items():
         setattr(options, name, _absolute(value))
@@ -226,8 +236,9 @@ def settings_of(options: argparse.Namespace) -> BOSHNASSettings:
 def recipe_of(options: argparse.Namespace) -> Recipe:
     """The training recipe among the options."""
     fields = {field.name for field in dataclasses.fields(Recipe)} & vars(options).keys() - {"autotune_trials"}
-    tries = options.autotune_trials if options.autotune else 1
-    return Recipe(**{name: getattr(options, name) for name in fields}, autotune_trials=tries)
+    recipe = load_recipe(options.recipe) if options.recipe else Recipe()
+    tries = options.autotune_trials if options.autotune else recipe.autotune_trials
+    return dataclasses.replace(recipe, **{name: getattr(options, name) for name in fields}, autotune_trials=tries)
 
 
 def _merge_scores(path: Path, scores: dict[str, float], task: str) -> None:
@@ -278,6 +289,11 @@ def _at_least_one(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1. Got {text!r}")
     return value
+
+
+def _recipe(text: str) -> str:
+    """A name, or the absolute path of a file: a run can be resumed from elsewhere."""
+    return str(Path(text).absolute()) if text.endswith((".yaml", ".yml")) else text
 
 
 def _resources(text: str) -> dict[str, float]:

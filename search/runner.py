@@ -93,7 +93,8 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
         seed=run.seed,
         settings=run.settings,
         overlap=functools.partial(
-            _overlap, config=FlexiBERTConfig(vocab_size=run.vocab_size, max_position_embeddings=run.recipe.max_length)
+            _overlap,
+            config=FlexiBERTConfig(vocab_size=run.vocab_size, max_position_embeddings=run.recipe.num_positions),
         ),
     )
     events = list(run.directory.journal.events())

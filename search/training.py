@@ -1,5 +1,5 @@
 """Training one candidate: first weights by its origin, masked-LM pre-training where it starts from scratch,
-fine-tuning, measurement.
+fine-tuning on the task, or on each of several, measurement.
 
 All state lies in the job's ``work_dir``, so a job that is run again after its process died goes on from the last
 checkpoint; and a job whose model is already saved returns its measurements at once.
@@ -10,13 +10,13 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import DataCollatorForLanguageModeling, Trainer, set_seed
+from transformers import EarlyStoppingCallback, Trainer, set_seed
 from transformers.trainer_callback import PrinterCallback, TrainerCallback
 from transformers.training_args import TrainingArguments
 from transformers.utils import logging as transformers_logging
@@ -24,7 +24,8 @@ from transformers.utils import logging as transformers_logging
 from dataset import PreparedData
 from flexibert import FlexiBERTConfig, FlexiBERTForMaskedLM, FlexiBERTForSequenceClassification
 
-from .batches import collator
+from .batches import MaskedBlocks, collator, measure_input
+from .evaluation import perplexity
 from .measurement import latency_ms
 from .model_card import write_model_card
 from .recipe import Recipe, TrainingJob, recipes_to_try
@@ -32,6 +33,7 @@ from .recipe import Recipe, TrainingJob, recipes_to_try
 Report = Callable[[dict[str, Any]], None]
 
 RESULT_FILE = "training.json"
+FIGURES_FILE = "figures.json"
 _NUM_CHECKPOINTS = 4
 
 
@@ -40,20 +42,25 @@ class TrainingResult:
     """What a trained candidate measured.
 
     Attributes:
-        score: the task's metric on the validation split; higher is better.
-        objectives: ``parameters``, ``latency_ms`` and every metric of the task.
+        score: the task's metric on the validation split; higher is better. Of several tasks the mean.
+        objectives: ``parameters``, ``latency_ms`` and every metric of the task, of several with the task's name before.
         cost_s: seconds of training and evaluation, of all attempts together.
         overlap: share of parameters that came from the parent; 0 from scratch.
+        figures: ``pretrain_perplexity``, and of each phase (``pretrain``, ``finetune``) tokens per second of training
+            and of making batches alone (``_train_tokens_per_s``, ``_input_tokens_per_s``; the first not of a phase that
+            was cut) and ``_padding_share``.
     """
 
     score: float
     objectives: dict[str, float]
     cost_s: float
     overlap: float
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 def train_candidate(job: TrainingJob, report: Report) -> TrainingResult:
-    """Train, measure and save the job's candidate to ``models_dir/<hash>``.
+    """Train, measure and save the job's candidate to ``models_dir/<hash>``; of several tasks that of the one with most
+    training rows, and each task's in a folder of its name below.
 
     Args:
         report: called with intermediate figures: ``phase``, ``progress`` in [0, 1], ``loss``, and ``score`` after an
@@ -67,44 +74,96 @@ def train_candidate(job: TrainingJob, report: Report) -> TrainingResult:
     clock = _Clock(Path(job.work_dir) / "seconds")
     data = PreparedData.load(job.data_dir)
     set_seed(job.seed)
-    first, overlap = _first_weights(job, data, clock, report)
-    model, metrics = _fine_tune_best(job, data, first, clock, report)
+    trained = [_train_on(job, task, clock, report) for task in data.tasks]
+    largest = max(range(len(trained)), key=lambda number: len(data.tasks[number].train))
+    model = trained[largest].model
+    metrics = trained[0].metrics
+    if data.task_names:
+        pairs = list(zip(data.tasks, trained, strict=True))
+        metrics = {f"{task.name}_{name}": value for task, one in pairs for name, value in one.metrics.items()}
+        metrics[data.metric] = float(np.mean([one.metrics[task.metric] for task, one in pairs]))
     objectives = {
         **metrics,
         "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
         "latency_ms": latency_ms(model, data.vocab_size, length=job.recipe.max_length),
     }
     clock.lap()
-    result = TrainingResult(metrics[data.metric], objectives, round(clock.total_s, 2), overlap)
-    _save(job, data, model, result, model_dir)
+    figures = trained[largest].figures
+    result = TrainingResult(
+        metrics[data.metric], objectives, round(clock.total_s, 2), trained[largest].overlap, figures
+    )
+    _save(job, data, trained, largest, result)
     shutil.rmtree(job.work_dir, ignore_errors=True)
     return result
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """A candidate after one task."""
+
+    model: FlexiBERTForSequenceClassification
+    metrics: dict[str, float]
+    overlap: float
+    figures: dict[str, float]
+
+
+def _train_on(job: TrainingJob, task: PreparedData, clock: "_Clock", report: Report) -> _Trained:
+    """Fine-tune on one task from the candidate's first weights; a task that was done before the job was cut is
+    read."""
+    folder = Path(job.work_dir) / f"trained-{task.name}"
+    if (folder / FIGURES_FILE).exists():
+        content = json.loads((folder / FIGURES_FILE).read_text())
+        return _Trained(FlexiBERTForSequenceClassification.from_pretrained(folder), **content)
+    first, overlap, figures = _first_weights(job, task, clock, report)
+    model, metrics, tuning = _fine_tune_best(job, task, first, clock, report)
+    trained = _Trained(model, metrics, overlap, figures | tuning)
+    if task.path != Path(job.data_dir):  # one of several
+        model.save_pretrained(folder)
+        content = {"metrics": metrics, "overlap": overlap, "figures": trained.figures}
+        (folder / FIGURES_FILE).write_text(json.dumps(content))
+    return trained
+
+
 def _first_weights(
     job: TrainingJob, data: PreparedData, clock: "_Clock", report: Report
-) -> tuple[FlexiBERTForSequenceClassification, float]:
-    """The model before fine-tuning, and its overlap with the parent."""
+) -> tuple[FlexiBERTForSequenceClassification, float, dict[str, float]]:
+    """The model before fine-tuning, its overlap with the parent, and figures of pre-training.
+
+    Raises:
+        ValueError: for a parent with another vocabulary.
+    """
     config = _config(job, data)
     if job.candidate.origin.parent is not None:
         parent = FlexiBERTForSequenceClassification.from_pretrained(Path(job.models_dir) / job.candidate.origin.parent)
+        if parent.config.vocab_size != data.vocab_size:
+            raise ValueError(
+                f"The tokenizer has {data.vocab_size:,} tokens, but the parent {job.candidate.origin.parent[:12]} was "
+                f"trained with {parent.config.vocab_size:,}. Use its tokenizer, or another --models_dir"
+            )
         model = FlexiBERTForSequenceClassification(config, transfer_mode=job.recipe.transfer_mode)
-        return model, model.load_model_from_source(parent)
+        return model, model.load_model_from_source(parent), {}
     model = FlexiBERTForSequenceClassification(config)
-    if job.recipe.pretrain_steps:
-        pretrained = _pretrain(job, data, config, clock, report)
-        model.base_model.load_state_dict(pretrained.base_model.state_dict(), strict=False)
-    return model, 0.0
+    if not job.recipe.pretrain_steps:
+        return model, 0.0, {}
+    pretrained, figures = _pretrain(job, data, config, clock, report)
+    model.base_model.load_state_dict(pretrained.base_model.state_dict(), strict=False)
+    return model, 0.0, figures
 
 
 def _config(job: TrainingJob, data: PreparedData) -> FlexiBERTConfig:
+    longest = max(data.max_length, data.pretrain_length)
+    if longest > job.recipe.num_positions:
+        raise ValueError(
+            f"{data.path} holds texts of up to {longest} tokens, the recipe's models see {job.recipe.num_positions}. "
+            "Prepare the data with the recipe's max_length and pretrain_length"
+        )
     return FlexiBERTConfig(
         model_dict=job.candidate.spec.to_dict(),
         vocab_size=data.vocab_size,
-        max_position_embeddings=job.recipe.max_length,
+        max_position_embeddings=job.recipe.num_positions,
         pad_token_id=data.tokenizer.pad_token_id,
         num_labels=data.num_labels,
-        problem_type="regression" if data.is_regression else "single_label_classification",
+        problem_type=data.problem_type,
         **({} if data.is_regression else {"id2label": dict(enumerate(data.label_names))}),
         **({} if data.is_regression else {"label2id": {name: i for i, name in enumerate(data.label_names)}}),
     )
@@ -112,11 +171,11 @@ def _config(job: TrainingJob, data: PreparedData) -> FlexiBERTConfig:
 
 def _pretrain(
     job: TrainingJob, data: PreparedData, config: FlexiBERTConfig, clock: "_Clock", report: Report
-) -> FlexiBERTForMaskedLM:
+) -> tuple[FlexiBERTForMaskedLM, dict[str, float]]:
     recipe, folder = job.recipe, Path(job.work_dir) / "pretrain"
     done = folder / "done"
-    if done.exists():
-        return FlexiBERTForMaskedLM.from_pretrained(done)
+    if (done / FIGURES_FILE).exists():
+        return FlexiBERTForMaskedLM.from_pretrained(done), json.loads((done / FIGURES_FILE).read_text())
     model = FlexiBERTForMaskedLM(config)
     trainer = Trainer(
         model=model,
@@ -129,30 +188,31 @@ def _pretrain(
             save_strategy="steps",
             save_steps=max(1, recipe.pretrain_steps // _NUM_CHECKPOINTS),
         ),
-        data_collator=DataCollatorForLanguageModeling(data.tokenizer, mlm_probability=0.15),
+        data_collator=MaskedBlocks(data.tokenizer, share=recipe.mask_share, whole_words=recipe.whole_words),
         train_dataset=data.pretrain,
         callbacks=[_Reporter(report, clock, "pretrain")],
     )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+    figures = _train(trainer, folder, "pretrain") | {"pretrain_perplexity": perplexity(model, data, recipe)}
     model.save_pretrained(done)
-    return model
+    (done / FIGURES_FILE).write_text(json.dumps(figures))
+    return model, figures
 
 
 def _fine_tune_best(
     job: TrainingJob, data: PreparedData, first: FlexiBERTForSequenceClassification, clock: "_Clock", report: Report
-) -> tuple[FlexiBERTForSequenceClassification, dict[str, float]]:
+) -> tuple[FlexiBERTForSequenceClassification, dict[str, float], dict[str, float]]:
     """Fine-tune from the same first weights with each recipe tried; the best on validation wins."""
     weights = {name: tensor.clone() for name, tensor in first.state_dict().items()}
-    best: tuple[dict[str, torch.Tensor], dict[str, float]] | None = None
+    best: tuple[dict[str, torch.Tensor], dict[str, float], dict[str, float]] | None = None
     for attempt, recipe in enumerate(recipes_to_try(job.recipe, job.seed)):
         first.load_state_dict(weights)
-        metrics = _fine_tune(job, recipe, Path(job.work_dir) / f"finetune-{attempt}", data, first, clock, report)
+        folder = Path(job.work_dir) / f"finetune-{data.name}-{attempt}"
+        metrics, figures = _fine_tune(job, recipe, folder, data, first, clock, report)
         if best is None or metrics[data.metric] > best[1][data.metric]:
-            best = {name: tensor.clone() for name, tensor in first.state_dict().items()}, metrics
+            best = {name: tensor.clone() for name, tensor in first.state_dict().items()}, metrics, figures
     assert best is not None
     first.load_state_dict(best[0])
-    return first, best[1]
+    return first, best[1], best[2]
 
 
 def _fine_tune(
@@ -163,8 +223,8 @@ def _fine_tune(
     model: FlexiBERTForSequenceClassification,
     clock: "_Clock",
     report: Report,
-) -> dict[str, float]:
-    """Fine-tune in place, keep the best epoch's weights, and return its validation metrics."""
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Fine-tune in place, keep the best epoch's weights; returns validation metrics, and figures of the speed."""
     trainer = Trainer(
         model=model,
         args=_arguments(
@@ -185,14 +245,34 @@ def _fine_tune(
         train_dataset=data.train,
         eval_dataset=data.validation,
         compute_metrics=lambda output: data.compute_metrics(_one_column(output.predictions), output.label_ids),
-        callbacks=[_Reporter(report, clock, "fine-tune", f"eval_{data.metric}")],
+        callbacks=[
+            _Reporter(report, clock, "fine-tune", f"eval_{data.metric}"),
+            *([EarlyStoppingCallback(recipe.early_stopping)] if recipe.early_stopping else []),
+        ],
     )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+    figures = _train(trainer, folder, "finetune")
     metrics = trainer.evaluate()
     clock.lap()
-    own = data.compute_metrics(np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.int64))
-    return {name: float(metrics[f"eval_{name}"]) for name in own}
+    names = data.compute_metrics(*_any_answers(data))
+    return {name: float(metrics[f"eval_{name}"]) for name in names}, figures
+
+
+def _train(trainer: Trainer, folder: Path, phase: str) -> dict[str, float]:
+    """Train, from the last checkpoint where there is one; how fast, and what the batches were like."""
+    trainer.remove_callback(PrinterCallback)
+    checkpoint = last_checkpoint(folder)
+    seconds = trainer.train(resume_from_checkpoint=checkpoint).metrics["train_runtime"]
+    figures = measure_input(trainer.get_train_dataloader())
+    measured = {f"{phase}_input_tokens_per_s": figures.tokens_per_s, f"{phase}_padding_share": figures.padding_share}
+    if checkpoint is None:
+        measured[f"{phase}_train_tokens_per_s"] = float(trainer.state.num_input_tokens_seen) / seconds
+    return {name: round(value, 4) for name, value in measured.items()}
+
+
+def _any_answers(data: PreparedData) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs and labels of the task's shape, to ask what its metrics are called."""
+    labels = np.asarray(data.validation["labels"][:])
+    return np.zeros((len(labels), data.num_labels)), labels
 
 
 def _one_column(predictions: np.ndarray) -> np.ndarray:
@@ -204,15 +284,13 @@ def _arguments(folder: Path, job: TrainingJob, **arguments: Any) -> TrainingArgu
     return TrainingArguments(
         output_dir=str(folder),
         seed=job.seed,
-        weight_decay=job.recipe.weight_decay,
-        warmup_steps=job.recipe.warmup_share,
-        lr_scheduler_type="linear",
         logging_steps=10,
         save_total_limit=1,
         report_to="none",
         disable_tqdm=True,
         log_level="error",
-        dataloader_pin_memory=torch.cuda.is_available(),
+        include_num_input_tokens_seen="non_padding",
+        **job.recipe.trainer_arguments(has_gpu=torch.cuda.is_available()),
         **arguments,
     )
 
@@ -228,21 +306,21 @@ def last_checkpoint(folder: Path) -> str | None:
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
-def _save(
-    job: TrainingJob,
-    data: PreparedData,
-    model: FlexiBERTForSequenceClassification,
-    result: TrainingResult,
-    model_dir: Path,
-) -> None:
+def _save(job: TrainingJob, data: PreparedData, trained: list[_Trained], largest: int, result: TrainingResult) -> None:
     """Write the model folder under another name and rename it, so that it is there whole or not at all."""
+    model_dir = Path(job.models_dir) / job.candidate.spec.hash
     partial = model_dir.with_name(f".{model_dir.name}.{job.trial}")
     shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
-    data.tokenizer.save_pretrained(partial)
+    folders = [(partial, trained[largest], data.tasks[largest])]
+    if data.task_names:
+        folders += [(partial / task.name, one, task) for task, one in zip(data.tasks, trained, strict=True)]
+    for folder, one, task in folders:
+        one.model.save_pretrained(folder)
+        data.tokenizer.save_pretrained(folder)
+        shown = {name: result.objectives[name] for name in ("parameters", "latency_ms")}
+        write_model_card(folder, job.candidate, one.metrics | shown, task)
     content = {"trial": job.trial, "candidate": job.candidate.to_dict(), "result": dataclasses.asdict(result)}
     (partial / RESULT_FILE).write_text(json.dumps(content, indent=2))
-    write_model_card(partial, job.candidate, result.objectives, data)
     shutil.rmtree(model_dir, ignore_errors=True)
     partial.rename(model_dir)
 
