@@ -19,6 +19,7 @@ from .table_files import is_dataset, read_dataset, read_table
 from .task import SPLITS, Task, make_split
 
 LABEL_NAMES = ("label", "labels", "target", "class", "category", "score", "rating", "y")
+TEXT_NAMES = ("text", "sentence", "review", "comment", "content", "document", "tweet", "message")
 PAIR_NAMES = (
     ("sentence1", "sentence2"),
     ("text1", "text2"),
@@ -121,14 +122,17 @@ def _columns(frame: pd.DataFrame, path: Path, options: TableOptions) -> dict[str
             guessed.append(f"pairs of texts from '{text}' and '{pair}'")
     if label is None:
         rest = [name for name in names if name not in (text, pair)]
+        listed = [name for name in rest if frame[name].map(_is_list).any()]
         named = [name for name in rest if name.lower() in LABEL_NAMES]
-        label = named[0] if named else min(rest, key=lambda name: frame[name].astype(str).nunique())
+        likely = listed or named or [name for name in rest if name.lower() not in TEXT_NAMES] or rest
+        label = likely[0] if named or listed else min(likely, key=lambda name: frame[name].astype(str).nunique())
         guessed.insert(0, f"labels from '{label}'")
     if text is None:
         rest = [name for name in names if name not in (label, pair)]
         if not rest:
             raise ValueError(f"{path} has no column left for texts. Its columns: {', '.join(names)}")
-        text = max(rest, key=lambda name: frame[name].astype(str).str.len().mean())
+        likely = [name for name in rest if name.lower() in TEXT_NAMES] or rest
+        text = max(likely, key=lambda name: frame[name].astype(str).str.len().mean())
         guessed.append(f"texts from '{text}'")
     if guessed:
         logger.warning("%s: %s", path.name, ", ".join(guessed))
@@ -148,7 +152,7 @@ def _normalised(frame: pd.DataFrame, origin: str, columns: dict[str, str], optio
     unit = "row" if origin.endswith(".parquet") or isinstance(frame.index, pd.RangeIndex) else "line"
     for name, column in columns.items():
         values = part[column]
-        is_list = values.map(lambda value: isinstance(value, (list, np.ndarray)))
+        is_list = values.map(_is_list)
         if column == "label" and is_list.any():
             if not is_list.all():
                 raise ValueError(
@@ -160,6 +164,10 @@ def _normalised(frame: pd.DataFrame, origin: str, columns: dict[str, str], optio
         if empty.any():
             raise ValueError(f"{origin}, {unit} {values.index[empty][0]}: column '{name}' is empty")
     return part.assign(**{column: part[column].astype(str) for column in part.columns if column != "label"})
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, (list, np.ndarray))
 
 
 def _label_names(labels: pd.Series, is_multi_label: bool) -> tuple[str, ...]:

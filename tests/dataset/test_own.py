@@ -123,7 +123,7 @@ def test_unbalanced_classes_and_texts_in_two_splits_are_reported(
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "csv"])
 def test_lists_are_several_labels_a_text(tmp_path: Path, suffix: str) -> None:
     labels = [[["a"], ["a", "b"], [], ["c"]][i % 4] for i in range(40)]
-    path, options = tmp_path / f"mine.{suffix}", TableOptions(label_column="tags")
+    path, options = tmp_path / f"mine.{suffix}", TableOptions()
     frame = pd.DataFrame({"text": [f"text {i}" for i in range(40)], "tags": labels})
     if suffix == "parquet":
         frame.to_parquet(path)
@@ -163,3 +163,10 @@ def test_a_dataset_of_the_hub_is_named_by_its_owner(monkeypatch: pytest.MonkeyPa
     task = load_task("someone/films:small", table=TableOptions(metric="f1_macro"))
     assert asked == [("someone/films", "small")]
     assert (task.name, len(task.train), task.metric) == ("films-small", 24, "f1_macro")
+
+
+def test_columns_are_guessed_by_name_before_by_content(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = "".join(f"{i},same text,a very long opinion about nothing {i},v{i % 4}\n" for i in range(20))
+    task = load_task(_write(tmp_path / "mine.csv", f"id,text,remark,verdict\n{rows}"))
+    assert (task.train[0]["text"], task.num_labels) == ("same text", 4)
+    assert "mine.csv: labels from 'verdict', texts from 'text'" in caplog.text
