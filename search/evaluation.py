@@ -1,19 +1,42 @@
-"""Models on held-out data: a task's metrics of a saved model, and how well a model guesses hidden words."""
+"""Models on held-out data: a task's metrics of a saved model, how well a model guesses hidden words, and what known
+architectures reach under a recipe.
 
+``python -m search.evaluation --task glue --data_dir FOLDER --baseline bert-mini --recipe cpu --seeds 3`` trains
+baselines (Turc et al., 2019, "Well-Read Students Learn Better") as a search trains its candidates, prints a table, and
+writes it, the figures of each run and answers to unlabelled test rows to ``--output_dir``.
+"""
+
+import dataclasses
+import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from rich.console import Console
 from torch.utils.data import DataLoader
 from transformers.utils import logging as transformers_logging
 
 from dataset import PreparedData
+from dataset.glue import GLUE
+from dataset.prepare import DataOptions, add_data_flags
+from dataset.submission import write_submission
+from design_space import ModelSpec
+from design_space.command import ArgumentParser, run_command
+from design_space.files import write_atomically
 from flexibert import FlexiBERTForMaskedLM, FlexiBERTForSequenceClassification
 
 from .batches import MaskedBlocks, collator
-from .recipe import Recipe
+from .candidate import Candidate, Origin
+from .recipe import RECIPES, Recipe, TrainingJob, load_recipe
 
+if TYPE_CHECKING:
+    from .training import TrainingResult
+
+# Layers, hidden size, heads, feed-forward size.
+BASELINES = {"bert-tiny": (2, 128, 2, 512), "bert-mini": (4, 256, 4, 1024), "bert-small": (4, 512, 8, 2048)}
 MOST_BLOCKS = 512
 _MASK_SEED = 0
 
@@ -71,3 +94,114 @@ def perplexity(model: FlexiBERTForMaskedLM, data: PreparedData, recipe: Recipe) 
                 num_hidden += hidden
     model.train(was_training)
     return math.exp(min(loss / max(num_hidden, 1), 700.0))
+
+
+def baseline_spec(name: str) -> ModelSpec:
+    """The homogeneous architecture of that name in ``BASELINES``."""
+    layers, hidden, heads, feed_forward = BASELINES[name]
+    return ModelSpec.from_dict(
+        {
+            "l": layers,
+            "o": ["sa"] * layers,
+            "h": [hidden] * layers,
+            "n": [heads] * layers,
+            "f": [[feed_forward]] * layers,
+            "p": ["sdp"] * layers,
+        }
+    )
+
+
+def train_baseline(name: str, data: PreparedData, recipe: Recipe, folder: Path, *, seed: int) -> "TrainingResult":
+    """Train a baseline from scratch as a search trains a candidate, to ``folder/models``; one that was is read."""
+    from .training import train_candidate  # which evaluates with this module
+
+    job = TrainingJob(
+        trial=name,
+        candidate=Candidate(baseline_spec(name), Origin(), proposed_by="baseline"),
+        data_dir=str(data.path),
+        models_dir=str(folder / "models"),
+        work_dir=str(folder / "work" / name),
+        recipe=recipe,
+        seed=seed,
+        num_threads=torch.get_num_threads(),
+    )
+    return train_candidate(job, report=lambda figures: None)
+
+
+def compare(arguments: Sequence[str] | None = None) -> None:
+    """Parse the flags, train every baseline with every seed, and write the table."""
+    parser = ArgumentParser(
+        prog="python -m search.evaluation", description="Train known architectures under a recipe, and compare them."
+    )
+    add = parser.add_argument
+    add("--output_dir", type=Path, default=Path("runs/baselines"), help="where everything goes; what is there is used")
+    add("--baseline", nargs="+", choices=list(BASELINES), default=["bert-mini"], help="architectures to train")
+    add("--recipe", default="cpu", help=f"how they are trained: {', '.join(RECIPES)}, or a YAML file")
+    add("--seeds", type=int, default=1, help="runs of each, with seeds from --seed on")
+    add("--and_without_pretraining", action="store_true", help="train each also from random weights")
+    add_data_flags(parser)
+    recipe = load_recipe(parser.parse_args(arguments).recipe)
+    parser.set_defaults(max_length=recipe.max_length, pretrain_length=recipe.pretrain_length)
+    options = parser.parse_args(arguments)
+    console, folder = Console(), options.output_dir.absolute()
+    data = DataOptions.of_flags(options).prepare(folder / "data", console)
+    console.print(data.describe(), highlight=False, soft_wrap=True)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    kinds = {"": recipe, **({" without pre-training": _without(recipe)} if options.and_without_pretraining else {})}
+    for seed in range(options.seed, options.seed + options.seeds):
+        for name in options.baseline:
+            for kind, of_kind in kinds.items():
+                place = folder / f"{f'{name}{kind}'.replace(' ', '-')}-seed-{seed}"
+                with console.status(f"{name}{kind}, seed {seed}"):
+                    result = train_baseline(name, data, of_kind, place, seed=seed)
+                _answer(place / "models" / baseline_spec(name).hash, data, place / "submission")
+                run = {"seed": seed, "score": result.score, "cost_s": result.cost_s}
+                rows.setdefault(f"{name}{kind}", []).append(run | result.objectives | result.figures)
+                console.print(f"{name}{kind}, seed {seed}: {data.metric} {result.score:.4f}", highlight=False)
+    table = _table(rows, data)
+    write_atomically(folder / "results.json", json.dumps(rows, indent=2))
+    write_atomically(folder / "results.md", table)
+    console.print(table, highlight=False, soft_wrap=True, markup=False)
+
+
+def _without(recipe: Recipe) -> Recipe:
+    return dataclasses.replace(recipe, pretrain_steps=0)
+
+
+def _answer(model_dir: Path, data: PreparedData, folder: Path) -> None:
+    """Answers for GLUE's board, of the tasks whose unlabelled rows are there."""
+    for task in data.tasks:
+        if task.unlabelled and task.name in GLUE:
+            of_task = model_dir / task.name if data.task_names else model_dir
+            write_submission(task, predict(of_task, task, "test"), folder)
+
+
+def _table(rows: dict[str, list[dict[str, Any]]], data: PreparedData) -> str:
+    """Means and standard deviations over seeds, in Markdown; scores times 100, seconds and perplexity as they are."""
+    scores = [f"{task.name}_{task.metric}" for task in data.tasks] if data.task_names else []
+    columns = {
+        **{name: (name, 100.0) for name in (*scores, data.metric)},
+        "perplexity": ("pretrain_perplexity", 1.0),
+        "seconds": ("cost_s", 1.0),
+        "training, tokens/s": ("pretrain_train_tokens_per_s", 1.0),
+        "input, tokens/s": ("pretrain_input_tokens_per_s", 1.0),
+        "padding, %": ("finetune_padding_share", 100.0),
+    }
+    lines = [f"| {' | '.join(['model', *columns])} |", "| --- " * (len(columns) + 1) + "|"]
+    for name, runs in rows.items():
+        cells = []
+        for key, scale in columns.values():
+            values = [scale * run[key] for run in runs if key in run]
+            spread = f" ± {np.std(values, ddof=1):,.1f}" if len(values) > 1 else ""
+            cells.append(f"{np.mean(values):,.1f}{spread}" if values else "-")
+        lines.append(f"| {' | '.join([name, *cells])} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Entry point of ``python -m search.evaluation``."""
+    run_command(compare)
+
+
+if __name__ == "__main__":
+    main()
