@@ -128,6 +128,21 @@ def train_baseline(name: str, data: PreparedData, recipe: Recipe, folder: Path, 
     return train_candidate(job, report=lambda figures: None)
 
 
+def compare_baselines(
+    names: Sequence[str], data: PreparedData, recipe: Recipe, folder: Path, console: Console, *, seed: int
+) -> None:
+    """What a search can be compared with: train baselines under its recipe, print their scores, and write them to
+    ``baselines.json`` in ``folder``."""
+    results = {}
+    for name in names:
+        with console.status(f"training the baseline {name}"):
+            result = train_baseline(name, data, recipe, folder, seed=seed)
+        results[name] = dataclasses.asdict(result)
+        console.print(f"Baseline {name}: {data.metric} on validation {result.score:.4f}", highlight=False)
+    if results:
+        write_atomically(folder / "baselines.json", json.dumps(results, indent=2))
+
+
 def compare(arguments: Sequence[str] | None = None) -> None:
     """Parse the flags, train every baseline with every seed, and write the table."""
     parser = ArgumentParser(

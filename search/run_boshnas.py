@@ -17,6 +17,7 @@ from embeddings.library_file import check_library_path
 
 from .boshnas import BOSHNASSettings
 from .candidate import ORIGINS
+from .evaluation import BASELINES, compare_baselines
 from .recipe import RECIPES, Recipe, load_recipe
 from .run_directory import RunDirectory
 from .runner import LevelRun, run_level
@@ -120,6 +121,13 @@ def _add_training_flags(parser: ArgumentParser) -> None:
         default=None,
         help=f"how candidates are trained: {', '.join(RECIPES)}, or a YAML file; flags override it",
     )
+    add(
+        "--baseline",
+        nargs="*",
+        choices=list(BASELINES),
+        default=[],
+        help="known architectures to train under the same recipe after the search, for comparison",
+    )
     add("--epochs", type=_at_least_one, default=recipe.epochs, help="epochs of fine-tuning")
     add(
         "--pretrain_steps",
@@ -210,6 +218,7 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         options.dataset_file, {r.candidate.spec.hash: r.score for r in records if r.score is not None}, data.name
     )
     evaluation = keep_best(directory, models_dir, records, data)
+    compare_baselines(options.baseline, data, recipe, directory.path / "baselines", console, seed=options.seed)
     write_summary(directory, records, evaluation, options.objectives)
     shutil.rmtree(directory.work_dir, ignore_errors=True)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in evaluation["metrics"].items())
