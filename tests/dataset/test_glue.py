@@ -1,5 +1,7 @@
 """GLUE from its TSV files: official counts and clear refusals."""
 
+import gzip
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,31 @@ def test_row_counts_are_the_published_ones(name: str, shared_data: Path) -> None
     folder, num_train, num_validation = COUNTS[name]
     task = load_task(name, data_dir=shared_data / "glue" / folder)
     assert (len(task.train), len(task.validation), task.test) == (num_train, num_validation, None)
+
+
+PUBLISHED_LABELS = {  # by class number, of train and validation, where the whole official file is at hand
+    "cola": ((2528, 6023), (322, 721)),
+    "mrpc": ((1194, 2474), (129, 279)),
+    "rte": ((1249, 1241), (146, 131)),
+    "wnli": ((323, 312), (40, 31)),
+    "sst2": (None, (428, 444)),
+    "qnli": (None, (2702, 2761)),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED_LABELS)
+def test_label_distributions_are_the_published_ones(name: str, shared_data: Path) -> None:
+    task = load_task(name, data_dir=shared_data / "glue" / COUNTS[name][0])
+    for split, published in zip((task.train, task.validation), PUBLISHED_LABELS[name], strict=True):
+        counts = Counter(split["label"][:])
+        assert published is None or (counts[0], counts[1]) == published
+
+
+def test_all_of_sst2_has_the_published_size(shared_data: Path, tmp_path: Path) -> None:
+    source = shared_data / "glue" / "SST-2"
+    (tmp_path / "train.tsv").write_bytes(gzip.decompress((source / "train_full.tsv.gz").read_bytes()))
+    (tmp_path / "dev.tsv").write_bytes((source / "dev.tsv").read_bytes())
+    assert len(load_task("sst-2", data_dir=tmp_path).train) == 67_349
 
 
 def test_first_rows_are_as_in_the_files(shared_data: Path) -> None:
