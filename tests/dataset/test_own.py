@@ -170,3 +170,8 @@ def test_columns_are_guessed_by_name_before_by_content(tmp_path: Path, caplog: p
     task = load_task(_write(tmp_path / "mine.csv", f"id,text,remark,verdict\n{rows}"))
     assert (task.train[0]["text"], task.num_labels) == ("same text", 4)
     assert "mine.csv: labels from 'verdict', texts from 'text'" in caplog.text
+
+
+def test_a_column_of_lists_can_only_be_labels(tmp_path: Path) -> None:
+    rows = [json.dumps({"words": f"text {i % 2}", "marks": [["a"], ["b"], []][i % 3]}) for i in range(30)]
+    assert load_task(_write(tmp_path / "mine.jsonl", "\n".join(rows))).label_names == ("a", "b")
