@@ -137,7 +137,10 @@ def test_a_folder_is_prepared_by_one_process_at_a_time(options: DataOptions, tmp
         _prepare(options, tmp_path / "out")
 
 
-def test_blocks_are_full_and_hold_every_token_but_a_rest(options: DataOptions, tmp_path: Path) -> None:
+def test_blocks_are_full_and_hold_every_token_but_a_rest(
+    options: DataOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "DOCUMENTS_PER_BATCH", 7)
     data = _prepare(dataclasses.replace(options, pretrain_length=32), tmp_path / "out")
     tokens = sum(
         len(data.tokenizer(row["text"], add_special_tokens=False)["input_ids"]) + 1
