@@ -111,7 +111,9 @@ def baseline_spec(name: str) -> ModelSpec:
     )
 
 
-def train_baseline(name: str, data: PreparedData, recipe: Recipe, folder: Path, *, seed: int) -> "TrainingResult":
+def train_baseline(
+    name: str, data: PreparedData, recipe: Recipe, folder: Path, *, seed: int, num_threads: int | None = None
+) -> "TrainingResult":
     """Train a baseline from scratch as a search trains a candidate, to ``folder/models``; one that was is read."""
     from .training import train_candidate  # which evaluates with this module
 
@@ -123,20 +125,27 @@ def train_baseline(name: str, data: PreparedData, recipe: Recipe, folder: Path, 
         work_dir=str(folder / "work" / name),
         recipe=recipe,
         seed=seed,
-        num_threads=torch.get_num_threads(),
+        num_threads=num_threads or torch.get_num_threads(),
     )
     return train_candidate(job, report=lambda figures: None)
 
 
 def compare_baselines(
-    names: Sequence[str], data: PreparedData, recipe: Recipe, folder: Path, console: Console, *, seed: int
+    names: Sequence[str],
+    data: PreparedData,
+    recipe: Recipe,
+    folder: Path,
+    console: Console,
+    *,
+    seed: int,
+    num_threads: int,
 ) -> None:
     """What a search can be compared with: train baselines under its recipe, print their scores, and write them to
     ``baselines.json`` in ``folder``."""
     results = {}
     for name in names:
         with console.status(f"training the baseline {name}"):
-            result = train_baseline(name, data, recipe, folder, seed=seed)
+            result = train_baseline(name, data, recipe, folder, seed=seed, num_threads=num_threads)
         results[name] = dataclasses.asdict(result)
         console.print(f"Baseline {name}: {data.metric} on validation {result.score:.4f}", highlight=False)
     if results:

@@ -218,7 +218,15 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         options.dataset_file, {r.candidate.spec.hash: r.score for r in records if r.score is not None}, data.name
     )
     evaluation = keep_best(directory, models_dir, records, data)
-    compare_baselines(options.baseline, data, recipe, directory.path / "baselines", console, seed=options.seed)
+    compare_baselines(
+        options.baseline,
+        data,
+        recipe,
+        directory.path / "baselines",
+        console,
+        seed=options.seed,
+        num_threads=max(1, int(options.resources_per_trial.get("cpu", 1))),
+    )
     write_summary(directory, records, evaluation, options.objectives)
     shutil.rmtree(directory.work_dir, ignore_errors=True)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in evaluation["metrics"].items())

@@ -48,7 +48,7 @@ class TrainingResult:
         overlap: share of parameters that came from the parent; 0 from scratch.
         figures: ``pretrain_perplexity``, and of each phase (``pretrain``, ``finetune``) tokens per second of training
             and of making batches alone (``_train_tokens_per_s``, ``_input_tokens_per_s``; the first not of a phase that
-            was cut) and ``_padding_share``.
+            was cut) and ``_padding_share``. Of several tasks those of the one with most rows, and each with its name.
     """
 
     score: float
@@ -88,7 +88,10 @@ def train_candidate(job: TrainingJob, report: Report) -> TrainingResult:
         "latency_ms": latency_ms(model, data.vocab_size, length=job.recipe.max_length),
     }
     clock.lap()
-    figures = trained[largest].figures
+    figures = dict(trained[largest].figures)
+    if data.task_names:
+        for task, one in zip(data.tasks, trained, strict=True):
+            figures |= {f"{task.name}_{name}": value for name, value in one.figures.items() if "finetune" in name}
     result = TrainingResult(
         metrics[data.metric], objectives, round(clock.total_s, 2), trained[largest].overlap, figures
     )

@@ -77,8 +77,8 @@ def test_baselines_of_a_search_are_written_beside_it(inputs):
     )
     data = options.prepare(inputs / "data", Console(quiet=True))
     recipe = Recipe(pretrain_steps=0, epochs=1)
-    compare_baselines(["bert-tiny"], data, recipe, inputs / "run", Console(quiet=True), seed=1)
+    compare_baselines(["bert-tiny"], data, recipe, inputs / "run", Console(quiet=True), seed=1, num_threads=1)
     results = json.loads((inputs / "run" / "baselines.json").read_text())
     assert results["bert-tiny"]["score"] == results["bert-tiny"]["objectives"]["accuracy"]
-    compare_baselines([], data, recipe, inputs / "none", Console(quiet=True), seed=1)
+    compare_baselines([], data, recipe, inputs / "none", Console(quiet=True), seed=1, num_threads=1)
     assert not (inputs / "none").exists()

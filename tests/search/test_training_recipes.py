@@ -88,6 +88,7 @@ def test_of_several_tasks_the_score_is_the_mean_and_each_has_its_model(inputs, t
         (result.objectives["stsb_pearson_spearman"] + result.objectives["wnli_accuracy"]) / 2
     )
     assert [report["phase"] for report in reports].count("pretrain") == 1  # once for all tasks
+    assert 0 <= result.figures["wnli_finetune_padding_share"] < 1
     folder = tmp_path / "models" / SPEC.hash
     assert evaluate(folder, data, "validation")["glue"] == pytest.approx(result.score)
     largest = FlexiBERTForSequenceClassification.from_pretrained(folder)
