@@ -1,0 +1,220 @@
+"""How many edges two graphs can keep under a vertex map of least cost.
+
+Moving vertices along a line, ``flow[p]`` says by how many more vertices the first graph has at place p or beyond. A
+map is of least cost if and only if across every p all movement goes one way, ``|flow[p]|`` vertices strong. So a pair
+may be matched while the flow between its places runs from one to the other; matching it lowers that flow by one, and
+what is left can always be completed at least cost. A greedy choice is therefore safe: pairs that keep edges first.
+
+Which pairs keep edges is decided by a *layer alignment*: layer i of the shallower graph lies on layer ``sigma[i]`` of
+the deeper one. Then
+
+- the first add_norms of aligned layers are matched, and as many of their heads and feed-forward vertices as the flow
+  allows;
+- the sources of aligned layers (the second add_norm before, or ``input``) are matched where they can be, which keeps
+  the edges into the heads; elsewhere the second add_norms of aligned layers, which keeps the edges into them;
+- feed-forward vertices left over are matched across layers, which keeps the edges between them.
+
+Alignments that move blocks of layers together are tried, the fewest blocks first: those of more blocks are hardly
+ever better. Every count is that of a real map: a lower bound, and the distance made of it an upper bound.
+
+Shapes: C alignments, B pairs, P places, S feed-forward slots; depths (L, M) of the two graphs, L <= M.
+"""
+
+import itertools
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from .layered_graphs import Ints, LayeredGraphs
+
+MOST_BLOCKS, MOST_ALIGNMENTS = 3, 64
+_ADD_NORM = slice(1, 3)  # the flow between `input`, place 0, and `add_norm`, place 2
+
+
+def most_edges_kept(a: LayeredGraphs, i: Ints, b: LayeredGraphs, j: Ints) -> Ints:
+    """Edges kept under the best alignment of the pairs (a[i], b[j]), (B,). ``a`` is not deeper than ``b``."""
+    return _Matching(a, i, b, j).edges_kept().max(0)
+
+
+@lru_cache(maxsize=256)
+def layer_alignments(depth_a: int, depth_b: int) -> npt.NDArray[np.int64]:
+    """Injections of ``depth_a`` layers into ``depth_b`` that keep layers together in at most ``MOST_BLOCKS`` blocks,
+    (C, depth_a), those of fewest blocks first."""
+    return np.array(list(itertools.islice(_in_blocks(depth_a, depth_b), MOST_ALIGNMENTS)), dtype=np.int64)
+
+
+class _Matching:
+    """A batch of pairs under all alignments at once; arrays end in (C, B).
+
+    Attributes:
+        sigma: (C, L), the layer of b under every layer of a. inverse: (C, M), -1 under no layer.
+        flow: (P, C, B), what still has to move.
+        left_a, left_b: (L, S, C, B) and (M, S, C, B), feed-forward vertices not matched yet.
+    """
+
+    def __init__(self, a: LayeredGraphs, i: Ints, b: LayeredGraphs, j: Ints) -> None:
+        self.sigma = layer_alignments(a.depth, b.depth)
+        self.inverse = np.full((len(self.sigma), b.depth), -1)
+        np.put_along_axis(self.inverse, self.sigma, np.arange(a.depth)[None], axis=1)
+        most = max(a.reach.max(), b.reach.max(), len(a.reach))
+        number = np.dtype(np.int8 if most <= np.iinfo(np.int8).max else np.int16)
+
+        def repeated(array: Ints) -> Ints:
+            return np.repeat(array.astype(number)[..., None, :], len(self.sigma), axis=-2)
+
+        self.flow = repeated(a.reach[:, i] - b.reach[:, j])
+        self.heads_a = a.head_places[..., i].astype(number), a.head_counts[..., i].astype(number)
+        self.heads_b = b.head_places[..., j].astype(number), b.head_counts[..., j].astype(number)
+        self.widths_a, self.widths_b = a.width_places[..., i].astype(number), b.width_places[..., j].astype(number)
+        self.left_a, self.left_b = repeated(a.width_counts[..., i]), repeated(b.width_counts[..., j])
+        self.head_cuts = _cuts((a.head_places, a.head_counts), (b.head_places, b.head_counts))
+        self.width_cuts = _cuts((a.width_places, a.width_counts), (b.width_places, b.width_counts))
+
+    def edges_kept(self) -> Ints:
+        """Under every alignment, (C, B)."""
+        kept = np.zeros(self.flow.shape[1:], dtype=np.int16)
+        sources, wholes = [], []
+        for layer, on in enumerate(self.sigma.T):
+            sources.append(self._match_source(layer, on))
+            edges, whole = self._match_widths(layer, on)
+            wholes.append(whole)
+            kept += self._match_heads(layer, on) * (1 + sources[-1]) + sources[-1] + edges
+        kept += self._match_second_norms(np.array(sources), np.array(wholes))
+        return kept + self._match_across_layers()
+
+    def _match_heads(self, layer: int, on: Ints) -> Ints:
+        """Number of heads matched in aligned layers, (C, B); those of one label first."""
+        (places_a, counts_a), (places_b, counts_b) = self.heads_a, self.heads_b
+        left_a = list(np.repeat(counts_a[layer][:, None], len(on), axis=1))
+        left_b = [counts[on] for counts in counts_b.swapaxes(0, 1)]
+        matched = np.zeros(self.flow.shape[1:], dtype=self.flow.dtype)
+        slots = list(itertools.product(range(len(left_a)), range(len(left_b))))
+        for same_label in (True, False) if len(slots) > 1 else (None,):
+            for r, s in slots:
+                here, there = places_a[layer, r][None], places_b[on, s]
+                wanted = left_b[s] if same_label is None else left_b[s] * ((here == there) == same_label)
+                number = self._match(self.head_cuts, here, there, left_a[r], wanted)
+                left_a[r] -= number
+                left_b[s] -= number
+                matched += number
+        return matched
+
+    def _match_source(self, layer: int, on: Ints) -> Ints:
+        """1 where the sources of aligned layers are matched, (C, B). Two second add_norms always can be; ``input``
+        and one of them where the flow allows."""
+        if layer == 0:
+            direction = np.where(on > 0, -1, 0)  # `input` of a becomes an add_norm
+        else:
+            direction = np.where(on == 0, 1, 0)
+        signed = direction[:, None].astype(self.flow.dtype)
+        free = (self.flow[_ADD_NORM] * signed).min(0) > 0
+        self.flow[_ADD_NORM] -= signed * free
+        return (free | (signed == 0)).astype(np.int16)
+
+    def _match_widths(self, layer: int, on: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
+        """Edges kept up to the last matched vertex of the stacks of aligned layers, (C, B), and whether both stacks
+        are matched whole."""
+        alignments = np.arange(len(on))
+        edges = np.zeros(self.flow.shape[1:], dtype=np.int16)
+        linked: Ints = np.ones_like(edges)  # the first add_norms are matched
+        for s in range(min(len(self.widths_a[layer]), self.widths_b.shape[1])):
+            wanted = self.left_b[on, s, alignments]
+            number = self._match(
+                self.width_cuts, self.widths_a[layer, s][None], self.widths_b[on, s], self.left_a[layer, s], wanted
+            )
+            self.left_a[layer, s] -= number
+            self.left_b[on, s, alignments] -= number
+            edges += np.maximum(number - 1, 0) + linked * (number > 0)
+            linked = (number > 0).astype(np.int16)
+        whole = (self.left_a[layer] == 0).all(0) & (self.left_b[on, :, alignments] == 0).all(1)
+        return edges, whole
+
+    def _match_second_norms(self, sources: Ints, wholes: npt.NDArray[np.bool_]) -> Ints:
+        """Edges kept into second add_norms and into ``output``, (C, B).
+
+        Args:
+            sources, wholes: (L, C, B), of ``_match_source`` and ``_match_widths``.
+        """
+        depth_b, alignments = self.inverse.shape[1], np.arange(len(self.sigma))
+        kept = np.zeros(self.flow.shape[1:], dtype=np.int16)
+        matched = []
+        for layer, on in enumerate(self.sigma.T):
+            last = layer + 1 == len(sources)
+            in_step = np.zeros(len(on), dtype=np.bool_) if last else self.sigma[:, layer + 1] == on + 1
+            free_a = np.True_ if last else sources[layer + 1] == 0
+            # The layer of a, if any, that has this add_norm of b for its source.
+            user = np.where(on + 1 < depth_b, self.inverse[alignments, np.minimum(on + 1, depth_b - 1)], -1)
+            free_b = (user < 0)[:, None] | (sources[user, alignments] == 0)
+            matched.append(in_step[:, None] | (free_a & free_b))
+            kept += matched[-1] * (1 + wholes[layer])
+        # The last add_norms of both: matched with each other, or where both are free, to keep the edge into `output`.
+        under = self.inverse[:, -1]
+        taken = (under >= 0)[:, None] & np.array(matched)[under, alignments]
+        return kept + np.where(matched[-1], (self.sigma[:, -1] == depth_b - 1)[:, None], ~taken)
+
+    def _match_across_layers(self) -> Ints:
+        """Edges kept between feed-forward vertices that aligned layers left over, (C, B)."""
+        kept = np.zeros(self.flow.shape[1:], dtype=np.int16)
+        for layer, on in itertools.product(range(len(self.widths_a)), range(len(self.widths_b))):
+            linked: Ints = np.zeros_like(kept)
+            for s in range(min(len(self.widths_a[layer]), len(self.widths_b[on]))):
+                left_a, left_b = self.left_a[layer, s], self.left_b[on, s]
+                number = self._match(
+                    self.width_cuts, self.widths_a[layer, s][None], self.widths_b[on, s][None], left_a, left_b
+                )
+                left_a -= number
+                left_b -= number
+                kept += np.maximum(number - 1, 0) + linked * (number > 0)
+                linked = (number > 0).astype(np.int16)
+        return kept
+
+    def _match(self, cuts: slice, places_a: Ints, places_b: Ints, counts_a: Ints, counts_b: Ints) -> Ints:
+        """Match as many vertices at ``places_a`` with ones at ``places_b`` as there are and as the flow allows; their
+        number, (C, B)."""
+        flow = self.flow[cuts]
+        number, unsigned = flow.dtype.type, flow.dtype.str.replace("i", "u")
+        most: Ints = np.minimum(counts_a, counts_b)
+        if not len(flow):
+            return most
+        direction, span = np.sign(places_a - places_b), np.abs(places_a - places_b).view(unsigned)
+        # A cut is crossed when it lies less than the span above the lower place (below it, the difference wraps
+        # round). Whole bytes and no `where`: the rest of the distance takes less time than these few lines.
+        before = np.arange(cuts.start - 1, cuts.stop - 1, dtype=number)[:, None, None]
+        passed_by = (before - np.minimum(places_a, places_b)).view(unsigned) >= span
+        signed = flow * direction
+        np.maximum(signed, passed_by.view(np.int8) * number(np.iinfo(number).max), out=signed)
+        most = np.maximum(np.minimum(most, signed.min(0)), 0)
+        flow -= np.logical_not(passed_by, out=passed_by).view(np.int8) * (direction * most)
+        return most
+
+
+def _cuts(*kinds: tuple[Ints, Ints]) -> slice:
+    """All cuts between the places that occur: cut p lies between the places p - 1 and p."""
+    occurring = np.concatenate([places[counts > 0] for places, counts in kinds])
+    return slice(int(occurring.min()) + 1, int(occurring.max()) + 1)
+
+
+def _in_blocks(depth_a: int, depth_b: int) -> Iterator[tuple[int, ...]]:
+    """Injections that move at most ``MOST_BLOCKS`` blocks of successive layers, by the number of blocks."""
+    for num in range(1, min(depth_a, MOST_BLOCKS) + 1):
+        for arrangement in itertools.permutations(range(num)):
+            for ends in itertools.combinations(range(1, depth_a), num - 1):
+                blocks = list(itertools.pairwise((0, *ends, depth_a)))
+                for gaps in itertools.combinations_with_replacement(range(depth_b - depth_a + 1), num):
+                    sigma = _moved(blocks, arrangement, gaps)
+                    # Blocks that follow each other in both graphs are one, and have come before.
+                    if sum(b != a + 1 for a, b in itertools.pairwise(sigma)) == num - 1:
+                        yield sigma
+
+
+def _moved(blocks: list[tuple[int, int]], arrangement: tuple[int, ...], gaps: tuple[int, ...]) -> tuple[int, ...]:
+    """Where the layers of each block come to lie: in the order of ``arrangement``, after as many free layers as
+    ``gaps`` says."""
+    sigma, before = [0] * blocks[-1][1], 0
+    for block, gap in zip(arrangement, gaps, strict=True):
+        start, stop = blocks[block]
+        sigma[start:stop] = range(gap + before, gap + before + stop - start)
+        before += stop - start
+    return tuple(sigma)
