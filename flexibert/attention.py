@@ -5,6 +5,7 @@ Shapes: B batch, S sequence, N heads, D head size, M max_position_embeddings. Ev
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,25 +41,62 @@ class Padding:
         return x * (keep.unsqueeze(1) if x.dim() == 4 else keep)
 
 
-def relative_scores(x_BNSD: Tensor, table: Tensor) -> Tensor:
-    """score[i, j] = x_i . r_{i-j}, by one product with every distance and a skewed view of the result.
+def relative_scores(x_BNSD: Tensor, table: Tensor, scale: float = 1) -> Tensor:
+    """score[i, j] = scale x_i . r_{i-j}, by one product with every distance and a skewed view of the result.
+
+    The positions i are cut into blocks, for a block of s positions meets S + s - 1 distances instead of 2 S - 1.
 
     Args:
         x_BNSD: (B, N, S, D).
         table: (2 M - 1, D); row m is r_{m - M + 1}.
 
     Returns:
-        (B, N, S, S).
+        (B, N, S, S), of its own memory.
     """
-    batch, heads, length, _ = x_BNSD.shape
+    batch, heads, length, size = x_BNSD.shape
     middle = (table.shape[0] + 1) // 2
     nearest_first = table[middle - length : middle + length - 1].flip(0)  # row c is r_{S-1-c}
-    by_distance = x_BNSD @ nearest_first.transpose(0, 1)  # (B, N, S, 2 S - 1)
-    if length == 1:
+    nearest_first = nearest_first * scale
+    blocks = _num_blocks(length)
+    rows = length // blocks
+    windows = nearest_first.unfold(0, length + rows - 1, rows).flip(0)  # (blocks, D, S + rows - 1)
+    x_blocks = x_BNSD.reshape(-1, blocks, rows, size).transpose(0, 1).reshape(blocks, -1, size)
+    by_distance = (x_blocks @ windows).view(blocks, batch * heads, rows, length + rows - 1)
+    is_plain = torch.compiler.is_compiling() or not torch.is_grad_enabled()
+    skewed = skew(by_distance) if is_plain else _Skew.apply(by_distance)
+    return skewed.transpose(0, 1).contiguous().view(batch, heads, length, length)
+
+
+def _num_blocks(length: int) -> int:
+    """As many as pay on a CPU; 1 while compiling, where the length may be a symbol."""
+    if torch.compiler.is_compiling():
+        return 1
+    return next(blocks for blocks in (4, 2, 1) if length % blocks == 0)
+
+
+def skew(by_distance: Tensor) -> Tensor:
+    """Columns R-1-i ... C-1-i of row i of the last two axes (R, C), as a view (R, C - R + 1)."""
+    *leading, rows, columns = by_distance.shape
+    if rows == 1:
         return by_distance
-    # Row i needs columns S-1-i ... 2S-2-i: after dropping S-1 entries, rows of 2S-2 start exactly there.
-    flat = by_distance.flatten(2)[..., length - 1 : length - 1 + length * (2 * length - 2)]
-    return flat.view(batch, heads, length, 2 * length - 2)[..., :length]
+    # After dropping R-1 entries, rows of C-1 start exactly there.
+    flat = by_distance.flatten(-2)[..., rows - 1 : rows - 1 + rows * (columns - 1)]
+    return flat.view(*leading, rows, columns - 1)[..., : columns - rows + 1]
+
+
+class _Skew(torch.autograd.Function):
+    """``skew`` with a gradient written in one pass; autograd's own takes one per slice."""
+
+    @staticmethod
+    def forward(context: Any, by_distance: Tensor) -> Tensor:
+        return skew(by_distance)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        *leading, rows, kept = gradient.shape
+        by_distance = gradient.new_zeros(*leading, rows, kept + rows - 1)
+        skew(by_distance).copy_(gradient)
+        return by_distance
 
 
 def position_bias(q_BNSD: Tensor, k_BNSD: Tensor | None, table: Tensor | None, padding: Padding) -> Tensor | None:
@@ -74,11 +112,11 @@ def position_bias(q_BNSD: Tensor, k_BNSD: Tensor | None, table: Tensor | None, p
     """
     if table is None:
         return padding.scores
-    bias = relative_scores(q_BNSD, table)
+    scale = 1 / math.sqrt(q_BNSD.shape[-1])
+    bias = relative_scores(q_BNSD, table, scale)
     if k_BNSD is not None:
-        bias = bias + relative_scores(k_BNSD, table.flip(0)).transpose(-1, -2)
-    bias = bias / math.sqrt(q_BNSD.shape[-1])
-    return bias if padding.scores is None else bias + padding.scores
+        bias = bias + relative_scores(k_BNSD, table.flip(0), scale).transpose(-1, -2)
+    return bias if padding.scores is None else bias.add_(padding.scores)
 
 
 def attend(
@@ -86,17 +124,34 @@ def attend(
 ) -> tuple[Tensor, Tensor | None]:
     """softmax(q kT / sqrt(D) + bias) v.
 
+    By the fused kernel, unless the weights are asked for or, on a CPU, the bias is learned: there the kernel's
+    gradient for a bias is slower than the plain products.
+
     Args:
         dropout: probability with which attention weights are dropped.
-        return_weights: compute the weights explicitly and return them, instead of the fused kernel.
+        return_weights: return the weights.
 
     Returns:
         Context (B, N, S, D), and weights (B, N, S, S) where asked for.
     """
-    if not return_weights:
+    if not return_weights and not _is_learned_on_cpu(bias):
         return functional.scaled_dot_product_attention(q_BNSD, k_BNSD, v_BNSD, attn_mask=bias, dropout_p=dropout), None
-    scores = q_BNSD @ k_BNSD.transpose(-1, -2) / math.sqrt(q_BNSD.shape[-1])
-    return attend_by_bias(v_BNSD, scores if bias is None else scores + bias, dropout)
+    batch, heads, length, size = q_BNSD.shape
+    if bias is None:
+        bias = q_BNSD.new_zeros(1, 1, 1, 1)
+    scores = torch.baddbmm(
+        bias.expand(batch, heads, length, length).flatten(0, 1),
+        q_BNSD.flatten(0, 1),
+        k_BNSD.flatten(0, 1).transpose(1, 2),
+        alpha=1 / math.sqrt(size),
+    )
+    return attend_by_bias(v_BNSD, scores.view(batch, heads, length, length), dropout)
+
+
+def _is_learned_on_cpu(bias: Tensor | None) -> bool:
+    if bias is None or torch.compiler.is_compiling():
+        return False
+    return bias.requires_grad and bias.device.type == "cpu"
 
 
 def attend_by_bias(v_BNSD: Tensor, bias: Tensor | None, dropout: float) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,8 @@
 Shapes: B batch, S sequence, N heads, D head size, K kernel, C channels.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -63,9 +65,37 @@ def span_convolution(values_BNSD: Tensor, logits_BNSK: Tensor) -> Tensor:
         (B, N, S, D).
     """
     kernel_BNSK = torch.softmax(logits_BNSK, dim=-1)
-    length, width = values_BNSD.shape[2], kernel_BNSK.shape[-1]
-    padded = functional.pad(values_BNSD, (0, 0, width // 2, width // 2))
+    half = kernel_BNSK.shape[-1] // 2
+    padded = functional.pad(values_BNSD, (0, 0, half, half))
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return _weighted_shifts(padded, kernel_BNSK)
+    return _WeightedShifts.apply(padded, kernel_BNSK)
+
+
+def _weighted_shifts(padded: Tensor, kernel_BNSK: Tensor) -> Tensor:
+    """Sum over o of kernel[..., o] padded[o : o + S]: shifts, so that no window is ever copied out."""
+    length, width = kernel_BNSK.shape[-2:]
     result = padded[:, :, :length] * kernel_BNSK[..., :1]
-    for offset in range(1, width):  # shifts, so that no window is ever copied out
+    for offset in range(1, width):
         result = torch.addcmul(result, padded[:, :, offset : offset + length], kernel_BNSK[..., offset : offset + 1])
     return result
+
+
+class _WeightedShifts(torch.autograd.Function):
+    """``_weighted_shifts`` with a gradient that adds up in place; autograd's own copies a slice per shift."""
+
+    @staticmethod
+    def forward(context: Any, padded: Tensor, kernel_BNSK: Tensor) -> Tensor:
+        context.save_for_backward(padded, kernel_BNSK)
+        return _weighted_shifts(padded, kernel_BNSK)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        padded, kernel = context.saved_tensors
+        length, width = kernel.shape[-2:]
+        of_padded, of_kernel = torch.zeros_like(padded), torch.empty_like(kernel)
+        for offset in range(width):
+            window = slice(offset, offset + length)
+            of_padded[:, :, window].addcmul_(gradient, kernel[..., offset : offset + 1])
+            of_kernel[..., offset] = torch.linalg.vecdot(gradient, padded[:, :, window])
+        return of_padded, of_kernel

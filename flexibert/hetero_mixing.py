@@ -1,15 +1,15 @@
 """Token mixing of one layer in the hetero format (FlexiBERT 2.0): its heads may differ in operation.
 
-All heads share one attention. Its content term is q kT for ``sa_sdp`` heads, q W kT for ``sa_wma`` heads, and absent
-for ``l`` and ``c`` heads, which attend by position alone. Then heads with the same transform, or the same kernel size,
-are treated together.
+Heads are taken in groups: first those that compare contents (``sa``), then those that attend by position alone (``l``,
+``c``), of which heads with the same transform or the same kernel size are treated together. Every tensor is split once
+per group structure, for each slice of it would cost a pass over its gradient.
 
 The original returns zeros for every ``sa`` head, a bug that its fixtures were mended of. Checkpoint names carry a
 counter per kind: ``W0``, ``key_conv_attn_layer0``, ... in the order of the heads.
 Shapes: B batch, S sequence, H layer width, N heads, D head size.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,15 @@ from .attention import Padding, attend, attend_by_bias
 from .convolution import SeparableConvolution, linear_per_head, separable_convolution_per_head, span_convolution
 from .linear_transform import transform_2d
 from .mixing import Mixing, merge_heads
+
+
+class Group(NamedTuple):
+    """Heads of one operation and parameter: their places in the layer, and for ``wma`` and ``c`` their counters."""
+
+    operation: str
+    parameter: str | int
+    places: list[int]
+    counters: list[int]
 
 
 class HeteroMixing(Mixing):
@@ -37,88 +46,113 @@ class HeteroMixing(Mixing):
         self.key = nn.Linear(layer.hidden_size, width) if needs_keys else None
         self.value = nn.Linear(layer.hidden_size, width)
 
-        self.attending = _places(heads, "sa")
-        self.weighted = _places(heads, "sa", "wma")
-        for number in range(len(self.weighted)):
-            self.register_parameter(f"W{number}", nn.Parameter(torch.empty(size, size)))
-        self.transforms = {name: places for name in ("dft", "dct") if (places := _places(heads, "l", name))}
-        convolving = _places(heads, "c")
-        for number, place in enumerate(convolving):
-            kernel = int(heads[place].parameter)
-            self.add_module(f"key_conv_attn_layer{number}", SeparableConvolution(size, size, kernel))
-            self.add_module(f"conv_kernel_layer{number}", nn.Linear(size, kernel))
-            self.add_module(f"conv_out_layer{number}", nn.Linear(size, size))
-        kernels = sorted({int(heads[place].parameter) for place in convolving})
-        self.convolutions = [  # per kernel size: places of the heads, and their counters
-            (
-                [place for place in convolving if heads[place].parameter == kernel],
-                [number for number, place in enumerate(convolving) if heads[place].parameter == kernel],
-            )
-            for kernel in kernels
-        ]
-        self.num_heads = len(heads)
+        self.groups = _groups(heads)
+        for group in self.groups:
+            for number in group.counters:
+                if group.operation == "sa":
+                    self.register_parameter(f"W{number}", nn.Parameter(torch.empty(size, size)))
+                else:
+                    kernel = int(group.parameter)
+                    self.add_module(f"key_conv_attn_layer{number}", SeparableConvolution(size, size, kernel))
+                    self.add_module(f"conv_kernel_layer{number}", nn.Linear(size, kernel))
+                    self.add_module(f"conv_out_layer{number}", nn.Linear(size, size))
+        self.num_comparing = sum(len(group.places) for group in self.groups if group.operation == "sa")
+        self.order = [place for group in self.groups for place in group.places]
 
     def forward(self, x_BSH: Tensor, padding: Padding, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
-        q = None if self.query is None else self._heads(self.query(x_BSH))
-        k = None if self.key is None else self._heads(self.key(x_BSH))
-        v = self._heads(self.value(x_BSH))
+        q = None if self.query is None else self._in_groups(self.query(x_BSH))
+        k = None if self.key is None else self._in_groups(self.key(x_BSH))
+        v = self._in_groups(self.value(x_BSH))
+        sizes = [self.num_comparing, len(self.order) - self.num_comparing]
+        parts = list(zip(*(_split(x, sizes) for x in (q, k, v)), strict=True))
+        mixed = []
+        if sizes[0]:
+            mixed.append(self._by_content(padding, self._is_explicit(output_attentions), *parts[0]))
+        if sizes[1]:
+            mixed.append(self._by_position(padding, *parts[1]))
+        context = self._in_places([part for part, _ in mixed])
+        weights = [part for _, part in mixed if part is not None]
+        return merge_heads(context), self._in_places(weights) if len(weights) == len(mixed) else None
+
+    def _by_content(
+        self, padding: Padding, explicit: bool, q: Tensor, k: Tensor, v: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Heads of ``sa``: scores q kT (``sdp``) or q W kT (``wma``)."""
+        bias = self._bias(q, k, padding)
+        groups = [group for group in self.groups if group.operation == "sa"]
+        content = [
+            part @ torch.stack([getattr(self, f"W{number}") for number in group.counters]) if group.counters else part
+            for group, part in zip(groups, _split(q, _sizes(groups)), strict=True)
+        ]
+        return attend(_cat(content), k, v, bias, self._dropout(), explicit)
+
+    def _by_position(
+        self, padding: Padding, q: Tensor | None, k: Tensor | None, v: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Heads of ``l`` and ``c``: attention by position, plus a transform or a convolution."""
         bias = padding.scores if q is None else self._bias(q, k, padding)
-        if self.attending:
-            assert q is not None
-            assert k is not None
-            explicit = self._is_explicit(output_attentions)
-            context, weights = attend(self._content_queries(q), k, v, bias, self._dropout(), explicit)
-        else:
-            context, weights = attend_by_bias(v, bias, self._dropout())
-        for name, places in self.transforms.items():
-            context = _add_at(context, places, transform_2d(padding.zeroed(_at(v, places)), name))
-        for places, numbers in self.convolutions:
-            assert q is not None
-            assert k is not None
-            convolved = self._convolve(_at(q, places), _at(k, places), _at(v, places), numbers, padding)
-            context = _add_at(context, places, convolved)
-        return merge_heads(context), weights
+        context, weights = attend_by_bias(v, bias, self._dropout())
+        groups = [group for group in self.groups if group.operation != "sa"]
+        parts = zip(groups, *(_split(x, _sizes(groups)) for x in (q, k, v)), strict=True)
+        return context + _cat([self._transformed(padding, *part) for part in parts]), weights
 
-    def _content_queries(self, q_BNSD: Tensor) -> Tensor:
-        """q for ``sdp``, q W for ``wma``, zero for heads that do not compare contents."""
-        if self.weighted:
-            weights_NDD = torch.stack([getattr(self, f"W{number}") for number in range(len(self.weighted))])
-            q_BNSD = _put_at(q_BNSD, self.weighted, _at(q_BNSD, self.weighted) @ weights_NDD)
-        if len(self.attending) < self.num_heads:
-            is_attending = [float(place in self.attending) for place in range(self.num_heads)]
-            q_BNSD = q_BNSD * q_BNSD.new_tensor(is_attending).view(1, -1, 1, 1)
-        return q_BNSD
-
-    def _convolve(self, q: Tensor, k: Tensor, v: Tensor, numbers: list[int], padding: Padding) -> Tensor:
-        """Span convolution of heads with one kernel size; q, k, v: (B, heads of this kernel, S, D)."""
-        separable = [getattr(self, f"key_conv_attn_layer{number}") for number in numbers]
+    def _transformed(self, padding: Padding, group: Group, q: Tensor | None, k: Tensor | None, v: Tensor) -> Tensor:
+        if group.operation == "l":
+            return transform_2d(padding.zeroed(v), str(group.parameter))
+        assert q is not None
+        assert k is not None
+        separable = [getattr(self, f"key_conv_attn_layer{number}") for number in group.counters]
         local = separable_convolution_per_head(padding.zeroed(k), separable)
-        logits = linear_per_head(local * q, [getattr(self, f"conv_kernel_layer{number}") for number in numbers])
-        values = linear_per_head(v, [getattr(self, f"conv_out_layer{number}") for number in numbers])
+        logits = linear_per_head(local * q, [getattr(self, f"conv_kernel_layer{number}") for number in group.counters])
+        values = linear_per_head(v, [getattr(self, f"conv_out_layer{number}") for number in group.counters])
         return span_convolution(padding.zeroed(values), logits)
 
+    def _in_groups(self, x_BSC: Tensor) -> Tensor:
+        """(B, S, N D) -> (B, N, S, D), heads in the order of the groups."""
+        heads = self._heads(x_BSC)
+        return heads if self.order == sorted(self.order) else _taken(heads, self.order)
 
-def _places(heads: tuple[Head, ...], operation: str, parameter: str | None = None) -> list[int]:
-    return [
-        place for place, head in enumerate(heads) if head.operation == operation and parameter in (None, head.parameter)
+    def _in_places(self, parts: list[Tensor]) -> Tensor:
+        """The groups' results, heads in the order of the layer."""
+        joined = _cat(parts)
+        if self.order == sorted(self.order):
+            return joined
+        return _taken(joined, [self.order.index(place) for place in range(len(self.order))])
+
+
+def _groups(heads: tuple[Head, ...]) -> list[Group]:
+    """Groups in the order ``sdp``, ``wma``, ``dft``, ``dct``, kernel sizes ascending."""
+    kernels = sorted({int(head.parameter) for head in heads if head.operation == "c"})
+    kinds: list[tuple[str, str | int]] = [
+        ("sa", "sdp"),
+        ("sa", "wma"),
+        ("l", "dft"),
+        ("l", "dct"),
+        *(("c", kernel) for kernel in kernels),
     ]
+    groups = []
+    for kind in kinds:
+        places = [place for place, head in enumerate(heads) if (head.operation, head.parameter) == kind]
+        has_own = kind[0] == "c" or kind[1] == "wma"
+        counted = [place for place, head in enumerate(heads) if head.operation == "c" or head.parameter == "wma"]
+        counted = [place for place in counted if heads[place].operation == kind[0]]
+        if places:
+            groups.append(Group(*kind, places, [counted.index(place) for place in places] if has_own else []))
+    return groups
 
 
-def _index(places: list[int], like: Tensor) -> Tensor:
-    return torch.tensor(places, device=like.device)
+def _sizes(groups: list[Group]) -> list[int]:
+    return [len(group.places) for group in groups]
 
 
-def _at(x_BNSD: Tensor, places: list[int]) -> Tensor:
-    """The heads at ``places``; a view where they are neighbours."""
-    first, last = places[0], places[-1] + 1
-    if last - first == len(places):
-        return x_BNSD[:, first:last]
-    return x_BNSD.index_select(1, _index(places, x_BNSD))
+def _split(x_BNSD: Tensor | None, sizes: list[int]) -> list[Any]:
+    """One tensor per size along the head axis; Nones for None."""
+    return [None] * len(sizes) if x_BNSD is None else list(x_BNSD.split(sizes, dim=1))
 
 
-def _put_at(x_BNSD: Tensor, places: list[int], part: Tensor) -> Tensor:
-    return x_BNSD.index_copy(1, _index(places, x_BNSD), part.to(x_BNSD.dtype))
+def _taken(x_BNSD: Tensor, places: list[int]) -> Tensor:
+    return x_BNSD.index_select(1, torch.tensor(places, device=x_BNSD.device))
 
 
-def _add_at(x_BNSD: Tensor, places: list[int], part: Tensor) -> Tensor:
-    return x_BNSD.index_add(1, _index(places, x_BNSD), part.to(x_BNSD.dtype))
+def _cat(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)

@@ -6,6 +6,7 @@ Shapes: ... any leading axes, S sequence, H hidden size (or head size).
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,8 +24,48 @@ def transform_2d(x: Tensor, name: str) -> Tensor:
         (..., S, H), in the type of ``x``; computed in float32 at least.
     """
     wide = x if x.dtype == torch.float64 else x.float()
-    transformed = _dct_2d(wide) if name == "dct" else torch.fft.fft2(wide).real
-    return transformed.to(x.dtype)
+    return (_dct_2d(wide) if name == "dct" else _dft_2d(wide)).to(x.dtype)
+
+
+def _dft_2d(x: Tensor) -> Tensor:
+    if torch.compiler.is_exporting():
+        return _dft_2d_by_products(x)
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return _real_part_of_dft(x)
+    return _SelfAdjointDFT.apply(x)
+
+
+def _real_part_of_dft(x: Tensor) -> Tensor:
+    """By the real transform, whose output stops at the middle of H; the other half is its mirror image."""
+    half = torch.fft.rfft2(x).real
+    first_half = half[..., 1 : (x.shape[-1] + 1) // 2]
+    mirrored = torch.cat([first_half[..., :1, :], first_half[..., 1:, :].flip(-2)], dim=-2).flip(-1)
+    return torch.cat([half, mirrored], dim=-1)
+
+
+def _dft_2d_by_products(x: Tensor) -> Tensor:
+    """As cos x cos - sin x sin, for exchange formats without complex numbers; slower."""
+    cos_H, sin_H = _turns(x.shape[-1], x)
+    cos_S, sin_S = _turns(x.shape[-2], x)
+    return cos_S @ (x @ cos_H) - sin_S @ (x @ sin_H)
+
+
+def _turns(size: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    places = torch.arange(size, device=like.device)
+    angle = ((places.unsqueeze(1) * places) % size).to(like.dtype) * (2 * math.pi / size)
+    return torch.cos(angle), torch.sin(angle)
+
+
+class _SelfAdjointDFT(torch.autograd.Function):
+    """The real part of the 2-D DFT of real numbers is a symmetric linear map: it is its own gradient."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor) -> Tensor:
+        return _real_part_of_dft(x)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        return _real_part_of_dft(gradient)
 
 
 def _dct_2d(x: Tensor) -> Tensor:

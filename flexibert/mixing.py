@@ -77,6 +77,7 @@ class SelfAttention(Mixing):
 
     def forward(self, x_BSH: Tensor, padding: Padding, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
         q, k, v = self._heads(self.query(x_BSH)), self._heads(self.key(x_BSH)), self._heads(self.value(x_BSH))
+        q = q if self.distance_embedding is None else q.contiguous()
         bias = self._bias(q, k, padding)
         content = q if self.W is None else q @ self.W
         context, weights = attend(content, k, v, bias, self._dropout(), self._is_explicit(output_attentions))
@@ -132,7 +133,7 @@ class ConvolutionMixing(Mixing):
         convolved = self._convolve(x_BSH, query, padding)
         if not self.num_attending:
             return merge_heads(convolved), None
-        q = self._heads(query)[:, : self.num_attending]
+        q = self._heads(query[..., : self.num_attending * self.head_size])
         k, v = self._heads(self.key(x_BSH)), self._heads(self.value(x_BSH))
         bias = self._bias(q, k, padding)
         context, weights = attend(q, k, v, bias, self._dropout(), self._is_explicit(output_attentions))

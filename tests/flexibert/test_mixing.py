@@ -14,6 +14,7 @@ import torch
 
 from flexibert import FlexiBERTConfig, FlexiBERTModel
 from flexibert.attention import Padding, relative_scores
+from flexibert.convolution import span_convolution
 from flexibert.linear_transform import transform_2d
 
 LENGTHS = [9, 6, 1]
@@ -229,3 +230,30 @@ def test_what_no_output_depends_on_is_not_built(tiny: Callable) -> None:
         for name in names
         if name.endswith(".W") or "position_embeddings" in name or "layer.1.attention.self.key" in name
     ]
+
+
+@pytest.mark.parametrize("length", [1, 6, 7, 8])
+def test_gradients_written_by_hand_equal_finite_differences(length: int) -> None:
+    def numbers(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, dtype=torch.float64, requires_grad=True)
+
+    torch.manual_seed(length)
+    assert torch.autograd.gradcheck(
+        lambda x, table: relative_scores(x, table, 0.5), (numbers(2, 1, length, 3), numbers(19, 3))
+    )
+    assert torch.autograd.gradcheck(span_convolution, (numbers(1, 2, length, 3), numbers(1, 2, length, 5)))
+    for width in (4, 5):
+        assert torch.autograd.gradcheck(lambda x: transform_2d(x, "dft"), (numbers(2, length, width),))
+
+
+@pytest.mark.parametrize("length", [7, 8])
+def test_training_computes_what_evaluation_computes(tiny: Callable, length: int) -> None:
+    """Learned biases take another path on a CPU."""
+    heads = ["c_3_8", "sa_wma_8", "l_dft_8", "c_5_8", "sa_sdp_8", "c_3_8"]
+    model = FlexiBERTModel(tiny({"l": 1, "o": [heads], "h": [16], "f": [[16]]})).eval()
+    ids = torch.randint(5, 41, (2, length))
+    mask = torch.ones_like(ids)
+    mask[1, 4:] = 0
+    with torch.no_grad():
+        expected = model(ids, mask).last_hidden_state
+    torch.testing.assert_close(model(ids, mask).last_hidden_state, expected, atol=1e-6, rtol=1e-5)
