@@ -10,12 +10,14 @@ from transformers import (
     AutoModel,
     AutoModelForMaskedLM,
     AutoModelForMultipleChoice,
+    AutoModelForNextSentencePrediction,
+    AutoModelForPreTraining,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
 
-from . import heads
+from . import heads, pretraining_heads
 from .configuration import FlexiBERTConfig
 from .modeling import FlexiBERTModel
 
@@ -26,6 +28,8 @@ MODELS: dict[Any, type] = {
     AutoModelForTokenClassification: heads.FlexiBERTForTokenClassification,
     AutoModelForQuestionAnswering: heads.FlexiBERTForQuestionAnswering,
     AutoModelForMultipleChoice: heads.FlexiBERTForMultipleChoice,
+    AutoModelForNextSentencePrediction: pretraining_heads.FlexiBERTForNextSentencePrediction,
+    AutoModelForPreTraining: pretraining_heads.FlexiBERTForPreTraining,
 }
 
 AutoConfig.register(FlexiBERTConfig.model_type, FlexiBERTConfig, exist_ok=True)

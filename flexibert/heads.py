@@ -29,6 +29,8 @@ from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
 
 logger = logging.get_logger(__name__)
 
+DECODER = "cls.predictions.decoder.weight"
+
 
 class PredictionTransform(nn.Module):
     """Linear, activation, LayerNorm: (B, S, H) -> (B, S, H)."""
@@ -69,36 +71,25 @@ class MaskedLMHead(nn.Module):
         return self.predictions(x_BSH)
 
 
-class FlexiBERTForMaskedLM(FlexiBERTPreTrainedModel):
-    """Masked language modelling.
+class TiedDecoder:
+    """Of a model with ``cls.predictions``: its decoder, tied to the word embeddings where their widths agree."""
 
-    The decoder shares the word embeddings' matrix when ``tie_word_embeddings`` says so and their widths agree.
-    """
-
-    _tied_weights_keys: ClassVar[dict[str, str]] = {
-        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight"
-    }
-
-    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = "OD") -> None:
-        super().__init__(config, transfer_mode)
-        self.bert = FlexiBERTModel(self.config, add_pooling_layer=False, shares_config=True)
-        self.cls = MaskedLMHead(config)
-        self.post_init()
+    config: FlexiBERTConfig
+    cls: Any
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
-        tied = super().get_expanded_tied_weights_keys(all_submodels=all_submodels)
-        decoder = "cls.predictions.decoder.weight"
-        if decoder in tied and self.config.hidden_size != self.config.embedding_size:
+        tied = super().get_expanded_tied_weights_keys(all_submodels=all_submodels)  # type: ignore[misc]
+        if DECODER in tied and self.config.hidden_size != self.config.embedding_size:
             logger.warning_once(
                 f"'tie_word_embeddings' has no effect: the last layer is {self.config.hidden_size} wide, "
                 f"the embeddings {self.config.embedding_size}. The decoder gets a matrix of its own"
             )
-            del tied[decoder]
+            del tied[DECODER]
         return tied
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
+        super()._init_weights(module)  # type: ignore[misc]
         if isinstance(module, Predictions):
             init.zeros_(module.bias)
 
@@ -108,6 +99,21 @@ class FlexiBERTForMaskedLM(FlexiBERTPreTrainedModel):
     def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
         self.cls.predictions.decoder = new_embeddings
         self.cls.predictions.bias = new_embeddings.bias
+
+
+class FlexiBERTForMaskedLM(TiedDecoder, FlexiBERTPreTrainedModel):
+    """Masked language modelling.
+
+    The decoder shares the word embeddings' matrix when ``tie_word_embeddings`` says so and their widths agree.
+    """
+
+    _tied_weights_keys: ClassVar[dict[str, str]] = {DECODER: "bert.embeddings.word_embeddings.weight"}
+
+    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = "OD") -> None:
+        super().__init__(config, transfer_mode)
+        self.bert = FlexiBERTModel(self.config, add_pooling_layer=False, shares_config=True)
+        self.cls = MaskedLMHead(config)
+        self.post_init()
 
     @can_return_tuple
     def forward(
@@ -132,7 +138,7 @@ class FlexiBERTForMaskedLM(FlexiBERTPreTrainedModel):
         )
         logits = self.cls(encoded.last_hidden_state)
         loss = None if labels is None else functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten())
-        return MaskedLMOutput(loss=loss, logits=logits, **_extras(encoded))
+        return MaskedLMOutput(loss=loss, logits=logits, **encoder_extras(encoded))
 
 
 class FlexiBERTForSequenceClassification(FlexiBERTPreTrainedModel):
@@ -169,7 +175,7 @@ class FlexiBERTForSequenceClassification(FlexiBERTPreTrainedModel):
         )
         logits = self.classifier(self.dropout(encoded.pooler_output))
         loss = None if labels is None else self._loss(logits, labels)
-        return SequenceClassifierOutput(loss=loss, logits=logits, **_extras(encoded))
+        return SequenceClassifierOutput(loss=loss, logits=logits, **encoder_extras(encoded))
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         kind = self.config.problem_type
@@ -219,7 +225,7 @@ class FlexiBERTForTokenClassification(FlexiBERTPreTrainedModel):
         )
         logits = self.classifier(self.dropout(encoded.last_hidden_state))
         loss = None if labels is None else functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten())
-        return TokenClassifierOutput(loss=loss, logits=logits, **_extras(encoded))
+        return TokenClassifierOutput(loss=loss, logits=logits, **encoder_extras(encoded))
 
 
 class FlexiBERTForQuestionAnswering(FlexiBERTPreTrainedModel):
@@ -259,7 +265,7 @@ class FlexiBERTForQuestionAnswering(FlexiBERTPreTrainedModel):
             start_loss = _position_loss(start_logits, start_positions)
             loss = (start_loss + _position_loss(end_logits, end_positions)) / 2
         return QuestionAnsweringModelOutput(
-            loss=loss, start_logits=start_logits, end_logits=end_logits, **_extras(encoded)
+            loss=loss, start_logits=start_logits, end_logits=end_logits, **encoder_extras(encoded)
         )
 
 
@@ -292,7 +298,7 @@ class FlexiBERTForMultipleChoice(FlexiBERTPreTrainedModel):
         encoded = self.bert(*flat, output_hidden_states, output_attentions, return_dict=True)
         logits = self.classifier(self.dropout(encoded.pooler_output)).view(-1, given.shape[1])
         loss = None if labels is None else functional.cross_entropy(logits.float(), labels)
-        return MultipleChoiceModelOutput(loss=loss, logits=logits, **_extras(encoded))
+        return MultipleChoiceModelOutput(loss=loss, logits=logits, **encoder_extras(encoded))
 
 
 def _classifier_dropout(config: FlexiBERTConfig) -> nn.Dropout:
@@ -306,5 +312,5 @@ def _position_loss(logits_BS: Tensor, positions: Tensor) -> Tensor:
     return functional.cross_entropy(logits_BS.float(), positions.view(-1).clamp(0, length), ignore_index=length)
 
 
-def _extras(encoded: BaseModelOutputWithPooling) -> dict[str, Any]:
+def encoder_extras(encoded: BaseModelOutputWithPooling) -> dict[str, Any]:
     return {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}

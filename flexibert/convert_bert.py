@@ -1,0 +1,107 @@
+"""``convert_bert``: a Hugging Face BERT folder to a FlexiBERT folder, and back; the direction follows from the source.
+
+The head that ``config.json`` names under ``architectures`` comes along, and so do the tokenizer's files. What
+``--check`` compares are the two folders as they are on disk.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig
+
+from design_space.command import ArgumentParser, run_command
+
+from .bert import CLASSES, from_bert, largest_difference, to_bert
+
+LARGEST_DIFFERENCE = 1e-5
+TOKENIZER_FILES = (
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+
+
+def convert(source: Path, target: Path, *, check: bool = False) -> float | None:
+    """Write the model in ``source`` to ``target`` in the other family's format.
+
+    Args:
+        source: folder of a BERT or a FlexiBERT.
+        target: folder to make; written whole or not at all.
+        check: load both folders again and compare their outputs.
+
+    Returns:
+        With ``check`` the largest absolute difference of any output, else None.
+
+    Raises:
+        ValueError: when there is nothing of that kind in ``source``, ``target`` exists, its parent does not, or the
+            outputs differ by more than 1e-5.
+    """
+    if target.exists():
+        raise ValueError(f"{target}: exists already; name a folder that does not")
+    model, is_bert = load(source)
+    converted = from_bert(model) if is_bert else to_bert(model)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".convert_bert-") as temporary:
+        folder = Path(temporary) / "model"
+        converted.save_pretrained(folder)
+        for name in TOKENIZER_FILES:
+            if (source / name).exists():
+                shutil.copy2(source / name, folder / name)
+        difference = largest_difference(load(source)[0], load(folder)[0]) if check else None
+        if difference is not None and not difference <= LARGEST_DIFFERENCE:
+            raise ValueError(f"{source}: outputs differ by {difference:.1e} after conversion; nothing was written")
+        folder.rename(target)
+    return difference
+
+
+def load(folder: Path) -> tuple[Any, bool]:
+    """The model in a folder, in the class its ``config.json`` names, and whether it is a BERT of transformers."""
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder}: is not a model folder; it must hold 'config.json' and weights")
+    config = AutoConfig.from_pretrained(folder)
+    is_bert = config.model_type == "bert"
+    classes = {model_class.__name__: model_class for model_class in (CLASSES if is_bert else CLASSES.values())}
+    default = "BertModel" if is_bert else "FlexiBERTModel"
+    name = (config.architectures or [default])[0]
+    if name not in classes:
+        raise ValueError(f"{folder}: 'architectures' must name one of {', '.join(classes)}. Got {name!r}")
+    try:
+        return classes[name].from_pretrained(folder, dtype="auto"), is_bert  # type: ignore[attr-defined]
+    except (SafetensorError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{folder}: the weights cannot be read: {error}") from error
+
+
+def convert_command(arguments: Sequence[str] | None = None) -> None:
+    """Parse the flags and convert."""
+    parser = ArgumentParser(
+        prog="convert_bert",
+        description="Converts a Hugging Face BERT folder to a FlexiBERT folder, or back.",
+    )
+    parser.add_argument("source", type=Path, help="folder of a BERT or FlexiBERT model")
+    parser.add_argument("target", type=Path, help="folder to write; must not exist")
+    parser.add_argument("--check", action="store_true", help="compare the outputs of both folders")
+    options = parser.parse_args(arguments)
+    torch.manual_seed(0)  # for parts that the source lacks
+    source, target = options.source.resolve(), options.target.resolve()
+    difference = convert(source, target, check=options.check)
+    print(f"{source} -> {target}")
+    if difference is not None:
+        print(f"largest output difference {difference:.1e}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of ``convert_bert``."""
+    run_command(convert_command, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The encoder with BERT's two pre-training heads: next sentence, alone or beside masked LM (Devlin et al. 2019, 3.1).
+
+FlexiBERT itself pre-trains on masked LM alone; these are the places for weights that come from BERT. Parameter names
+are BERT's (``cls.predictions.``, ``cls.seq_relationship``).
+Shapes: B batch, S sequence, H hidden size of the last layer, V vocabulary.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers.modeling_outputs import NextSentencePredictorOutput
+from transformers.models.bert.modeling_bert import BertForPreTrainingOutput
+from transformers.utils.generic import can_return_tuple
+
+from .configuration import FlexiBERTConfig
+from .heads import DECODER, Predictions, TiedDecoder, encoder_extras
+from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
+
+
+class NextSentenceHead(nn.Module):
+    """``cls`` of BERT's next-sentence checkpoints: (B, H) -> (B, 2)."""
+
+    def __init__(self, config: FlexiBERTConfig) -> None:
+        super().__init__()
+        self.seq_relationship = nn.Linear(config.hidden_size, 2)
+
+    def forward(self, pooled_BH: Tensor) -> Tensor:
+        return self.seq_relationship(pooled_BH)
+
+
+class PreTrainingHeads(NextSentenceHead):
+    """``cls`` of BERT's pre-training checkpoints: both heads."""
+
+    def __init__(self, config: FlexiBERTConfig) -> None:
+        super().__init__(config)
+        self.predictions = Predictions(config)
+
+
+class FlexiBERTForNextSentencePrediction(FlexiBERTPreTrainedModel):
+    """Whether the second segment follows the first (0) or not (1)."""
+
+    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = "OD") -> None:
+        super().__init__(config, transfer_mode)
+        self.bert = FlexiBERTModel(self.config, shares_config=True)
+        self.cls = NextSentenceHead(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+    ) -> NextSentencePredictorOutput:
+        """``labels``: (B,) of 0 and 1. ``logits``: (B, 2)."""
+        inputs = (input_ids, attention_mask, token_type_ids, inputs_embeds, output_hidden_states, output_attentions)
+        encoded = self.bert(*inputs, return_dict=True)
+        logits = self.cls(encoded.pooler_output)
+        loss = None if labels is None else functional.cross_entropy(logits.float(), labels.view(-1))
+        return NextSentencePredictorOutput(loss=loss, logits=logits, **encoder_extras(encoded))
+
+
+class FlexiBERTForPreTraining(TiedDecoder, FlexiBERTPreTrainedModel):
+    """Masked LM and next sentence together."""
+
+    _tied_weights_keys: ClassVar[dict[str, str]] = {DECODER: "bert.embeddings.word_embeddings.weight"}
+
+    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = "OD") -> None:
+        super().__init__(config, transfer_mode)
+        self.bert = FlexiBERTModel(self.config, shares_config=True)
+        self.cls = PreTrainingHeads(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        next_sentence_label: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+    ) -> BertForPreTrainingOutput:
+        """``labels`` as in masked LM, ``next_sentence_label``: (B,); the losses of those given are added.
+
+        ``prediction_logits``: (B, S, V); ``seq_relationship_logits``: (B, 2).
+        """
+        inputs = (input_ids, attention_mask, token_type_ids, inputs_embeds, output_hidden_states, output_attentions)
+        encoded = self.bert(*inputs, return_dict=True)
+        words = self.cls.predictions(encoded.last_hidden_state)
+        follows = self.cls(encoded.pooler_output)
+        losses = []
+        if labels is not None:
+            losses.append(functional.cross_entropy(words.flatten(0, 1).float(), labels.flatten()))
+        if next_sentence_label is not None:
+            losses.append(functional.cross_entropy(follows.float(), next_sentence_label.view(-1)))
+        return BertForPreTrainingOutput(
+            loss=torch.stack(losses).sum() if losses else None,
+            prediction_logits=words,
+            seq_relationship_logits=follows,
+            **encoder_extras(encoded),
+        )

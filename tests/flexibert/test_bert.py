@@ -1,0 +1,146 @@
+"""BERT in and out, against Hugging Face's BERT."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import BertConfig, BertLMHeadModel, BertModel, BertTokenizerFast
+
+from flexibert import FlexiBERTConfig, FlexiBERTModel, from_bert, to_bert
+from flexibert.bert import CLASSES, largest_difference
+from flexibert.convert_bert import main
+
+SHAPES = {"tiny": (128, 2, 2, 512), "odd": (96, 3, 6, 200), "mini": (256, 4, 4, 1024)}
+
+
+def bert(model_class: Any = BertModel, shape: str = "odd", **options: Any) -> Any:
+    torch.manual_seed(0)
+    width, layers, heads, feed_forward = SHAPES[shape]
+    sizes = {"vocab_size": 97, "max_position_embeddings": 40, "initializer_range": 0.2}
+    return model_class(
+        BertConfig(
+            hidden_size=width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            intermediate_size=feed_forward,
+            **(sizes | options),
+        )
+    ).eval()
+
+
+@pytest.mark.parametrize("model_class", CLASSES, ids=lambda model_class: model_class.__name__)
+def test_every_head_computes_the_same_and_comes_back_bit_for_bit(model_class: Any) -> None:
+    source = bert(model_class, classifier_dropout=0.3, layer_norm_eps=1e-5, pad_token_id=3)
+    ours = from_bert(source)
+    assert type(ours) is CLASSES[model_class]
+    assert largest_difference(source, ours) <= 1e-5
+    back = to_bert(ours)
+    assert type(back) is model_class
+    expected = source.state_dict()
+    assert back.state_dict().keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in back.state_dict().items())
+    assert back.config.classifier_dropout == 0.3
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_shapes_and_attention_implementations_agree(shape: str, implementation: str) -> None:
+    source = bert(shape=shape)
+    source.set_attn_implementation(implementation)
+    ours = from_bert(source)
+    assert ours.config._attn_implementation == implementation
+    assert largest_difference(source, ours) <= 1e-5
+
+
+@pytest.mark.slow
+def test_the_base_shape_agrees() -> None:
+    torch.manual_seed(0)
+    source = BertModel(BertConfig()).eval()
+    assert largest_difference(source, from_bert(source)) <= 1e-5
+
+
+def test_real_weights_agree(shared: Path) -> None:
+    folder = shared / "data/weights"
+    config = BertConfig.from_dict(json.loads((folder / "config.json").read_text()))
+    torch.manual_seed(0)
+    source = BertModel(config).eval()
+    weights = load_file(folder / "bert-tiny-sst2-encoder.safetensors")
+    weights = {name.removeprefix("bert."): value for name, value in weights.items()}
+    missing, _ = source.load_state_dict(weights, strict=False)
+    assert all(name.startswith("embeddings.") for name in missing)
+    assert largest_difference(source, from_bert(source)) <= 1e-5
+
+
+def test_the_difference_sees_a_changed_weight() -> None:
+    source = bert()
+    ours = from_bert(source)
+    with torch.no_grad():
+        ours.encoder.layer[2].output.LayerNorm.bias[0] += 0.01
+    assert largest_difference(source, ours) >= 0.005
+
+
+def test_type_mode_and_pooler_are_kept_and_nothing_is_shared() -> None:
+    source = BertModel(bert().config, add_pooling_layer=False).to(torch.bfloat16).train()
+    ours = from_bert(source)
+    assert ours.dtype == torch.bfloat16
+    assert ours.training
+    assert ours.pooler is None
+    pointers = {parameter.data_ptr() for parameter in source.parameters()}
+    assert not any(parameter.data_ptr() in pointers for parameter in ours.parameters())
+
+
+def test_what_is_not_a_bert_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be one of BertModel, .* Got BertLMHeadModel"):
+        from_bert(bert(BertLMHeadModel))
+    with pytest.raises(ValueError, match="must be an encoder"):
+        from_bert(bert(is_decoder=True))
+    layers = {"l": 2, "o": ["sa", "c"], "h": [16, 16], "n": [2, 2], "f": [[16, 16], [16]], "p": ["sdp", 3]}
+    with pytest.raises(ValueError, match="no BERT of the same function") as caught:
+        to_bert(FlexiBERTModel(FlexiBERTConfig(model_dict=layers, vocab_size=11)))
+    for part in ("'position_embedding_type' must be absolute", "layer 0 must have one", "layer 1 must have self-att"):
+        assert part in str(caught.value)
+
+
+def test_convert_bert_goes_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    there, back = tmp_path / "there", tmp_path / "back"
+    bert(next(iter(list(CLASSES)[2:]))).save_pretrained(tmp_path / "bert")
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nword\n")
+    BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "bert")
+    for source, target in ((tmp_path / "bert", there), (there, back)):
+        with pytest.raises(SystemExit) as ended:
+            main([str(source), str(target), "--check"])
+        assert ended.value.code == 0
+        assert "largest output difference 0" in capsys.readouterr().out
+        assert (target / "tokenizer.json").exists()
+    before, after = (load_file(folder / "model.safetensors") for folder in (tmp_path / "bert", back))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert not list(tmp_path.glob(".convert*"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "is not a model folder"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"\x10spoilt"), "the weights cannot be read"),
+        (
+            lambda folder: (folder / "config.json").write_text(
+                (folder / "config.json").read_text().replace('"BertModel"', '"BertLMHeadModel"')
+            ),
+            "'architectures' must name one of",
+        ),
+    ],
+)
+def test_bad_folders_end_in_one_message(
+    tmp_path: Path, spoil: Any, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bert().save_pretrained(tmp_path / "bert")
+    spoil(tmp_path / "bert")
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path / "bert"), str(tmp_path / "target")])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "target").exists()
