@@ -3,6 +3,7 @@
 from . import auto_classes as auto_classes
 from .bert import from_bert, to_bert
 from .configuration import FlexiBERTConfig
+from .cost import Cost, cost_of, count_flops, flops_per_token
 from .heads import (
     FlexiBERTForMaskedLM,
     FlexiBERTForMultipleChoice,
@@ -10,12 +11,14 @@ from .heads import (
     FlexiBERTForSequenceClassification,
     FlexiBERTForTokenClassification,
 )
+from .latency import Latency, measure_latency
 from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
 from .parameters import count_parameters
 from .pretraining_heads import FlexiBERTForNextSentencePrediction, FlexiBERTForPreTraining
 from .transfer_plan import TransferPlan, transfer_overlap, transfer_plan
 
 __all__ = [
+    "Cost",
     "FlexiBERTConfig",
     "FlexiBERTForMaskedLM",
     "FlexiBERTForMultipleChoice",
@@ -26,9 +29,14 @@ __all__ = [
     "FlexiBERTForTokenClassification",
     "FlexiBERTModel",
     "FlexiBERTPreTrainedModel",
+    "Latency",
     "TransferPlan",
+    "cost_of",
+    "count_flops",
     "count_parameters",
+    "flops_per_token",
     "from_bert",
+    "measure_latency",
     "to_bert",
     "transfer_overlap",
     "transfer_plan",

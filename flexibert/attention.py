@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .cost import num_blocks
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Padding:
@@ -57,7 +59,7 @@ def relative_scores(x_BNSD: Tensor, table: Tensor, scale: float = 1) -> Tensor:
     middle = (table.shape[0] + 1) // 2
     nearest_first = table[middle - length : middle + length - 1].flip(0)  # row c is r_{S-1-c}
     nearest_first = nearest_first * scale
-    blocks = _num_blocks(length)
+    blocks = 1 if torch.compiler.is_compiling() else num_blocks(length)  # a length may be a symbol there
     rows = length // blocks
     windows = nearest_first.unfold(0, length + rows - 1, rows).flip(0)  # (blocks, D, S + rows - 1)
     x_blocks = x_BNSD.reshape(-1, blocks, rows, size).transpose(0, 1).reshape(blocks, -1, size)
@@ -65,13 +67,6 @@ def relative_scores(x_BNSD: Tensor, table: Tensor, scale: float = 1) -> Tensor:
     is_plain = torch.compiler.is_compiling() or not torch.is_grad_enabled()
     skewed = skew(by_distance) if is_plain else _Skew.apply(by_distance)
     return skewed.transpose(0, 1).contiguous().view(batch, heads, length, length)
-
-
-def _num_blocks(length: int) -> int:
-    """As many as pay on a CPU; 1 while compiling, where the length may be a symbol."""
-    if torch.compiler.is_compiling():
-        return 1
-    return next(blocks for blocks in (4, 2, 1) if length % blocks == 0)
 
 
 def skew(by_distance: Tensor) -> Tensor:

@@ -80,13 +80,23 @@ def count_parameters(spec: ModelSpec, config: Any = None, *, pooler: bool = True
     """
     sizes = Sizes.of(config)
     is_hetero = spec.format == "hetero"
-    total = sum(parameter.numel for parameter in embedding_parameters(spec.layers[0].hidden_size, sizes))
-    total += sum(
-        _count_layer(layer, width, is_hetero, sizes)
+    first, last = spec.layers[0].hidden_size, spec.layers[-1].hidden_size
+    return embedding_and_pooler_parameters(first, last, sizes, pooler=pooler) + sum(
+        layer_parameter_count(layer, width, is_hetero, sizes)
         for layer, width in zip(spec.layers, next_widths(spec), strict=True)
     )
-    last = spec.layers[-1].hidden_size
-    return total + (sum(parameter.numel for parameter in pooler_parameters(last)) if pooler else 0)
+
+
+def embedding_and_pooler_parameters(first: int, last: int, sizes: Sizes, *, pooler: bool) -> int:
+    """Number of parameters outside the layers, of which the first and the last have these widths."""
+    parameters = embedding_parameters(first, sizes) + (pooler_parameters(last) if pooler else [])
+    return sum(parameter.numel for parameter in parameters)
+
+
+@lru_cache(maxsize=65536)
+def layer_parameter_count(layer: Layer, next_width: int, is_hetero: bool, sizes: Sizes) -> int:
+    """Number of parameters of one layer."""
+    return sum(parameter.numel for parameter in layer_parameters(layer, next_width, is_hetero, sizes))
 
 
 def next_widths(spec: ModelSpec) -> list[int]:
@@ -133,11 +143,6 @@ def layer_parameters(layer: Layer, next_width: int, is_hetero: bool, sizes: Size
     if next_width != layer.hidden_size:
         found += _linear("output.proj_head", Axis("next", next_width), residual)
     return tuple(found)
-
-
-@lru_cache(maxsize=65536)
-def _count_layer(layer: Layer, next_width: int, is_hetero: bool, sizes: Sizes) -> int:
-    return sum(parameter.numel for parameter in layer_parameters(layer, next_width, is_hetero, sizes))
 
 
 def _standard_mixing(layer: Layer, sizes: Sizes) -> Iterator[Parameter]:

@@ -1,0 +1,113 @@
+"""The measured time of one forward pass of an architecture on this machine."""
+
+import copy
+import statistics
+import time
+from typing import Any, NamedTuple
+
+import torch
+from scipy.stats import binom
+from torch import nn
+
+from design_space import ModelSpec
+
+from .configuration import FlexiBERTConfig
+from .modeling import FlexiBERTModel
+
+WARM_UPS, CONFIDENCE = 2, 0.95
+
+
+class Latency(NamedTuple):
+    """Times of a forward pass, and how it was measured.
+
+    Attributes:
+        median_ms, low_ms, high_ms: the median, and its 95 % confidence interval, in milliseconds; the interval's ends
+            are two of the measured times, whatever their distribution (order statistics).
+        batch_size, length: sequences in the batch, and tokens of each.
+        threads: of torch, on a CPU.
+        device: for example ``cpu``.
+        repeats: number of timed passes.
+    """
+
+    median_ms: float
+    low_ms: float
+    high_ms: float
+    batch_size: int
+    length: int
+    threads: int
+    device: str
+    repeats: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.median_ms:.2f} ms ({self.low_ms:.2f} to {self.high_ms:.2f}) for {self.batch_size} x {self.length} "
+            f"tokens on {self.device} with {self.threads} thread(s)"
+        )
+
+
+def measure_latency(
+    architecture: ModelSpec | nn.Module,
+    config: Any = None,
+    *,
+    batch_size: int = 8,
+    length: int = 128,
+    threads: int | None = None,
+    repeats: int = 30,
+) -> Latency:
+    """Times forward passes over full sequences of random tokens, without gradients.
+
+    Args:
+        architecture: a spec, built with random weights for the purpose, or a model that takes ``input_ids`` and
+            ``attention_mask``, measured on its device; its mode is restored.
+        config: a ``FlexiBERTConfig`` for what a spec leaves open (vocabulary, positions); default: its defaults.
+        batch_size: sequences in a batch.
+        length: tokens of a sequence.
+        threads: of torch; default: as many as torch uses now.
+        repeats: timed passes, after two untimed ones.
+
+    Raises:
+        ValueError: when a size is below 1, or ``length`` above ``max_position_embeddings``.
+    """
+    for name, value in {"batch_size": batch_size, "length": length, "repeats": repeats}.items():
+        if value < 1:
+            raise ValueError(f"'{name}' must be a whole number above 0. Got {value}")
+    model = _built(architecture, config) if isinstance(architecture, ModelSpec) else architecture
+    was_training, threads_before = model.training, torch.get_num_threads()
+    model.eval()
+    torch.set_num_threads(threads or threads_before)
+    try:
+        device = next(model.parameters()).device
+        generator = torch.Generator().manual_seed(0)
+        vocab_size = int(model.config.vocab_size)  # type: ignore[union-attr, arg-type]
+        input_ids = torch.randint(vocab_size, (batch_size, length), generator=generator).to(device)
+        mask = torch.ones_like(input_ids)
+        times = [_forward_ms(model, input_ids, mask) for _ in range(WARM_UPS + repeats)][WARM_UPS:]
+        used = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(threads_before)
+        model.train(was_training)
+    low, high = _interval(times)
+    return Latency(statistics.median(times), low, high, batch_size, length, used, device.type, repeats)
+
+
+def _built(spec: ModelSpec, config: Any) -> FlexiBERTModel:
+    of_spec = FlexiBERTConfig() if config is None else copy.deepcopy(config)
+    of_spec.model_dict = spec.to_dict()
+    return FlexiBERTModel(of_spec)
+
+
+def _forward_ms(model: nn.Module, input_ids: torch.Tensor, mask: torch.Tensor) -> float:
+    start = time.perf_counter()
+    with torch.no_grad():
+        model(input_ids=input_ids, attention_mask=mask)
+    if input_ids.device.type == "cuda":
+        torch.cuda.synchronize()
+    return 1000 * (time.perf_counter() - start)
+
+
+def _interval(times: list[float]) -> tuple[float, float]:
+    """The order statistics between which the median lies with at least 95 % probability."""
+    ordered = sorted(times)
+    below = int(binom.ppf((1 - CONFIDENCE) / 2, len(ordered), 0.5))
+    place = max(below - 1, 0)
+    return ordered[place], ordered[len(ordered) - 1 - place]
