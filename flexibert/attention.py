@@ -32,6 +32,8 @@ class Padding:
         if attention_mask is None:
             return Padding()
         is_real = attention_mask.to(torch.bool)
+        if is_real.device.type == "cpu" and not torch.compiler.is_compiling() and is_real.all():
+            return Padding()  # elsewhere, looking would wait for the device
         scores = torch.zeros_like(attention_mask, dtype=dtype).masked_fill(~is_real, torch.finfo(dtype).min)
         return Padding(scores=scores[:, None, None, :], keep=is_real.to(dtype).unsqueeze(-1) if is_zeroed else None)
 
@@ -59,9 +61,12 @@ def relative_scores(x_BNSD: Tensor, table: Tensor, scale: float = 1) -> Tensor:
     middle = (table.shape[0] + 1) // 2
     nearest_first = table[middle - length : middle + length - 1].flip(0)  # row c is r_{S-1-c}
     nearest_first = nearest_first * scale
-    blocks = 1 if torch.compiler.is_compiling() else num_blocks(length)  # a length may be a symbol there
+    if torch.compiler.is_compiling():  # the length may be a symbol there, which ``unfold`` would make a number
+        blocks, windows = 1, nearest_first.transpose(0, 1).unsqueeze(0)
+    else:
+        blocks = num_blocks(length)
+        windows = nearest_first.unfold(0, length + length // blocks - 1, length // blocks).flip(0)
     rows = length // blocks
-    windows = nearest_first.unfold(0, length + rows - 1, rows).flip(0)  # (blocks, D, S + rows - 1)
     x_blocks = x_BNSD.reshape(-1, blocks, rows, size).transpose(0, 1).reshape(blocks, -1, size)
     by_distance = (x_blocks @ windows).view(blocks, batch * heads, rows, length + rows - 1)
     is_plain = torch.compiler.is_compiling() or not torch.is_grad_enabled()

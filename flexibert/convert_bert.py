@@ -76,7 +76,7 @@ def load(folder: Path) -> tuple[Any, bool]:
         raise ValueError(f"{folder}: 'architectures' must name one of {', '.join(classes)}. Got {name!r}")
     try:
         return classes[name].from_pretrained(folder, dtype="auto"), is_bert  # type: ignore[attr-defined]
-    except (SafetensorError, RuntimeError, EOFError) as error:
+    except (SafetensorError, OSError) as error:
         raise ValueError(f"{folder}: the weights cannot be read: {error}") from error
 
 

@@ -52,8 +52,13 @@ def _dft_2d_by_products(x: Tensor) -> Tensor:
 
 def _turns(size: int, like: Tensor) -> tuple[Tensor, Tensor]:
     places = torch.arange(size, device=like.device)
-    angle = ((places.unsqueeze(1) * places) % size).to(like.dtype) * (2 * math.pi / size)
+    angle = _modulo(places.unsqueeze(1) * places, size).to(like.dtype) * (2 * math.pi / size)
     return torch.cos(angle), torch.sin(angle)
+
+
+def _modulo(numbers: Tensor, size: int) -> Tensor:
+    """As tensors, since exporters do not know the remainder of a length that is a symbol."""
+    return numbers % torch.full((), size, dtype=numbers.dtype, device=numbers.device)
 
 
 class _SelfAdjointDFT(torch.autograd.Function):
@@ -85,7 +90,7 @@ def cosine_matrix(size: int, dtype: torch.dtype, device: torch.device) -> Tensor
 def _build_cosine_matrix(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     k = torch.arange(size, device=device).unsqueeze(1)
     n = torch.arange(size, device=device).unsqueeze(0)
-    turn = (k * (2 * n + 1)) % (4 * size)  # whole numbers: the angle stays exact for long sequences
+    turn = _modulo(k * (2 * n + 1), 4 * size)  # whole numbers: the angle stays exact for long sequences
     return 2 * torch.cos(turn.to(dtype) * (math.pi / (2 * size)))
 
 

@@ -7,9 +7,11 @@ Shapes: B batch, S sequence, H hidden size of the last layer, E of the first.
 
 import copy
 import re
+from pickle import UnpicklingError
 from typing import Any, ClassVar
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
@@ -37,6 +39,23 @@ class FlexiBERTPreTrainedModel(PreTrainedModel):
         # A copy: ``config.from_model_dict`` may be called again for the next model, and must not change this one.
         super().__init__(config if shares_config else copy.deepcopy(config))
         self.transfer_mode = check_mode(transfer_mode)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As inherited.
+
+        Raises:
+            OSError: when there is no such folder, or a file in it cannot be read.
+            ValueError: when the weights contradict the configuration, or the configuration itself.
+        """
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        except (SafetensorError, UnpicklingError, EOFError, IndexError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "PytorchStreamReader" not in str(error):
+                raise
+            reason = str(error).splitlines()[0] if isinstance(error, SafetensorError) else "not a file of weights"
+            where = pretrained_model_name_or_path
+            raise OSError(f"{where}: the weights cannot be read ({reason}); the file is damaged or cut off") from error
 
     def load_model_from_source(self, source: "FlexiBERTPreTrainedModel", seed: int = 0) -> float:
         """Transfers the weights of ``source`` that have a place here, by this model's ``transfer_mode`` (see

@@ -267,3 +267,14 @@ def test_a_lost_tensor_is_an_error_and_no_random_layer(tiny: Callable, tmp_path:
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match=r"'encoder.layer.1.output.dense.bias' is missing"):
         FlexiBERTModel.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize("content", [b"", b"spoilt", b"PK\x03\x04 spoilt"])
+def test_damaged_weights_are_told_by_folder(tiny: Callable, tmp_path: Path, name: str, content: bytes) -> None:
+    FlexiBERTModel(tiny(SELF_ATTENTION)).save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(OSError, match=r"the weights cannot be read .*damaged or cut off") as caught:
+        FlexiBERTModel.from_pretrained(tmp_path)
+    assert str(tmp_path) in str(caught.value)

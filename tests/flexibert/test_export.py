@@ -1,0 +1,43 @@
+"""Models in ONNX, run by ONNX Runtime at sizes they were not exported with."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import pytest
+import torch
+
+from flexibert import FlexiBERTForSequenceClassification
+
+STANDARD = {
+    "l": 4,
+    "o": ["sa", "l", "c", "l"],
+    "h": [16, 24, 24, 24],
+    "n": [2, 2, 3, 2],
+    "f": [[32, 16], [16], [16], [16]],
+    "p": ["wma", "dct", 5, "dft"],
+}
+HETERO = {"l": 1, "o": [["sa_sdp_8", "c_5_8", "l_dft_8", "sa_wma_8", "l_dct_8"]], "h": [16], "f": [[16]]}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("model_dict", [STANDARD, HETERO], ids=["standard", "hetero"])
+def test_onnx_runtime_computes_the_same(model_dict: dict[str, Any], tiny: Callable, tmp_path: Path) -> None:
+    model = FlexiBERTForSequenceClassification(tiny(model_dict, max_position_embeddings=40)).eval()
+    example = {"input_ids": torch.randint(5, 41, (2, 17)), "attention_mask": torch.ones(2, 17, dtype=torch.long)}
+    sizes = {0: "batch", 1: "length"}
+    program = torch.onnx.export(
+        model, (), kwargs=example, dynamic_shapes={name: sizes for name in example}, dynamo=True, verbose=False
+    )
+    assert program is not None
+    program.save(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    for shape in ((2, 17), (3, 32), (1, 9)):
+        ids = torch.randint(5, 41, shape)
+        mask = torch.ones_like(ids)
+        mask[0, 6:] = 0
+        (found,) = session.run(None, {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})
+        with torch.no_grad():
+            expected = model(ids, mask).logits
+        torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=1e-4)
