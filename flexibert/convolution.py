@@ -39,19 +39,39 @@ def separable_convolution_per_head(k_BNSD: Tensor, modules: list[SeparableConvol
     """
     batch, heads, length, size = k_BNSD.shape
     depthwise = torch.cat([module.depthwise.weight for module in modules])
-    pointwise_NDD = torch.stack([module.pointwise.weight.squeeze(-1) for module in modules])
-    bias_ND = torch.stack([module.bias.squeeze(-1) for module in modules])
     channels = k_BNSD.transpose(2, 3).reshape(batch, heads * size, length)
     local = functional.conv1d(channels, depthwise, padding=depthwise.shape[-1] // 2, groups=heads * size)
-    local_BNSD = local.view(batch, heads, size, length).transpose(2, 3)
-    return local_BNSD @ pointwise_NDD.transpose(1, 2) + bias_ND.unsqueeze(1)
+    pointwise = [module.pointwise.weight.squeeze(-1) for module in modules]
+    return product_per_head(
+        local.view(batch, heads, size, length).transpose(2, 3),
+        pointwise,
+        [module.bias.squeeze(-1) for module in modules],
+    )
 
 
 def linear_per_head(x_BNSD: Tensor, modules: list[nn.Linear]) -> Tensor:
-    """``modules[n]`` applied to head n, as one batched product. (B, N, S, D) -> (B, N, S, D_out)."""
-    weight = torch.stack([module.weight for module in modules])
-    bias = torch.stack([module.bias for module in modules])
-    return x_BNSD @ weight.transpose(1, 2) + bias.unsqueeze(1)
+    """``modules[n]`` applied to head n. (B, N, S, D) -> (B, N, S, D_out)."""
+    return product_per_head(x_BNSD, [module.weight for module in modules], [module.bias for module in modules])
+
+
+def product_per_head(x_BNSD: Tensor, weights: list[Tensor], biases: list[Tensor] | None = None) -> Tensor:
+    """x weights[n]T + biases[n] of head n, as one product per head over the whole batch.
+
+    Args:
+        x_BNSD: (B, N, S, D).
+        weights: N of (D_out, D).
+        biases: N of (D_out,), or none.
+
+    Returns:
+        (B, N, S, D_out).
+    """
+    batch, heads, length, _ = x_BNSD.shape
+    if heads == 1:
+        return functional.linear(x_BNSD, weights[0], None if biases is None else biases[0])
+    x_NTD = x_BNSD.transpose(0, 1).flatten(1, 2)
+    matrices = torch.stack(weights).transpose(1, 2)
+    product = x_NTD @ matrices if biases is None else torch.baddbmm(torch.stack(biases).unsqueeze(1), x_NTD, matrices)
+    return product.unflatten(1, (batch, length)).transpose(0, 1)
 
 
 def span_convolution(values_BNSD: Tensor, logits_BNSK: Tensor) -> Tensor:

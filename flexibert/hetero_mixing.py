@@ -17,9 +17,15 @@ from torch import Tensor, nn
 from design_space import Head, Layer
 
 from .attention import Padding, attend, attend_by_bias
-from .convolution import SeparableConvolution, linear_per_head, separable_convolution_per_head, span_convolution
+from .convolution import (
+    SeparableConvolution,
+    linear_per_head,
+    product_per_head,
+    separable_convolution_per_head,
+    span_convolution,
+)
 from .linear_transform import transform_2d
-from .mixing import Mixing, merge_heads
+from .mixing import Mixing
 
 
 class Group(NamedTuple):
@@ -63,38 +69,46 @@ class HeteroMixing(Mixing):
         q = None if self.query is None else self._in_groups(self.query(x_BSH))
         k = None if self.key is None else self._in_groups(self.key(x_BSH))
         v = self._in_groups(self.value(x_BSH))
+        bias = padding.scores if q is None else self._bias(q, k, padding)
         sizes = [self.num_comparing, len(self.order) - self.num_comparing]
-        parts = list(zip(*(_split(x, sizes) for x in (q, k, v)), strict=True))
-        mixed = []
+        is_shared = bias is None or bias.shape[1] == 1
+        biases = [bias, bias] if is_shared else _split(bias, sizes)
+        parts = list(zip(biases, *(_split(x, sizes) for x in (q, k, v)), strict=True))
+        contexts: list[Tensor] = []
+        weights: list[Tensor | None] = []
         if sizes[0]:
-            mixed.append(self._by_content(padding, self._is_explicit(output_attentions), *parts[0]))
+            context, part_weights = self._by_content(self._is_explicit(output_attentions), *parts[0])
+            contexts.append(context)
+            weights.append(part_weights)
         if sizes[1]:
-            mixed.append(self._by_position(padding, *parts[1]))
-        context = self._in_places([part for part, _ in mixed])
-        weights = [part for _, part in mixed if part is not None]
-        return merge_heads(context), self._in_places(weights) if len(weights) == len(mixed) else None
+            part_contexts, part_weights = self._by_position(padding, *parts[1])
+            contexts += part_contexts
+            weights.append(part_weights)
+        merged = self._in_places(torch.cat([context.transpose(1, 2) for context in contexts], dim=2), dim=2).flatten(2)
+        known = [part for part in weights if part is not None]
+        return merged, self._in_places(torch.cat(known, dim=1), dim=1) if len(known) == len(weights) else None
 
     def _by_content(
-        self, padding: Padding, explicit: bool, q: Tensor, k: Tensor, v: Tensor
+        self, explicit: bool, bias: Tensor | None, q: Tensor, k: Tensor, v: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """Heads of ``sa``: scores q kT (``sdp``) or q W kT (``wma``)."""
-        bias = self._bias(q, k, padding)
         groups = [group for group in self.groups if group.operation == "sa"]
-        content = [
-            part @ torch.stack([getattr(self, f"W{number}") for number in group.counters]) if group.counters else part
-            for group, part in zip(groups, _split(q, _sizes(groups)), strict=True)
-        ]
-        return attend(_cat(content), k, v, bias, self._dropout(), explicit)
+        content = []
+        for group, part in zip(groups, _split(q, _sizes(groups)), strict=True):
+            matrices = [getattr(self, f"W{number}").transpose(0, 1) for number in group.counters]
+            content.append(product_per_head(part, matrices) if matrices else part)
+        joined = content[0] if len(content) == 1 else torch.cat(content, dim=1)
+        return attend(joined, k, v, bias, self._dropout(), explicit)
 
     def _by_position(
-        self, padding: Padding, q: Tensor | None, k: Tensor | None, v: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """Heads of ``l`` and ``c``: attention by position, plus a transform or a convolution."""
-        bias = padding.scores if q is None else self._bias(q, k, padding)
+        self, padding: Padding, bias: Tensor | None, q: Tensor | None, k: Tensor | None, v: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """Heads of ``l`` and ``c``: attention by position, plus a transform or a convolution; one context a group."""
         context, weights = attend_by_bias(v, bias, self._dropout())
         groups = [group for group in self.groups if group.operation != "sa"]
         parts = zip(groups, *(_split(x, _sizes(groups)) for x in (q, k, v)), strict=True)
-        return context + _cat([self._transformed(padding, *part) for part in parts]), weights
+        attended = _split(context, _sizes(groups))
+        return [x + self._transformed(padding, *part) for x, part in zip(attended, parts, strict=True)], weights
 
     def _transformed(self, padding: Padding, group: Group, q: Tensor | None, k: Tensor | None, v: Tensor) -> Tensor:
         if group.operation == "l":
@@ -109,15 +123,16 @@ class HeteroMixing(Mixing):
 
     def _in_groups(self, x_BSC: Tensor) -> Tensor:
         """(B, S, N D) -> (B, N, S, D), heads in the order of the groups."""
-        heads = self._heads(x_BSC)
-        return heads if self.order == sorted(self.order) else _taken(heads, self.order)
+        return self._taken(self._heads(x_BSC), 1, self.order)
 
-    def _in_places(self, parts: list[Tensor]) -> Tensor:
-        """The groups' results, heads in the order of the layer."""
-        joined = _cat(parts)
-        if self.order == sorted(self.order):
-            return joined
-        return _taken(joined, [self.order.index(place) for place in range(len(self.order))])
+    def _in_places(self, x: Tensor, dim: int) -> Tensor:
+        """From the order of the groups to the order of the layer, heads being axis ``dim``."""
+        return self._taken(x, dim, [self.order.index(place) for place in range(len(self.order))])
+
+    def _taken(self, x: Tensor, dim: int, places: list[int]) -> Tensor:
+        if places == sorted(places):
+            return x
+        return x.index_select(dim, torch.tensor(places, device=x.device))
 
 
 def _groups(heads: tuple[Head, ...]) -> list[Group]:
@@ -148,11 +163,3 @@ def _sizes(groups: list[Group]) -> list[int]:
 def _split(x_BNSD: Tensor | None, sizes: list[int]) -> list[Any]:
     """One tensor per size along the head axis; Nones for None."""
     return [None] * len(sizes) if x_BNSD is None else list(x_BNSD.split(sizes, dim=1))
-
-
-def _taken(x_BNSD: Tensor, places: list[int]) -> Tensor:
-    return x_BNSD.index_select(1, torch.tensor(places, device=x_BNSD.device))
-
-
-def _cat(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
