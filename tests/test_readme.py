@@ -31,7 +31,7 @@ build_tokenizer("train", ["some plain words"], vocab_size=400).save_pretrained("
 
 @pytest.mark.parametrize("number", range(len(PYTHON)))
 def test_its_python_runs(number, tmp_path):
-    assert len(PYTHON) == 5
+    assert len(PYTHON) == 6
     code = PYTHON[number]
     if "runs/level-2/best" in code:
         code = f"{SAVE_A_MODEL}\n{code}\nassert model.config.model_spec.layers[0].hidden_size == 8"
