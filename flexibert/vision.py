@@ -1,0 +1,192 @@
+"""The encoder for images: patches as tokens (ViT, Dosovitskiy et al. 2021), layers pre-norm, mixing as in FlexiBERT.
+
+The class token, the distillation token where there is one (DeiT, Touvron et al. 2021) and the patches, row by row, are
+one sequence: ``sa``, ``l`` and ``c`` heads mix it as they mix words. With one shape of ``sa``/``sdp`` layers this is
+Hugging Face's DeiT (see ``deit.py``).
+The layers are in ``vision_layers.py``.
+Shapes: B batch, C channels, L labels.
+"""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutputWithPooling, ImageClassifierOutput
+from transformers.models.deit.modeling_deit import DeiTForImageClassificationWithTeacherOutput
+from transformers.utils.generic import can_return_tuple
+
+from .attention import Padding
+from .heads import encoder_extras
+from .modeling import FlexiBERTPreTrainedModel
+from .vision_configuration import FlexiViTConfig
+from .vision_layers import ImagePooler, PatchEmbeddings, PreNormEncoder
+
+NO_PADDING = Padding()
+
+
+class FlexiViTPreTrainedModel(FlexiBERTPreTrainedModel):
+    """Loading, saving and initialisation, shared by the encoder and the models with a classifier."""
+
+    config_class = FlexiViTConfig
+    base_model_prefix = "vit"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    _no_split_modules: ClassVar[list[str]] = ["PatchEmbeddings", "PreNormLayer"]
+
+    def __init__(self, config: FlexiViTConfig, shares_config: bool = False) -> None:
+        super().__init__(config, shares_config=shares_config)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As inherited; a pooler or classifier of another shape is a ``ValueError`` too, unless
+        ``ignore_mismatched_sizes`` is given."""
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        except RuntimeError as error:
+            if "ignore_mismatched_sizes" not in str(error):
+                raise
+            raise ValueError(
+                f"{pretrained_model_name_or_path}: the pooler or the classifier has another shape than the "
+                "configuration says; with ignore_mismatched_sizes=True it starts at random"
+            ) from error
+
+    def load_model_from_source(self, source: FlexiBERTPreTrainedModel, seed: int = 0) -> float:
+        """Not for images.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("Weights are transferred between FlexiBERT models only")
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """As inherited; tokens and positions from a normal distribution cut off at 2 (Hugging Face's start at 0)."""
+        super()._init_weights(module)
+        if isinstance(module, PatchEmbeddings):
+            for parameter in module.parameters(recurse=False):
+                init.trunc_normal_(parameter, mean=0.0, std=self.config.initializer_range)
+
+
+class FlexiViTModel(FlexiViTPreTrainedModel):
+    """The encoder: images to states of the last layer, and a pooled state of the class token.
+
+    Args:
+        config: sizes and architecture.
+        add_pooling_layer: whether to build the pooler.
+        shares_config: keep ``config`` itself and not a copy, as the encoder inside a model with a classifier does.
+    """
+
+    def __init__(self, config: FlexiViTConfig, add_pooling_layer: bool = True, shares_config: bool = False) -> None:
+        super().__init__(config, shares_config)
+        self.embeddings = PatchEmbeddings(self.config)
+        self.encoder = PreNormEncoder(self.config)
+        self.pooler = ImagePooler(self.config) if add_pooling_layer else None
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.embeddings.patch_embeddings
+
+    @can_return_tuple
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+    ) -> BaseModelOutputWithPooling:
+        """States of every token, after the final LayerNorm.
+
+        Args:
+            pixel_values: (B, C, height, width) of the configured sizes.
+            output_hidden_states: return the states before each layer and after the last, before the final LayerNorm.
+            output_attentions: return attention weights per layer (None for a convolution layer of one head).
+
+        Raises:
+            ValueError: for images of another shape.
+        """
+        expected = (self.config.num_channels, *self.config.image_shape)
+        if pixel_values is None or tuple(pixel_values.shape[1:]) != expected:
+            found = "nothing" if pixel_values is None else tuple(pixel_values.shape)
+            raise ValueError(f"'pixel_values' must be of shape (batch, {', '.join(map(str, expected))}). Got {found}")
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        if output_attentions is None:
+            output_attentions = self.config.output_attentions
+        embedded = self.embeddings(pixel_values.to(self.embeddings.patch_embeddings.weight.dtype))
+        last, states, weights = self.encoder(embedded, NO_PADDING, bool(output_hidden_states), bool(output_attentions))
+        pooled = None if self.pooler is None else self.pooler(last)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=last, pooler_output=pooled, hidden_states=states, attentions=weights
+        )
+
+
+class FlexiViTForImageClassification(FlexiViTPreTrainedModel):
+    """A class per image, from the class token."""
+
+    def __init__(self, config: FlexiViTConfig) -> None:
+        super().__init__(config)
+        self.vit = FlexiViTModel(self.config, add_pooling_layer=False, shares_config=True)
+        self.classifier = _classifier(self.config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+    ) -> ImageClassifierOutput:
+        """``labels``: (B,) class ids; (B,) numbers where L is 1; (B, L) of 0 and 1 for several. ``logits``: (B, L)."""
+        encoded = self.vit(pixel_values, output_hidden_states, output_attentions, return_dict=True)
+        logits = self.classifier(encoded.last_hidden_state[:, 0])
+        loss = None if labels is None else self.loss_function(labels, logits, self.config)
+        return ImageClassifierOutput(loss=loss, logits=logits, **encoder_extras(encoded))
+
+
+class FlexiViTForImageClassificationWithTeacher(FlexiViTPreTrainedModel):
+    """A class per image: the mean of two classifiers, of the class token and of the distillation token.
+
+    Raises:
+        ValueError: when the configuration has no distillation token.
+    """
+
+    def __init__(self, config: FlexiViTConfig) -> None:
+        super().__init__(config)
+        if not self.config.use_distillation_token:
+            raise ValueError("'use_distillation_token' must be true: the second classifier reads that token")
+        self.vit = FlexiViTModel(self.config, add_pooling_layer=False, shares_config=True)
+        self.cls_classifier = _classifier(self.config)
+        self.distillation_classifier = _classifier(self.config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+    ) -> DeiTForImageClassificationWithTeacherOutput:
+        """``cls_logits`` and ``distillation_logits``, each (B, L), and their mean, ``logits``."""
+        encoded = self.vit(pixel_values, output_hidden_states, output_attentions, return_dict=True)
+        cls_logits = self.cls_classifier(encoded.last_hidden_state[:, 0])
+        distillation_logits = self.distillation_classifier(encoded.last_hidden_state[:, 1])
+        return DeiTForImageClassificationWithTeacherOutput(
+            logits=(cls_logits + distillation_logits) / 2,
+            cls_logits=cls_logits,
+            distillation_logits=distillation_logits,
+            **encoder_extras(encoded),
+        )
+
+
+def _classifier(config: FlexiViTConfig) -> nn.Module:
+    return nn.Linear(config.hidden_size, config.num_labels) if config.num_labels else nn.Identity()
+
+
+AutoConfig.register(FlexiViTConfig.model_type, FlexiViTConfig, exist_ok=True)
+AutoModel.register(FlexiViTConfig, FlexiViTModel, exist_ok=True)
+# A saved folder's ``architectures`` chooses between the two, as for DeiT.
+AutoModelForImageClassification.register(
+    FlexiViTConfig, (FlexiViTForImageClassification, FlexiViTForImageClassificationWithTeacher), exist_ok=True
+)

@@ -1,0 +1,194 @@
+"""Configuration of a FlexiViT network: a model dict, and the sizes of images and patches.
+
+As in ``configuration.py`` the model dict is the one source of truth for the architecture, and names that the class
+does not know are refused. Options and defaults are those of Hugging Face's DeiT (Touvron et al. 2021).
+"""
+
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any
+
+from transformers import PreTrainedConfig
+from transformers.activations import ACT2FN
+
+from design_space import ModelSpec
+
+from .configuration import ATTACHED, IGNORED, INHERITED
+
+# DeiT-base.
+DEFAULT_LAYER = {"o": "sa", "h": 768, "n": 12, "f": [3072], "p": "sdp"}
+DEFAULT_DEPTH = 12
+# Computed from the options; a configuration that gives one of them is refused.
+COMPUTED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "max_position_embeddings")
+
+
+class FlexiViTConfig(PreTrainedConfig):
+    """Everything needed to build a FlexiViT network.
+
+    Args:
+        model_dict: the architecture, standard or hetero (see ``ModelSpec``); default: DeiT-base's.
+        image_size: height and width of an image: one number, or two.
+        patch_size: height and width of a patch: one number, or two; what is left at the right and bottom edges is
+            never read.
+        num_channels: of an image.
+        use_distillation_token: a second token before the patches (Touvron et al. 2021, section 4).
+        qkv_bias: whether queries, keys and values have a bias.
+        pooler_output_size: width of the pooled state; default: the last layer's.
+        pooler_act: activation of the pooled state.
+
+    Raises:
+        ValueError: listing every unknown name and wrong value.
+    """
+
+    model_type = "flexivit"
+
+    model_dict: dict[str, Any] | None = None
+    image_size: int | list[int] | tuple[int, int] = 224
+    patch_size: int | list[int] | tuple[int, int] = 16
+    num_channels: int = 3
+    use_distillation_token: bool = True
+    qkv_bias: bool = True
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.0
+    attention_probs_dropout_prob: float = 0.0
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pooler_output_size: int | None = None
+    pooler_act: str = "tanh"
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        problems = _unknown_names(kwargs)
+        for name in IGNORED:
+            kwargs.pop(name, None)
+        if self.model_dict is None:
+            layers: dict[str, Any] = {key: [value] * DEFAULT_DEPTH for key, value in DEFAULT_LAYER.items()}
+            self.model_dict = {"l": DEFAULT_DEPTH} | layers
+        try:
+            self.model_dict = ModelSpec.from_dict(self.model_dict).to_dict()
+        except ValueError as error:
+            problems.append(str(error))
+        problems += self._value_problems()
+        if problems:
+            raise ValueError(
+                f"{len(problems)} problem(s) in the FlexiViT configuration:\n  - " + "\n  - ".join(problems)
+            )
+        for name in ("image_size", "patch_size"):
+            if isinstance(getattr(self, name), tuple):
+                setattr(self, name, list(getattr(self, name)))  # as JSON gives it back
+        super().__post_init__(**kwargs)
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        """The architecture."""
+        return ModelSpec.from_dict(self.model_dict or {})
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the last layer: what the pooler and the classifiers read."""
+        return int(self.model_spec.layers[-1].hidden_size)
+
+    @property
+    def embedding_size(self) -> int:
+        """Width of the embeddings: the first layer's."""
+        return int(self.model_spec.layers[0].hidden_size)
+
+    @property
+    def num_hidden_layers(self) -> int:
+        return len(self.model_spec.layers)
+
+    @property
+    def num_attention_heads(self) -> int:
+        """Heads of the last layer; other layers may have another number."""
+        return len(self.model_spec.layers[-1].heads)
+
+    @property
+    def intermediate_size(self) -> int:
+        """Last feed-forward width of the last layer; other layers may have other widths."""
+        return int(self.model_spec.layers[-1].feed_forward[-1])
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width of an image."""
+        return _pair(self.image_size)
+
+    @property
+    def patch_shape(self) -> tuple[int, int]:
+        """Height and width of a patch."""
+        return _pair(self.patch_size)
+
+    @property
+    def num_patches(self) -> int:
+        (height, width), (patch_height, patch_width) = self.image_shape, self.patch_shape
+        return (height // patch_height) * (width // patch_width)
+
+    @property
+    def max_position_embeddings(self) -> int:
+        """Length of every sequence: the class token, the distillation token if there is one, the patches."""
+        return self.num_patches + 1 + self.use_distillation_token
+
+    @property
+    def position_embedding_type(self) -> str:
+        """What the mixing classes ask for; positions are always added to the embeddings."""
+        return "absolute"
+
+    @classmethod
+    def get_config_dict(cls, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As inherited.
+
+        Raises:
+            ValueError: when the folder holds another kind of model.
+        """
+        config_dict, unused = super().get_config_dict(*args, **kwargs)
+        found = config_dict.get("model_type", cls.model_type)
+        if found != cls.model_type:
+            raise ValueError(
+                f"'model_type' of the configuration must be '{cls.model_type}'. Got {found!r}; load it with its own "
+                "class (a DeiT then comes in by 'from_deit')"
+            )
+        return config_dict, unused
+
+    def _value_problems(self) -> list[str]:
+        problems = []
+        for name in ("hidden_act", "pooler_act"):
+            value = getattr(self, name)
+            if value not in ACT2FN:
+                problems.append(f"'{name}' must be an activation of transformers, such as 'gelu'. Got {value!r}")
+        for name in ("image_size", "patch_size"):
+            value = getattr(self, name)
+            is_pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_positive, value))
+            if not is_pair and not _is_positive(value):
+                problems.append(f"'{name}' must be a whole number above 0, or two. Got {value!r}")
+        if not _is_positive(self.num_channels):
+            problems.append(f"'num_channels' must be a whole number above 0. Got {self.num_channels!r}")
+        if self.pooler_output_size is not None and not _is_positive(self.pooler_output_size):
+            problems.append(f"'pooler_output_size' must be a whole number above 0. Got {self.pooler_output_size!r}")
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value < 1:
+                problems.append(f"'{name}' must be in [0, 1). Got {value!r}")
+        if not problems and not self.num_patches:
+            problems.append(f"'patch_size' must fit into 'image_size' {self.image_size}. Got {self.patch_size}")
+        return problems
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _unknown_names(kwargs: dict[str, Any]) -> list[str]:
+    known = {field.name for field in fields(FlexiViTConfig)} | {*IGNORED, *INHERITED, *ATTACHED}
+    problems = []
+    for name in kwargs:
+        if name in known or name.startswith("_"):
+            continue
+        if name in COMPUTED:
+            problems.append(f"'{name}' is computed from the other options; leave it out")
+            continue
+        nearest = get_close_matches(name, known, n=1)
+        hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+        problems.append(f"'{name}' is not an option of FlexiViTConfig{hint}")
+    return problems
