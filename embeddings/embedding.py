@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.floating]
 _PLACEMENT_STEPS = 60
 _DESCENT_STEPS = 300
 _TINY = 1e-9
+_BLOCK = 64  # points placed at once: their distances fit into the processor's cache
 
 
 def embed_landmarks(distances_MM: Floats, embedding_size: int, *, algo: Algorithm) -> npt.NDArray[np.float64]:
@@ -55,9 +56,12 @@ def place(distances_NM: Floats, landmarks_MK: Floats) -> npt.NDArray[np.float64]
     # 2004).
     right = (landmarks**2).sum(1) - squared
     points = 0.5 * (right - right.mean(1, keepdims=True)) @ np.linalg.pinv(landmarks).T
-    for _ in range(_PLACEMENT_STEPS):
-        ratio = distances_NM / np.maximum(_euclidean(points, landmarks), _TINY)
-        points = (points * ratio.sum(1, keepdims=True) - ratio @ landmarks) / len(landmarks)
+    for start in range(0, len(points), _BLOCK):
+        block, wanted = points[start : start + _BLOCK], distances_NM[start : start + _BLOCK]
+        for _ in range(_PLACEMENT_STEPS):
+            ratio = wanted / np.maximum(_euclidean(block, landmarks), _TINY)
+            block = (block * ratio.sum(1, keepdims=True) - ratio @ landmarks) / len(landmarks)
+        points[start : start + _BLOCK] = block
     return points + centre
 
 
