@@ -50,7 +50,10 @@ def generate_library(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(prog="generate_library", description="Turn a YAML design space into a graph library.")
     parser.add_argument("--design_space_file", "--design_space", required=True, type=Path, help="the YAML design space")
     parser.add_argument(
-        "--dataset_file", type=Path, default=None, help="the library to write (*.json); needed unless --count"
+        "--dataset_file",
+        type=Path,
+        default=None,
+        help="the library to write (*.json, or *.parquet for a large one); needed unless --count",
     )
     parser.add_argument("--layers_per_stack", type=int, default=2, help="equal layers per stack")
     parser.add_argument("--count", action="store_true", help="print the number of architectures and stop")

@@ -6,7 +6,7 @@ get theirs.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from design_space import DesignSpace, LabelOrder, ModelSpec
 
 from .edit_distance import EditDistance
 from .embedding import Algorithm, check_options, embed_landmarks, fidelity, place
-from .library_file import read_library, write_library
+from .library_file import StoredDicts, StoredSpecs, add_performances, read_library, write_library
 from .neighbors import check_num_neighbors, nearest_by_overlap
 from .weisfeiler_lehman import WeisfeilerLehman
 
@@ -52,6 +52,7 @@ class GraphLibrary:
         embeddings: (N, K). neighbors: indices (N, num_neighbors). landmarks: indices of the landmarks, (M,).
         performances: hash -> task -> score.
         quality: ``stress`` and ``spearman`` of the embedding on pairs outside the fit, where there are any.
+        stored_hashes: the hashes of ``specs``, where a file has them.
     """
 
     space: DesignSpace | None
@@ -60,12 +61,13 @@ class GraphLibrary:
     kernel: Kernel
     algo: Algorithm
     order: LabelOrder
-    specs: list[ModelSpec]
+    specs: Sequence[ModelSpec]
     embeddings: npt.NDArray[np.float64]
     neighbors: npt.NDArray[np.int32]
     landmarks: npt.NDArray[np.int32]
     performances: dict[str, dict[str, float]] = field(default_factory=dict)
     quality: dict[str, float] = field(default_factory=dict)
+    stored_hashes: list[str] | None = None
 
     @staticmethod
     def build(
@@ -175,9 +177,21 @@ class GraphLibrary:
         write_library(path, self._content())
 
     @staticmethod
-    def load(path: Path | str) -> "GraphLibrary":
-        """The library in a file. Raises ``ValueError`` when it is missing, cut off or no library."""
-        return _from_content(read_library(path), path)
+    def load(path: Path | str, *, space: DesignSpace | None = None) -> "GraphLibrary":
+        """The library in a file.
+
+        Raises:
+            ValueError: when it is missing, cut off, no library, or not of ``space`` where one is given.
+        """
+        library = _from_content(read_library(path), path)
+        if space is not None and library.space != space:
+            raise ValueError(f"{path} is the library of another design space. Build one with generate_library")
+        return library
+
+    @staticmethod
+    def record(path: Path | str, scores: Mapping[str, float], *, task: str) -> None:
+        """Add scores by hash to a library file. Those that other processes write meanwhile stay."""
+        add_performances(path, {graph_hash: {task: score} for graph_hash, score in scores.items()})
 
     def __len__(self) -> int:
         return len(self.specs)
@@ -186,13 +200,18 @@ class GraphLibrary:
         return graph_hash in self._index
 
     @cached_property
+    def hashes(self) -> list[str]:
+        """The hashes of ``specs``."""
+        return self.stored_hashes or [spec.hash for spec in self.specs]
+
+    @cached_property
     def _index(self) -> dict[str, int]:
-        return {spec.hash: i for i, spec in enumerate(self.specs)}
+        return {graph_hash: i for i, graph_hash in enumerate(self.hashes)}
 
     @cached_property
     def fingerprint(self) -> str:
         """What tells libraries apart: a digest of the members, in order, and the embedding size."""
-        digest = hashlib.sha256("".join(spec.hash for spec in self.specs).encode())
+        digest = hashlib.sha256("".join(self.hashes).encode())
         digest.update(str(self.embeddings.shape[1]).encode())
         return digest.hexdigest()
 
@@ -206,7 +225,7 @@ class GraphLibrary:
         return Graph(
             self.specs[i],
             self.embeddings[i],
-            tuple(self.specs[j].hash for j in self.neighbors[i]),
+            tuple(self.hashes[j] for j in self.neighbors[i]),
             self.performances.get(graph_hash, {}),
         )
 
@@ -232,18 +251,23 @@ class GraphLibrary:
             "quality": self.quality,
             "landmarks": self.landmarks.tolist(),
             "model_dicts": [spec.to_dict() for spec in self.specs],
-            "hashes": [spec.hash for spec in self.specs],
-            "embeddings": self.embeddings.tolist(),
-            "neighbors": self.neighbors.tolist(),
+            "hashes": self.hashes,
+            "embeddings": self.embeddings,
+            "neighbors": self.neighbors,
             "performances": self.performances,
         }
 
 
 def _from_content(content: dict[str, Any], path: Path | str) -> GraphLibrary:
     try:
-        specs = [ModelSpec.from_dict(model_dict) for model_dict in content["model_dicts"]]
-        if [spec.hash for spec in specs] != content["hashes"]:
-            raise ValueError("its hashes do not belong to its model dicts")
+        hashes, model_dicts = content["hashes"], content["model_dicts"]
+        specs: Sequence[ModelSpec]
+        if isinstance(model_dicts, StoredDicts):
+            specs = StoredSpecs(model_dicts, hashes)
+        else:
+            specs = [ModelSpec.from_dict(model_dict) for model_dict in model_dicts]
+            if [spec.hash for spec in specs] != hashes:
+                raise ValueError("its hashes do not belong to its model dicts")
         space = content["design_space"]
         return GraphLibrary(
             space=None if space is None else DesignSpace.from_dict(space),
@@ -258,6 +282,7 @@ def _from_content(content: dict[str, Any], path: Path | str) -> GraphLibrary:
             landmarks=np.array(content["landmarks"], dtype=np.int32),
             performances=content["performances"],
             quality=content["quality"],
+            stored_hashes=hashes,
         )
     except (TypeError, ValueError) as error:
         raise ValueError(

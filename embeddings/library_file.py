@@ -1,15 +1,29 @@
-"""The library file: JSON with the keys of the original libraries and what is needed to embed further architectures.
+"""The library file: JSON with the keys of the original libraries, or Parquet for large ones, and what is needed to
+embed further architectures.
 
 Original keys: ``dataset, design_space, ops_list, num_neighbors, model_dicts, hashes, embeddings, neighbors,
-performances``. ``neighbors`` are indices into ``hashes``; ``performances`` maps a hash to scores by task.
+performances``. ``neighbors`` are indices into ``hashes``; ``performances`` maps a hash to scores by task. In Parquet
+what there is per graph makes the columns, and the rest is JSON in the schema's metadata; a row's architecture is read
+when it is asked for, so that loading does not grow with it.
 """
 
+import fcntl
 import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from design_space import ModelSpec
 from design_space.files import write_atomically
 
+PER_GRAPH = ("model_dicts", "hashes", "embeddings", "neighbors", "performances")
 KEYS = (
     "dataset",
     "design_space",
@@ -21,37 +35,163 @@ KEYS = (
     "algo",
     "quality",
     "landmarks",
-    "model_dicts",
-    "hashes",
-    "embeddings",
-    "neighbors",
-    "performances",
+    *PER_GRAPH,
 )
+SUFFIXES = (".json", ".parquet")
+_METADATA = b"graph_library"
 
 
 def check_library_path(path: Path | str) -> Path:
-    """The absolute path of a library file. Raises ``ValueError`` for a name that does not end in ``.json``."""
+    """The absolute path of a library file. Raises ``ValueError`` for a name that ends neither in ``.json`` nor in
+    ``.parquet``."""
     path = Path(path).absolute()
-    if path.suffix != ".json":
-        raise ValueError(f"A library file is named *.json. Got {path.name}")
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"A library file is named *.json or *.parquet. Got {path.name}")
     return path
 
 
-def write_library(path: Path | str, content: dict[str, Any]) -> None:
-    """Write a library's content, whole or not at all."""
-    write_atomically(check_library_path(path), json.dumps(content, separators=(",", ":")))
+def write_library(path: Path | str, content: Mapping[str, Any]) -> None:
+    """Write a library's content, whole or not at all. ``content`` has all ``KEYS``; its embeddings and neighbors are
+    arrays."""
+    path = check_library_path(path)
+    if path.suffix == ".parquet":
+        _write_whole(path, lambda temporary: pq.write_table(_table(content), temporary))
+    else:
+        lists = {key: content[key].tolist() for key in ("embeddings", "neighbors")}
+        write_atomically(path, json.dumps({**content, **lists}, separators=(",", ":")))
 
 
 def read_library(path: Path | str) -> dict[str, Any]:
     """A library's content with all ``KEYS``. Raises ``ValueError`` when the file is missing, cut off or no library."""
     path = check_library_path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = _from_table(path) if path.suffix == ".parquet" else json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"No library file {path}. Make one with generate_library --dataset_file {path}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, pa.ArrowInvalid) as error:
         raise ValueError(f"{path} is damaged or cut off ({error}). Build it again with generate_library") from error
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
         raise ValueError(f"{path} is no graph library: it has no {', '.join(missing)}")
     return content
+
+
+def add_performances(path: Path | str, performances: Mapping[str, Mapping[str, float]]) -> None:
+    """Write further scores (hash -> task -> score) into a library file, beside those that are there by then. Of
+    processes that do so at once, each waits for the one before."""
+    path = check_library_path(path)
+    with _locked(path):
+        content = read_library(path)
+        merged: dict[str, dict[str, float]] = content["performances"]
+        for graph_hash, scores in performances.items():
+            merged.setdefault(graph_hash, {}).update(scores)
+        arrays = {key: np.asarray(content[key]) for key in ("embeddings", "neighbors")}
+        write_library(path, {**content, **arrays})
+
+
+class StoredSpecs(Sequence[ModelSpec]):
+    """The architectures of a file, each made (and checked against its hash) when it is asked for."""
+
+    def __init__(self, model_dicts: "StoredDicts", hashes: Sequence[str]) -> None:
+        self._model_dicts, self._hashes = model_dicts, hashes
+        self._made: dict[int, ModelSpec] = {}
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    @overload
+    def __getitem__(self, index: int) -> ModelSpec: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[ModelSpec]: ...
+    def __getitem__(self, index: int | slice) -> ModelSpec | list[ModelSpec]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        if place not in self._made:
+            spec = ModelSpec.from_dict(self._model_dicts[place])
+            if spec.hash != self._hashes[place]:
+                raise ValueError(f"The library file is damaged: the hash of graph {place} does not belong to it")
+            self._made[place] = spec
+        return self._made[place]
+
+
+class StoredDicts:
+    """The model dicts of a Parquet file, each parsed when it is asked for."""
+
+    def __init__(self, texts: pa.ChunkedArray) -> None:
+        self._texts = texts
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (json.loads(text) for text in self._texts.to_pylist())
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return json.loads(self._texts[index].as_py())
+
+
+def _table(content: Mapping[str, Any]) -> pa.Table:
+    rest = {key: value for key, value in content.items() if key not in PER_GRAPH}
+    hashes, performances = content["hashes"], content["performances"]
+    # Scores of architectures outside the library belong to no row.
+    rest["other_performances"] = {key: performances[key] for key in performances.keys() - set(hashes)}
+    columns = {
+        "model_dicts": pa.array([json.dumps(model_dict) for model_dict in content["model_dicts"]]),
+        "hashes": pa.array(hashes),
+        "embeddings": _rows(np.asarray(content["embeddings"], dtype=np.float64)),
+        "neighbors": _rows(np.asarray(content["neighbors"], dtype=np.int32)),
+        "performances": pa.array([json.dumps(performances[key]) if key in performances else None for key in hashes]),
+    }
+    columns["performances"] = columns["performances"].cast(pa.string())
+    return pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(rest)})
+
+
+def _from_table(path: Path) -> dict[str, Any]:
+    table = pq.read_table(path)
+    metadata = (table.schema.metadata or {}).get(_METADATA)
+    if metadata is None or set(table.column_names) != set(PER_GRAPH):
+        return {key: None for key in table.column_names if key in KEYS}
+    content = json.loads(metadata)
+    hashes = table["hashes"].to_pylist()
+    scores = table["performances"].drop_null().to_pylist()
+    scored = np.flatnonzero(table["performances"].is_valid())
+    performances = {hashes[i]: json.loads(text) for i, text in zip(scored, scores, strict=True)}
+    return content | {
+        "model_dicts": StoredDicts(table["model_dicts"]),
+        "hashes": hashes,
+        "embeddings": _matrix(table["embeddings"]),
+        "neighbors": _matrix(table["neighbors"]),
+        "performances": performances | content.pop("other_performances"),
+    }
+
+
+def _rows(matrix: np.ndarray) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), matrix.shape[1])
+
+
+def _matrix(column: pa.ChunkedArray) -> np.ndarray:
+    rows = column.combine_chunks()
+    return rows.flatten().to_numpy().reshape(len(rows), rows.type.list_size)
+
+
+def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary neighbour of ``path`` and put it in its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        write(temporary)
+        os.fsync(handle)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the file's lock. It lies beside the file, which is replaced when it is written."""
+    with (path.parent / f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

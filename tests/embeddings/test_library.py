@@ -1,6 +1,10 @@
+import dataclasses
 import json
+import multiprocessing
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy.stats import spearmanr
 
@@ -54,6 +58,75 @@ def test_a_file_gives_the_library_back(tiny_library, tmp_path):
     stranger = ModelSpec.from_dict({"l": 1, "o": [["sa_sdp_8"]], "h": [16], "f": [[2048]]})
     assert np.array_equal(loaded.embed(stranger), tiny_library.embed(stranger))
     tiny_library.performances = {}
+
+
+def test_a_parquet_file_gives_the_library_back_and_reads_an_architecture_when_asked(
+    tiny_library, tmp_path, monkeypatch
+):
+    stranger = ModelSpec.from_dict({"l": 1, "o": [["sa_sdp_8"]], "h": [16], "f": [[2048]]})
+    member = tiny_library.specs[3]
+    scores = {member.hash: {"cola": 0.5}, stranger.hash: {"cola": 0.1, "rte": 0.2}}
+    path = tmp_path / "library.parquet"
+    dataclasses.replace(tiny_library, performances=scores).save(path)
+    made = []
+    monkeypatch.setattr(
+        ModelSpec, "from_dict", lambda content, f=ModelSpec.from_dict: made.append(content) or f(content)
+    )
+    loaded = GraphLibrary.load(path)
+    assert loaded.fingerprint == tiny_library.fingerprint
+    assert loaded.get(member.hash).spec == member
+    assert made == [member.to_dict()]
+    assert loaded.performances == scores
+    assert loaded.quality == tiny_library.quality
+    assert np.array_equal(loaded.embeddings, tiny_library.embeddings)
+    assert np.array_equal(loaded.neighbors, tiny_library.neighbors)
+    assert np.array_equal(loaded.embed(stranger), tiny_library.embed(stranger))
+    assert list(loaded.specs) == list(tiny_library.specs)
+    assert list(loaded.specs[-2:]) == list(tiny_library.specs[-2:])
+
+
+def _add_scores(path: str, task: str, hashes: list[str]) -> None:
+    for graph_hash in hashes:
+        GraphLibrary.record(path, {graph_hash: 0.5}, task=task)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".parquet"])
+def test_no_score_is_lost_when_two_processes_write_theirs(tiny_library, tmp_path, suffix):
+    path, hashes = str(tmp_path / f"library{suffix}"), tiny_library.hashes[:8]
+    tiny_library.save(path)
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_add_scores, args=(path, task, hashes)) for task in ("cola", "rte")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert GraphLibrary.load(path).performances == {key: {"cola": 0.5, "rte": 0.5} for key in hashes}
+
+
+def test_a_library_of_another_space_is_refused(tiny_library, tiny_space, test_space, tmp_path):
+    tiny_library.save(tmp_path / "library.json")
+    assert GraphLibrary.load(tmp_path / "library.json", space=tiny_space).space == tiny_space
+    with pytest.raises(ValueError, match="is the library of another design space"):
+        GraphLibrary.load(tmp_path / "library.json", space=test_space)
+
+
+def test_a_damaged_or_foreign_parquet_file_is_refused(tiny_library, tmp_path):
+    path = tmp_path / "library.parquet"
+    tiny_library.save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="damaged or cut off"):
+        GraphLibrary.load(path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="damaged or cut off"):
+        GraphLibrary.load(path)
+    pq.write_table(pa.table({"hashes": ["a"], "score": [1]}), path)
+    with pytest.raises(ValueError, match="is no graph library: it has no dataset, design_space"):
+        GraphLibrary.load(path)
+    dataclasses.replace(tiny_library, stored_hashes=tiny_library.hashes[::-1]).save(path)
+    with pytest.raises(ValueError, match="the hash of graph 2 does not belong to it"):
+        GraphLibrary.load(path).specs[2]
 
 
 def test_a_damaged_or_foreign_file_is_refused(tiny_library, tmp_path):
