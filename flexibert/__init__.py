@@ -4,6 +4,7 @@ from . import auto_classes as auto_classes
 from .bert import from_bert, to_bert
 from .configuration import FlexiBERTConfig
 from .cost import Cost, cost_of, count_flops, flops_per_token
+from .deit import from_deit, to_deit
 from .heads import (
     FlexiBERTForMaskedLM,
     FlexiBERTForMultipleChoice,
@@ -16,6 +17,8 @@ from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
 from .parameters import count_parameters
 from .pretraining_heads import FlexiBERTForNextSentencePrediction, FlexiBERTForPreTraining
 from .transfer_plan import TransferPlan, transfer_overlap, transfer_plan
+from .vision import FlexiViTForImageClassification, FlexiViTForImageClassificationWithTeacher, FlexiViTModel
+from .vision_configuration import FlexiViTConfig
 
 __all__ = [
     "Cost",
@@ -29,6 +32,10 @@ __all__ = [
     "FlexiBERTForTokenClassification",
     "FlexiBERTModel",
     "FlexiBERTPreTrainedModel",
+    "FlexiViTConfig",
+    "FlexiViTForImageClassification",
+    "FlexiViTForImageClassificationWithTeacher",
+    "FlexiViTModel",
     "Latency",
     "TransferPlan",
     "cost_of",
@@ -36,8 +43,10 @@ __all__ = [
     "count_parameters",
     "flops_per_token",
     "from_bert",
+    "from_deit",
     "measure_latency",
     "to_bert",
+    "to_deit",
     "transfer_overlap",
     "transfer_plan",
 ]

@@ -1,37 +1,29 @@
-"""Registers FlexiBERT with Hugging Face's Auto classes, on import.
+"""Registers our models with Hugging Face's Auto classes, on import.
 
 ``AutoModel.from_pretrained(folder)`` and its relatives work after ``import flexibert``.
 """
 
-from typing import Any
+import importlib
 
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForMaskedLM,
-    AutoModelForMultipleChoice,
-    AutoModelForNextSentencePrediction,
-    AutoModelForPreTraining,
-    AutoModelForQuestionAnswering,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
-)
+import transformers
 
-from . import heads, pretraining_heads
-from .configuration import FlexiBERTConfig
-from .modeling import FlexiBERTModel
+from .remote_code import AUTO_CLASSES
 
-MODELS: dict[Any, type] = {
-    AutoModel: FlexiBERTModel,
-    AutoModelForMaskedLM: heads.FlexiBERTForMaskedLM,
-    AutoModelForSequenceClassification: heads.FlexiBERTForSequenceClassification,
-    AutoModelForTokenClassification: heads.FlexiBERTForTokenClassification,
-    AutoModelForQuestionAnswering: heads.FlexiBERTForQuestionAnswering,
-    AutoModelForMultipleChoice: heads.FlexiBERTForMultipleChoice,
-    AutoModelForNextSentencePrediction: pretraining_heads.FlexiBERTForNextSentencePrediction,
-    AutoModelForPreTraining: pretraining_heads.FlexiBERTForPreTraining,
-}
 
-AutoConfig.register(FlexiBERTConfig.model_type, FlexiBERTConfig, exist_ok=True)
-for auto_class, model_class in MODELS.items():
-    auto_class.register(FlexiBERTConfig, model_class, exist_ok=True)
+def _register(model_type: str, places: dict[str, tuple[str, ...]]) -> None:
+    classes = {auto_class: tuple(map(_find, names)) for auto_class, names in places.items()}
+    (config_class,) = classes.pop("AutoConfig")
+    transformers.AutoConfig.register(model_type, config_class, exist_ok=True)
+    for auto_class, ours in classes.items():
+        registered = ours if len(ours) > 1 else ours[0]
+        getattr(transformers, auto_class).register(config_class, registered, exist_ok=True)
+
+
+def _find(place: str) -> type:
+    module, name = place.split(".")
+    found: type = getattr(importlib.import_module(f".{module}", __package__), name)
+    return found
+
+
+for _model_type, _places in AUTO_CLASSES.items():
+    _register(_model_type, _places)

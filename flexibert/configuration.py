@@ -8,12 +8,15 @@ the class does not know are refused, because ``PreTrainedConfig`` would keep a m
 
 from dataclasses import fields
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from transformers import GenerationConfig, PreTrainedConfig
 from transformers.activations import ACT2FN
 
 from design_space import ModelSpec
+
+from .remote_code import write_code
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 
@@ -166,6 +169,11 @@ class FlexiBERTConfig(PreTrainedConfig):
                 )
             config_dict["model_type"] = cls.model_type
         return config_dict, unused
+
+    def save_pretrained(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
+        """As inherited, with the code that the model needs where this project is not installed."""
+        self.auto_map = write_code(Path(save_directory), self.model_type, self.architectures or ())
+        super().save_pretrained(save_directory, push_to_hub, **kwargs)
 
     def _set_model_dict(self, model_dict: dict[str, Any], expected: str) -> "FlexiBERTConfig":
         spec = ModelSpec.from_dict(model_dict)

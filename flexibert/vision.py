@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling, ImageClassifierOutput
 from transformers.models.deit.modeling_deit import DeiTForImageClassificationWithTeacherOutput
@@ -182,11 +181,3 @@ class FlexiViTForImageClassificationWithTeacher(FlexiViTPreTrainedModel):
 
 def _classifier(config: FlexiViTConfig) -> nn.Module:
     return nn.Linear(config.hidden_size, config.num_labels) if config.num_labels else nn.Identity()
-
-
-AutoConfig.register(FlexiViTConfig.model_type, FlexiViTConfig, exist_ok=True)
-AutoModel.register(FlexiViTConfig, FlexiViTModel, exist_ok=True)
-# A saved folder's ``architectures`` chooses between the two, as for DeiT.
-AutoModelForImageClassification.register(
-    FlexiViTConfig, (FlexiViTForImageClassification, FlexiViTForImageClassificationWithTeacher), exist_ok=True
-)

@@ -6,6 +6,7 @@ does not know are refused. Options and defaults are those of Hugging Face's DeiT
 
 from dataclasses import fields
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedConfig
@@ -14,6 +15,7 @@ from transformers.activations import ACT2FN
 from design_space import ModelSpec
 
 from .configuration import ATTACHED, IGNORED, INHERITED
+from .remote_code import write_code
 
 # DeiT-base.
 DEFAULT_LAYER = {"o": "sa", "h": 768, "n": 12, "f": [3072], "p": "sdp"}
@@ -146,6 +148,11 @@ class FlexiViTConfig(PreTrainedConfig):
                 "class (a DeiT then comes in by 'from_deit')"
             )
         return config_dict, unused
+
+    def save_pretrained(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
+        """As inherited, with the code that the model needs where this project is not installed."""
+        self.auto_map = write_code(Path(save_directory), self.model_type, self.architectures or ())
+        super().save_pretrained(save_directory, push_to_hub, **kwargs)
 
     def _value_problems(self) -> list[str]:
         problems = []

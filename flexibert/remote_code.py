@@ -1,0 +1,109 @@
+"""Code beside the weights, so that a folder loads where this project is not installed.
+
+``AutoModel.from_pretrained(folder, trust_remote_code=True)`` then needs ``torch`` and ``transformers`` only. Hugging
+Face copies the file it is pointed to and the files that this imports by ``from .name import``; so the modules that a
+model is made of are written flat into its folder, with their imports of ``design_space`` turned into such ones, and
+``auto_map`` in ``config.json`` says which class is where. Where the project is installed and imported, its own classes
+are used and nothing is asked.
+"""
+
+import ast
+import importlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+# model type -> name of the Auto class -> our classes, as module.class; the first is the usual one.
+AUTO_CLASSES: dict[str, dict[str, tuple[str, ...]]] = {
+    "flexibert": {
+        "AutoConfig": ("configuration.FlexiBERTConfig",),
+        "AutoModel": ("modeling.FlexiBERTModel",),
+        "AutoModelForMaskedLM": ("heads.FlexiBERTForMaskedLM",),
+        "AutoModelForSequenceClassification": ("heads.FlexiBERTForSequenceClassification",),
+        "AutoModelForTokenClassification": ("heads.FlexiBERTForTokenClassification",),
+        "AutoModelForQuestionAnswering": ("heads.FlexiBERTForQuestionAnswering",),
+        "AutoModelForMultipleChoice": ("heads.FlexiBERTForMultipleChoice",),
+        "AutoModelForNextSentencePrediction": ("pretraining_heads.FlexiBERTForNextSentencePrediction",),
+        "AutoModelForPreTraining": ("pretraining_heads.FlexiBERTForPreTraining",),
+    },
+    "flexivit": {
+        "AutoConfig": ("vision_configuration.FlexiViTConfig",),
+        "AutoModel": ("vision.FlexiViTModel",),
+        # A folder's ``architectures`` chooses between the two, as for DeiT.
+        "AutoModelForImageClassification": (
+            "vision.FlexiViTForImageClassification",
+            "vision.FlexiViTForImageClassificationWithTeacher",
+        ),
+    },
+}
+# Packages of this project whose modules are written beside this one's.
+FLATTENED = ("design_space",)
+
+
+def write_code(folder: Path, model_type: str, architectures: Iterable[str]) -> dict[str, str]:
+    """Write the modules that models of ``model_type`` are made of into ``folder``.
+
+    Args:
+        folder: made where it is missing.
+        architectures: names of the classes saved there.
+
+    Returns:
+        ``auto_map``: Auto class -> module.class in the folder; of several classes, the one in ``architectures``.
+    """
+    auto_map = _auto_map(model_type, set(architectures))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, source in flat_sources({place.split(".")[0] for place in auto_map.values()}).items():
+        (folder / f"{name}.py").write_text(source, encoding="utf-8")
+    return auto_map
+
+
+def flat_sources(modules: set[str]) -> dict[str, str]:
+    """Module name -> source, of these modules of this package and everything of the project that they import, each
+    importing the others as its neighbors."""
+    sources: dict[str, str] = {}
+    waiting = {f"{__package__}.{name}" for name in modules}
+    while waiting:
+        full_name = waiting.pop()
+        name = full_name.rpartition(".")[2]
+        if name not in sources:
+            sources[name], imported = _flattened(full_name)
+            waiting |= imported
+    return sources
+
+
+def _auto_map(model_type: str, saved: set[str]) -> dict[str, str]:
+    chosen = {}
+    for auto_class, places in AUTO_CLASSES[model_type].items():
+        # A copy that was loaded from a folder is without the modules that it did not need.
+        present = [place for place in places if Path(__file__).with_name(f"{place.split('.')[0]}.py").is_file()]
+        fitting = [place for place in present if place.split(".")[1] in saved]
+        if present:
+            chosen[auto_class] = (fitting or present)[0]
+    return chosen
+
+
+def _flattened(full_name: str) -> tuple[str, set[str]]:
+    """A module's source with its imports made flat, and the full names of the project's modules it imports."""
+    path = importlib.import_module(full_name).__file__
+    assert path is not None
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    imported: set[str] = set()
+    statements = [node for node in ast.walk(ast.parse("\n".join(lines))) if isinstance(node, ast.ImportFrom)]
+    for node in sorted(statements, key=lambda node: -node.lineno):
+        if node.level == 1:
+            assert node.module is not None, f"{full_name}: line {node.lineno} cannot be made flat"
+            imported.add(f"{full_name.rpartition('.')[0]}.{node.module}")
+        elif node.module and node.module.split(".")[0] in FLATTENED:
+            replaced = [_neighbor_import(node.module, alias, imported) for alias in node.names]
+            assert node.end_lineno is not None
+            lines[node.lineno - 1 : node.end_lineno] = [" " * node.col_offset + line for line in replaced]
+    return "\n".join(lines) + "\n", imported
+
+
+def _neighbor_import(module: str, alias: ast.alias, imported: set[str]) -> str:
+    """``from .spec import Layer`` for ``from design_space import Layer``; notes where it comes from."""
+    found: Any = getattr(importlib.import_module(module), alias.name)
+    origin = getattr(found, "__module__", module)
+    imported.add(origin)
+    renamed = f" as {alias.asname}" if alias.asname else ""
+    return f"from .{origin.rpartition('.')[2]} import {alias.name}{renamed}"
