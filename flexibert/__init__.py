@@ -13,6 +13,7 @@ from .heads import (
     FlexiBERTForTokenClassification,
 )
 from .latency import Latency, measure_latency
+from .model_card import add_to_lineage, write_model_card
 from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
 from .parameters import count_parameters
 from .pretraining_heads import FlexiBERTForNextSentencePrediction, FlexiBERTForPreTraining
@@ -38,6 +39,7 @@ __all__ = [
     "FlexiViTModel",
     "Latency",
     "TransferPlan",
+    "add_to_lineage",
     "cost_of",
     "count_flops",
     "count_parameters",
@@ -49,4 +51,5 @@ __all__ = [
     "to_deit",
     "transfer_overlap",
     "transfer_plan",
+    "write_model_card",
 ]

@@ -4,6 +4,7 @@ A BERT is the FlexiBERT whose layers are all ``sa``/``sdp`` of one shape, with a
 Its parameters have the same names in both, but for the feed-forward stack.
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -76,7 +77,9 @@ def from_bert(model: BertPreTrainedModel) -> FlexiBERTPreTrainedModel:
     }
     model_dict = {"l": layers} | {key: [value] * layers for key, value in per_layer.items()}
     options = {name: getattr(config, name) for name in SHARED_OPTIONS}
-    our_config = FlexiBERTConfig(model_dict=model_dict, position_embedding_type="absolute", **options)
+    our_config = FlexiBERTConfig(
+        model_dict=model_dict, position_embedding_type="absolute", lineage=[converted_from(model)], **options
+    )
     return _with_weights(_built(ours, our_config, model), model, BERT_STACK, OUR_STACK)
 
 
@@ -141,6 +144,12 @@ def largest_difference(a: Any, b: Any, seed: int = 0) -> float:
         difference = (x - y).abs().cpu()
         differences.append(difference[is_real].max() if difference.shape[:2] == mask.shape else difference.max())
     return float(torch.stack(differences).max())
+
+
+def converted_from(model: Any) -> str:
+    """The step of a lineage that names a model of transformers."""
+    name = Path(model.config.name_or_path or "").name
+    return f"Converted from {type(model).__name__}{f' `{name}`' if name else ''}."
 
 
 def _differences_from_bert(config: FlexiBERTConfig) -> list[str]:

@@ -73,6 +73,7 @@ class FlexiBERTConfig(PreTrainedConfig):
         mask_padding: whether transforms and convolutions read zeros at padded positions (attention never looks there).
             Default: true, and false for folders of the original code, whose weights learned with padding read and
             whose outputs are then reproduced.
+        lineage: how the weights came about, a sentence per step, oldest first; for the model card.
 
     Raises:
         ValueError: listing every unknown name, wrong value and contradiction.
@@ -96,6 +97,7 @@ class FlexiBERTConfig(PreTrainedConfig):
     eos_token_id: int | list[int] | None = 2
     tie_word_embeddings: bool = False
     mask_padding: bool | None = None
+    lineage: list[str] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         problems = _unknown_names(kwargs, type(self))

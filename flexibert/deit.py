@@ -10,6 +10,7 @@ import torch
 from transformers import DeiTConfig, DeiTPreTrainedModel
 from transformers.models.deit import modeling_deit
 
+from .bert import converted_from
 from .vision import (
     FlexiViTForImageClassification,
     FlexiViTForImageClassificationWithTeacher,
@@ -78,7 +79,7 @@ def from_deit(model: DeiTPreTrainedModel) -> FlexiViTPreTrainedModel:
     if model.base_model.embeddings.mask_token is not None:
         raise ValueError("'model' must have no mask token (of masked image modelling); build it without")
     options = {name: getattr(model.config, name) for name in SHARED_OPTIONS}
-    our_config = FlexiViTConfig(model_dict=_model_dict(model), **options)
+    our_config = FlexiViTConfig(model_dict=_model_dict(model), lineage=[converted_from(model)], **options)
     built = _built(ours, our_config, model)
     _copy(built, model, into_ours=True)
     return built

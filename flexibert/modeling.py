@@ -23,6 +23,7 @@ from .configuration import FlexiBERTConfig
 from .convolution import SeparableConvolution
 from .encoder import Embeddings, Encoder, Pooler
 from .mixing import Mixing
+from .model_card import add_to_lineage, write_model_card
 from .transfer import check_mode, transfer_weights
 
 
@@ -57,6 +58,12 @@ class FlexiBERTPreTrainedModel(PreTrainedModel):
             where = pretrained_model_name_or_path
             raise OSError(f"{where}: the weights cannot be read ({reason}); the file is damaged or cut off") from error
 
+    def save_pretrained(self, save_directory: Any, is_main_process: bool = True, *args: Any, **kwargs: Any) -> None:
+        """As inherited, with a model card (see ``model_card.py``)."""
+        super().save_pretrained(save_directory, is_main_process, *args, **kwargs)
+        if is_main_process:
+            write_model_card(save_directory, self)
+
     def load_model_from_source(self, source: "FlexiBERTPreTrainedModel", seed: int = 0) -> float:
         """Transfers the weights of ``source`` that have a place here, by this model's ``transfer_mode`` (see
         ``transfer.py``).
@@ -74,7 +81,10 @@ class FlexiBERTPreTrainedModel(PreTrainedModel):
         Raises:
             ValueError: when the models cannot be compared; this model is then unchanged.
         """
-        return transfer_weights(source, self, mode=self.transfer_mode, seed=seed)
+        overlap = transfer_weights(source, self, mode=self.transfer_mode, seed=seed)
+        origin = f"`{source.config.model_spec.hash}` (mode {self.transfer_mode}, overlap {overlap:.2f})"
+        add_to_lineage(self, f"Weights transferred from {origin}.", [source])
+        return overlap
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

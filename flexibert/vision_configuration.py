@@ -37,6 +37,7 @@ class FlexiViTConfig(PreTrainedConfig):
         qkv_bias: whether queries, keys and values have a bias.
         pooler_output_size: width of the pooled state; default: the last layer's.
         pooler_act: activation of the pooled state.
+        lineage: how the weights came about, a sentence per step, oldest first; for the model card.
 
     Raises:
         ValueError: listing every unknown name and wrong value.
@@ -57,6 +58,7 @@ class FlexiViTConfig(PreTrainedConfig):
     layer_norm_eps: float = 1e-12
     pooler_output_size: int | None = None
     pooler_act: str = "tanh"
+    lineage: list[str] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         problems = _unknown_names(kwargs)

@@ -22,11 +22,17 @@ from transformers.training_args import TrainingArguments
 from transformers.utils import logging as transformers_logging
 
 from dataset import PreparedData
-from flexibert import FlexiBERTConfig, FlexiBERTForMaskedLM, FlexiBERTForSequenceClassification, measure_latency
+from flexibert import (
+    FlexiBERTConfig,
+    FlexiBERTForMaskedLM,
+    FlexiBERTForSequenceClassification,
+    add_to_lineage,
+    measure_latency,
+    write_model_card,
+)
 
 from .batches import MaskedBlocks, collator, measure_input
 from .evaluation import perplexity
-from .model_card import write_model_card
 from .recipe import Recipe, TrainingJob, recipes_to_try
 
 Report = Callable[[dict[str, Any]], None]
@@ -34,6 +40,9 @@ Report = Callable[[dict[str, Any]], None]
 RESULT_FILE = "training.json"
 FIGURES_FILE = "figures.json"
 _NUM_CHECKPOINTS = 4
+_LATENCY_NOTE = (
+    "`latency_ms` is the median time of a forward pass over 8 full-length texts, on the worker that trained it."
+)
 
 
 @dataclass(frozen=True)
@@ -147,6 +156,7 @@ def _first_weights(
     model = FlexiBERTForSequenceClassification(config)
     if not job.recipe.pretrain_steps:
         return model, 0.0, {}
+    add_to_lineage(model, f"Pre-trained from scratch for {job.recipe.pretrain_steps:,} steps on masked tokens.")
     pretrained, figures = _pretrain(job, data, config, clock, report)
     model.base_model.load_state_dict(pretrained.base_model.state_dict(), strict=False)
     return model, 0.0, figures
@@ -214,6 +224,7 @@ def _fine_tune_best(
             best = {name: tensor.clone() for name, tensor in first.state_dict().items()}, metrics, figures
     assert best is not None
     first.load_state_dict(best[0])
+    add_to_lineage(first, f"Fine-tuned on {data.name}.")
     return first, best[1], best[2]
 
 
@@ -320,7 +331,14 @@ def _save(job: TrainingJob, data: PreparedData, trained: list[_Trained], largest
         one.model.save_pretrained(folder)
         data.tokenizer.save_pretrained(folder)
         shown = {name: result.objectives[name] for name in ("parameters", "latency_ms")}
-        write_model_card(folder, job.candidate, one.metrics | shown, task)
+        write_model_card(
+            folder,
+            one.model,
+            title=f"FlexiBERT `{job.candidate.spec.hash[:12]}` for {task.name}",
+            scores=one.metrics | shown,
+            scores_heading=f"measured on validation ({len(task.validation):,} texts)",
+            notes=[f"Chosen by the search as `{job.candidate.proposed_by}`.", _LATENCY_NOTE],
+        )
     content = {"trial": job.trial, "candidate": job.candidate.to_dict(), "result": dataclasses.asdict(result)}
     (partial / RESULT_FILE).write_text(json.dumps(content, indent=2))
     shutil.rmtree(model_dir, ignore_errors=True)

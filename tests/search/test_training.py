@@ -73,7 +73,7 @@ def test_a_candidate_from_scratch_learns_and_its_score_is_that_of_the_saved_mode
     assert [path.name for path in (tmp_path / "models").iterdir()] == [_spec().hash]
     assert not (tmp_path / "work" / "t0001").exists()
     card = (folder / "README.md").read_text()
-    assert "pre-trained from scratch" in card
+    assert "Pre-trained from scratch for 12 steps" in card
     assert json.dumps(_spec().to_dict()) in card
 
 

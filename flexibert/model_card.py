@@ -1,0 +1,117 @@
+"""The model card in every saved folder: what the model is, how its weights came about, what it measured, how to load it
+(Mitchell et al. 2019)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from .remote_code import AUTO_CLASSES
+
+# A card with this line is written anew when a model is saved beside it; without the line it is left as it is.
+GENERATED = "<!-- Generated when the model was saved. Remove this line to keep your own changes. -->"
+
+
+def write_model_card(
+    folder: Path | str,
+    model: Any,
+    *,
+    title: str = "",
+    scores: Mapping[str, float] | None = None,
+    scores_heading: str = "measured",
+    notes: Sequence[str] = (),
+) -> None:
+    """Write ``README.md`` beside a saved model, unless there is one without the line that marks ours.
+
+    Args:
+        folder: of the saved model.
+        model: a FlexiBERT or FlexiViT model.
+        title: default: the class and the first digits of the architecture's hash.
+        scores: name -> value, for a table under ``scores_heading``.
+        notes: further paragraphs.
+    """
+    card = Path(folder) / "README.md"
+    if card.exists() and GENERATED not in card.read_text(encoding="utf-8"):
+        return
+    name = type(model).__name__
+    spec = model.config.model_spec
+    sections = [
+        f"---\nlibrary_name: transformers\ntags: [{model.config.model_type}, neural-architecture-search]\n---",
+        GENERATED,
+        f"# {title or f'{name} {spec.hash[:12]}'}",
+        *notes,
+        _loading(name, model.config.model_type),
+        *([_padding_note()] if any(head.operation == "l" for layer in spec.layers for head in layer.heads) else []),
+        _table(scores_heading, scores) if scores else "",
+        f"## Architecture\n\n{_sizes(model)}\n\n```json\n{json.dumps(spec.to_dict())}\n```",
+        f"## Lineage\n\n{_steps(model.config.lineage)}",
+    ]
+    card.write_text("\n\n".join(section for section in sections if section) + "\n", encoding="utf-8")
+
+
+def add_to_lineage(model: Any, step: str, parents: Sequence[Any] | None = None) -> None:
+    """Record how ``model`` got its weights.
+
+    Args:
+        step: one sentence.
+        parents: models that the weights came from, whose steps come first, each once; default: the model itself, which
+            was trained on.
+    """
+    steps = [earlier for parent in parents or (model,) for earlier in parent.config.lineage or []]
+    model.config.lineage = [*dict.fromkeys(steps), step]
+
+
+def _table(heading: str, scores: Mapping[str, float]) -> str:
+    rows = [f"| {name} | {value:g} |" for name, value in scores.items()]
+    return "\n".join([f"| {heading} | |", "| --- | --- |", *rows])
+
+
+def _loading(name: str, model_type: str) -> str:
+    places = AUTO_CLASSES[model_type]
+    fitting = [auto for auto, ours in places.items() if any(place.endswith(f".{name}") for place in ours)]
+    auto_class = fitting[0] if fitting else "AutoModel"
+    return f"""```python
+from transformers import {auto_class}
+
+model = {auto_class}.from_pretrained("PATH OF THIS FOLDER", trust_remote_code=True)
+```
+
+The code is in this folder. After `import flexibert` the installed project's is used, and `trust_remote_code` is not
+needed."""
+
+
+def _padding_note() -> str:
+    return (
+        "Linear transforms (`l`) run over the padded length: pad to the length that was used in training "
+        "(`padding='max_length'`)."
+    )
+
+
+def _sizes(model: Any) -> str:
+    """Number of parameters, and the layers, equal neighbors in one row."""
+    layers = model.config.model_spec.layers
+    rows = [
+        "| layers | heads | head size | width | feed-forward |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    first = 1
+    for layer, group in groupby(layers):
+        last = first + len(list(group)) - 1
+        kinds = [(f"{head.operation}/{head.parameter}", head) for head in layer.heads]
+        heads = ", ".join(
+            f"{sum(other == kind for other, _ in kinds)} of {kind}" for kind in dict.fromkeys(kind for kind, _ in kinds)
+        )
+        numbers = str(first) if first == last else f"{first} to {last}"
+        widths = ", ".join(map(str, layer.feed_forward))
+        rows.append(f"| {numbers} | {heads} | {layer.head_size} | {layer.hidden_size} | {widths} |")
+        first = last + 1
+    total, encoder = model.num_parameters(), model.base_model.num_parameters()
+    head = f", {encoder:,} of them in the encoder" if encoder != total else ""
+    return f"{total:,} parameters{head}.\n\n" + "\n".join(rows)
+
+
+def _steps(lineage: Sequence[str] | None) -> str:
+    if not lineage:
+        return "Nothing is recorded: the weights were random at first, or come from a folder without a record."
+    return "\n".join(f"{number}. {step}" for number, step in enumerate(lineage, start=1))
