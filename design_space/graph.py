@@ -8,7 +8,9 @@ Vertices: ``input``; per layer its heads, an ``add_norm``, the feed-forward widt
 is a chain. So two such graphs are isomorphic if and only if, layer by layer, the multisets of head labels and the
 feed-forward sequences agree. The hash
 is the digest of that canonical form: exact, where iterated neighbourhood hashing (NAS-Bench-101) can collide, and
-linear in the size.
+linear in the size. In the graph of a grouped spec its groups are such chains of their own between one ``input`` and
+one ``output``, and its canonical form is the multiset of theirs. (Edit distances see the groups' layers side by side:
+their heads beside each other, their feed-forward stacks in a row.)
 """
 
 import hashlib
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 def vertices_and_edges(spec: "ModelSpec") -> tuple[list[str], list[int], list[tuple[int, int]]]:
     """Labels, layer numbers (``input`` -1, ``output`` the depth) and edges of the graph; heads of a layer in
     canonical (sorted) order."""
-    labels, layers, source = ["input"], [-1], 0
+    labels, layers = ["input"], [-1]
     edges: list[tuple[int, int]] = []
 
     def add(label: str, layer: int, *predecessors: int) -> int:
@@ -33,13 +35,17 @@ def vertices_and_edges(spec: "ModelSpec") -> tuple[list[str], list[int], list[tu
         edges.extend((predecessor, len(labels) - 1) for predecessor in predecessors)
         return len(labels) - 1
 
-    for index, layer in enumerate(spec.layers):
-        heads = [add(label, index, source) for label in sorted(spec.head_labels(index))]
-        mixed = last = add("add_norm", index, *heads, source)
-        for width in layer.feed_forward:
-            last = add(f"f{width}", index, last)
-        source = add("add_norm", index, last, mixed)
-    add("output", len(spec.layers), source)
+    lasts = []
+    for group in spec.groups or (spec,):
+        source = 0
+        for index, layer in enumerate(group.layers):
+            heads = [add(label, index, source) for label in sorted(group.head_labels(index))]
+            mixed = last = add("add_norm", index, *heads, source)
+            for width in layer.feed_forward:
+                last = add(f"f{width}", index, last)
+            source = add("add_norm", index, last, mixed)
+        lasts.append(source)
+    add("output", len(spec.layers), *lasts)
     return labels, layers, edges
 
 
@@ -57,6 +63,8 @@ def to_networkx(spec: "ModelSpec") -> nx.DiGraph:
 def canonical_hash(spec: "ModelSpec") -> str:
     """sha256 hex digest of the canonical form. Hidden sizes take part, which head strings of the hetero format leave
     out."""
+    if spec.groups:
+        return hashlib.sha256(json.dumps(sorted(group.hash for group in spec.groups)).encode()).hexdigest()
     form = [
         [layer.hidden_size, sorted(spec.head_labels(index)), list(layer.feed_forward)]
         for index, layer in enumerate(spec.layers)

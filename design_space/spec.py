@@ -4,6 +4,8 @@ hetero format).
 Both formats are one structure here: a ``ModelSpec`` is a sequence of ``Layer``; a layer has a hidden size, mixing
 ``Head``s and a feed-forward stack. In the *standard* format all heads of a layer are alike and together as wide as
 the layer; in the *hetero* format they may differ in operation and their joint width may differ from the layer's.
+A *grouped* spec is several specs of one depth side by side, each with its own residual stream: what two stitched
+encoders are. Its layers are those of its groups taken together; its model dict is ``{"groups": [dict, ...]}``.
 
     model dict key   l       o         p           h            n           f
     name here        layers  operation parameter   hidden_size  num_heads   feed_forward
@@ -27,8 +29,9 @@ OPERATIONS = {"sa": "self-attention", "l": "linear transform", "c": "dynamic spa
 NAMED_PARAMETERS = {"sa": ("sdp", "wma"), "l": ("dft", "dct")}
 STANDARD_KEYS = ("l", "o", "h", "n", "f", "p")
 HETERO_KEYS = ("l", "o", "h", "f")
+GROUPED_KEYS = ("groups",)
 
-Format = Literal["standard", "hetero"]
+Format = Literal["standard", "hetero", "grouped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,16 @@ class Layer:
             problems += _positive(width, "feed_forward", "layer")
         _raise_all(problems)
 
+    @staticmethod
+    def beside(layers: Sequence["Layer"]) -> "Layer":
+        """Layers of a grouped spec as one: widths added, heads side by side (their sizes may differ), feed-forward
+        stacks one after another."""
+        joint = object.__new__(Layer)
+        object.__setattr__(joint, "hidden_size", sum(layer.hidden_size for layer in layers))
+        object.__setattr__(joint, "heads", tuple(head for layer in layers for head in layer.heads))
+        object.__setattr__(joint, "feed_forward", tuple(width for layer in layers for width in layer.feed_forward))
+        return joint
+
     @property
     def head_size(self) -> int:
         return self.heads[0].size
@@ -91,14 +104,15 @@ class Layer:
 @dataclass(frozen=True)
 class ModelSpec:
     """An encoder architecture. Two specs are equal when they are written alike; ``hash`` is equal when their graphs
-    are isomorphic."""
+    are isomorphic. ``groups`` are the specs side by side in a grouped one (``ModelSpec.side_by_side``), else empty."""
 
     layers: tuple[Layer, ...]
     format: Format = "standard"
+    groups: tuple["ModelSpec", ...] = ()
 
     def __post_init__(self) -> None:
         problems = [] if self.layers else ["A model needs at least one layer"]
-        if self.format not in ("standard", "hetero"):
+        if self.format not in ("standard", "hetero") and not (self.format == "grouped" and self.groups):
             problems.append(f"'format' must be 'standard' or 'hetero'. Got {self.format!r}")
         if self.format == "standard":
             problems += [
@@ -110,6 +124,22 @@ class ModelSpec:
         _raise_all(problems)
 
     @staticmethod
+    def side_by_side(specs: Sequence["ModelSpec"]) -> "ModelSpec":
+        """The grouped spec of several; groups of grouped specs become groups of the result.
+
+        Raises:
+            ValueError: when there are fewer than two, or their depths differ.
+        """
+        groups = tuple(group for spec in specs for group in (spec.groups or (spec,)))
+        depths = [len(group.layers) for group in groups]
+        if len(groups) < 2 or len(set(depths)) > 1:
+            raise ValueError(
+                f"A grouped architecture needs two or more groups of equally many layers. Got groups of {depths} layers"
+            )
+        layers = zip(*(group.layers for group in groups), strict=True)
+        return ModelSpec(tuple(Layer.beside(each) for each in layers), "grouped", groups)
+
+    @staticmethod
     def from_dict(model_dict: Mapping[str, Any]) -> "ModelSpec":
         """The spec that a model dictionary describes; the format is told by its keys (``n`` and ``p``: standard).
 
@@ -118,12 +148,16 @@ class ModelSpec:
         """
         if not isinstance(model_dict, Mapping):
             raise ValueError(f"A model dict is a mapping with keys {', '.join(STANDARD_KEYS)}. Got {model_dict!r}")
+        if "groups" in model_dict:
+            return _from_groups(model_dict)
         first = model_dict.get("o")
         looks_hetero = isinstance(first, Sequence) and not isinstance(first, str) and any(_is_list(o) for o in first)
         return _from_hetero(model_dict) if looks_hetero else _from_standard(model_dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The model dictionary, of JSON types only."""
+        if self.groups:
+            return {"groups": [group.to_dict() for group in self.groups]}
         common = {"l": len(self.layers), "h": [layer.hidden_size for layer in self.layers]}
         feed_forward = [list(layer.feed_forward) for layer in self.layers]
         if self.format == "hetero":
@@ -137,7 +171,9 @@ class ModelSpec:
 
     def head_labels(self, index: int) -> list[str]:
         """Labels of the head vertices of layer ``index``: ``{op}_h{hidden}_p-{param}``, or the head string in the
-        hetero format."""
+        hetero format; of a grouped spec, those of its groups."""
+        if self.groups:
+            return [label for group in self.groups for label in group.head_labels(index)]
         layer = self.layers[index]
         if self.format == "hetero":
             return [str(head) for head in layer.heads]
@@ -154,7 +190,22 @@ class ModelSpec:
         return to_networkx(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"layers": self.layers, "format": self.format}
+        return {"layers": self.layers, "format": self.format, "groups": self.groups}
+
+
+def _from_groups(model_dict: Mapping[str, Any]) -> ModelSpec:
+    problems = unknown_keys(model_dict, GROUPED_KEYS, "model dict")
+    written = model_dict["groups"]
+    if not _is_list(written):
+        problems.append(f"'groups' must be a list of model dicts. Got {written!r}")
+    groups = []
+    for number, each in enumerate(written if _is_list(written) else []):
+        try:
+            groups.append(ModelSpec.from_dict(each))
+        except ValueError as error:
+            problems.append(f"'groups[{number}]': {error}")
+    _raise_all(problems, model_dict)
+    return ModelSpec.side_by_side(groups)
 
 
 def _from_standard(model_dict: Mapping[str, Any]) -> ModelSpec:

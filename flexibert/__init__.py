@@ -17,6 +17,7 @@ from .model_card import add_to_lineage, write_model_card
 from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
 from .parameters import count_parameters
 from .pretraining_heads import FlexiBERTForNextSentencePrediction, FlexiBERTForPreTraining
+from .stitching import random_like, stitch
 from .transfer_plan import TransferPlan, transfer_overlap, transfer_plan
 from .vision import FlexiViTForImageClassification, FlexiViTForImageClassificationWithTeacher, FlexiViTModel
 from .vision_configuration import FlexiViTConfig
@@ -47,6 +48,8 @@ __all__ = [
     "from_bert",
     "from_deit",
     "measure_latency",
+    "random_like",
+    "stitch",
     "to_bert",
     "to_deit",
     "transfer_overlap",

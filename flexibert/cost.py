@@ -15,7 +15,7 @@ import numpy as np
 
 from design_space import Layer, ModelSpec
 
-from .parameters import Sizes, embedding_and_pooler_parameters, layer_parameter_count, next_widths
+from .parameters import Sizes, count_parameters, embedding_and_pooler_parameters, layer_parameter_count, next_widths
 
 
 class Cost(NamedTuple):
@@ -43,6 +43,9 @@ def count_flops(
         ValueError: when ``length`` is below 1 or above the configured ``max_position_embeddings``.
     """
     sizes = _sizes(length, config)
+    if spec.groups:
+        own = [count_flops(g, length, config, pooler=False, products_only=products_only) for g in spec.groups]
+        return sum(own) + (2 * spec.layers[-1].hidden_size ** 2 if pooler else 0)
     total = sum(
         _layer_flops(layer, following, spec.format == "hetero", length, sizes.position_embedding_type, products_only)
         for layer, following in zip(spec.layers, next_widths(spec), strict=True)
@@ -69,6 +72,10 @@ def cost_of(specs: Sequence[ModelSpec], length: int, config: Any = None, *, pool
     ends: dict[tuple[int, int], int] = {}
     parameters, flops = np.empty(len(specs), dtype=np.int64), np.empty(len(specs))
     for number, spec in enumerate(specs):
+        if spec.groups:
+            parameters[number] = count_parameters(spec, config, pooler=pooler)
+            flops[number] = count_flops(spec, length, config, pooler=pooler) / length
+            continue
         is_hetero = spec.format == "hetero"
         first, last = spec.layers[0].hidden_size, spec.layers[-1].hidden_size
         if (first, last) not in ends:

@@ -1,17 +1,20 @@
 """Embeddings, layers and pooler: BERT's post-norm layer (Devlin et al. 2019) with FlexiBERT's widths and stacks.
 
-Attribute names are those of the original's checkpoints.
+Attribute names are those of the original's checkpoints. A grouped architecture has such embeddings and layers per
+group, under ``groups.{number}``; only the pooler and the task heads read them together.
 Shapes: B batch, S sequence, H hidden size of the layer, F feed-forward width.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from design_space import Layer
+from design_space import Layer, ModelSpec
 
 from .attention import Padding
 from .hetero_mixing import HeteroMixing
@@ -153,6 +156,77 @@ class Encoder(nn.Module):
             if output_hidden_states:
                 states.append(x_BSH)
         return x_BSH, tuple(states) if output_hidden_states else None, tuple(all_weights) if output_attentions else None
+
+
+class GroupConfig:
+    """The configuration of one group: its architecture, everything else as in the whole model's configuration."""
+
+    def __init__(self, config: Any, spec: ModelSpec) -> None:
+        self._config = config
+        self.model_spec = spec
+        self.embedding_size = spec.layers[0].hidden_size
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_config":  # before it is set, as when a copy is made
+            raise AttributeError(name)
+        return getattr(self._config, name)
+
+
+def _groups(config: Any) -> list[GroupConfig]:
+    return [GroupConfig(config, spec) for spec in config.model_spec.groups]
+
+
+class GroupedEmbeddings(nn.Module):
+    """Embeddings of each group side by side: (B, S) -> (B, S, sum of the groups' first hidden sizes)."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        groups = _groups(config)
+        self.groups = nn.ModuleList(Embeddings(group) for group in groups)
+        self.widths = [group.embedding_size for group in groups]
+
+    def forward(self, input_ids: Tensor | None, token_type_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
+        """As ``Embeddings``; word vectors are those of the groups side by side."""
+        parts = [None] * len(self.widths) if inputs_embeds is None else inputs_embeds.split(self.widths, dim=-1)
+        embedded = [group(input_ids, token_type_ids, part) for group, part in zip(self.groups, parts, strict=True)]
+        return torch.cat(embedded, dim=-1)
+
+
+class GroupedEncoder(nn.Module):
+    """The layers of each group side by side, each with its own residual stream."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        groups = _groups(config)
+        self.groups = nn.ModuleList(Encoder(group) for group in groups)
+        self.widths = [group.embedding_size for group in groups]
+
+    def forward(
+        self, x_BSH: Tensor, padding: Padding, output_hidden_states: bool, output_attentions: bool
+    ) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor | None, ...] | None]:
+        """As ``Encoder``: states side by side, attention weights of all heads of all groups."""
+        parts = zip(self.groups, x_BSH.split(self.widths, dim=-1), strict=True)
+        outputs = [group(part, padding, output_hidden_states, output_attentions) for group, part in parts]
+        lasts, states, weights = zip(*outputs, strict=True)
+        joint_states = tuple(torch.cat(each, dim=-1) for each in zip(*states, strict=True)) if states[0] else None
+        joint_weights = None
+        if output_attentions:
+            layers = zip(*weights, strict=True)
+            joint_weights = tuple(None if any(w is None for w in each) else torch.cat(each, dim=1) for each in layers)
+        return torch.cat(lasts, dim=-1), joint_states, joint_weights
+
+
+class GroupedLayerNorm(nn.LayerNorm):
+    """LayerNorm of each group of a vector on its own, weights and biases being those of the groups side by side."""
+
+    def __init__(self, widths: Sequence[int], eps: float) -> None:
+        super().__init__(sum(widths), eps=eps)
+        self.widths = list(widths)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = zip(*(each.split(self.widths, dim=-1) for each in (x, self.weight, self.bias)), strict=True)
+        normed = [functional.layer_norm(part, part.shape[-1:], weight, bias, self.eps) for part, weight, bias in parts]
+        return torch.cat(normed, dim=-1)
 
 
 class Pooler(nn.Module):

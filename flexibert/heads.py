@@ -25,6 +25,7 @@ from transformers.utils import logging
 from transformers.utils.generic import can_return_tuple
 
 from .configuration import FlexiBERTConfig
+from .encoder import GroupedLayerNorm
 from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
 
 logger = logging.get_logger(__name__)
@@ -39,7 +40,12 @@ class PredictionTransform(nn.Module):
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.activation = ACT2FN[config.hidden_act]
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        groups = config.model_spec.groups
+        self.LayerNorm: nn.LayerNorm = (
+            GroupedLayerNorm([group.layers[-1].hidden_size for group in groups], eps=config.layer_norm_eps)
+            if groups
+            else nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        )
 
     def forward(self, x_BSH: Tensor) -> Tensor:
         return self.LayerNorm(self.activation(self.dense(x_BSH)))
@@ -79,6 +85,8 @@ class TiedDecoder:
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
         tied = super().get_expanded_tied_weights_keys(all_submodels=all_submodels)  # type: ignore[misc]
+        if self.config.model_spec.groups:  # one table per group, and none for the decoder
+            tied.pop(DECODER, None)
         if DECODER in tied and self.config.hidden_size != self.config.embedding_size:
             logger.warning_once(
                 f"'tie_word_embeddings' has no effect: the last layer is {self.config.hidden_size} wide, "

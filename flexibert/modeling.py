@@ -21,7 +21,7 @@ from transformers.utils.generic import can_return_tuple
 from .attention import Padding
 from .configuration import FlexiBERTConfig
 from .convolution import SeparableConvolution
-from .encoder import Embeddings, Encoder, Pooler
+from .encoder import Embeddings, Encoder, GroupedEmbeddings, GroupedEncoder, Pooler
 from .mixing import Mixing
 from .model_card import add_to_lineage, write_model_card
 from .transfer import check_mode, transfer_weights
@@ -152,16 +152,23 @@ class FlexiBERTModel(FlexiBERTPreTrainedModel):
     ) -> None:
         super().__init__(config, transfer_mode, shares_config)
         config = self.config
-        self.embeddings = Embeddings(config)
-        self.encoder = Encoder(config)
+        is_grouped = bool(config.model_spec.groups)
+        self.embeddings = GroupedEmbeddings(config) if is_grouped else Embeddings(config)
+        self.encoder = GroupedEncoder(config) if is_grouped else Encoder(config)
         self.pooler = Pooler(config.hidden_size) if add_pooling_layer else None
         self._keys_to_ignore_on_load_unexpected = _never_used(config)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
+        """The table of word vectors. Raises ``NotImplementedError`` for a grouped model, which has one per group."""
+        if isinstance(self.embeddings, GroupedEmbeddings):
+            raise NotImplementedError("A grouped model has a table of word vectors per group; resize its sources")
         return self.embeddings.word_embeddings
 
     def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Raises ``NotImplementedError`` for a grouped model, which has one table per group."""
+        if isinstance(self.embeddings, GroupedEmbeddings):
+            raise NotImplementedError("A grouped model has a table of word vectors per group; resize its sources")
         self.embeddings.word_embeddings = value
 
     @can_return_tuple
@@ -225,6 +232,8 @@ def _never_used(config: FlexiBERTConfig) -> list[str]:
     names = ["position_ids"] if is_absolute else ["position_ids", "position_embeddings.weight"]
     patterns = [rf"(^|\.)embeddings\.{re.escape(name)}$" for name in names]
     spec = config.model_spec
+    if spec.groups:
+        return patterns
     for index, layer in enumerate(spec.layers):
         operations = {head.operation for head in layer.heads}
         unused = ["key"] if operations == {"l"} and config.position_embedding_type != "relative_key_query" else []

@@ -79,6 +79,10 @@ def count_parameters(spec: ModelSpec, config: Any = None, *, pooler: bool = True
         pooler: whether the pooler counts.
     """
     sizes = Sizes.of(config)
+    if spec.groups:
+        joint_pooler = pooler_parameters(spec.layers[-1].hidden_size) if pooler else []
+        own = sum(count_parameters(group, config, pooler=False) for group in spec.groups)
+        return own + sum(parameter.numel for parameter in joint_pooler)
     is_hetero = spec.format == "hetero"
     first, last = spec.layers[0].hidden_size, spec.layers[-1].hidden_size
     return embedding_and_pooler_parameters(first, last, sizes, pooler=pooler) + sum(

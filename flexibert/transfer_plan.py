@@ -92,6 +92,8 @@ def transfer_plan(source: ModelSpec, target: ModelSpec) -> TransferPlan:
             f"Weights are transferred between models of one format. Got a source in the {source.format} and a target "
             f"in the {target.format} format; write both specs in one of them"
         )
+    if source.groups:
+        raise ValueError("Weights of grouped (stitched) models are not transferred; stitch transferred sources instead")
     heads = []
     for source_layer, target_layer in zip(source.layers, target.layers, strict=False):
         pairs = match_heads(source_layer, target_layer)
