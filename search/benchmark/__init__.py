@@ -1,0 +1,1 @@
+"""Comparison of searchers on tables of trained architectures: ``python -m search.benchmark``."""

@@ -1,0 +1,139 @@
+"""The command ``python -m search.benchmark``: which searcher finds good architectures with the fewest trainings."""
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress as ProgressBar
+from rich.table import Table as TextTable
+
+from design_space.command import ArgumentParser, run_command
+from design_space.files import nearest_name, write_atomically
+
+from .plot import draw_curves
+from .pool import Pool, library_of
+from .replay import replay_all
+from .searchers import SEARCHERS, needs_library
+from .statistics import checkpoints, mean_curve, summarize
+from .table import Table, load_table
+
+DEFAULT_SEARCHERS = ("boshnas", "gp", "forest", "tpe", "evolution", "local", "random")
+
+
+def make_parser() -> ArgumentParser:
+    """All flags."""
+    parser = ArgumentParser(
+        prog="python -m search.benchmark", description="Compare searchers on a table of trained architectures."
+    )
+    add = parser.add_argument
+    add(
+        "--table",
+        type=Path,
+        required=True,
+        help='JSON list of {"model_dict": {...}, "scores": {NAME: number}}; null or nan: the training failed',
+    )
+    add("--metric", default="glue", help="which of the table's scores is searched for")
+    add("--minimize", action="store_true", help="lower scores are better")
+    add("--searchers", nargs="+", default=list(DEFAULT_SEARCHERS), help=f"among {', '.join(SEARCHERS)}")
+    add("--queries", type=_at_least_one, default=60, help="architectures trained per search")
+    add("--seeds", type=_at_least_one, default=20, help="searches per searcher")
+    add("--seed", type=int, default=0, help="the first seed")
+    add("--n_jobs", type=_at_least_one, default=min(2, os.cpu_count() or 1), help="processes side by side")
+    add("--out", type=Path, default=None, help="JSON file for all figures")
+    add("--plot", type=Path, default=None, help="SVG file for the curves of mean regret")
+    return parser
+
+
+def benchmark(arguments: Sequence[str] | None = None) -> None:
+    """Parse the flags, replay, print and write."""
+    options = make_parser().parse_args(arguments)
+    names = list(dict.fromkeys(options.searchers))
+    if unknown := [name for name in names if name not in SEARCHERS]:
+        raise ValueError(f"Unknown searcher '{unknown[0]}'. {nearest_name(unknown[0], SEARCHERS)}")
+    table = load_table(options.table, options.metric, minimize=options.minimize)
+    if options.queries > len(table):
+        raise ValueError(f"'--queries' must be at most the {len(table)} architectures. Got {options.queries}")
+    for path in (options.out, options.plot):
+        if path is not None and path.absolute().is_dir():
+            raise ValueError(f"{path} is a folder; a file name is needed")
+    console = Console()
+    figures, curves = compare(
+        table,
+        names,
+        num_queries=options.queries,
+        seeds=range(options.seed, options.seed + options.seeds),
+        n_jobs=options.n_jobs,
+        console=console,
+    )
+    console.print(_shown(figures, table, options.queries))
+    if options.out is not None:
+        write_atomically(options.out, json.dumps(figures, indent=2) + "\n")
+    if options.plot is not None:
+        title = f"{options.table.stem}: mean regret in {options.metric}, {options.seeds} seeds"
+        write_atomically(options.plot, draw_curves(curves, title=title))
+
+
+def compare(
+    table: Table, names: Sequence[str], *, num_queries: int, seeds: Sequence[int], n_jobs: int, console: Console
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The figures that ``--out`` writes, and the mean curve (Q,) of each searcher."""
+    with ProgressBar(console=console, transient=True) as bar:
+        pool = Pool(table.specs)
+        if any(needs_library(name) for name in names):
+            measuring = bar.add_task("distances", total=None)
+            pool.library = library_of(
+                table.specs,
+                n_jobs=n_jobs,
+                progress=lambda stage, done, total: bar.update(
+                    measuring, description=stage, completed=done, total=total
+                ),
+            )
+        searching = bar.add_task("searches", total=len(names) * len(seeds))
+        replays = replay_all(
+            names,
+            table,
+            pool,
+            num_queries=num_queries,
+            seeds=seeds,
+            n_jobs=n_jobs,
+            progress=lambda done, total: bar.update(searching, completed=done, total=total),
+        )
+    figures = {
+        "metric": table.metric,
+        "optimum": table.optimum,
+        "searchers": {name: summarize(replays[name]) for name in names},
+    }
+    return figures, {name: mean_curve(replays[name]) for name in names}
+
+
+def _shown(figures: dict[str, Any], table: Table, num_queries: int) -> TextTable:
+    shown = TextTable(box=None, title=f"Mean regret in {table.metric} (best: {table.optimum:.6g}), 95 % intervals")
+    shown.add_column("searcher", no_wrap=True)
+    for count in checkpoints(num_queries):
+        shown.add_column(f"@{count}", justify="right")
+    shown.add_column("found best", justify="right")
+    shown.add_column("s / suggestion", justify="right")
+    for name, of in figures["searchers"].items():
+        cells = [f"{r['mean']:.3g}\n[{r['low']:.2g}, {r['high']:.2g}]" for r in of["regret"].values()]
+        shown.add_row(name, *cells, f"{of['found_best']:.0%}", f"{of['seconds_per_suggestion']:.3f}")
+    return shown
+
+
+def _at_least_one(text: str) -> int:
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1. Got {text!r}")
+    return value
+
+
+def main() -> None:
+    """Entry point."""
+    run_command(benchmark)
+
+
+if __name__ == "__main__":
+    main()

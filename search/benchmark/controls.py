@@ -1,0 +1,185 @@
+"""Controls: what a searcher must beat.
+
+Each starts from ``NUM_INIT`` random architectures, except random search and local search. Architectures are numbers in
+a ``Pool``; a failed training counts as the worst score seen.
+"""
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from botorch.acquisition import LogExpectedImprovement
+
+from ..surrogates import fit_surrogate, single_thread
+from .pool import Pool
+
+NUM_INIT = 10
+
+_POPULATION = 20
+_TOURNAMENT = 5
+_TREES = 100
+
+
+class _Control:
+    """What has been asked and told."""
+
+    def __init__(self, pool: Pool, seed: int) -> None:
+        self.pool = pool
+        self.rng = np.random.default_rng(seed)
+        self.free = np.ones(len(pool), dtype=bool)
+        self.indices: list[int] = []
+        self.told: list[float] = []
+
+    def take(self, index: int) -> int:
+        self.free[index] = False
+        return index
+
+    def random(self) -> int:
+        return self.take(int(self.rng.choice(np.flatnonzero(self.free))))
+
+    def nearest(self, code: npt.NDArray[np.int64]) -> int:
+        """The free architecture that differs from ``code`` (D,) in the fewest categories; ties at random."""
+        distances = self.pool.mismatches(code) + self.rng.random(len(self.pool)) / 2
+        return self.take(int(np.where(self.free, distances, np.inf).argmin()))
+
+    def tell(self, index: int, score: float) -> None:
+        self.indices.append(index)
+        self.told.append(score)
+
+    def scores(self) -> npt.NDArray[np.float64]:
+        """(T,) told scores; failures as the worst one."""
+        told = np.array(self.told)
+        return np.where(np.isnan(told), np.nanmin(told) if np.isfinite(told).any() else 0.0, told)
+
+
+class RandomSearch(_Control):
+    """Uniformly, without repetition."""
+
+    def ask(self) -> int | None:
+        return self.random() if self.free.any() else None
+
+
+class LocalSearch(_Control):
+    """Nearest free neighbors of the incumbent, in random order; after as many failures as there are categories, a
+    random restart (White, Nolen and Savani, UAI 2021)."""
+
+    def __init__(self, pool: Pool, seed: int) -> None:
+        super().__init__(pool, seed)
+        self.incumbent: tuple[float, int] | None = None
+        self.failures = 0
+
+    def ask(self) -> int | None:
+        if not self.free.any():
+            return None
+        if self.incumbent is None or self.failures >= self.pool.codes.shape[1]:
+            self.incumbent, self.failures = None, 0
+            return self.random()
+        return self.nearest(self.pool.codes[self.incumbent[1]])
+
+    def tell(self, index: int, score: float) -> None:
+        super().tell(index, score)
+        value = -np.inf if np.isnan(score) else score
+        if self.incumbent is None or value > self.incumbent[0]:
+            self.incumbent, self.failures = (value, index), 0
+        else:
+            self.failures += 1
+
+
+class Evolution(_Control):
+    """Regularised evolution (Real et al., AAAI 2019): the best of a tournament in the youngest, one category changed,
+    and the nearest free architecture to that."""
+
+    def ask(self) -> int | None:
+        if not self.free.any():
+            return None
+        if len(self.indices) < NUM_INIT:
+            return self.random()
+        young = np.arange(max(0, len(self.indices) - _POPULATION), len(self.indices))
+        drawn = self.rng.choice(young, min(_TOURNAMENT, len(young)), replace=False)
+        parent = self.indices[drawn[self.scores()[drawn].argmax()]]
+        child = self.pool.codes[parent].copy()
+        place = int(self.rng.integers(len(child)))
+        child[place] = self.rng.integers(self.pool.codes[:, place].max() + 1)
+        return self.nearest(child)
+
+
+class GaussianProcess(_Control):
+    """A plain Gaussian process (Matérn 5/2) on the embedding with log expected improvement over the whole pool."""
+
+    def ask(self) -> int | None:
+        if not self.free.any():
+            return None
+        if len(self.indices) < NUM_INIT:
+            return self.random()
+        assert self.pool.library is not None
+        vectors = torch.from_numpy(self.pool.library.embeddings / self.pool.library.embeddings.std())
+        scores = torch.from_numpy(self.scores())
+        free = np.flatnonzero(self.free)
+        with single_thread(), torch.no_grad():
+            model = fit_surrogate("gp", vectors[self.indices], scores, unlabelled=vectors[:0], seed=0)
+            acquisition = LogExpectedImprovement(model, best_f=scores.max())
+            return self.take(int(free[int(acquisition(vectors[free][:, None]).argmax())]))
+
+
+class Forest(_Control):
+    """A random forest on exact features and categories; mean plus one deviation over the trees (as in SMAC)."""
+
+    def ask(self) -> int | None:
+        from sklearn.ensemble import RandomForestRegressor
+
+        if not self.free.any():
+            return None
+        if len(self.indices) < NUM_INIT:
+            return self.random()
+        inputs = np.hstack([self.pool.features, self.pool.codes])
+        model = RandomForestRegressor(_TREES, max_features=0.5, random_state=int(self.rng.integers(2**31)))
+        model.fit(inputs[self.indices], self.scores())
+        free = np.flatnonzero(self.free)
+        predicted = np.stack([tree.predict(inputs[free]) for tree in model.estimators_])
+        bound = predicted.mean(0) + predicted.std(0)
+        return self.take(int(free[int((bound + 1e-9 * self.rng.random(len(free))).argmax())]))
+
+
+class TreeParzen(_Control):
+    """Optuna's TPE over the categories; its suggestion is moved to the nearest free architecture, and told as that."""
+
+    def __init__(self, pool: Pool, seed: int) -> None:
+        super().__init__(pool, seed)
+        try:
+            import optuna
+        except ImportError as error:
+            raise ValueError("The searcher 'tpe' needs Optuna: pip install optuna") from error
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=NUM_INIT, multivariate=True)
+        self.study = optuna.create_study(direction="maximize", sampler=sampler)
+        self.distributions = {
+            f"x{place}": optuna.distributions.CategoricalDistribution(range(int(column.max()) + 1))
+            for place, column in enumerate(pool.codes.T)
+            if column.max() > 0
+        }
+
+    def ask(self) -> int | None:
+        import optuna
+
+        if not self.free.any():
+            return None
+        if len(self.indices) < NUM_INIT or not self.distributions:
+            return self.random()
+        trial = self.study.ask(self.distributions)
+        self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        code = np.zeros(self.pool.codes.shape[1], dtype=np.int64)
+        for name, value in trial.params.items():
+            code[int(name[1:])] = value
+        return self.nearest(code)
+
+    def tell(self, index: int, score: float) -> None:
+        import optuna
+
+        super().tell(index, score)
+        params = {name: int(self.pool.codes[index, int(name[1:])]) for name in self.distributions}
+        self.study.add_trial(
+            optuna.trial.create_trial(params=params, distributions=self.distributions, value=float(self.scores()[-1]))
+        )

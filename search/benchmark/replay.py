@@ -1,0 +1,99 @@
+"""Replays: a searcher is asked and told, query by query, from a table; one process per seed, several side by side."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from .pool import Pool, Searcher
+from .searchers import make_searcher
+from .table import Table
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One searcher, one seed.
+
+    Attributes:
+        regret: (Q,) best score of the table minus the best so far, after each query.
+        seconds: time of all suggestions, the fits included.
+    """
+
+    searcher: str
+    seed: int
+    regret: npt.NDArray[np.float64]
+    seconds: float
+
+
+def replay(name: str, table: Table, pool: Pool, *, num_queries: int, seed: int) -> Replay:
+    """Ask and tell ``num_queries`` times. Before the first finite score the regret is that of the worst one."""
+    searcher: Searcher = make_searcher(name, pool, seed=seed, num_queries=num_queries)
+    best, gains, seconds = float(np.nanmin(table.gains)), [], 0.0
+    for _ in range(num_queries):
+        start = time.perf_counter()
+        index = searcher.ask()
+        seconds += time.perf_counter() - start
+        assert index is not None, f"{name} gave up with architectures left"
+        gain = float(table.gains[index])
+        searcher.tell(index, gain)
+        best = best if np.isnan(gain) else max(best, gain)
+        gains.append(best)
+    return Replay(name, seed, table.best_gain - np.array(gains), seconds)
+
+
+def replay_all(
+    names: Sequence[str],
+    table: Table,
+    pool: Pool,
+    *,
+    num_queries: int,
+    seeds: Sequence[int],
+    n_jobs: int,
+    progress: Callable[[int, int], None],
+) -> dict[str, list[Replay]]:
+    """All searchers with all seeds, by name, in the order of the seeds; ``progress`` is called with done and total."""
+    jobs = [(name, seed) for seed in seeds for name in names]
+    done: dict[tuple[str, int], Replay] = {}
+    for result in _run(jobs, table, pool, num_queries, n_jobs):
+        done[result.searcher, result.seed] = result
+        progress(len(done), len(jobs))
+    return {name: [done[name, seed] for seed in seeds] for name in names}
+
+
+def _run(jobs: Sequence[tuple[str, int]], table: Table, pool: Pool, num_queries: int, n_jobs: int) -> Iterator[Replay]:
+    if n_jobs == 1 or len(jobs) == 1:
+        for name, seed in jobs:
+            yield replay(name, table, pool, num_queries=num_queries, seed=seed)
+        return
+    workers = ProcessPoolExecutor(
+        min(n_jobs, len(jobs)),
+        mp_context=get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(table, pool, num_queries),
+    )
+    with workers:
+        futures = [workers.submit(_replay_here, name, seed) for name, seed in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            workers.shutdown(cancel_futures=True)
+            raise
+
+
+_HERE: dict[str, tuple[Table, Pool, int]] = {}
+
+
+def _start_worker(table: Table, pool: Pool, num_queries: int) -> None:
+    torch.set_num_threads(1)
+    _HERE["replay"] = table, pool, num_queries
+
+
+def _replay_here(name: str, seed: int) -> Replay:
+    table, pool, num_queries = _HERE["replay"]
+    return replay(name, table, pool, num_queries=num_queries, seed=seed)

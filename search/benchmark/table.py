@@ -1,0 +1,115 @@
+"""A table of trained architectures: a JSON list of ``{"model_dict": {...}, "scores": {"glue": 74.7, ...}}``.
+
+More keys are allowed. Entries with isomorphic architectures are measurements of one architecture and are averaged. An
+architecture whose score is missing, ``null`` or not finite is one whose training failed: searchers are told so.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from design_space import ModelSpec
+from design_space.files import nearest_name
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Architectures, each once, and their scores.
+
+    Attributes:
+        gains: (N,) scores so that higher is better (negated ones where lower is); nan where training failed.
+        minimize: whether lower scores are better.
+    """
+
+    metric: str
+    specs: tuple[ModelSpec, ...]
+    gains: npt.NDArray[np.float64]
+    minimize: bool
+
+    def __len__(self) -> int:
+        return len(self.specs)
+
+    @property
+    def best_gain(self) -> float:
+        return float(np.nanmax(self.gains))
+
+    @property
+    def optimum(self) -> float:
+        """The best score, as the table writes it."""
+        return -self.best_gain if self.minimize else self.best_gain
+
+
+def load_table(path: Path | str, metric: str, *, minimize: bool = False) -> Table:
+    """The table in a file.
+
+    Raises:
+        ValueError: when the file is missing, is no such table, or has no finite score of ``metric``; all bad entries
+            are counted, and the first ones named.
+    """
+    entries = _read(Path(path))
+    problems: list[str] = []
+    specs: dict[str, ModelSpec] = {}
+    scores: dict[str, list[float]] = {}
+    names: set[str] = set()
+    for number, entry in enumerate(entries):
+        try:
+            spec, values = _entry(entry)
+            names |= values.keys()
+            score = _number(values.get(metric), metric)
+        except ValueError as error:
+            problems.append(f"entry {number}: {error}")
+            continue
+        specs.setdefault(spec.hash, spec)
+        scores.setdefault(spec.hash, []).append(score)
+    if problems:
+        more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        raise ValueError("\n  - ".join([f"{path} is no sound table:", *problems[:_SHOWN], *more]))
+    if metric not in names:
+        raise ValueError(f"No entry of {path} has a score '{metric}'. {nearest_name(metric, sorted(names))}")
+    gains = np.array([_mean_of_finite(scores[graph_hash]) for graph_hash in specs])
+    if np.isnan(gains).all():
+        raise ValueError(f"No score '{metric}' in {path} is finite: there is nothing to search for")
+    return Table(metric=metric, specs=tuple(specs.values()), gains=-gains if minimize else gains, minimize=minimize)
+
+
+def _read(path: Path) -> Sequence[Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"No such file: {path}") from None
+    except IsADirectoryError:
+        raise ValueError(f"{path} is a folder; a JSON file is needed") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(content, list) or not content:
+        raise ValueError(f"{path} must hold a JSON list of one or more architectures. Got {type(content).__name__}")
+    return content
+
+
+def _entry(entry: Any) -> tuple[ModelSpec, Mapping[str, Any]]:
+    if not isinstance(entry, Mapping) or "model_dict" not in entry:
+        raise ValueError("must be a mapping with 'model_dict' and 'scores'")
+    if not isinstance(entry.get("scores"), Mapping):
+        raise ValueError(f"'scores' must map names to numbers. Got {entry.get('scores')!r}")
+    return ModelSpec.from_dict(entry["model_dict"]), entry["scores"]
+
+
+def _number(value: Any, metric: str) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"score '{metric}' must be a number. Got {value!r}")
+    return float(value)
+
+
+def _mean_of_finite(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
