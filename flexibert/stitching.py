@@ -20,6 +20,7 @@ from design_space import ModelSpec
 
 from .block_diagonal import Filling, joint_encoder_parameters, joint_spec, matrix_of_blocks
 from .configuration import FlexiBERTConfig
+from .model_card import add_to_lineage
 from .modeling import FlexiBERTPreTrainedModel
 from .parameters import Sizes
 
@@ -72,6 +73,7 @@ def stitch(
                 if layernorm == "concat" or ".LayerNorm." not in name:
                     stitched.base_model.get_parameter(name).copy_(value)
         _stitch_outer(a, b, stitched, filling, keeps_norms=layernorm != "skip")
+    add_to_lineage(stitched, f"Stitched of two models side by side, LayerNorms {layernorm}.", [a, b])
     return stitched
 
 

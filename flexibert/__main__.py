@@ -1,0 +1,44 @@
+"""``python -m flexibert COMMAND``: the operations on weights, on model folders.
+
+A command is a module with ``add_arguments(parser)`` and ``run(arguments)``, imported when it is asked for; the first
+line of its docstring describes it. Names may be written with ``-`` or ``_``.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from design_space.command import ArgumentParser, run_command
+from design_space.files import nearest_name
+
+# command -> (module, what the list of commands says about it)
+COMMANDS = {
+    "transfer": ("flexibert.transfer_command", "start an architecture from a trained model's weights"),
+    "stitch": ("flexibert.stitch_command", "two models side by side in one"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: run the command that the first argument names; the others are its own."""
+    run_command(_run, arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help"):
+        width = max(map(len, COMMANDS))
+        print("usage: python -m flexibert COMMAND ...; each command has --help\n\ncommands:")
+        print("\n".join(f"  {name:{width}}  {summary}" for name, (_, summary) in COMMANDS.items()))
+        return
+    name = given[0].replace("_", "-")
+    if name not in COMMANDS:
+        raise ValueError(f"'{given[0]}' is no command of flexibert. {nearest_name(name, COMMANDS)}")
+    module = importlib.import_module(COMMANDS[name][0])
+    description = (module.__doc__ or "").splitlines()[0]
+    parser = ArgumentParser(prog=f"python -m flexibert {name}", description=description)
+    module.add_arguments(parser)
+    module.run(parser.parse_args(given[1:]))
+
+
+if __name__ == "__main__":
+    main()

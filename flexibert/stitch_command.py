@@ -1,0 +1,40 @@
+"""Stitches two models of one vocabulary and depth side by side into one folder."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from .model_folders import add_text_arguments, check_target, load_model, print_summary, save_model
+from .stitching import LAYERNORMS, random_like, stitch
+
+RANDOM = "random"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The flags of ``python -m flexibert stitch``."""
+    parser.add_argument("first", type=Path, help="folder of a FlexiBERT or BERT model")
+    parser.add_argument("second", help=f"folder of another, or '{RANDOM}' for random weights of the first's shape")
+    parser.add_argument("target", type=Path, help="folder to write; must not exist")
+    parser.add_argument("--layernorm", choices=LAYERNORMS, default="grouped", help="how the joint width is normalised")
+    parser.add_argument("--epsilon", type=float, default=0.0, help="constant in off-diagonal blocks")
+    parser.add_argument("--noise_std", type=float, default=0.0, help="standard deviation of noise there instead")
+    parser.add_argument("--seed", type=int, default=0, help="of noise and random weights")
+    add_text_arguments(parser)
+
+
+def run(arguments: Namespace) -> None:
+    """Stitch, write, and say what became of parameters and loss."""
+    check_target(arguments.target)
+    first = load_model(arguments.first)
+    is_random = arguments.second == RANDOM
+    second = random_like(first, seed=arguments.seed) if is_random else load_model(Path(arguments.second))
+    stitched = stitch(
+        first,
+        second,
+        epsilon=arguments.epsilon,
+        noise_std=arguments.noise_std,
+        layernorm=arguments.layernorm,
+        seed=arguments.seed,
+    )
+    save_model(stitched, arguments.target, arguments.first)
+    models = {"first": first, "second": second, "stitched": stitched}
+    print_summary(models, arguments, arguments.first, written=str(arguments.target.resolve()))

@@ -1,0 +1,72 @@
+"""Masked-LM loss of models on a text, with the same tokens hidden from each of them.
+
+Shapes: B batch, S sequence.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import PreTrainedTokenizerBase
+from transformers.utils import logging
+
+IGNORED = -100
+
+
+def text_blocks(path: Path, tokenizer: PreTrainedTokenizerBase, length: int, most: int | None = None) -> Tensor:
+    """The text of a file as blocks of ``length`` token ids (N, S); the rest at the end is left out.
+
+    Args:
+        length: of a block, with ``[CLS]`` and ``[SEP]`` where the tokenizer has them.
+        most: blocks at the beginning of the text; default: all.
+
+    Raises:
+        ValueError: when the text has no whole block.
+    """
+    first, last = ([] if each is None else [each] for each in (tokenizer.cls_token_id, tokenizer.sep_token_id))
+    per_block = length - len(first) - len(last)
+    ids: list[int] = []
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            ids += tokenizer(line, add_special_tokens=False, verbose=False)["input_ids"]
+            if most is not None and len(ids) >= most * per_block:
+                break
+    count = len(ids) // per_block if most is None else min(most, len(ids) // per_block)
+    if not count:
+        raise ValueError(f"{path}: must hold {per_block} tokens or more. Got {len(ids)}")
+    return torch.tensor([[*first, *ids[i * per_block : (i + 1) * per_block], *last] for i in range(count)])
+
+
+def hide_tokens(
+    ids_BS: Tensor, mask_id: int, special_ids: Sequence[int], *, share: float = 0.15, seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Ids with a share of the tokens replaced by the mask, and labels: the hidden ids, -100 elsewhere; both (B, S)."""
+    drawn = torch.rand(ids_BS.shape, generator=torch.Generator().manual_seed(seed))
+    is_hidden = (drawn < share) & ~torch.isin(ids_BS, torch.tensor(list(special_ids), dtype=ids_BS.dtype))
+    return ids_BS.masked_fill(is_hidden, mask_id), ids_BS.masked_fill(~is_hidden, IGNORED)
+
+
+@torch.no_grad()
+def masked_lm_loss(
+    model: Any, inputs_NS: Tensor, labels_NS: Tensor, *, batch_size: int = 32, progress: str | None = None
+) -> float:
+    """Mean cross-entropy over the hidden tokens, in evaluation mode.
+
+    Args:
+        model: with masked-LM ``logits``.
+        progress: name of a progress bar; default: none is shown.
+    """
+    was_training = model.training
+    model.eval()
+    total, count = 0.0, 0
+    starts = range(0, len(inputs_NS), batch_size)
+    for start in logging.tqdm(starts, desc=progress, disable=progress is None, leave=False):
+        batch, labels = (each[start : start + batch_size].to(model.device) for each in (inputs_NS, labels_NS))
+        logits = model(batch).logits.float()
+        total += float(functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum"))
+        count += int((labels != IGNORED).sum())
+    model.train(was_training)
+    return total / max(count, 1)
