@@ -17,6 +17,7 @@ from .model_card import add_to_lineage, write_model_card
 from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
 from .parameters import count_parameters
 from .pretraining_heads import FlexiBERTForNextSentencePrediction, FlexiBERTForPreTraining
+from .pruning import MovementPruner, PruningConfig
 from .stitching import random_like, stitch
 from .transfer_plan import TransferPlan, transfer_overlap, transfer_plan
 from .vision import FlexiViTForImageClassification, FlexiViTForImageClassificationWithTeacher, FlexiViTModel
@@ -39,6 +40,8 @@ __all__ = [
     "FlexiViTForImageClassificationWithTeacher",
     "FlexiViTModel",
     "Latency",
+    "MovementPruner",
+    "PruningConfig",
     "TransferPlan",
     "add_to_lineage",
     "cost_of",

@@ -1,0 +1,258 @@
+"""From a model with zeros to a dense smaller one that computes the same.
+
+What goes: a head whose output columns are 0, or whose values are constant (their share of the output is then a bias);
+a neuron that nothing reads, or whose value is constant (likewise); a layer that has become an identity. A layer that
+lost every head or neuron, and is no identity, keeps one, of no effect. What is left is written in the hetero format
+as soon as a head is gone.
+
+Heads of the standard operations ``l`` and ``c`` cannot go: there a transform or convolution reads all channels. A
+model that has such a layer keeps the standard format, in which heads and width belong together, and so every head;
+neurons go all the same.
+Shapes: H hidden size, D head size, F feed-forward width.
+"""
+
+import copy
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from design_space import Layer, ModelSpec
+
+from ..modeling import FlexiBERTModel
+from ..vision import FlexiViTModel, FlexiViTPreTrainedModel
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Of one layer: places of the heads and, per inner width of the feed-forward stack, of the neurons that stay."""
+
+    heads: list[int]
+    neurons: list[list[int]]
+    head_size: int
+    is_removed: bool = False
+
+    def rows_and_columns(self, name: str, num_widths: int, shape: torch.Size) -> tuple[Tensor, Tensor]:
+        """Indices of the rows and columns that stay of the linear called ``name`` (see ``LayerLinears.named``)."""
+        rows, columns = torch.arange(shape[0]), torch.arange(shape[1])
+        channels = channels_of(self.heads, self.head_size)
+        if name in ("query", "key", "value"):
+            # In a standard convolution layer these have fewer rows than there are heads, and all heads stay.
+            rows = rows if len(rows) <= len(channels) else channels
+        elif name == "output":
+            columns = channels
+        else:
+            number = num_widths if name == "dense" else int(name.removeprefix("intermediate"))
+            rows = torch.tensor(self.neurons[number]) if number < num_widths else rows
+            columns = torch.tensor(self.neurons[number - 1]) if number else columns
+        return rows, columns
+
+
+def compacted(model: Any) -> Any:
+    """The dense model that computes what ``model`` (FlexiBERT or FlexiViT, plain weights, its own copy) computes."""
+    return shrunk(model, structure_of(model))
+
+
+@torch.no_grad()
+def structure_of(model: Any) -> list[Kept]:
+    """What must stay of every layer. Constants are moved into biases, in place: the model computes the same."""
+    spec = model.config.model_spec
+    removable = has_removable_heads(spec)
+    found = []
+    for layer, module in zip(spec.layers, model.base_model.encoder.layer, strict=True):
+        heads = _kept_heads(layer, module) if removable else list(range(len(layer.heads)))
+        found.append(Kept(heads, _kept_neurons(module), layer.head_size))
+    return _without_identities(model, found)
+
+
+def has_removable_heads(spec: ModelSpec) -> bool:
+    """Whether heads can be removed one by one: in the hetero format, and from attention layers only."""
+    return spec.format == "hetero" or all(layer.heads[0].operation == "sa" for layer in spec.layers)
+
+
+def shrunk_spec(spec: ModelSpec, kept: list[Kept]) -> ModelSpec:
+    """The spec of what is kept; hetero once a head is gone."""
+    layers = [
+        Layer(
+            layer.hidden_size,
+            tuple(layer.heads[place] for place in of_layer.heads),
+            tuple(len(neurons) for neurons in of_layer.neurons),
+        )
+        for layer, of_layer in zip(spec.layers, kept, strict=True)
+        if not of_layer.is_removed
+    ]
+    is_standard = spec.format == "standard" and all(layer.is_uniform for layer in layers)
+    return ModelSpec(tuple(layers), "standard" if is_standard else "hetero")
+
+
+@torch.no_grad()
+def shrunk(model: Any, kept: list[Kept]) -> Any:
+    """A new model of the same class with what is kept of ``model``, which is not changed."""
+    spec = model.config.model_spec
+    config = copy.deepcopy(model.config)
+    small_spec = shrunk_spec(spec, kept)
+    config.model_dict = small_spec.to_dict()
+    config._attn_implementation = model.config._attn_implementation
+    has_choice = type(model) in (FlexiBERTModel, FlexiViTModel)
+    options = {"add_pooling_layer": model.base_model.pooler is not None} if has_choice else {}
+    small = type(model)(config, **options)
+    small.transfer_mode = model.transfer_mode
+    becomes_hetero = spec.format == "standard" and small_spec.format == "hetero"
+    source = dict(model.named_parameters(remove_duplicate=False))
+    prefix = next(name for name in source if "encoder.layer." in name).partition("encoder.layer.")[0]
+    target = {name: x for name, x in source.items() if not name.startswith(f"{prefix}encoder.layer.")}
+    number = 0
+    for place, (layer, of_layer) in enumerate(zip(spec.layers, kept, strict=True)):
+        if of_layer.is_removed:
+            continue
+        start = f"{prefix}encoder.layer.{place}."
+        own = {name.removeprefix(start): x for name, x in source.items() if name.startswith(start)}
+        for name, tensor in _layer_tensors(own, layer, of_layer, becomes_hetero).items():
+            target[f"{prefix}encoder.layer.{number}.{name}"] = tensor
+        number += 1
+    for name, parameter in small.named_parameters(remove_duplicate=False):
+        parameter.copy_(target[name])
+    return small.to(device=model.device, dtype=model.dtype).train(model.training)
+
+
+def _layer_tensors(own: dict[str, Tensor], layer: Layer, kept: Kept, becomes_hetero: bool) -> dict[str, Tensor]:
+    """The parameters of a layer, by name below it, cut to what is kept; parameters of single heads are renumbered."""
+    names = {
+        "attention.self.query": "query",
+        "attention.self.key": "key",
+        "attention.self.value": "value",
+        "attention.output.dense": "output",
+        "intermediate.dense": "intermediate0",
+        "output.dense": "dense",
+    }
+    names |= {f"intermediate.sequential.{2 * j}": f"intermediate{j}" for j in range(len(kept.neurons))}
+    result = {}
+    for name, tensor in own.items():
+        module, _, kind = name.rpartition(".")
+        if module in names:
+            weight = own[f"{module}.weight"]
+            rows, columns = (
+                indices.to(tensor.device)
+                for indices in kept.rows_and_columns(names[module], len(kept.neurons), weight.shape)
+            )
+            result[name] = tensor[rows][:, columns] if kind == "weight" else tensor[rows]
+        elif name == "attention.self.W" and becomes_hetero:
+            result |= {f"attention.self.W{counter}": tensor for counter in range(len(kept.heads))}
+        else:
+            renamed = _renumbered(name, layer, kept)
+            if renamed is not None:
+                result[renamed] = tensor
+    return result
+
+
+def _renumbered(name: str, layer: Layer, kept: Kept) -> str | None:
+    """The name after removal of heads; None when its head is gone."""
+    match = re.match(r"attention\.self\.(W|key_conv_attn_layer|conv_kernel_layer|conv_out_layer)(\d+)(.*)$", name)
+    if match is None:
+        return name
+    operation = "sa" if match[1] == "W" else "c"
+    counted = [
+        place
+        for place, head in enumerate(layer.heads)
+        if head.operation == operation and (operation == "c" or head.parameter == "wma")
+    ]
+    place = counted[int(match[2])]
+    if place not in kept.heads:
+        return None
+    return f"attention.self.{match[1]}{sum(other in kept.heads for other in counted if other < place)}{match[3]}"
+
+
+def _kept_heads(layer: Layer, module: Any) -> list[int]:
+    value, output = module.attention.self.value, module.attention.output.dense
+    kept = []
+    for place, head in enumerate(layer.heads):
+        channels = slice(place * head.size, (place + 1) * head.size)
+        columns = output.weight[:, channels]
+        bias = None if value.bias is None else value.bias[channels]
+        is_constant = not value.weight[channels].any()
+        # Attention weights add up to 1, so constant values are the context itself; transforms of constants are not
+        # constant, and a convolution has a bias of its own.
+        if is_constant and head.operation == "sa" and bias is not None and columns.any():
+            output.bias += columns @ bias
+            columns.zero_()
+        if is_constant and head.operation == "l" and (bias is None or not bias.any()):
+            columns.zero_()
+        if columns.any():
+            kept.append(place)
+    return kept or [0]
+
+
+def _kept_neurons(module: Any) -> list[list[int]]:
+    """Per inner width. A neuron that goes may free others before or after it, so the search repeats."""
+    stack = [x for x in module.intermediate.sequential if isinstance(x, nn.Linear)] + [module.output.dense]
+    activation = next(x for x in module.intermediate.sequential if not isinstance(x, nn.Linear))
+    alive = [torch.ones(linear.out_features, dtype=torch.bool, device=linear.weight.device) for linear in stack[:-1]]
+    is_changed = True
+    while is_changed:
+        is_changed = False
+        for number, mask in enumerate(alive):
+            before, after = stack[number], stack[number + 1]
+            is_constant = mask & ~before.weight.any(1)
+            if is_constant.any():
+                after.bias += after.weight[:, is_constant] @ activation(before.bias[is_constant])
+                after.weight[:, is_constant] = 0
+            gone = mask & ~after.weight.any(0)
+            if gone.any():
+                before.weight[gone] = 0
+                mask[gone] = False
+                is_changed = True
+    return [mask.nonzero().flatten().tolist() or [0] for mask in alive]
+
+
+def _without_identities(model: Any, kept: list[Kept]) -> list[Kept]:
+    """Marks layers that are identities as removed, as long as one stays, and puts what they add into what precedes
+    them."""
+    is_image_model = isinstance(model, FlexiViTPreTrainedModel)
+    previous: Any = None
+    result = []
+    left = len(kept)
+    for module, of_layer in zip(model.base_model.encoder.layer, kept, strict=True):
+        is_empty = not module.attention.output.dense.weight.any() and not module.output.dense.weight.any()
+        is_removed = is_empty and module.output.proj_head is None and left > 1
+        if is_removed and is_image_model:
+            _absorb_constant(model, previous, module)
+        elif is_removed:
+            is_removed = _absorb_norm(model, previous, module)
+        left -= is_removed
+        previous = previous if is_removed else module
+        result.append(Kept(of_layer.heads, of_layer.neurons, of_layer.head_size, is_removed))
+    return result
+
+
+def _absorb_constant(model: Any, previous: Any, module: Any) -> None:
+    """Pre-norm: the layer adds a constant vector, which the previous one (or the positions) can add instead."""
+    constant = module.attention.output.dense.bias + module.output.dense.bias
+    if previous is None:
+        model.base_model.embeddings.position_embeddings += constant
+        return
+    linear = previous.output.dense if previous.output.proj_head is None else previous.output.proj_head
+    linear.bias += constant
+
+
+def _absorb_norm(model: Any, previous: Any, module: Any) -> bool:
+    """Post-norm: the layer is two LayerNorms on top of one. They are its last one where the others scale all entries
+    alike, which is so before training; returns whether it is."""
+    if previous is not None and previous.output.proj_head is not None:
+        return False
+    before = model.base_model.embeddings.LayerNorm if previous is None else previous.output.LayerNorm
+    inner = module.attention.output.LayerNorm
+    vectors = [before.weight, before.bias, inner.weight, inner.bias]
+    vectors += [module.attention.output.dense.bias, module.output.dense.bias]
+    is_plain = all(bool((vector == vector[0]).all()) for vector in vectors)
+    if not is_plain or before.weight[0] <= 0 or inner.weight[0] <= 0:
+        return False
+    before.weight.copy_(module.output.LayerNorm.weight)
+    before.bias.copy_(module.output.LayerNorm.bias)
+    return True
+
+
+def channels_of(heads: list[int], size: int) -> Tensor:
+    """Channels of these heads of ``size``, in order."""
+    return (torch.tensor(heads).unsqueeze(1) * size + torch.arange(size)).flatten()
