@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from .layered_graphs import Ints, LayeredGraphs
 
-MOST_BLOCKS, MOST_ALIGNMENTS = 3, 64
+MOST_BLOCKS, MOST_ALIGNMENTS = 2, 64
 _ADD_NORM = slice(1, 3)  # the flow between `input`, place 0, and `add_norm`, place 2
 
 

@@ -1,12 +1,12 @@
 """The graph library: the architectures a search chooses from, with their vectors, neighbors and results.
 
-``GraphLibrary.build`` lists a space, or draws ``max_graphs`` of one too large to list. Distances are measured to a
-few hundred landmarks, and vectors fitted to them (``embedding``), which is also how architectures outside the library
-get theirs.
+``GraphLibrary.build`` lists a space, or draws ``max_graphs`` of one too large to list. Vectors are fitted to the
+distances of all pairs, or in large libraries to those from a few hundred landmarks (``embedding``), which is also how
+architectures outside the library get theirs.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +14,12 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from joblib import Parallel, delayed, effective_n_jobs
 
 from design_space import DesignSpace, LabelOrder, ModelSpec
 
 from .edit_distance import EditDistance
-from .embedding import Algorithm, check_options, embed_landmarks, fidelity, place
+from .embedding import Algorithm, check_options, embed_landmarks, fidelity, place, refine
 from .library_file import StoredDicts, StoredSpecs, add_performances, read_library, write_library
 from .neighbors import check_num_neighbors, nearest_by_overlap
 from .weisfeiler_lehman import WeisfeilerLehman
@@ -29,6 +30,8 @@ Progress = Callable[[str, int, int], None]
 LARGEST_LISTED = 100_000
 DEFAULT_NEIGHBORS = 100
 NUM_LANDMARKS = 500
+LARGEST_ALL_PAIRS = 12_000
+"""Graphs of the largest library whose vectors are fitted to all pairs: half a gigabyte of distances."""
 _BLOCK = 1024
 _FIDELITY_PAIRS = 20_000
 
@@ -51,7 +54,8 @@ class GraphLibrary:
     Attributes:
         embeddings: (N, K). neighbors: indices (N, num_neighbors). landmarks: indices of the landmarks, (M,).
         performances: hash -> task -> score.
-        quality: ``stress`` and ``spearman`` of the embedding on pairs outside the fit, where there are any.
+        quality: ``stress`` and ``spearman`` of the embedding on a sample of pairs; on pairs outside the fit where
+            vectors were fitted to landmarks.
         stored_hashes: the hashes of ``specs``, where a file has them.
     """
 
@@ -145,13 +149,18 @@ class GraphLibrary:
         wanted = min(DEFAULT_NEIGHBORS, len(specs) - 1) if num_neighbors is None else num_neighbors
         check_options(len(landmarks), embedding_size, algo)
         check_num_neighbors(wanted, len(specs))
-        landmark_specs = [specs[i] for i in landmarks]
-        distances = _measure(measure, specs, landmark_specs, n_jobs, progress)
         report = progress or _silent
+        if len(specs) <= LARGEST_ALL_PAIRS:
+            distances = _measure_all(measure, specs, n_jobs, report)
+            to_landmarks = distances[:, landmarks]
+        else:
+            to_landmarks = _measure(measure, specs, [specs[i] for i in landmarks], n_jobs, report)
         report("embedding", 0, 2)
-        fitted = embed_landmarks(distances[landmarks], embedding_size, algo=algo)
-        embeddings = place(distances, fitted)
+        fitted = embed_landmarks(to_landmarks[landmarks], embedding_size, algo=algo)
+        embeddings = place(to_landmarks, fitted)
         embeddings[landmarks] = fitted
+        if len(specs) <= LARGEST_ALL_PAIRS:
+            embeddings = refine(distances, embeddings, num_threads=effective_n_jobs(n_jobs))
         report("embedding", 1, 2)
         quality = _quality(measure, specs, landmarks, embeddings, rng)
         report("embedding", 2, 2)
@@ -303,20 +312,39 @@ def _measure(
     specs: list[ModelSpec],
     landmarks: list[ModelSpec],
     n_jobs: int,
-    progress: Progress | None,
+    report: Progress,
 ) -> npt.NDArray[np.float64]:
     """Distances (N, M), block by block."""
-    from joblib import Parallel, delayed
-
     blocks = [specs[start : start + _BLOCK] for start in range(0, len(specs), _BLOCK)]
-    report, done, measured = progress or _silent, 0, []
+    done, measured = 0, []
     report("distances", 0, len(specs))
-    jobs = Parallel(n_jobs=min(n_jobs, len(blocks)) if n_jobs > 0 else n_jobs, return_as="generator")
-    for distances in jobs(delayed(measure.between)(landmarks, block) for block in blocks):
+    for distances in _in_parallel(n_jobs, [delayed(measure.between)(landmarks, block) for block in blocks]):
         measured.append(distances.T)
         done += len(measured[-1])
         report("distances", done, len(specs))
     return np.concatenate(measured)
+
+
+def _measure_all(
+    measure: EditDistance | WeisfeilerLehman, specs: list[ModelSpec], n_jobs: int, report: Progress
+) -> npt.NDArray[np.float32]:
+    """Distances (N, N), each pair of blocks once."""
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(specs), _BLOCK)]
+    pairs = [(a, b) for i, a in enumerate(blocks) for b in blocks[i:]]
+    distances = np.empty((len(specs), len(specs)), dtype=np.float32)
+    report("distances", 0, len(pairs))
+    jobs = [delayed(measure.between)(specs[a], specs[b]) for a, b in pairs]
+    for done, ((a, b), block) in enumerate(zip(pairs, _in_parallel(n_jobs, jobs), strict=True), start=1):
+        distances[a, b], distances[b, a] = block, block.T
+        report("distances", done, len(pairs))
+    return distances
+
+
+def _in_parallel(n_jobs: int, jobs: list[Any]) -> Iterator[npt.NDArray[np.float64]]:
+    """Results of jobs, in order."""
+    workers = min(effective_n_jobs(n_jobs), len(jobs))
+    results: Iterator[npt.NDArray[np.float64]] = Parallel(n_jobs=workers, return_as="generator")(jobs)
+    return results
 
 
 def _quality(
