@@ -15,11 +15,12 @@ from .heads import (
 from .latency import Latency, measure_latency
 from .model_card import add_to_lineage, write_model_card
 from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
+from .overlap import transfer_overlap
 from .parameters import count_parameters
 from .pretraining_heads import FlexiBERTForNextSentencePrediction, FlexiBERTForPreTraining
 from .pruning import MovementPruner, PruningConfig
 from .stitching import random_like, stitch
-from .transfer_plan import TransferPlan, transfer_overlap, transfer_plan
+from .transfer_plan import TransferPlan, transfer_plan
 from .vision import FlexiViTForImageClassification, FlexiViTForImageClassificationWithTeacher, FlexiViTModel
 from .vision_configuration import FlexiViTConfig
 

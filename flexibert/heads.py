@@ -27,6 +27,7 @@ from transformers.utils.generic import can_return_tuple
 from .configuration import FlexiBERTConfig
 from .encoder import GroupedLayerNorm
 from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
+from .transfer_plan import CONSISTENT
 
 logger = logging.get_logger(__name__)
 
@@ -117,7 +118,7 @@ class FlexiBERTForMaskedLM(TiedDecoder, FlexiBERTPreTrainedModel):
 
     _tied_weights_keys: ClassVar[dict[str, str]] = {DECODER: "bert.embeddings.word_embeddings.weight"}
 
-    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = "OD") -> None:
+    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = CONSISTENT) -> None:
         super().__init__(config, transfer_mode)
         self.bert = FlexiBERTModel(self.config, add_pooling_layer=False, shares_config=True)
         self.cls = MaskedLMHead(config)
@@ -152,7 +153,7 @@ class FlexiBERTForMaskedLM(TiedDecoder, FlexiBERTPreTrainedModel):
 class FlexiBERTForSequenceClassification(FlexiBERTPreTrainedModel):
     """A class, or with one label a number, per sequence, from the pooled state."""
 
-    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = "OD") -> None:
+    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = CONSISTENT) -> None:
         super().__init__(config, transfer_mode)
         self.num_labels = config.num_labels
         self.bert = FlexiBERTModel(self.config, shares_config=True)
@@ -202,7 +203,7 @@ class FlexiBERTForSequenceClassification(FlexiBERTPreTrainedModel):
 class FlexiBERTForTokenClassification(FlexiBERTPreTrainedModel):
     """A class per token."""
 
-    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = "OD") -> None:
+    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = CONSISTENT) -> None:
         super().__init__(config, transfer_mode)
         self.num_labels = config.num_labels
         self.bert = FlexiBERTModel(self.config, add_pooling_layer=False, shares_config=True)
@@ -239,7 +240,7 @@ class FlexiBERTForTokenClassification(FlexiBERTPreTrainedModel):
 class FlexiBERTForQuestionAnswering(FlexiBERTPreTrainedModel):
     """First and last token of the answer in the sequence."""
 
-    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = "OD") -> None:
+    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = CONSISTENT) -> None:
         super().__init__(config, transfer_mode)
         self.bert = FlexiBERTModel(self.config, add_pooling_layer=False, shares_config=True)
         self.qa_outputs = nn.Linear(config.hidden_size, 2)
@@ -280,7 +281,7 @@ class FlexiBERTForQuestionAnswering(FlexiBERTPreTrainedModel):
 class FlexiBERTForMultipleChoice(FlexiBERTPreTrainedModel):
     """One of C sequences, from the pooled state of each."""
 
-    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = "OD") -> None:
+    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = CONSISTENT) -> None:
         super().__init__(config, transfer_mode)
         self.bert = FlexiBERTModel(self.config, shares_config=True)
         self.dropout = _classifier_dropout(config)

@@ -24,7 +24,8 @@ from .convolution import SeparableConvolution
 from .encoder import Embeddings, Encoder, GroupedEmbeddings, GroupedEncoder, Pooler
 from .mixing import Mixing
 from .model_card import add_to_lineage, write_model_card
-from .transfer import check_mode, transfer_weights
+from .transfer import transfer_weights
+from .transfer_plan import CONSISTENT, check_mode
 
 
 class FlexiBERTPreTrainedModel(PreTrainedModel):
@@ -36,7 +37,7 @@ class FlexiBERTPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     _no_split_modules: ClassVar[list[str]] = ["EncoderLayer"]
 
-    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = "OD", shares_config: bool = False) -> None:
+    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = CONSISTENT, shares_config: bool = False) -> None:
         # A copy: ``config.from_model_dict`` may be called again for the next model, and must not change this one.
         super().__init__(config if shares_config else copy.deepcopy(config))
         self.transfer_mode = check_mode(transfer_mode)
@@ -73,7 +74,7 @@ class FlexiBERTPreTrainedModel(PreTrainedModel):
 
         Args:
             source: any FlexiBERT model of the same model-dict format, vocabulary and positions; it is not changed.
-            seed: of the random projections of mode ``RP``.
+            seed: of random projections (``RP``) and of noise and sampled texts (``consistent``).
 
         Returns:
             Share of this encoder's parameters (embeddings, layers, pooler) that was transferred, in [0, 1].
@@ -139,7 +140,7 @@ class FlexiBERTModel(FlexiBERTPreTrainedModel):
     Args:
         config: sizes and architecture.
         add_pooling_layer: whether to build the pooler.
-        transfer_mode: how ``load_model_from_source`` fits weights of another size: ``OD`` or ``RP``.
+        transfer_mode: how ``load_model_from_source`` fits weights of another size: ``consistent``, ``OD`` or ``RP``.
         shares_config: keep ``config`` itself and not a copy, as the encoder inside a model with a task head does.
     """
 
@@ -147,7 +148,7 @@ class FlexiBERTModel(FlexiBERTPreTrainedModel):
         self,
         config: FlexiBERTConfig,
         add_pooling_layer: bool = True,
-        transfer_mode: str = "OD",
+        transfer_mode: str = CONSISTENT,
         shares_config: bool = False,
     ) -> None:
         super().__init__(config, transfer_mode, shares_config)

@@ -17,6 +17,7 @@ from transformers.utils.generic import can_return_tuple
 from .configuration import FlexiBERTConfig
 from .heads import DECODER, Predictions, TiedDecoder, encoder_extras
 from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
+from .transfer_plan import CONSISTENT
 
 
 class NextSentenceHead(nn.Module):
@@ -41,7 +42,7 @@ class PreTrainingHeads(NextSentenceHead):
 class FlexiBERTForNextSentencePrediction(FlexiBERTPreTrainedModel):
     """Whether the second segment follows the first (0) or not (1)."""
 
-    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = "OD") -> None:
+    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = CONSISTENT) -> None:
         super().__init__(config, transfer_mode)
         self.bert = FlexiBERTModel(self.config, shares_config=True)
         self.cls = NextSentenceHead(config)
@@ -71,7 +72,7 @@ class FlexiBERTForPreTraining(TiedDecoder, FlexiBERTPreTrainedModel):
 
     _tied_weights_keys: ClassVar[dict[str, str]] = {DECODER: "bert.embeddings.word_embeddings.weight"}
 
-    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = "OD") -> None:
+    def __init__(self, config: FlexiBERTConfig, transfer_mode: str = CONSISTENT) -> None:
         super().__init__(config, transfer_mode)
         self.bert = FlexiBERTModel(self.config, shares_config=True)
         self.cls = PreTrainingHeads(config)

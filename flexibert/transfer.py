@@ -1,6 +1,7 @@
-"""Weight transfer between two networks: ordered (OD) and by random projection (RP) (FlexiBERT, section 3.4).
+"""Weight transfer between two networks: ordered (OD), by random projection (RP) (FlexiBERT, section 3.4), or ours.
 
-What corresponds to what is decided in ``transfer_plan.py``. Here values are fitted, where sizes differ:
+``consistent``, the default, is in ``consistent_transfer.py``. In the other modes,
+what corresponds to what is decided in ``transfer_plan.py``. Here values are fitted, where sizes differ:
 
 *OD* copies the leading entries that both have.
 
@@ -11,7 +12,7 @@ each stretch of equally wide layers) and one per layer for the size of its heads
 Parameters that scale each entry on its own (LayerNorm weights, depthwise kernels) become means weighted by P squared:
 the diagonal of P diag(w) PT, with its rows normalised.
 
-In both modes a smaller source fills the leading entries, which is an isometric embedding; and of feed-forward widths
+In both a smaller source fills the leading entries, which is an isometric embedding; and of feed-forward widths
 the leading neurons are kept, because only a selection of neurons commutes with the activation.
 """
 
@@ -22,36 +23,31 @@ import torch
 from torch import Tensor, nn
 
 from .configuration import FlexiBERTConfig
+from .consistent_transfer import consistent_values
 from .parameters import Axis, Parameter, Sizes, next_widths
 from .transfer_plan import (
+    CONSISTENT,
     AxisMatch,
     ParameterMatch,
     TransferPlan,
+    check_mode,
     match_embeddings,
     match_layers,
     match_poolers,
     transfer_plan,
 )
 
-MODES = ("OD", "RP")
 Space = tuple[str | int, ...]
 
 
-def check_mode(mode: str) -> str:
-    """Returns ``mode``. Raises ``ValueError`` when it is no mode of transfer."""
-    if mode not in MODES:
-        raise ValueError(f"'transfer_mode' must be 'OD' (ordered) or 'RP' (random projection). Got {mode!r}")
-    return mode
-
-
-def transfer_weights(source: Any, target: Any, mode: str = "OD", seed: int = 0) -> float:
+def transfer_weights(source: Any, target: Any, mode: str = CONSISTENT, seed: int = 0) -> float:
     """Fills the weights of ``target`` that have a counterpart in ``source``. The models share nothing afterwards.
 
     Args:
         source: a FlexiBERT model, with or without a task head; not changed.
         target: another one; changed in place, all at once.
-        mode: ``OD`` or ``RP``.
-        seed: of the projections.
+        mode: ``consistent``, ``OD`` or ``RP``.
+        seed: of projections, noise and sampled texts.
 
     Returns:
         Share of the target encoder's parameters (embeddings, layers, pooler) that was filled, in [0, 1].
@@ -61,6 +57,13 @@ def transfer_weights(source: Any, target: Any, mode: str = "OD", seed: int = 0) 
     """
     check_mode(mode)
     _check_comparable(source, target)
+    if mode == CONSISTENT:
+        with torch.no_grad():
+            values, overlap = consistent_values(source, target, seed)
+            assert all(parameter.shape == value.shape for parameter, value in values)
+            for parameter, value in values:
+                parameter.copy_(value)
+        return overlap
     fitter = _Fitter(source.config, target.config, mode, seed)
     source_encoder, target_encoder = source.base_model, target.base_model
     fitted: list[tuple[nn.Parameter, Tensor]] = []

@@ -10,7 +10,7 @@ import torch
 from design_space import ModelSpec
 
 from .model_folders import add_text_arguments, check_target, load_model, print_summary, save_model
-from .transfer import MODES
+from .transfer_plan import MODES
 
 
 def add_arguments(parser: ArgumentParser) -> None:

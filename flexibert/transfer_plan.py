@@ -4,16 +4,14 @@ Layers are matched in order (FlexiBERT, section 3.4). Two heads match when opera
 ``wma`` are different heads, and so are two kernel sizes); a layer matches when at least one head does. The transfer
 stops at the first layer that does not match: what comes after it would read states that nothing produces any more.
 
-The overlap is the share of the target's parameters that receive a value. Of an axis where source and target differ in
-size, the smaller size counts, in both modes of transfer. Embeddings always count; the pooler only when every layer of
-the target was matched, since it reads the last one; ``proj_head`` where both models have one. Task heads are outside.
+How much that is, is in ``overlap.py``.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from design_space import Layer, ModelSpec
 
@@ -21,14 +19,23 @@ from .parameters import (
     Axis,
     Parameter,
     Sizes,
-    count_parameters,
     embedding_parameters,
     layer_parameters,
-    next_widths,
     pooler_parameters,
 )
 
+CONSISTENT = "consistent"
+MODES = (CONSISTENT, "OD", "RP")
 Pairs = tuple[tuple[int, int], ...]
+
+
+def check_mode(mode: str) -> str:
+    """Returns ``mode``. Raises ``ValueError`` when it is no mode of transfer."""
+    if mode not in MODES:
+        raise ValueError(
+            f"'transfer_mode' must be 'OD' (ordered), 'RP' (random projection) or 'consistent'. Got {mode!r}"
+        )
+    return mode
 
 
 @dataclass(frozen=True)
@@ -87,13 +94,7 @@ def transfer_plan(source: ModelSpec, target: ModelSpec) -> TransferPlan:
     Raises:
         ValueError: when the formats differ.
     """
-    if source.format != target.format:
-        raise ValueError(
-            f"Weights are transferred between models of one format. Got a source in the {source.format} and a target "
-            f"in the {target.format} format; write both specs in one of them"
-        )
-    if source.groups:
-        raise ValueError("Weights of grouped (stitched) models are not transferred; stitch transferred sources instead")
+    check_formats(source, target)
     heads = []
     for source_layer, target_layer in zip(source.layers, target.layers, strict=False):
         pairs = match_heads(source_layer, target_layer)
@@ -101,6 +102,17 @@ def transfer_plan(source: ModelSpec, target: ModelSpec) -> TransferPlan:
             break
         heads.append(pairs)
     return TransferPlan(tuple(heads), len(heads) == len(target.layers))
+
+
+def check_formats(source: ModelSpec, target: ModelSpec) -> None:
+    """Raises ``ValueError`` when weights cannot be transferred between models of these formats."""
+    if source.format != target.format:
+        raise ValueError(
+            f"Weights are transferred between models of one format. Got a source in the {source.format} and a target "
+            f"in the {target.format} format; write both specs in one of them"
+        )
+    if source.groups:
+        raise ValueError("Weights of grouped (stitched) models are not transferred; stitch transferred sources instead")
 
 
 @lru_cache(maxsize=65536)
@@ -115,48 +127,6 @@ def match_heads(source: Layer, target: Layer) -> Pairs:
                 free.remove(option)
                 break
     return tuple(pairs)
-
-
-def transfer_overlap(source: ModelSpec, target: ModelSpec, config: Any = None, *, pooler: bool = True) -> float:
-    """The share of the target encoder's parameters that a transfer fills, without building either network.
-
-    Args:
-        source: where weights come from.
-        target: where they go.
-        config: a ``FlexiBERTConfig`` to take vocabulary, positions and segments from. Default: its defaults.
-        pooler: whether both models have a pooler.
-
-    Returns:
-        In [0, 1]; 1 for equal specs. The same number that ``load_model_from_source`` returns.
-
-    Raises:
-        ValueError: when the formats differ.
-    """
-    return _transfer_overlap(source, target, Sizes.of(config), pooler)
-
-
-@lru_cache(maxsize=65536)
-def _transfer_overlap(source: ModelSpec, target: ModelSpec, sizes: Sizes, pooler: bool) -> float:
-    plan = transfer_plan(source, target)
-    first, last = (source.layers[0].hidden_size, target.layers[0].hidden_size), (source.layers[-1], target.layers[-1])
-    filled = sum(match.numel for match in match_embeddings(*first, sizes))
-    if plan.is_complete and pooler:
-        filled += sum(match.numel for match in match_poolers(last[0].hidden_size, last[1].hidden_size))
-    is_hetero = target.format == "hetero"
-    widths = zip(next_widths(source), next_widths(target), strict=False)
-    layers = zip(source.layers, target.layers, widths, range(plan.num_layers), strict=False)
-    filled += sum(
-        _count_filled(source_layer, target_layer, *pair, is_hetero, sizes)
-        for source_layer, target_layer, pair, _ in layers
-    )
-    return filled / count_parameters(target, sizes, pooler=pooler)
-
-
-@lru_cache(maxsize=65536)
-def _count_filled(
-    source: Layer, target: Layer, source_next: int, target_next: int, is_hetero: bool, sizes: Sizes
-) -> int:
-    return sum(match.numel for match in match_layers(source, target, source_next, target_next, is_hetero, sizes))
 
 
 def match_embeddings(source_width: int, target_width: int, sizes: Sizes) -> Iterator[ParameterMatch]:
@@ -181,18 +151,19 @@ def match_layers(
         found = available.get((parameter.role, head))
         if found is None:
             continue
-        axes = tuple(_match_axis(s, t, pairs) for s, t in zip(found.axes, parameter.axes, strict=True))
+        axes = tuple(match_axis(s, t, pairs) for s, t in zip(found.axes, parameter.axes, strict=True))
         if all(axis.pairs for axis in axes):
             yield ParameterMatch(parameter, found, axes)
 
 
 def _match_in_order(source: list[Parameter], target: list[Parameter]) -> Iterator[ParameterMatch]:
     for s, t in zip(source, target, strict=True):
-        yield ParameterMatch(t, s, tuple(_match_axis(a, b, ()) for a, b in zip(s.axes, t.axes, strict=True)))
+        yield ParameterMatch(t, s, tuple(match_axis(a, b, ()) for a, b in zip(s.axes, t.axes, strict=True)))
 
 
-def _match_axis(source: Axis, target: Axis, head_pairs: Pairs) -> AxisMatch:
-    """Heads by the matched pairs, the two halves of a convolution layer each in order, other axes whole."""
+def match_axis(source: Axis, target: Axis, head_pairs: Pairs) -> AxisMatch:
+    """How an axis is filled: heads by the matched pairs, the two halves of a convolution layer each in order, other
+    axes whole."""
     if target.kind == "heads":
         return AxisMatch(target, source, head_pairs)
     if target.kind == "split":

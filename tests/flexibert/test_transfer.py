@@ -59,7 +59,7 @@ def test_the_measured_overlap_is_the_predicted_one_and_the_share_of_changed_entr
     overlap = target.load_model_from_source(source)
     changed = sum(int((parameter != before[name]).sum()) for name, parameter in target.named_parameters())
     assert overlap == changed / sum(value.numel() for value in before.values())
-    assert overlap == transfer_overlap(source_spec, target_spec, target.config)
+    assert overlap == transfer_overlap(source_spec, target_spec, target.config, mode=mode)
     assert 0 < overlap <= 1
     assert target(IDS)[0].isfinite().all()
     assert all(torch.equal(value, source_before[name]) for name, value in source.named_parameters())
@@ -250,7 +250,8 @@ def test_an_error_on_the_way_leaves_the_target_unchanged(tiny: Callable) -> None
 
 def test_bad_modes_formats_and_sources_are_refused(tiny: Callable) -> None:
     with pytest.raises(
-        ValueError, match=r"'transfer_mode' must be 'OD' \(ordered\) or 'RP' \(random projection\). Got 'XY'"
+        ValueError,
+        match=r"'transfer_mode' must be 'OD' \(ordered\), 'RP' \(random projection\) or 'consistent'. Got 'XY'",
     ):
         FlexiBERTModel(tiny(NARROW), transfer_mode="XY")
     hetero = FlexiBERTModel(tiny({"l": 1, "o": [["sa_sdp_8"]], "h": [16], "f": [[32]]}))

@@ -1,0 +1,72 @@
+"""Which layer of the source a layer of the target takes its weights from: the best assignment that keeps the order.
+
+Ordered transfer stops at the first layer that does not match. Here layers are aligned like two texts, so that the
+number of transferred parameters is largest; a layer without a partner becomes the identity as far as it can, and is
+counted as not transferred. No torch.
+"""
+
+from functools import lru_cache
+
+from design_space import Layer, ModelSpec
+
+from .parameters import Sizes, count_parameters, next_widths
+from .transfer_plan import check_formats, match_embeddings, match_heads, match_layers, match_poolers
+
+MIXING = ("attention.self.", "attention.output.dense.weight")
+Alignment = tuple[int | None, ...]
+
+
+@lru_cache(maxsize=65536)
+def align_layers(source: ModelSpec, target: ModelSpec, sizes: Sizes) -> Alignment:
+    """For each layer of the target its partner in the source, or None; partners keep their order.
+
+    Of equally good alignments, the one whose first layers have partners first.
+
+    Raises:
+        ValueError: when the formats differ, or the models are grouped.
+    """
+    check_formats(source, target)
+    gains = _gains(source, target, sizes)
+    rows, columns = len(target.layers), len(source.layers)
+    best = [[0] * (columns + 1) for _ in range(rows + 1)]  # best[i][j]: of target layers from i, source layers from j
+    for i in reversed(range(rows)):
+        for j in reversed(range(columns)):
+            best[i][j] = max(gains[i][j] + best[i + 1][j + 1], best[i + 1][j], best[i][j + 1])
+    alignment: list[int | None] = []
+    i = j = 0
+    while i < rows:
+        if j < columns and best[i][j] == gains[i][j] + best[i + 1][j + 1]:
+            alignment.append(j)
+            i, j = i + 1, j + 1
+        elif j < columns and best[i][j] == best[i][j + 1]:
+            j += 1
+        else:
+            alignment.append(None)
+            i += 1
+    return tuple(alignment)
+
+
+@lru_cache(maxsize=65536)
+def consistent_overlap(source: ModelSpec, target: ModelSpec, sizes: Sizes, pooler: bool) -> float:
+    """Share of the target encoder's parameters that have a counterpart under ``align_layers``, in [0, 1]."""
+    gains = _gains(source, target, sizes)
+    alignment = align_layers(source, target, sizes)
+    first, last = ((source.layers[i].hidden_size, target.layers[i].hidden_size) for i in (0, -1))
+    filled = sum(match.numel for match in match_embeddings(*first, sizes))
+    filled += sum(match.numel for match in match_poolers(*last)) if pooler else 0
+    filled += sum(gains[i][j] for i, j in enumerate(alignment) if j is not None)
+    return filled / count_parameters(target, sizes, pooler=pooler)
+
+
+def _gains(source: ModelSpec, target: ModelSpec, sizes: Sizes) -> list[list[int]]:
+    """Per layer of the target and of the source, the number of parameters that correspond."""
+    theirs, ours = (list(zip(spec.layers, next_widths(spec), strict=True)) for spec in (source, target))
+    is_hetero = target.format == "hetero"
+    return [[_gain(s, t, s_next, t_next, is_hetero, sizes) for s, s_next in theirs] for t, t_next in ours]
+
+
+@lru_cache(maxsize=65536)
+def _gain(source: Layer, target: Layer, source_next: int, target_next: int, is_hetero: bool, sizes: Sizes) -> int:
+    has_heads = bool(match_heads(source, target))
+    matches = match_layers(source, target, source_next, target_next, is_hetero, sizes)
+    return sum(match.numel for match in matches if has_heads or not match.target.role.startswith(MIXING))
