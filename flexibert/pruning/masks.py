@@ -156,20 +156,45 @@ class BiasMask(nn.Module):
         return bias * is_kept.expand_as(bias).to(bias.dtype)
 
 
-def mask_linear(linear: nn.Linear, parts: list[Part], bias_mask: bool) -> WeightMask:
+def mask_linear(linear: nn.Linear, mask: WeightMask, bias_mask: bool) -> None:
     """Registers the mask on ``linear``, whose class and parameter names change as ``parametrize`` does it."""
-    mask = WeightMask(parts)
     parametrize.register_parametrization(linear, "weight", mask, unsafe=True)
     if bias_mask and linear.bias is not None:
         parametrize.register_parametrization(linear, "bias", BiasMask(mask), unsafe=True)
-    return mask
 
 
-def unmask_linear(linear: nn.Linear) -> None:
-    """Makes ``linear`` a plain one, its masked weight and bias being its parameters."""
-    for name in ("weight", "bias"):
-        if parametrize.is_parametrized(linear, name):
-            parametrize.remove_parametrizations(linear, name, leave_parametrized=True)
+@torch.no_grad()
+def plain_linear(linear: nn.Linear) -> nn.Linear:
+    """A new linear with the masked weight and bias of evaluation.
+
+    Parametrizations are not removed in place: ``torch`` gives copies of a parametrized module its class, and removing
+    them from one breaks the other.
+    """
+    was_training = linear.training
+    linear.eval()
+    plain = nn.utils.skip_init(
+        nn.Linear, linear.in_features, linear.out_features, bias=linear.bias is not None, device=linear.weight.device
+    ).to(linear.weight.dtype)
+    plain.weight.copy_(linear.weight)
+    if linear.bias is not None:
+        plain.bias.copy_(linear.bias)
+    linear.train(was_training)
+    return plain
+
+
+@torch.no_grad()
+def fix_masks(masks: dict[nn.Linear, Tensor]) -> None:
+    """Makes these masks (R, C) of masked linears constant. What is masked now is 0 from then on, and may move where the
+    new mask is not 0."""
+    values = {linear: plain_linear(linear) for linear in masks}
+    for linear, mask in masks.items():
+        parametrizations: Any = linear.parametrizations
+        fixed = FixedMask(mask)
+        parametrizations.weight[0] = fixed
+        parametrizations.weight.original.copy_(values[linear].weight)
+        if "bias" in parametrizations:
+            parametrizations.bias[0] = BiasMask(fixed)
+            parametrizations.bias.original.copy_(values[linear].bias)
 
 
 def raw_weight(linear: nn.Linear) -> Tensor:

@@ -17,7 +17,7 @@ from .compaction import Kept, compacted, structure_of
 from .config import PruningConfig
 from .distillation import Teacher, checked_teacher, distillation_loss
 from .families import Family, LayerLinears, family_of, layers_of
-from .masks import BiasMask, FixedMask, Part, Scores, Threshold, WeightMask, mask_linear, unmask_linear
+from .masks import Part, Scores, Threshold, WeightMask, fix_masks, mask_linear, plain_linear
 from .schedule import regularization, threshold_at
 
 
@@ -54,7 +54,7 @@ class MovementPruner:
         self.teacher: Teacher = checked_teacher(model, config, teacher)
         for parts, _ in plan:
             for linear, of_linear in parts:
-                mask_linear(linear, of_linear, config.bias_mask)
+                mask_linear(linear, WeightMask(of_linear), config.bias_mask)
         self._initialize()
         self.is_finetuning = False
 
@@ -110,14 +110,7 @@ class MovementPruner:
         if chosen not in ("fixed", "filled"):
             raise ValueError(f"'kind' must be fixed or filled where 'final_finetune' is False. Got {kind!r}")
         masks = self.masks() if chosen == "fixed" else self._structural_masks()
-        for layer in self.layers:
-            for name, linear in layer.named():
-                has_bias_mask = parametrize.is_parametrized(linear, "bias")
-                _unmask_evaluated(linear)
-                fixed = FixedMask(masks[f"{layer.name}.{name}"])
-                parametrize.register_parametrization(linear, "weight", fixed, unsafe=True)
-                if has_bias_mask:
-                    parametrize.register_parametrization(linear, "bias", BiasMask(fixed), unsafe=True)
+        fix_masks({linear: masks[f"{layer.name}.{name}"] for layer in self.layers for name, linear in layer.named()})
         self.is_finetuning = True
 
     @torch.no_grad()
@@ -185,11 +178,8 @@ def plain_copy(model: Any, family: Family) -> Any:
         raise ValueError(
             f"Family {family.name} must have a 'converted' to one of our models before it can be compacted"
         )
-    plain = copy.deepcopy(model)
-    for layer in layers_of(plain, family):
-        for _, linear in layer.named():
-            _unmask_evaluated(linear)
-    return family.converted(plain)
+    linears = [linear for layer in layers_of(model, family) for _, linear in layer.named()]
+    return family.converted(copy.deepcopy(model, {id(linear): plain_linear(linear) for linear in linears}))
 
 
 def mask_of(linear: nn.Linear) -> Any:
@@ -203,11 +193,6 @@ def _evaluated_mask(linear: nn.Linear) -> Tensor:
     result = mask.eval().mask().expand_as(linear.weight).clone()
     mask.train(was_training)
     return result
-
-
-def _unmask_evaluated(linear: nn.Linear) -> None:
-    linear.eval()
-    unmask_linear(linear)
 
 
 def _parts_of(

@@ -10,13 +10,14 @@ from flexibert.pruning.masks import (
     Part,
     Scores,
     Threshold,
+    WeightMask,
     above,
     block_means,
     hard_concrete,
     mask_linear,
+    plain_linear,
     raw_weight,
     top_share,
-    unmask_linear,
 )
 
 
@@ -96,7 +97,7 @@ def test_scores_are_spread_over_blocks(axis, values, expected):
 def test_the_gradient_of_a_mask_reaches_its_score_unchanged():
     found = scores([[1.0, -1.0]], block=(1, 2))
     linear = linear_of([[1.0, 2.0, 3.0, 4.0]])
-    mask_linear(linear, [Part(found, "both")], bias_mask=True)
+    mask_linear(linear, WeightMask([Part(found, "both")]), bias_mask=True)
     linear(torch.tensor([[1.0, 1.0, 10.0, 10.0]])).sum().backward()
     # d/d mask of a block: sum of w x over it, masked or not
     assert found.scores.grad.tolist() == [[3.0, 70.0]]
@@ -107,17 +108,17 @@ def test_the_gradient_of_a_mask_reaches_its_score_unchanged():
 def test_two_parts_multiply_and_biases_of_masked_rows_vanish():
     rows, columns = scores([1.0, 0.0], method="threshold"), scores([1.0, 1.0, 0.0], method="threshold")
     linear = linear_of([[1, 2, 3], [4, 5, 6]], [7, 8])
-    mask_linear(linear, [Part(rows, "rows"), Part(columns, "columns")], bias_mask=True)
+    mask_linear(linear, WeightMask([Part(rows, "rows"), Part(columns, "columns")]), bias_mask=True)
     assert linear.weight.tolist() == [[1, 2, 0], [0, 0, 0]]
     assert linear.bias.tolist() == [7, 0]
-    unmask_linear(linear)
-    assert type(linear) is nn.Linear
-    assert linear.weight.tolist() == [[1, 2, 0], [0, 0, 0]]
+    plain = plain_linear(linear)
+    assert type(plain) is nn.Linear
+    assert plain.weight.tolist() == [[1, 2, 0], [0, 0, 0]]
 
 
 def test_without_bias_mask_biases_stay():
     linear = linear_of([[1, 2]], [7])
-    mask_linear(linear, [Part(scores([0.0], method="threshold", min_share=0.0), "rows")], bias_mask=False)
+    mask_linear(linear, WeightMask([Part(scores([0.0], method="threshold", min_share=0.0), "rows")]), bias_mask=False)
     assert linear.bias.tolist() == [7]
 
 

@@ -58,9 +58,9 @@ def test_l1_regularizer_is_the_mean_sigmoid_of_each_kind():
     ln3 = math.log(3.0)
     found = [of_kind([ln3, -ln3], "attention"), of_kind([ln3], "dense"), of_kind([0.0, 0.0], "dense")]
     # attention: mean(3/4, 1/4) = 1/2; dense: mean over the tensors of 3/4 and 1/2 = 5/8
-    assert regularization(config, found, 0.5)) == pytest.approx(10 * (2 * 0.5 + 3 * 0.625).item()
+    assert regularization(config, found, 0.5).item() == pytest.approx(10 * (2 * 0.5 + 3 * 0.625))
     # its weight is in proportion to the threshold: here 1 / 0.5
-    assert regularization(config, found, 1.0)) == pytest.approx(20 * (2 * 0.5 + 3 * 0.625).item()
+    assert regularization(config, found, 1.0).item() == pytest.approx(20 * (2 * 0.5 + 3 * 0.625))
 
 
 def test_l0_regularizer_is_the_probability_of_an_open_gate():

@@ -1,6 +1,5 @@
 """Small models of every family, with weights large enough that pruning changes outputs, and noisy scores."""
 
-import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, DeiTConfig, DeiTForImageClassification
 
@@ -84,8 +83,3 @@ def _with_biases(model):
             elif "norm" in name.lower():
                 parameter.add_(torch.randn(parameter.shape) * 0.1)
     return model
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread():
-    torch.set_num_threads(1)
