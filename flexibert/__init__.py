@@ -18,7 +18,7 @@ from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
 from .overlap import transfer_overlap
 from .parameters import count_parameters
 from .pretraining_heads import FlexiBERTForNextSentencePrediction, FlexiBERTForPreTraining
-from .pruning import MovementPruner, PruningConfig
+from .pruning import MovementPruner, PruningConfig, prune
 from .stitching import random_like, stitch
 from .transfer_plan import TransferPlan, transfer_plan
 from .vision import FlexiViTForImageClassification, FlexiViTForImageClassificationWithTeacher, FlexiViTModel
@@ -52,6 +52,7 @@ __all__ = [
     "from_bert",
     "from_deit",
     "measure_latency",
+    "prune",
     "random_like",
     "stitch",
     "to_bert",

@@ -3,6 +3,8 @@
 from .compaction import Kept
 from .config import PruningConfig
 from .families import Family
+from .one_shot import prune
 from .pruner import MovementPruner
+from .spec_space import linear_weights, prune_spec
 
-__all__ = ["Family", "Kept", "MovementPruner", "PruningConfig"]
+__all__ = ["Family", "Kept", "MovementPruner", "PruningConfig", "linear_weights", "prune", "prune_spec"]

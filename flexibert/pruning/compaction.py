@@ -23,6 +23,7 @@ from design_space import Layer, ModelSpec
 
 from ..modeling import FlexiBERTModel
 from ..vision import FlexiViTModel, FlexiViTPreTrainedModel
+from .spec_space import child_spec, has_removable_heads
 
 
 @dataclass(frozen=True)
@@ -67,24 +68,14 @@ def structure_of(model: Any) -> list[Kept]:
     return _without_identities(model, found)
 
 
-def has_removable_heads(spec: ModelSpec) -> bool:
-    """Whether heads can be removed one by one: in the hetero format, and from attention layers only."""
-    return spec.format == "hetero" or all(layer.heads[0].operation == "sa" for layer in spec.layers)
-
-
 def shrunk_spec(spec: ModelSpec, kept: list[Kept]) -> ModelSpec:
     """The spec of what is kept; hetero once a head is gone."""
-    layers = [
-        Layer(
-            layer.hidden_size,
-            tuple(layer.heads[place] for place in of_layer.heads),
-            tuple(len(neurons) for neurons in of_layer.neurons),
-        )
-        for layer, of_layer in zip(spec.layers, kept, strict=True)
-        if not of_layer.is_removed
-    ]
-    is_standard = spec.format == "standard" and all(layer.is_uniform for layer in layers)
-    return ModelSpec(tuple(layers), "standard" if is_standard else "hetero")
+    stay = [(layer, of_layer) for layer, of_layer in zip(spec.layers, kept, strict=True) if not of_layer.is_removed]
+    return child_spec(
+        ModelSpec(tuple(layer for layer, _ in stay), spec.format),
+        [of_layer.heads for _, of_layer in stay],
+        [tuple(len(neurons) for neurons in of_layer.neurons) for _, of_layer in stay],
+    )
 
 
 @torch.no_grad()

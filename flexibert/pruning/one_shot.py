@@ -1,0 +1,247 @@
+"""A smaller model from a trained one without training: choose by importance, remove, repair by least squares."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, overload
+
+import torch
+from torch import nn
+
+from design_space import ModelSpec
+
+from ..parameters import count_parameters
+from .compaction import Kept, shrunk, shrunk_spec
+from .families import Family, family_of
+from .importance import Batch, Importance, importance_of, on_device
+from .pruner import plain_copy
+from .repair import repair as repair_outputs
+from .spec_space import check_density, has_removable_heads, linear_weights, neuron_multiple, prune_spec
+
+LATENCY_STEPS, LATENCY_REPEATS = 6, 5
+Sizes = Callable[[list[Kept]], float]
+
+
+@overload
+def prune(model: ModelSpec, *, density: float | None = ..., parameters: int | None = ...) -> ModelSpec: ...
+
+
+@overload
+def prune(
+    model: nn.Module,
+    *,
+    density: float | None = ...,
+    parameters: int | None = ...,
+    latency_ms: float | None = ...,
+    spec: ModelSpec | None = ...,
+    examples: Iterable[Batch] | None = ...,
+    repair: bool = ...,
+    family: Family | None = ...,
+) -> Any: ...
+
+
+def prune(
+    model: Any,
+    *,
+    density: float | None = None,
+    parameters: int | None = None,
+    latency_ms: float | None = None,
+    spec: ModelSpec | None = None,
+    examples: Iterable[Batch] | None = None,
+    repair: bool = True,
+    family: Family | None = None,
+) -> Any:
+    """A dense smaller model of ``model`` (which is not changed), or of a ``ModelSpec`` the child's spec.
+
+    Heads and groups of neurons with the least importance per weight go first, over all layers; every layer keeps one
+    of each. With ``spec`` the numbers are those of that spec, and importance says which.
+
+    Args:
+        model: a trained model with a task head, of a family that ``MovementPruner`` compacts; or a spec, for which
+            see ``prune_spec``: the same share from every layer.
+        density: share of the encoder's linear weights to keep, in (0, 1].
+        parameters: number of all parameters of the model, at most.
+        latency_ms: time of a forward pass over the first batch of ``examples``, at most (median, on this machine).
+        spec: the child's spec, as ``prune(parent_spec, ...)`` gives it.
+        examples: batches with labels, a few hundred examples in all.
+        repair: whether what is left is refitted to the parent's outputs.
+        family: as for ``MovementPruner``.
+
+    Returns:
+        A FlexiBERT or FlexiViT model, in the mode of ``model``.
+
+    Raises:
+        ValueError: when not exactly one target is given, it cannot be reached, or there are no examples.
+    """
+    if isinstance(model, ModelSpec):
+        return prune_spec(model, density=density, parameters=parameters)
+    targets = {"density": density, "parameters": parameters, "latency_ms": latency_ms, "spec": spec}
+    given = [name for name, value in targets.items() if value is not None]
+    if len(given) != 1:
+        raise ValueError(f"Exactly one of {', '.join(targets)} must be given. Got {', '.join(given) or 'none'}")
+    if density is not None:
+        check_density(density)
+    batches = list(examples or [])
+    parent = plain_copy(model, family or family_of(model))
+    importances = importance_of(parent, batches)
+    if spec is not None:
+        kept = _kept_of_spec(parent, importances, spec)
+    elif latency_ms is not None:
+        kept = _within_latency(parent, importances, latency_ms, batches[0])
+    elif parameters is not None:
+        kept = _within(parent, importances, parameters, lambda found: _num_parameters(parent, found), "parameters")
+    else:
+        assert density is not None
+        kept = _within_density(parent, importances, density)
+    small = shrunk(parent, kept)
+    if repair:
+        repair_outputs(small, parent, batches)
+    return small
+
+
+def _within_density(parent: Any, importances: list[Importance], density: float) -> list[Kept]:
+    spec, config = parent.config.model_spec, parent.config
+    target = density * linear_weights(spec, config)
+    return _within(
+        parent, importances, target, lambda found: linear_weights(shrunk_spec(spec, found), config), "linear weights"
+    )
+
+
+def _within(parent: Any, importances: list[Importance], target: float, size_of: Sizes, what: str) -> list[Kept]:
+    """The fewest removals, least important first, that bring the size to the target."""
+    units = _ranked_units(parent, importances)
+    fewest, most = 0, len(units)
+    smallest = size_of(_without(parent, units))
+    if smallest > target:
+        raise ValueError(
+            f"The target of {target:.0f} {what} must be at least {smallest:.0f}, what remains with one head and one "
+            "group of neurons per layer"
+        )
+    while fewest < most:
+        middle = (fewest + most) // 2
+        is_within = size_of(_without(parent, units[:middle])) <= target
+        fewest, most = (fewest, middle) if is_within else (middle + 1, most)
+    return _without(parent, units[:fewest])
+
+
+def _within_latency(parent: Any, importances: list[Importance], latency_ms: float, batch: Batch) -> list[Kept]:
+    """The densest of a bisection over density that is fast enough, as measured."""
+    low, high = 0.0, 1.0
+    units = _ranked_units(parent, importances)
+    best = _without(parent, units)
+    fastest = _measured_ms(shrunk(parent, best), batch)
+    if fastest > latency_ms:
+        raise ValueError(
+            f"'latency_ms' must be at least {fastest:.2f} for this model on this machine. Got {latency_ms}"
+        )
+    if _measured_ms(parent, batch) <= latency_ms:
+        return _without(parent, [])
+    for _ in range(LATENCY_STEPS):
+        middle = (low + high) / 2
+        found = _without(parent, units[: round((1 - middle) * len(units))])
+        if _measured_ms(shrunk(parent, found), batch) <= latency_ms:
+            low, best = middle, found
+        else:
+            high = middle
+    return best
+
+
+Unit = tuple[int, int, list[int]]  # layer, width of the stack or -1 for heads, places
+
+
+def _ranked_units(parent: Any, importances: list[Importance]) -> list[Unit]:
+    """What may go, least important per weight first: heads, and groups of a layer's neurons of like importance."""
+    spec = parent.config.model_spec
+    ranked: list[tuple[float, Unit]] = []
+    for number, (layer, importance) in enumerate(zip(spec.layers, importances, strict=True)):
+        if has_removable_heads(spec):
+            order = importance.heads.argsort(descending=True, stable=True).tolist()
+            weights = 4 * layer.hidden_size * layer.head_size
+            ranked += [(float(importance.heads[place]) / weights, (number, -1, [place])) for place in order[1:]]
+        chain = (layer.hidden_size, *layer.feed_forward, layer.hidden_size)
+        for width, neurons in enumerate(importance.neurons):
+            order = neurons.argsort(descending=True, stable=True).tolist()
+            size = neuron_multiple(len(order))
+            # Whole groups go; what is over stays with the first.
+            first = size + len(order) % size
+            groups = [order[start : start + size] for start in range(first, len(order), size)]
+            for group in groups:
+                weights = len(group) * (chain[width] + chain[width + 2])
+                ranked.append((float(neurons[group].sum()) / weights, (number, width, group)))
+    return [unit for _, unit in sorted(ranked, key=lambda entry: entry[0])]
+
+
+def _without(parent: Any, units: list[Unit]) -> list[Kept]:
+    spec = parent.config.model_spec
+    gone: dict[tuple[int, int], set[int]] = {}
+    for layer, width, places in units:
+        gone.setdefault((layer, width), set()).update(places)
+    return [
+        Kept(
+            [place for place in range(len(layer.heads)) if place not in gone.get((number, -1), set())],
+            [
+                [place for place in range(size) if place not in gone.get((number, width), set())]
+                for width, size in enumerate(layer.feed_forward)
+            ],
+            layer.head_size,
+        )
+        for number, layer in enumerate(spec.layers)
+    ]
+
+
+def _kept_of_spec(parent: Any, importances: list[Importance], child: ModelSpec) -> list[Kept]:
+    """The most important heads of each operation, and neurons, as many as ``child`` has.
+
+    Raises:
+        ValueError: when ``child`` has something that the parent has not.
+    """
+    spec = parent.config.model_spec
+    problems = [] if len(child.layers) == len(spec.layers) else [f"it must have {len(spec.layers)} layers"]
+    kept = []
+    for number, (layer, wanted, importance) in enumerate(zip(spec.layers, child.layers, importances, strict=False)):
+        if wanted.hidden_size != layer.hidden_size:
+            problems.append(f"layer {number} must be {layer.hidden_size} wide")
+        order = importance.heads.argsort(descending=True, stable=True).tolist()
+        heads: list[int] = []
+        for head in dict.fromkeys(wanted.heads):
+            places = [place for place in order if layer.heads[place] == head]
+            count = wanted.heads.count(head)
+            if count > len(places):
+                problems.append(f"layer {number} must have at most {len(places)} heads {head}")
+            heads += places[:count]
+        if len(heads) < len(layer.heads) and not has_removable_heads(spec):
+            problems.append(
+                f"layer {number} must have all heads: a standard layer's transform or convolution needs them"
+            )
+        widths = zip(wanted.feed_forward, layer.feed_forward, strict=False)
+        if len(wanted.feed_forward) != len(layer.feed_forward) or any(a > b for a, b in widths):
+            problems.append(f"layer {number} must have feed-forward widths of at most {list(layer.feed_forward)}")
+        best = [x.argsort(descending=True, stable=True).tolist() for x in importance.neurons]
+        neurons = [sorted(x[:width]) for x, width in zip(best, wanted.feed_forward, strict=False)]
+        kept.append(Kept(sorted(heads), neurons, layer.head_size))
+    if problems:
+        raise ValueError("'spec' must be a part of the model's own:\n  - " + "\n  - ".join(problems))
+    return kept
+
+
+def _num_parameters(parent: Any, kept: list[Kept]) -> int:
+    """Of the whole model: what its layers lose is known from the specs."""
+    spec, config = parent.config.model_spec, parent.config
+    lost = count_parameters(spec, config) - count_parameters(shrunk_spec(spec, kept), config)
+    return sum(parameter.numel() for parameter in parent.parameters()) - lost
+
+
+@torch.no_grad()
+def _measured_ms(model: Any, batch: Batch) -> float:
+    """Median time of a forward pass, without labels, in evaluation mode."""
+    inputs = {name: x for name, x in on_device(batch, model).items() if name != "labels"}
+    was_training, times = model.training, []
+    model.eval()
+    for _ in range(LATENCY_REPEATS + 1):
+        start = time.perf_counter()
+        model(**inputs)
+        if model.device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(1000 * (time.perf_counter() - start))
+    model.train(was_training)
+    return statistics.median(times[1:])

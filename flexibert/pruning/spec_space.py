@@ -1,0 +1,116 @@
+"""Pruning as a map from spec to spec, known before anything is trained or built. Pure Python.
+
+``prune_spec`` takes the same share of heads and of neurons from every layer, so that the child depends on the parent
+and the target alone; ``prune(model, spec=child)`` then finds which ones. What can be removed is in ``compaction.py``.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from design_space import Layer, ModelSpec
+
+from ..parameters import Sizes, count_parameters, layer_parameters, next_widths
+
+LINEARS = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
+STEPS = 40  # of bisection: shares to 1e-12
+
+
+def prune_spec(
+    spec: ModelSpec, *, density: float | None = None, parameters: int | None = None, config: Any = None
+) -> ModelSpec:
+    """The child that keeps the largest equal share of all heads and neurons within the target.
+
+    Heads are rounded to whole ones first; neurons, in multiples of ``neuron_multiple``, fill up what is left.
+
+    Args:
+        spec: the parent.
+        density: share of the parent's encoder linear weights (query, key, value, output, feed-forward), in (0, 1].
+        parameters: number of all parameters of the encoder with its pooler, instead.
+        config: as for ``count_parameters``.
+
+    Raises:
+        ValueError: when not exactly one target is given, or it cannot be reached.
+    """
+    if (density is None) == (parameters is None):
+        raise ValueError("Exactly one of 'density' and 'parameters' must be given")
+    if density is not None:
+        check_density(density)
+        target, size_of = density * linear_weights(spec, config), lambda child: linear_weights(child, config)
+    else:
+        assert parameters is not None
+        target, size_of = float(parameters), lambda child: count_parameters(child, config)
+    smallest = _child(spec, 0.0, 0.0)
+    if size_of(smallest) > target:
+        raise ValueError(
+            f"The target of {target:.0f} parameters must be at least {size_of(smallest)}, what one head and the fewest "
+            "neurons per layer have"
+        )
+    share = _largest(lambda x: size_of(_child(spec, x, x)) <= target)
+    return _child(spec, share, _largest(lambda x: size_of(_child(spec, share, x)) <= target))
+
+
+def linear_weights(spec: ModelSpec, config: Any = None) -> int:
+    """Number of weights in the linears that are pruned, of all layers: what densities are shares of."""
+    total, sizes = 0, Sizes.of(config)
+    for layer, following in zip(spec.layers, next_widths(spec), strict=True):
+        for parameter in layer_parameters(layer, following, spec.format == "hetero", sizes):
+            name, _, kind = parameter.name.rpartition(".")
+            is_stack = name.startswith("intermediate.sequential.") or name == "output.dense"
+            if kind == "weight" and (name in LINEARS or is_stack):
+                total += parameter.numel
+    return total
+
+
+def has_removable_heads(spec: ModelSpec) -> bool:
+    """Whether heads can be removed one by one: in the hetero format, and from attention layers only."""
+    return spec.format == "hetero" or all(layer.heads[0].operation == "sa" for layer in spec.layers)
+
+
+def child_spec(spec: ModelSpec, heads: list[list[int]], widths: list[tuple[int, ...]]) -> ModelSpec:
+    """The spec with these places of heads and these feed-forward widths per layer; hetero once a head is gone."""
+    layers = tuple(
+        Layer(layer.hidden_size, tuple(layer.heads[place] for place in places), of_layer)
+        for layer, places, of_layer in zip(spec.layers, heads, widths, strict=True)
+    )
+    is_standard = spec.format == "standard" and all(layer.is_uniform for layer in layers)
+    return ModelSpec(layers, "standard" if is_standard else "hetero")
+
+
+def neuron_multiple(width: int) -> int:
+    """Neurons are removed in groups of this size, which matrix products like: 32 in wide layers, else 8, else 1."""
+    return 32 if width >= 512 else 8 if width >= 64 else 1
+
+
+def check_density(density: float) -> None:
+    """Raises ``ValueError`` when it is no share."""
+    if not 0 < density <= 1:
+        raise ValueError(
+            f"'density' must be in (0, 1]: the share of the encoder's linear weights to keep. Got {density}"
+        )
+
+
+def _child(spec: ModelSpec, head_share: float, neuron_share: float) -> ModelSpec:
+    """Heads of different operations go evenly: those at evenly spaced places stay."""
+    heads, widths = [], []
+    for layer in spec.layers:
+        number = len(layer.heads)
+        left = max(1, int(head_share * number + 0.5)) if has_removable_heads(spec) else number
+        heads.append([place * number // left for place in range(left)])
+        widths.append(tuple(_kept_width(width, neuron_share) for width in layer.feed_forward))
+    return child_spec(spec, heads, widths)
+
+
+def _kept_width(width: int, share: float) -> int:
+    multiple = neuron_multiple(width)
+    return min(width, max(multiple, int(share * width / multiple + 1e-9) * multiple)) if share < 1 else width
+
+
+def _largest(is_within: Callable[[float], bool]) -> float:
+    """The largest share that is within, to the precision of the bisection; sizes grow with shares."""
+    if is_within(1.0):
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if is_within(middle) else (low, middle)
+    return low
