@@ -13,12 +13,14 @@ from .heads import (
     FlexiBERTForTokenClassification,
 )
 from .latency import Latency, measure_latency
+from .merging import merge_layers
 from .model_card import add_to_lineage, write_model_card
 from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
 from .overlap import transfer_overlap
 from .parameters import count_parameters
 from .pretraining_heads import FlexiBERTForNextSentencePrediction, FlexiBERTForPreTraining
 from .pruning import MovementPruner, PruningConfig, prune
+from .retraining import RetrainedBlock, Training, combine_blocks, retrain_block
 from .stitching import random_like, stitch
 from .transfer_plan import TransferPlan, transfer_plan
 from .vision import FlexiViTForImageClassification, FlexiViTForImageClassificationWithTeacher, FlexiViTModel
@@ -43,8 +45,11 @@ __all__ = [
     "Latency",
     "MovementPruner",
     "PruningConfig",
+    "RetrainedBlock",
+    "Training",
     "TransferPlan",
     "add_to_lineage",
+    "combine_blocks",
     "cost_of",
     "count_flops",
     "count_parameters",
@@ -52,8 +57,10 @@ __all__ = [
     "from_bert",
     "from_deit",
     "measure_latency",
+    "merge_layers",
     "prune",
     "random_like",
+    "retrain_block",
     "stitch",
     "to_bert",
     "to_deit",

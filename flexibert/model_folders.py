@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .bert import from_bert
 from .convert_bert import TOKENIZER_FILES, load
+from .heads import FlexiBERTForMaskedLM
+from .retraining import Training
 from .text_loss import hide_tokens, masked_lm_loss, text_blocks
+
+TextInputs = tuple[torch.Tensor, torch.Tensor] | None
 
 
 def load_model(folder: Path) -> Any:
@@ -52,41 +56,88 @@ def save_model(model: Any, target: Path, tokenizer_from: Path) -> None:
 def add_text_arguments(parser: ArgumentParser) -> None:
     """The flags that say on which text the loss is measured."""
     parser.add_argument("--text", type=Path, default=None, help="text file to measure the masked-LM loss on")
-    parser.add_argument("--text_blocks", type=int, default=64, help="blocks of the text that are read")
+    parser.add_argument("--text_share", type=float, default=0.1, help="share of the text that is used, from its start")
     parser.add_argument("--block_length", type=int, default=128, help="tokens per block")
 
 
-def text_inputs(arguments: Namespace, folder: Path, max_length: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Blocks of ``--text`` with hidden tokens, and labels, by the tokenizer in ``folder``: (N, S) each.
+def text_inputs(arguments: Namespace, folder: Path, max_length: int) -> TextInputs:
+    """Blocks of ``--text`` with hidden tokens, and labels, by the tokenizer in ``folder``: (N, S) each; or None.
 
     Raises:
-        ValueError: when the folder has no tokenizer with a mask token, or the text is too short.
+        ValueError: when the folder has no tokenizer with a mask token, the text is too short, or the share is not in
+            (0, 1].
     """
-    if not any((folder / name).exists() for name in TOKENIZER_FILES):
-        raise ValueError(f"{folder}: holds no tokenizer, which --text needs; leave --text out or add it")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    if tokenizer.mask_token_id is None:
-        raise ValueError(f"{folder}: its tokenizer has no mask token, which --text needs")
-    blocks = text_blocks(arguments.text, tokenizer, min(arguments.block_length, max_length), arguments.text_blocks)
+    if arguments.text is None:
+        return None
+    if not 0 < arguments.text_share <= 1:
+        raise ValueError(f"'--text_share' must be above 0 and at most 1. Got {arguments.text_share}")
+    tokenizer = _tokenizer(folder, "--text")
+    blocks = text_blocks(arguments.text, tokenizer, min(arguments.block_length, max_length))
+    blocks = blocks[: max(1, round(arguments.text_share * len(blocks)))]
     return hide_tokens(blocks, tokenizer.mask_token_id, tokenizer.all_special_ids)
 
 
-def print_summary(models: Mapping[str, Any], arguments: Namespace, folder: Path, **figures: str) -> None:
-    """A line per model with its parameters and, with ``--text``, its masked-LM loss; then the other figures.
+def add_training_arguments(parser: ArgumentParser) -> None:
+    """The flags that say from what and for how long blocks learn."""
+    parser.add_argument("--train_text", type=Path, required=True, help="text file to learn from")
+    parser.add_argument("--steps", type=int, default=Training.steps, help="batches to learn from, per block")
+    parser.add_argument("--batch_size", type=int, default=32, help="text blocks per batch")
+    parser.add_argument("--learning_rate", type=float, default=Training.learning_rate, help="of Adam")
+    parser.add_argument("--num_heads", type=int, default=None, help="heads of a new block; default: the teacher's")
+    parser.add_argument("--head_size", type=int, default=None, help="their size; default: the teacher's")
+    parser.add_argument("--seed", type=int, default=0, help="of first weights and of the order of texts")
+    parser.add_argument("--larger", type=Path, default=None, help="folder of a larger model to show the loss of too")
+
+
+def training_inputs(arguments: Namespace, folder: Path, max_length: int) -> tuple[list[torch.Tensor], Training]:
+    """Batches of ``--train_text`` in random order, and how to train on them."""
+    tokenizer = _tokenizer(folder, "--train_text")
+    blocks = text_blocks(arguments.train_text, tokenizer, min(arguments.block_length, max_length))
+    order = torch.randperm(len(blocks), generator=torch.Generator().manual_seed(arguments.seed))
+    training = Training(
+        steps=arguments.steps, learning_rate=arguments.learning_rate, seed=arguments.seed, progress=True
+    )
+    return list(blocks[order].split(arguments.batch_size)), training
+
+
+def load_larger(arguments: Namespace, teacher: Any) -> dict[str, Any]:
+    """The model of ``--larger``, by that name, where it is given.
+
+    Raises:
+        ValueError: when its vocabulary is not the teacher's.
+    """
+    if arguments.larger is None:
+        return {}
+    larger = load_model(arguments.larger)
+    if larger.config.vocab_size != teacher.config.vocab_size:
+        sizes = f"{larger.config.vocab_size} and {teacher.config.vocab_size}"
+        raise ValueError(f"{arguments.larger}: must have the teacher's vocabulary. Got {sizes} tokens")
+    return {"larger": larger}
+
+
+def _tokenizer(folder: Path, flag: str) -> PreTrainedTokenizerBase:
+    if not any((folder / name).exists() for name in TOKENIZER_FILES):
+        raise ValueError(f"{folder}: holds no tokenizer, which {flag} needs")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.mask_token_id is None:
+        raise ValueError(f"{folder}: its tokenizer has no mask token, which {flag} needs")
+    return tokenizer
+
+
+def print_summary(models: Mapping[str, Any], inputs: TextInputs, **figures: str) -> None:
+    """A line per model with its parameters and, with a text, its masked-LM loss; then the other figures.
 
     Args:
         models: name -> model, in the order to print.
-        folder: with the tokenizer.
+        inputs: of ``text_inputs``.
     """
-    first = next(iter(models.values()))
-    inputs = None
-    if arguments.text is not None:
-        inputs = text_inputs(arguments, folder, first.config.max_position_embeddings)
     for name, model in models.items():
         line = f"{name:12} {model.num_parameters():>12,} parameters, {model.config.num_hidden_layers} layers"
         if inputs is not None:
-            has_words = getattr(model, "cls", None) is not None and type(model).__name__ == "FlexiBERTForMaskedLM"
-            loss = f"{masked_lm_loss(model, *inputs, progress=name):.4f}" if has_words else "none (no masked-LM head)"
+            is_masked_lm = isinstance(model, FlexiBERTForMaskedLM)
+            loss = (
+                f"{masked_lm_loss(model, *inputs, progress=name):.4f}" if is_masked_lm else "none (no masked-LM head)"
+            )
             line += f", masked-LM loss {loss}"
         print(line)
     for name, text in figures.items():

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from .model_folders import add_text_arguments, check_target, load_model, print_summary, save_model
+from .model_folders import add_text_arguments, check_target, load_model, print_summary, save_model, text_inputs
 from .stitching import LAYERNORMS, random_like, stitch
 
 RANDOM = "random"
@@ -25,6 +25,7 @@ def run(arguments: Namespace) -> None:
     """Stitch, write, and say what became of parameters and loss."""
     check_target(arguments.target)
     first = load_model(arguments.first)
+    inputs = text_inputs(arguments, arguments.first, first.config.max_position_embeddings)
     is_random = arguments.second == RANDOM
     second = random_like(first, seed=arguments.seed) if is_random else load_model(Path(arguments.second))
     stitched = stitch(
@@ -37,4 +38,4 @@ def run(arguments: Namespace) -> None:
     )
     save_model(stitched, arguments.target, arguments.first)
     models = {"first": first, "second": second, "stitched": stitched}
-    print_summary(models, arguments, arguments.first, written=str(arguments.target.resolve()))
+    print_summary(models, inputs, written=str(arguments.target.resolve()))

@@ -9,15 +9,15 @@ weights are the sources' side by side (``concat``) or stay at 1 and 0 (``skip``)
 Task heads are stitched too: what reads the states averages, so a grouped model's logits are the mean of its sources'.
 """
 
-import copy
 from collections.abc import Iterator
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from design_space import ModelSpec
 
+from .assembling import AnyModel, built_like
 from .block_diagonal import Filling, joint_encoder_parameters, joint_spec, matrix_of_blocks
 from .configuration import FlexiBERTConfig
 from .model_card import add_to_lineage
@@ -26,7 +26,6 @@ from .parameters import Sizes
 
 LAYERNORMS = ("grouped", "concat", "skip")
 SHARED_OPTIONS = (*Sizes._fields, "hidden_act", "layer_norm_eps", "mask_padding")
-AnyModel = TypeVar("AnyModel", bound=FlexiBERTPreTrainedModel)
 
 
 def stitch(
@@ -62,7 +61,7 @@ def stitch(
     is_grouped = layernorm == "grouped"
     specs = a.config.model_spec, b.config.model_spec
     spec = ModelSpec.side_by_side(specs) if is_grouped else joint_spec(*specs)
-    stitched = _built(a, spec)
+    stitched = built_like(a, spec)
     filling = Filling(epsilon, noise_std, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         if is_grouped:
@@ -84,7 +83,7 @@ def random_like(model: AnyModel, spec: ModelSpec | None = None, seed: int = 0) -
         spec: its architecture; default: the model's own.
         seed: of the weights; the global generator is left alone.
     """
-    return _built(model, model.config.model_spec if spec is None else spec, seed)
+    return built_like(model, model.config.model_spec if spec is None else spec, seed)
 
 
 def _check_options(epsilon: float, noise_std: float, layernorm: str) -> None:
@@ -125,18 +124,6 @@ def _check_sources(a: Any, b: Any) -> None:
         problems.append(f"Stitched models must have the same number of layers. Got {depths[0]} and {depths[1]}")
     if problems:
         raise ValueError("\n".join(problems))
-
-
-def _built(like: Any, spec: ModelSpec, seed: int = 0) -> Any:
-    """A model of the class, sizes, type, device and mode of ``like``, of another architecture."""
-    config = copy.deepcopy(like.config)
-    config.model_dict = spec.to_dict()
-    config.tie_word_embeddings = False
-    has_choice = like.base_model is like
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = type(like)(config, add_pooling_layer=like.pooler is not None) if has_choice else type(like)(config)
-    return model.to(device=like.device, dtype=like.dtype).train(like.training)
 
 
 def _streams(model: Any) -> list[nn.ModuleList]:

@@ -16,12 +16,11 @@ from transformers.utils import logging
 IGNORED = -100
 
 
-def text_blocks(path: Path, tokenizer: PreTrainedTokenizerBase, length: int, most: int | None = None) -> Tensor:
+def text_blocks(path: Path, tokenizer: PreTrainedTokenizerBase, length: int) -> Tensor:
     """The text of a file as blocks of ``length`` token ids (N, S); the rest at the end is left out.
 
     Args:
         length: of a block, with ``[CLS]`` and ``[SEP]`` where the tokenizer has them.
-        most: blocks at the beginning of the text; default: all.
 
     Raises:
         ValueError: when the text has no whole block.
@@ -32,9 +31,7 @@ def text_blocks(path: Path, tokenizer: PreTrainedTokenizerBase, length: int, mos
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             ids += tokenizer(line, add_special_tokens=False, verbose=False)["input_ids"]
-            if most is not None and len(ids) >= most * per_block:
-                break
-    count = len(ids) // per_block if most is None else min(most, len(ids) // per_block)
+    count = len(ids) // per_block
     if not count:
         raise ValueError(f"{path}: must hold {per_block} tokens or more. Got {len(ids)}")
     return torch.tensor([[*first, *ids[i * per_block : (i + 1) * per_block], *last] for i in range(count)])

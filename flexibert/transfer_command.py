@@ -9,7 +9,7 @@ import torch
 
 from design_space import ModelSpec
 
-from .model_folders import add_text_arguments, check_target, load_model, print_summary, save_model
+from .model_folders import add_text_arguments, check_target, load_model, print_summary, save_model, text_inputs
 from .transfer_plan import MODES
 
 
@@ -28,6 +28,7 @@ def run(arguments: Namespace) -> None:
     check_target(arguments.target)
     spec = _spec(arguments.architecture)
     source = load_model(arguments.source)
+    inputs = text_inputs(arguments, arguments.source, source.config.max_position_embeddings)
     config = copy.deepcopy(source.config)
     config.model_dict = spec.to_dict()
     torch.manual_seed(arguments.seed)
@@ -35,7 +36,7 @@ def run(arguments: Namespace) -> None:
     overlap = target.load_model_from_source(source, seed=arguments.seed)
     save_model(target, arguments.target, arguments.source)
     figures = {"overlap": f"{overlap:.4f}", "written": str(arguments.target.resolve())}
-    print_summary({"source": source, "target": target}, arguments, arguments.source, **figures)
+    print_summary({"source": source, "target": target}, inputs, **figures)
 
 
 def _spec(text: str) -> ModelSpec:

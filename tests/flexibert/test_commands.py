@@ -68,7 +68,9 @@ def test_stitch_writes_the_stitched_model_and_its_loss(
 ) -> None:
     first, second = make("first"), make("second", BASE | {"h": [24, 24]})
     text = tmp_path / "text.txt"
-    assert _run("stitch", first, second, tmp_path / "wide", "--text", text, "--block_length", 10) == 0
+    assert (
+        _run("stitch", first, second, tmp_path / "wide", "--text", text, "--block_length", 10, "--text_share", 0.5) == 0
+    )
     lines = capsys.readouterr().out.splitlines()
     wide = FlexiBERTForMaskedLM.from_pretrained(tmp_path / "wide")
     assert f"{wide.num_parameters():,} parameters" in lines[2]
@@ -76,7 +78,7 @@ def test_stitch_writes_the_stitched_model_and_its_loss(
     mean = sum(FlexiBERTForMaskedLM.from_pretrained(folder)(ids).logits for folder in (first, second)) / 2
     torch.testing.assert_close(wide(ids).logits, mean, atol=1e-5, rtol=0)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(tmp_path / "wide")
-    blocks = text_blocks(text, tokenizer, 10, 64)
+    blocks = text_blocks(text, tokenizer, 10)[:15]
     loss = masked_lm_loss(wide, *hide_tokens(blocks, 1, [0, 1, 2]))
     assert lines[2].endswith(f"masked-LM loss {loss:.4f}")
 
@@ -94,10 +96,31 @@ def test_transfer_writes_the_target_and_its_overlap(
     assert _run("transfer", source, tmp_path / "wanted.json", tmp_path / "same", "--text", tmp_path / "text.txt") == 0
     shown = capsys.readouterr().out
     assert "overlap      1.0000" in shown
-    assert "masked-LM loss none (no masked-LM head)" in shown
+    assert "masked-LM loss none (no such head)" in shown
     ids = torch.arange(3, 9).view(1, -1)
     loaded = [FlexiBERTForSequenceClassification.from_pretrained(tmp_path / name) for name in ("source", "same")]
     assert torch.equal(loaded[0](ids).logits, loaded[1](ids).logits)
+
+
+def test_retrain_block_and_merge_layers_write_models_and_losses(
+    make: Callable, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    teacher, text = make("teacher"), tmp_path / "text.txt"
+    larger = make("larger", BASE | {"h": [32, 32]})
+    flags = ["--train_text", text, "--text", text, "--text_share", 1, "--block_length", 10, "--steps", 3]
+    flags += ["--larger", larger, "--num_heads", 3, "--head_size", 4]
+    assert _run("retrain_block", teacher, tmp_path / "new", "--blocks", 1, *flags) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["teacher", "retrained", "larger", "block", "written"]
+    assert all("masked-LM loss" in line for line in lines[:3])
+    new = FlexiBERTForMaskedLM.from_pretrained(tmp_path / "new")
+    assert new.config.model_dict["o"] == [["sa_sdp_8"] * 2, ["sa_sdp_4"] * 3]
+    assert _run("merge-layers", teacher, tmp_path / "half", "--pairs", "0-1", *flags) == 0
+    assert FlexiBERTForMaskedLM.from_pretrained(tmp_path / "half").config.num_hidden_layers == 1
+    assert "merged" in capsys.readouterr().out
+
+
+LEARN = ["--train_text", "{text}", "--block_length", "10"]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +138,14 @@ def test_transfer_writes_the_target_and_its_overlap(
             ["transfer", "{first}", '{{"l": 1, "o": [["sa_sdp_8"]], "h": [16], "f": [[8]]}}', "{new}"],
             "models of one format",
         ),
+        (["retrain-block", "{first}", "{new}", *LEARN, "--blocks", "2"], "The teacher has layers 0 to 1. Got 2"),
+        (["retrain-block", "{first}", "{new}", *LEARN, "--steps", "0"], "'steps' must be 1 or more"),
+        (["merge-layers", "{first}", "{new}", *LEARN, "--pairs", "01"], "'--pairs' are written first-second"),
+        (["merge-layers", "{first}", "{new}", *LEARN, "--pairs", "1-2"], "outside the teacher's layers 0 to 1"),
+        (
+            ["stitch", "{first}", "{first}", "{new}", "--text", "{text}", "--text_share", "2"],
+            "'--text_share' must be above 0 and at most 1",
+        ),
     ],
 )
 def test_bad_input_ends_in_one_message_and_no_folder(
@@ -122,7 +153,9 @@ def test_bad_input_ends_in_one_message_and_no_folder(
 ) -> None:
     make("first")
     make("encoder", model_class=FlexiBERTModel)
-    places = {name: tmp_path / name for name in ("first", "missing", "encoder", "new")}
+    places = {name: tmp_path / name for name in ("first", "missing", "encoder", "new")} | {
+        "text": tmp_path / "text.txt"
+    }
     assert _run(*(argument.format(**places) for argument in arguments)) == 2
     assert message in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder", "first", "text.txt"]

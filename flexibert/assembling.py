@@ -1,0 +1,80 @@
+"""Models put together from layers of others: another architecture, everything outside the layers as it was."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from design_space import Layer, ModelSpec
+
+from .modeling import FlexiBERTPreTrainedModel
+
+AnyModel = TypeVar("AnyModel", bound=FlexiBERTPreTrainedModel)
+
+
+class Part(NamedTuple):
+    """A layer of the model to build, and the module (``EncoderLayer``) whose weights it takes."""
+
+    layer: Layer
+    module: nn.Module
+
+
+def built_like(model: AnyModel, spec: ModelSpec, seed: int = 0) -> AnyModel:
+    """A model of the class, sizes, type, device and mode of ``model``, of another architecture, with random weights.
+
+    The global generator is left alone.
+    """
+    config = copy.deepcopy(model.config)
+    config.model_dict = spec.to_dict()
+    has_choice: Any = {"add_pooling_layer": model.pooler is not None} if model.base_model is model else {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        built = type(model)(config, **has_choice)
+    return built.to(device=model.device, dtype=model.dtype).train(model.training)
+
+
+def parts_of(model: FlexiBERTPreTrainedModel) -> list[Part]:
+    """The layers of a model, as they are."""
+    return [Part(*pair) for pair in zip(model.config.model_spec.layers, model.base_model.encoder.layer, strict=True)]
+
+
+def assembled(model: AnyModel, parts: Sequence[Part]) -> AnyModel:
+    """``model`` with other layers. Standard where its own format is and the layers allow it, else hetero.
+
+    Raises:
+        ValueError: when layers of heads that are not as wide as the layer stand beside standard layers that have no
+            hetero form.
+    """
+    is_standard = model.config.model_spec.format == "standard"
+    if is_standard and not all(part.layer.is_uniform for part in parts):
+        kept = [i for i, part in enumerate(parts) if part.layer.heads[0].operation != "sa"]
+        if kept:
+            raise ValueError(
+                f"Heads that are not together as wide as their layer need the hetero format, which layers {kept} (of "
+                "standard linear transforms or convolutions) do not have; choose num_heads x head_size equal to the "
+                "width"
+            )
+        is_standard = False
+    spec = ModelSpec(tuple(part.layer for part in parts), "standard" if is_standard else "hetero")
+    built = built_like(model, spec)
+    with torch.no_grad():
+        theirs = dict(model.named_parameters(remove_duplicate=False))
+        for name, written in built.named_parameters(remove_duplicate=False):
+            if "encoder.layer." not in name:
+                written.copy_(theirs[name])
+        for module, part in zip(built.base_model.encoder.layer, parts, strict=True):
+            values = _per_head(part, is_standard)
+            for name, written in module.named_parameters(remove_duplicate=False):
+                written.copy_(values[name])
+    return built
+
+
+def _per_head(part: Part, is_standard: bool) -> dict[str, Tensor]:
+    """The module's parameters by name; a standard layer's one W as one per head where the format is hetero."""
+    values: dict[str, Tensor] = dict(part.module.named_parameters(remove_duplicate=False))
+    shared = values.get("attention.self.W")
+    if shared is not None and not is_standard:
+        values |= {f"attention.self.W{number}": shared for number in range(len(part.layer.heads))}
+    return values
