@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .boshnas import BOSHNAS, BOSHNASSettings
+    from .boshnas import BOSHNAS
     from .candidate import Candidate, Origin
     from .ray_search import BOSHNASSearch
+    from .settings import BOSHNASSettings
 
 _HOMES = {
     "BOSHNAS": "boshnas",
-    "BOSHNASSettings": "boshnas",
+    "BOSHNASSettings": "settings",
     "BOSHNASSearch": "ray_search",
     "Candidate": "candidate",
     "Origin": "candidate",

@@ -15,12 +15,12 @@ from design_space.files import read_yaml, unknown_keys
 from embeddings import GraphLibrary
 from embeddings.library_file import check_library_path
 
-from .boshnas import BOSHNASSettings
 from .candidate import ORIGINS
 from .evaluation import BASELINES, compare_baselines
 from .recipe import RECIPES, Recipe, load_recipe
 from .run_directory import RunDirectory
 from .runner import LevelRun, run_level
+from .settings import BOSHNASSettings
 from .summary import keep_best, write_summary
 from .surrogates import SURROGATES
 

@@ -19,7 +19,7 @@ from design_space import ModelSpec
 from embeddings import GraphLibrary
 from flexibert import FlexiBERTConfig, transfer_overlap
 
-from .boshnas import BOSHNAS, BOSHNASSettings
+from .boshnas import BOSHNAS
 from .candidate import Candidate
 from .cluster import check_resources, fitting_trials, ray_cluster
 from .journal import TrialRecord
@@ -27,6 +27,7 @@ from .progress import ProgressCallback
 from .ray_search import BOSHNASSearch, JournalCallback
 from .recipe import Recipe, TrainingJob
 from .run_directory import RunDirectory
+from .settings import BOSHNASSettings
 
 
 @dataclass(frozen=True, kw_only=True)

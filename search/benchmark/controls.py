@@ -117,7 +117,7 @@ class GaussianProcess(_Control):
         scores = torch.from_numpy(self.scores())
         free = np.flatnonzero(self.free)
         with single_thread(), torch.no_grad():
-            model = fit_surrogate("gp", vectors[self.indices], scores, unlabelled=vectors[:0], seed=0)
+            model = fit_surrogate("embedding", vectors[self.indices], scores, unlabelled=vectors[:0], seed=0)
             acquisition = LogExpectedImprovement(model, best_f=scores.max())
             return self.take(int(free[int(acquisition(vectors[free][:, None]).argmax())]))
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from design_space.files import nearest_name
 
-from ..boshnas import BOSHNAS, BOSHNASSettings
+from ..boshnas import BOSHNAS
 from ..candidate import Candidate
+from ..settings import BOSHNASSettings
 from ..surrogates import SURROGATES
 from .controls import Evolution, Forest, GaussianProcess, LocalSearch, RandomSearch, TreeParzen
 from .pool import Pool, Searcher

@@ -1,7 +1,8 @@
-"""What a surrogate is to the search: a BoTorch model of the score over embedding vectors, with two kinds of
+"""What a surrogate is to the search: a BoTorch model of the score over the vectors of architectures, with two kinds of
 uncertainty told apart.
 
-Shapes: X (batch..., q, K) vectors, K the embedding size; moments (batch..., q).
+A vector has three parts, in this order: the embedding, exact features, and category codes (see ``Layout``).
+Shapes: X (batch..., q, K) vectors, K their size; moments (batch..., q).
 """
 
 import contextlib
@@ -16,6 +17,34 @@ from gpytorch.distributions import MultivariateNormal
 from torch import Tensor
 
 
+class Layout(NamedTuple):
+    """How many columns of a vector are embedding, features and categories (equal or not, nothing between)."""
+
+    embedding: int
+    features: int = 0
+    codes: int = 0
+
+    @property
+    def numbers(self) -> list[int]:
+        """Columns of embedding and features."""
+        return list(range(self.embedding + self.features))
+
+    @property
+    def feature_columns(self) -> list[int]:
+        """Columns of features; of the embedding where there are no features."""
+        return self.numbers[self.embedding :] or self.numbers
+
+    @property
+    def embedding_columns(self) -> list[int]:
+        """Columns of the embedding; of features where there is no embedding."""
+        return self.numbers[: self.embedding] or self.numbers
+
+    @property
+    def code_columns(self) -> list[int]:
+        """Columns of categories."""
+        return list(range(len(self.numbers), len(self.numbers) + self.codes))
+
+
 class Moments(NamedTuple):
     """Predicted score and its standard deviations: what more data would remove (epistemic), and what it would not
     (aleatoric)."""
@@ -26,7 +55,8 @@ class Moments(NamedTuple):
 
 
 class Surrogate(Model):
-    """A fitted model of the score. ``moments`` is twice differentiable in X."""
+    """A fitted model of the score. ``moments`` is twice differentiable in X (with zero gradient where a model is
+    piecewise constant)."""
 
     @abstractmethod
     def moments(self, X: Tensor) -> Moments:
@@ -49,7 +79,7 @@ class Standardizer:
     def __init__(self, Y: Tensor) -> None:
         self.mean = Y.mean()
         spread = Y.std(unbiased=False)
-        self.scale = spread if float(spread) > 1e-9 else torch.ones_like(spread)
+        self.scale = spread if float(spread) > 1e-9 * max(1.0, float(self.mean.abs())) else torch.ones_like(spread)
 
     def forward(self, Y: Tensor) -> Tensor:
         return (Y - self.mean) / self.scale

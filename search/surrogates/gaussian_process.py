@@ -1,50 +1,109 @@
-"""A Gaussian process as surrogate: Matérn 5/2 with one length scale per dimension, fitted by BoTorch."""
+"""Gaussian processes as surrogates: a Matérn 5/2 kernel on numbers, and a kernel on the architecture's categories.
 
-import warnings
+Letters: N observations, M points, K numbers, C categories.
+"""
+
+import math
+from collections.abc import Sequence
 
 import torch
-from botorch.exceptions.warnings import OptimizationWarning
-from botorch.fit import fit_gpytorch_mll
-from botorch.models import SingleTaskGP
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.distributions import MultivariateNormal
-from gpytorch.mlls import ExactMarginalLogLikelihood
 from torch import Tensor
 
 from .base import Moments, Standardizer, Surrogate
+from .marginal_likelihood import JITTER, Hyperparameters, fit_hyperparameters
+
+_SQRT5 = math.sqrt(5)
 
 
 class GaussianProcessSurrogate(Surrogate):
-    """Fitted on construction; the epistemic deviation is the process's, the aleatoric one its fitted noise."""
+    """Fitted on construction; the epistemic deviation is the process's, the aleatoric one its fitted noise.
 
-    def __init__(self, X: Tensor, Y: Tensor, *, unlabelled: Tensor, seed: int) -> None:
-        """Fit to vectors X (N, K) and scores Y (N,). ``unlabelled`` is not used: the process knows where it has no
-        data."""
+    Attributes:
+        log_likelihood: of each observation given all others (leave-one-out), summed; scores standardised.
+    """
+
+    def __init__(
+        self,
+        X: Tensor,
+        Y: Tensor,
+        *,
+        numbers: Sequence[int],
+        codes: Sequence[int] = (),
+        Yvar: Tensor | None = None,
+    ) -> None:
+        """Fit to vectors X (N, ...) and scores Y (N,).
+
+        Args:
+            numbers: columns under the Matérn kernel.
+            codes: columns under the kernel of mismatches.
+            Yvar: (N,) known variances of the scores, where they are; the fitted noise comes on top.
+        """
         super().__init__()
+        self._numbers, self._codes = list(numbers), list(codes)
         self._standardizer = Standardizer(Y)
-        target = self._standardizer.forward(Y).unsqueeze(-1)
-        with torch.random.fork_rng(devices=[]), torch.enable_grad(), warnings.catch_warnings():
-            # BoTorch retries from other starts when a fit stops early, and warns each time.
-            warnings.simplefilter("ignore", OptimizationWarning)
-            warnings.filterwarnings("ignore", message=".*(not contained to the unit cube|not standardized).*")
-            torch.manual_seed(seed)
-            self.process = SingleTaskGP(X, target, outcome_transform=None)
-            fit_gpytorch_mll(ExactMarginalLogLikelihood(self.process.likelihood, self.process))
-        self.requires_grad_(False)
-        self.eval()
+        target = self._standardizer.forward(Y)
+        extra = torch.zeros_like(Y) if Yvar is None else Yvar / self._standardizer.scale.square()
+        self._X = X
+        arrays = (part.detach().cpu().numpy() for part in (X[:, self._numbers], X[:, self._codes], target, extra))
+        self.hyperparameters: Hyperparameters = fit_hyperparameters(*arrays)
+        noise = extra + self.hyperparameters.noise + JITTER
+        self._factor = torch.linalg.cholesky(self._kernel(X, X) + torch.diag(noise))
+        inverse = torch.cholesky_inverse(self._factor)
+        weights = inverse.sum(1)
+        self._mean = weights @ target / weights.sum()
+        self._alpha = inverse @ (target - self._mean)
+        precision = inverse.diagonal()
+        self.log_likelihood = float(
+            (0.5 * (precision / (2 * math.pi)).log() - 0.5 * self._alpha.square() / precision).sum()
+        )
 
     def moments(self, X: Tensor) -> Moments:
-        posterior = self.process.posterior(X.reshape(-1, 1, X.shape[-1]))
-        shape = X.shape[:-1]
-        deviation = posterior.variance.clamp_min(1e-12).sqrt().reshape(shape)
-        noise = self.process.likelihood.noise.sqrt().expand(shape)
-        return self._standardizer.back(Moments(posterior.mean.reshape(shape), deviation, noise))
+        shape, flat = X.shape[:-1], X.reshape(-1, X.shape[-1])
+        cross = self._kernel(flat, self._X)
+        mean = self._mean + cross @ self._alpha
+        reduced = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
+        variance = (self._amplitude - reduced.square().sum(0)).clamp_min(1e-10)
+        noise = torch.full_like(mean, math.sqrt(self.hyperparameters.noise))
+        return self._standardizer.back(
+            Moments(mean.reshape(shape), variance.sqrt().reshape(shape), noise.reshape(shape))
+        )
 
     def posterior(self, X: Tensor, observation_noise: bool = False, **_: object) -> GPyTorchPosterior:
-        inner = self.process.posterior(X, observation_noise=observation_noise).distribution
+        """Joint normal posterior over the ``q`` points of each batch."""
+        mean, covariance = self.joint(X)
+        if observation_noise:
+            noise = self.hyperparameters.noise * self._standardizer.scale.square()
+            covariance = covariance + noise * torch.eye(covariance.shape[-1]).to(covariance)
+        return GPyTorchPosterior(MultivariateNormal(mean, covariance))
+
+    def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean (batch..., q) and covariance (batch..., q, q), in the unit of the scores."""
+        cross = self._kernel(X, self._X)
+        reduced = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
+        covariance = self._kernel(X, X) - reduced.mT @ reduced
+        covariance = covariance + 1e-8 * torch.eye(X.shape[-2]).to(X)
         scale = self._standardizer.scale
-        return GPyTorchPosterior(
-            MultivariateNormal(
-                inner.mean * scale + self._standardizer.mean, inner.lazy_covariance_matrix * scale.square()
+        return (self._mean + cross @ self._alpha) * scale + self._standardizer.mean, covariance * scale.square()
+
+    @property
+    def _amplitude(self) -> float:
+        return self.hyperparameters.amplitude + self.hyperparameters.mismatch_amplitude
+
+    def _kernel(self, A: Tensor, B: Tensor) -> Tensor:
+        """(..., M, N) between the rows of A and of B."""
+        of = self.hyperparameters
+        scales = torch.from_numpy(of.scales).to(A)
+        a, b = A[..., self._numbers] / scales, B[..., self._numbers] / scales
+        squares = a.square().sum(-1)[..., :, None] + b.square().sum(-1)[..., None, :] - 2 * a @ b.mT
+        distance = squares.clamp_min(1e-12).sqrt()
+        covariance = of.amplitude * (1 + _SQRT5 * distance + 5 / 3 * squares) * torch.exp(-_SQRT5 * distance)
+        if self._codes:
+            mismatch = sum(
+                weight * (A[..., :, None, column] != B[..., None, :, column])
+                for weight, column in zip(of.weights.tolist(), self._codes, strict=True)
+                if weight > 1e-4
             )
-        )
+            covariance = covariance + of.mismatch_amplitude * torch.exp(-torch.as_tensor(mismatch).to(A))
+        return covariance

@@ -7,7 +7,7 @@ deviation, which makes it a smooth function that can be differentiated twice. Ta
 loss never reaches the teacher.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from botorch.posteriors.gpytorch import GPyTorchPosterior
@@ -25,13 +25,16 @@ _STEPS = 200
 class HeteroscedasticSurrogate(Surrogate):
     """Fitted on construction; the same arguments give the same surrogate."""
 
-    def __init__(self, X: Tensor, Y: Tensor, *, unlabelled: Tensor, seed: int) -> None:
+    def __init__(self, X: Tensor, Y: Tensor, *, columns: Sequence[int], unlabelled: Tensor, seed: int) -> None:
         """Fit to vectors X (N, K) and scores Y (N,).
 
         Args:
+            columns: of the vectors that are used.
             unlabelled: vectors without a score (M, K), on which the student learns from the teacher too.
         """
         super().__init__()
+        self._columns = list(columns)
+        X, unlabelled = X[..., self._columns], unlabelled[..., self._columns]
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             torch.manual_seed(seed)
             self._standardizer = Standardizer(Y)
@@ -50,6 +53,7 @@ class HeteroscedasticSurrogate(Surrogate):
         self.eval()
 
     def moments(self, X: Tensor) -> Moments:
+        X = X[..., self._columns]
         mean, variance = self.scores(X.reshape(-1, X.shape[-1]))
         shape = X.shape[:-1]
         raw = Moments(mean.reshape(shape), self._epistemic(X), variance.sqrt().reshape(shape))

@@ -1,0 +1,132 @@
+"""Candidates from a level of a design space that is too large to list: Sobol points, and mutations of the best.
+
+Vectors have no embedding: an edit distance to every landmark, for every candidate, takes too long. Shapes: N
+architectures, K columns.
+"""
+
+import itertools
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from design_space import Head, Layer, Level, ModelSpec
+from design_space.level import Branch
+
+from .features import PLACES, features, layer_codes
+from .pool import Array, Candidates, Pool, Scaling, sobol_point
+from .surrogates import Layout
+
+_REFERENCE = 2000
+"""Members of the level over which features are standardised."""
+
+_CHANGE_DEPTH = 0.1
+_ANEW = 0.3
+_TRIES = 20
+
+
+class LevelPool(Pool):
+    """A level too large to list: no embedding, candidates by Sobol points and mutations."""
+
+    def __init__(self, level: Level, *, num_samples: int, num_mutations: int, seed: int = 0) -> None:
+        self._level, self._num_samples, self._num_mutations = level, num_samples, num_mutations
+        self._num_layers = level.layers_per_stack * max(len(branch) for branch in level.branches)
+        members = list(level.stream(seed=seed, limit=min(_REFERENCE, level.size)))
+        numbers = features(members)
+        self._scaling = Scaling(numbers)
+        self._by_size = [members[place] for place in np.argsort(-numbers[:, 0], kind="stable")]
+        codes = layer_codes(members, self._num_layers)
+        self.layout = Layout(0, int(self._scaling.varying.sum()), codes.shape[1])
+        self.reference = self.vectors(members)
+
+    def vectors(self, specs: Sequence[ModelSpec]) -> Tensor:
+        codes = layer_codes(specs, self._num_layers)[:, : self._num_layers * len(PLACES)]
+        return torch.from_numpy(np.hstack([self._scaling(features(specs)), codes.astype(float)]))
+
+    def free(self, taken: Collection[str], best: Sequence[ModelSpec], rng: np.random.Generator) -> Candidates:
+        points = self._sobol(int(rng.integers(2**31)))
+        drawn = [self._at(point) for point in points]
+        if best:
+            drawn += [self.mutated(best[number % len(best)], rng) for number in range(self._num_mutations)]
+        return self.choice(drawn, taken)
+
+    def choice(self, specs: Sequence[ModelSpec], taken: Collection[str]) -> Candidates:
+        """Each once, those taken left out."""
+        layers_taken = set(taken)
+        different = [spec for spec in dict.fromkeys(specs) if spec.hash not in layers_taken]
+        return Candidates(different, self.vectors(different))
+
+    def largest(self, taken: Collection[str]) -> ModelSpec | None:
+        return next((spec for spec in self._by_size if spec.hash not in set(taken)), None)
+
+    def spread(self, number: int, seed: int, taken: Collection[str]) -> ModelSpec | None:
+        for further in range(self._num_samples):
+            spec = self._at(sobol_point(1 + self._num_layers, number + further, seed).numpy())
+            if spec.hash not in set(taken):
+                return spec
+        return next((spec for spec in self._by_size if spec.hash not in set(taken)), None)
+
+    def mutated(self, spec: ModelSpec, rng: np.random.Generator) -> ModelSpec:
+        """One stack changed in one respect or drawn anew; sometimes a stack more or less, where there is such a depth.
+        Of a stranger to the level, a member at random."""
+        stacks = list(spec.layers[:: self._level.layers_per_stack])
+        homes = [branch for branch in self._level.branches if _fits(stacks, branch)]
+        others = [branch for branch in self._level.branches if len(branch) != len(stacks)]
+        if not homes:
+            return self._at(rng.random(1 + self._num_layers))
+        if others and rng.random() < _CHANGE_DEPTH:
+            branch = others[int(rng.integers(len(others)))]
+            kept = stacks[: len(branch)]
+            stacks = [
+                kept[place]
+                if place < len(kept) and choices.index(kept[place]) is not None
+                else choices.layer(int(rng.integers(choices.size)))
+                for place, choices in enumerate(branch)
+            ]
+            return self._of_stacks(stacks)
+        place = int(rng.integers(len(stacks)))
+        choices, before = homes[0][place], stacks[place]
+        for _ in range(_TRIES):
+            after = choices.layer(int(rng.integers(choices.size)))
+            if rng.random() >= _ANEW:
+                after = _crossed(before, after, int(rng.integers(3)))
+            if after != before and choices.index(after) is not None:
+                stacks[place] = after
+                break
+        return self._of_stacks(stacks)
+
+    def _at(self, point: Array) -> ModelSpec:
+        """The member at a point of the unit cube: first the branch, then the choice of each stack."""
+        branch = self._level.branches[min(int(point[0] * len(self._level.branches)), len(self._level.branches) - 1)]
+        return self._of_stacks(
+            [
+                choices.layer(min(int(share * choices.size), choices.size - 1))
+                for choices, share in zip(branch, point[1:], strict=False)
+            ]
+        )
+
+    def _of_stacks(self, stacks: Sequence[Layer]) -> ModelSpec:
+        return ModelSpec(
+            tuple(itertools.chain.from_iterable([stack] * self._level.layers_per_stack for stack in stacks))
+        )
+
+    def _sobol(self, seed: int) -> Array:
+        """(num_samples, 1 + layers) points in the unit cube."""
+        engine = torch.quasirandom.SobolEngine(1 + self._num_layers, scramble=True, seed=seed)
+        return engine.draw(self._num_samples, dtype=torch.float64).numpy()
+
+
+def _fits(stacks: Sequence[Layer], branch: Branch) -> bool:
+    return len(stacks) == len(branch) and all(
+        choices.index(stack) is not None for choices, stack in zip(branch, stacks, strict=True)
+    )
+
+
+def _crossed(layer: Layer, other: Layer, respect: int) -> Layer:
+    """``layer`` with the hidden size and heads, the operation, or the feed-forward stack of ``other``."""
+    if respect == 2:
+        return Layer(layer.hidden_size, layer.heads, other.feed_forward)
+    shape, operation = (other, layer.heads[0]) if respect == 0 else (layer, other.heads[0])
+    head = Head(operation.operation, operation.parameter, shape.heads[0].size)
+    return Layer(shape.hidden_size, (head,) * len(shape.heads), layer.feed_forward)

@@ -1,0 +1,71 @@
+"""What a search has measured: scores by architecture, costs, further objectives, and failures."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from design_space import ModelSpec
+
+
+@dataclass
+class Observations:
+    """Measurements by hash, in the order they came. Repeated ones of an architecture are kept and averaged where one
+    number is needed."""
+
+    specs: dict[str, ModelSpec] = field(default_factory=dict)
+    scores: dict[str, list[float]] = field(default_factory=dict)
+    costs: dict[str, float] = field(default_factory=dict)
+    objectives: dict[str, dict[str, float]] = field(default_factory=dict)
+    parents: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def add(
+        self,
+        spec: ModelSpec,
+        score: float,
+        *,
+        parent: bool,
+        cost_s: float | None = None,
+        objectives: Mapping[str, float] | None = None,
+    ) -> None:
+        """A measurement. One that is finite redeems an earlier failure."""
+        self.specs[spec.hash] = spec
+        self.scores.setdefault(spec.hash, []).append(float(score))
+        self.failed.discard(spec.hash)
+        if cost_s is not None:
+            self.costs[spec.hash] = float(cost_s)
+        if objectives:
+            self.objectives.setdefault(spec.hash, {}).update({name: float(v) for name, v in objectives.items()})
+        if parent:
+            self.parents.add(spec.hash)
+
+    def add_failure(self, spec: ModelSpec) -> None:
+        """A training without a score. An architecture with a score stays measured."""
+        if spec.hash not in self.scores:
+            self.failed.add(spec.hash)
+
+    def mean(self, graph_hash: str) -> float:
+        """The mean of an architecture's scores."""
+        scores = self.scores[graph_hash]
+        return sum(scores) / len(scores)
+
+    def ranked(self) -> list[str]:
+        """Hashes, the best mean score first; of equal ones the earlier."""
+        return sorted(self.scores, key=lambda graph_hash: -self.mean(graph_hash))
+
+
+def check_measurement(cost_s: float | None, objectives: Mapping[str, float] | None) -> None:
+    """Raises ``ValueError`` for a cost or an objective that is no finite number."""
+    problems = []
+    if cost_s is not None and not (math.isfinite(cost_s) and cost_s >= 0):
+        problems.append(f"'cost_s' must be a finite number of seconds. Got {cost_s}")
+    problems += [
+        f"objective '{name}' must be a finite number. Got {value}"
+        for name, value in (objectives or {}).items()
+        if not math.isfinite(value)
+    ]
+    if problems:
+        raise ValueError("\n  - ".join(["Problems in the measurement of a candidate:", *problems]))

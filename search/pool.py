@@ -1,0 +1,146 @@
+"""Where candidates come from, and their vectors: all of a library, or (``level_pool``) a space too large to list.
+
+A vector is the embedding (of a library), exact features and layer-wise categories of an architecture (see
+``surrogates.Layout``), numbers standardised over the pool. Shapes: N architectures, K columns.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from design_space import ModelSpec
+from embeddings import GraphLibrary
+
+from .features import PLACES, features, layer_codes
+from .surrogates import Layout
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Architectures that may be proposed, with their vectors (N, K)."""
+
+    specs: Sequence[ModelSpec]
+    vectors: Tensor
+
+    def __len__(self) -> int:
+        return len(self.specs)
+
+
+class Pool(ABC):
+    """Architectures to choose from."""
+
+    layout: Layout
+    reference: Tensor
+    """Vectors (M, K) that stand for the pool."""
+
+    @abstractmethod
+    def vectors(self, specs: Sequence[ModelSpec]) -> Tensor:
+        """(N, K), of any architectures."""
+
+    @abstractmethod
+    def free(self, taken: Collection[str], best: Sequence[ModelSpec], rng: np.random.Generator) -> Candidates:
+        """Candidates whose hash is not ``taken``: all, or, of a large space, a draw and mutations of the ``best``."""
+
+    @abstractmethod
+    def largest(self, taken: Collection[str]) -> ModelSpec | None:
+        """One not ``taken`` with as many parameters as can be found."""
+
+    @abstractmethod
+    def spread(self, number: int, seed: int, taken: Collection[str]) -> ModelSpec | None:
+        """One not ``taken``, at point ``number`` of a sequence that fills the pool evenly."""
+
+
+class LibraryPool(Pool):
+    """All graphs of a library."""
+
+    def __init__(self, library: GraphLibrary) -> None:
+        self._library = library
+        numbers = features(library.specs)
+        self._parameters = numbers[:, 0]
+        self._scaling = Scaling(numbers)
+        self._centre = library.embeddings.mean(0)
+        self._unit = float(library.embeddings.std()) or 1.0
+        codes = layer_codes(library.specs)
+        self._num_layers = codes.shape[1] // len(PLACES)
+        self._used_codes = (codes != codes[:1]).any(0)
+        self._strangers: dict[str, Array] = {}
+        scaled = self._scaling(numbers)
+        self.layout = Layout(library.embeddings.shape[1], scaled.shape[1], int(self._used_codes.sum()))
+        self.reference = self._joined(library.embeddings, scaled, codes[:, self._used_codes])
+
+    def vectors(self, specs: Sequence[ModelSpec]) -> Tensor:
+        rows = []
+        for spec in specs:
+            if spec.hash in self._library:
+                rows.append(self.reference[self._library.position(spec.hash)])
+                continue
+            if spec.hash not in self._strangers:
+                self._strangers[spec.hash] = self._library.embed(spec)
+            codes = layer_codes([spec], self._num_layers)[:, : self._num_layers * len(PLACES)][:, self._used_codes]
+            rows.append(self._joined(self._strangers[spec.hash][None], self._scaling(features([spec])), codes)[0])
+        return torch.stack(rows)
+
+    def free(self, taken: Collection[str], best: Sequence[ModelSpec], rng: np.random.Generator) -> Candidates:
+        places = self._free(taken)
+        return Candidates(_Picked(self._library.specs, places), self.reference[places])
+
+    def largest(self, taken: Collection[str]) -> ModelSpec | None:
+        places = self._free(taken)
+        return self._library.specs[places[int(self._parameters[places].argmax())]] if len(places) else None
+
+    def spread(self, number: int, seed: int, taken: Collection[str]) -> ModelSpec | None:
+        """The nearest by embedding to a point of a scrambled Sobol sequence over the library's bounds."""
+        places = self._free(taken)
+        if not len(places):
+            return None
+        vectors = self.reference[:, self.layout.embedding_columns]
+        lower, upper = vectors.amin(0), vectors.amax(0)
+        point = lower + sobol_point(vectors.shape[1], number, seed) * (upper - lower)
+        return self._library.specs[places[int((vectors[places] - point).square().sum(1).argmin())]]
+
+    def _free(self, taken: Collection[str]) -> npt.NDArray[np.int64]:
+        is_free = np.ones(len(self._library), dtype=bool)
+        is_free[[self._library.position(graph_hash) for graph_hash in taken if graph_hash in self._library]] = False
+        return np.flatnonzero(is_free)
+
+    def _joined(self, embeddings: Array, scaled: Array, codes: npt.NDArray[np.int64]) -> Tensor:
+        """(N, K). Codes are below 2³², so exact as doubles."""
+        return torch.from_numpy(np.hstack([(embeddings - self._centre) / self._unit, scaled, codes.astype(float)]))
+
+
+class Scaling:
+    """Numbers to mean 0 and deviation 1 over a reference (N, F); those that do not vary there are left out."""
+
+    def __init__(self, reference: Array) -> None:
+        self.varying = reference.std(0) > 1e-9
+        self._mean, self._deviation = reference.mean(0)[self.varying], reference.std(0)[self.varying]
+
+    def __call__(self, numbers: Array) -> Array:
+        return (numbers[:, self.varying] - self._mean) / self._deviation
+
+
+def sobol_point(dimension: int, number: int, seed: int) -> Tensor:
+    """Point ``number`` (dimension,) of a scrambled Sobol sequence in the unit cube."""
+    engine = torch.quasirandom.SobolEngine(dimension, scramble=True, seed=seed)
+    return engine.fast_forward(number).draw(1, dtype=torch.float64)[0]
+
+
+class _Picked(Sequence[ModelSpec]):
+    """Some members of a sequence, without making them."""
+
+    def __init__(self, specs: Sequence[ModelSpec], places: npt.NDArray[np.int64]) -> None:
+        self._specs, self._places = specs, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, number: Any) -> Any:
+        return self._specs[int(self._places[number])]

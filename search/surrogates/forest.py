@@ -1,0 +1,52 @@
+"""A tree ensemble as surrogate: extremely randomised trees with bootstrap; their disagreement is the epistemic
+deviation, the spread of the scores around the out-of-bag prediction the aleatoric one.
+
+Piecewise constant: its gradient is zero, so that second-order ascent stays where it starts.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from botorch.posteriors.gpytorch import GPyTorchPosterior
+from sklearn.ensemble import ExtraTreesRegressor
+from torch import Tensor
+
+from .base import Moments, Standardizer, Surrogate, independent_posterior
+
+_TREES = 100
+
+
+class ForestSurrogate(Surrogate):
+    """Fitted on construction."""
+
+    def __init__(self, X: Tensor, Y: Tensor, *, columns: Sequence[int], seed: int) -> None:
+        """Fit to the given columns of vectors X (N, ...) and scores Y (N,)."""
+        super().__init__()
+        self._columns = list(columns)
+        self._standardizer = Standardizer(Y)
+        target = self._standardizer.forward(Y).numpy()
+        inputs = X[:, self._columns].detach().numpy()
+        forest = ExtraTreesRegressor(_TREES, bootstrap=True, max_features=0.5, random_state=seed)
+        forest.fit(inputs, target)
+        self._trees = forest.estimators_
+        predicted = np.stack([tree.predict(inputs) for tree in self._trees])
+        seen = np.zeros(predicted.shape, dtype=bool)
+        for row, sample in zip(seen, forest.estimators_samples_, strict=True):
+            row[sample] = True
+        unseen = (~seen).sum(0)
+        out_of_bag = np.where(seen, 0.0, predicted).sum(0) / np.maximum(unseen, 1)
+        errors = (target - out_of_bag)[unseen > 0]
+        self._aleatoric = float(np.clip(errors.std(), 1e-2, 1.0)) if len(errors) > 1 else 1.0
+
+    def moments(self, X: Tensor) -> Moments:
+        shape = X.shape[:-1]
+        inputs = X.detach().reshape(-1, X.shape[-1])[:, self._columns].numpy()
+        predicted = np.stack([tree.predict(inputs) for tree in self._trees])
+        attached = X.sum(-1) * 0.0  # keeps the graph, for those who differentiate
+        mean = torch.from_numpy(predicted.mean(0)).to(X).reshape(shape) + attached
+        deviation = torch.from_numpy(np.maximum(predicted.std(0), 1e-3)).to(X).reshape(shape) + attached
+        return self._standardizer.back(Moments(mean, deviation, torch.full_like(mean, self._aleatoric)))
+
+    def posterior(self, X: Tensor, observation_noise: bool = False, **_: object) -> GPyTorchPosterior:
+        return independent_posterior(self.moments(X), observation_noise)
