@@ -96,7 +96,7 @@ def test_transfer_writes_the_target_and_its_overlap(
     assert _run("transfer", source, tmp_path / "wanted.json", tmp_path / "same", "--text", tmp_path / "text.txt") == 0
     shown = capsys.readouterr().out
     assert "overlap      1.0000" in shown
-    assert "masked-LM loss none (no such head)" in shown
+    assert "masked-LM loss none (no masked-LM head)" in shown
     ids = torch.arange(3, 9).view(1, -1)
     loaded = [FlexiBERTForSequenceClassification.from_pretrained(tmp_path / name) for name in ("source", "same")]
     assert torch.equal(loaded[0](ids).logits, loaded[1](ids).logits)
