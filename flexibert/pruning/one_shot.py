@@ -10,15 +10,15 @@ from torch import nn
 
 from design_space import ModelSpec
 
-from ..parameters import count_parameters
 from .compaction import Kept, shrunk, shrunk_spec
 from .families import Family, family_of
 from .importance import Batch, Importance, importance_of, on_device
 from .pruner import plain_copy
 from .repair import repair as repair_outputs
-from .spec_space import check_density, has_removable_heads, linear_weights, neuron_multiple, prune_spec
+from .spec_space import check_density, has_removable_heads, layer_weights, linear_weights, neuron_multiple, prune_spec
 
 LATENCY_STEPS, LATENCY_REPEATS = 6, 5
+REFILLED = 32  # removals that are reconsidered at the end
 Sizes = Callable[[list[Kept]], float]
 
 
@@ -121,7 +121,12 @@ def _within(parent: Any, importances: list[Importance], target: float, size_of: 
         middle = (fewest + most) // 2
         is_within = size_of(_without(parent, units[:middle])) <= target
         fewest, most = (fewest, middle) if is_within else (middle + 1, most)
-    return _without(parent, units[:fewest])
+    gone = units[:fewest]
+    for unit in list(reversed(gone))[:REFILLED]:  # the last may have been a large one, next to which others have room
+        others = [other for other in gone if other is not unit]
+        if size_of(_without(parent, others)) <= target:
+            gone = others
+    return _without(parent, gone)
 
 
 def _within_latency(parent: Any, importances: list[Importance], latency_ms: float, batch: Batch) -> list[Kept]:
@@ -227,7 +232,7 @@ def _kept_of_spec(parent: Any, importances: list[Importance], child: ModelSpec) 
 def _num_parameters(parent: Any, kept: list[Kept]) -> int:
     """Of the whole model: what its layers lose is known from the specs."""
     spec, config = parent.config.model_spec, parent.config
-    lost = count_parameters(spec, config) - count_parameters(shrunk_spec(spec, kept), config)
+    lost = layer_weights(spec, config) - layer_weights(shrunk_spec(spec, kept), config)
     return sum(parameter.numel() for parameter in parent.parameters()) - lost
 
 

@@ -93,8 +93,8 @@ def _refit(linear: nn.Linear, found: Iterator[Any], targets: Iterator[Any], padd
         product.add_((x_TW.T @ missing_TH).double())
     scale = RIDGE * gram.diagonal().mean()
     delta = torch.linalg.solve(gram + scale * torch.eye(len(gram), dtype=gram.dtype, device=gram.device), product)
-    linear.weight += delta[:-1].T.to(linear.weight)
-    linear.bias += delta[-1].to(linear.bias)
+    linear.weight.add_(delta[:-1].T.to(linear.weight))
+    linear.bias.add_(delta[-1].to(linear.bias))
 
 
 def _entered(model: Any, batch: Batch) -> tuple[Tensor, Padding]:

@@ -4,12 +4,12 @@
 and the target alone; ``prune(model, spec=child)`` then finds which ones. What can be removed is in ``compaction.py``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from design_space import Layer, ModelSpec
 
-from ..parameters import Sizes, count_parameters, layer_parameters, next_widths
+from ..parameters import Parameter, Sizes, count_parameters, layer_parameters, next_widths
 
 LINEARS = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
 STEPS = 40  # of bisection: shares to 1e-12
@@ -51,14 +51,31 @@ def prune_spec(
 
 def linear_weights(spec: ModelSpec, config: Any = None) -> int:
     """Number of weights in the linears that are pruned, of all layers: what densities are shares of."""
-    total, sizes = 0, Sizes.of(config)
-    for layer, following in zip(spec.layers, next_widths(spec), strict=True):
-        for parameter in layer_parameters(layer, following, spec.format == "hetero", sizes):
-            name, _, kind = parameter.name.rpartition(".")
-            is_stack = name.startswith("intermediate.sequential.") or name == "output.dense"
-            if kind == "weight" and (name in LINEARS or is_stack):
-                total += parameter.numel
+    total = 0
+    for parameter in _of_layers(spec, config):
+        name, _, kind = parameter.name.rpartition(".")
+        is_stack = name.startswith("intermediate.sequential.") or name == "output.dense"
+        if kind == "weight" and (name in LINEARS or is_stack):
+            total += parameter.numel
     return total
+
+
+def layer_weights(spec: ModelSpec, config: Any) -> int:
+    """Number of all parameters of the layers, for a text or an image model."""
+    has_bias = getattr(config, "qkv_bias", True)
+    without = () if has_bias else tuple(f"{name}.bias" for name in LINEARS[:3])
+    return sum(parameter.numel for parameter in _of_layers(spec, config) if parameter.name not in without)
+
+
+def _of_layers(spec: ModelSpec, config: Any) -> Iterator[Parameter]:
+    sizes = Sizes()
+    if config is not None:  # a FlexiViT's has no vocabulary
+        sizes = Sizes(
+            max_position_embeddings=config.max_position_embeddings,
+            position_embedding_type=config.position_embedding_type,
+        )
+    for layer, following in zip(spec.layers, next_widths(spec), strict=True):
+        yield from layer_parameters(layer, following, spec.format == "hetero", sizes)
 
 
 def has_removable_heads(spec: ModelSpec) -> bool:
