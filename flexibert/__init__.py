@@ -5,6 +5,7 @@ from .bert import from_bert, to_bert
 from .configuration import FlexiBERTConfig
 from .cost import Cost, cost_of, count_flops, flops_per_token
 from .deit import from_deit, to_deit
+from .depth_stitching import stitch_depth
 from .heads import (
     FlexiBERTForMaskedLM,
     FlexiBERTForMultipleChoice,
@@ -62,6 +63,7 @@ __all__ = [
     "random_like",
     "retrain_block",
     "stitch",
+    "stitch_depth",
     "to_bert",
     "to_deit",
     "transfer_overlap",

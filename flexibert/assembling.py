@@ -40,8 +40,13 @@ def parts_of(model: FlexiBERTPreTrainedModel) -> list[Part]:
     return [Part(*pair) for pair in zip(model.config.model_spec.layers, model.base_model.encoder.layer, strict=True)]
 
 
-def assembled(model: AnyModel, parts: Sequence[Part]) -> AnyModel:
+def assembled(
+    model: AnyModel, parts: Sequence[Part], *, embeddings_of: FlexiBERTPreTrainedModel | None = None
+) -> AnyModel:
     """``model`` with other layers. Standard where its own format is and the layers allow it, else hetero.
+
+    Args:
+        embeddings_of: the model to take the embeddings from; default: ``model``.
 
     Raises:
         ValueError: when layers of heads that are not as wide as the layer stand beside standard layers that have no
@@ -62,8 +67,10 @@ def assembled(model: AnyModel, parts: Sequence[Part]) -> AnyModel:
     with torch.no_grad():
         theirs = dict(model.named_parameters(remove_duplicate=False))
         for name, written in built.named_parameters(remove_duplicate=False):
-            if "encoder.layer." not in name:
+            if "encoder.layer." not in name and (embeddings_of is None or "embeddings." not in name):
                 written.copy_(theirs[name])
+        if embeddings_of is not None:
+            built.base_model.embeddings.load_state_dict(embeddings_of.base_model.embeddings.state_dict())
         for module, part in zip(built.base_model.encoder.layer, parts, strict=True):
             values = _per_head(part, is_standard)
             for name, written in module.named_parameters(remove_duplicate=False):

@@ -162,13 +162,20 @@ def check_teacher(teacher: Any, indices: Iterable[int]) -> None:
             raise ValueError(f"The teacher has layers 0 to {depth - 1}. Got {index}")
 
 
-def fresh_layer(teacher: Any, layer: Layer, index: int, seed: int) -> EncoderLayer:
-    """A layer with random weights that hands on the width that the teacher's layer ``index`` does; without dropout."""
+def fresh_layer(
+    teacher: Any, layer: Layer, index: int, seed: int, *, is_hetero: bool = False, following: int | None = None
+) -> EncoderLayer:
+    """A layer with random weights, in evaluation mode.
+
+    Args:
+        index: it hands on the width that the teacher's layer ``index`` does.
+        following: that width, where it is another.
+    """
     widths = [each.hidden_size for each in teacher.config.model_spec.layers]
-    following = widths[min(index + 1, len(widths) - 1)]
+    following = following or widths[min(index + 1, len(widths) - 1)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = EncoderLayer(layer, following, teacher.config, is_hetero=False)
+        module = EncoderLayer(layer, following, teacher.config, is_hetero)
         module.apply(teacher._init_weights)
     return module.to(device=teacher.device, dtype=teacher.dtype).eval()
 

@@ -151,11 +151,11 @@ def best_product(out: Tensor, into: Tensor, target: int) -> SpaceMap:
     return SpaceMap(write, read, torch.zeros(target, dtype=torch.bool))
 
 
-def regression(given_NT: Tensor, wanted_NS: Tensor) -> Tensor:
+def regression(given_NT: Tensor, wanted_NS: Tensor, ridge: float = RIDGE) -> Tensor:
     """(S, T): the matrix R of smallest ``|wanted - given RT|²``, by ridge regression."""
     given, wanted = given_NT.double(), wanted_NS.double()
     gram = given.T @ given
-    gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+    gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
     return torch.linalg.solve(gram, given.T @ wanted).T
 
 
