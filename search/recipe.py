@@ -18,7 +18,7 @@ from .candidate import Candidate
 
 RECIPES = ("original", "cpu", "single-gpu")
 _CHOICES = {
-    "transfer_mode": ("RP", "OD"),
+    "transfer_mode": ("consistent", "RP", "OD"),
     "precision": ("fp32", "bf16", "fp16"),
     "optimizer": ("adamw_torch", "adamw_torch_fused"),
     "compile_backend": ("none", "inductor", "eager"),
@@ -41,7 +41,7 @@ class Recipe:
         precision: ``bf16`` and ``fp16`` compute in 16 bits where that is safe; the latter only on a GPU.
         compile_backend: of ``torch.compile``, or ``none``.
         num_workers: processes that make batches; 0 for the trainer's own.
-        transfer_mode: ``OD`` (ordered) or ``RP`` (random projection), for candidates with a parent.
+        transfer_mode: ``consistent``, ``OD`` (ordered) or ``RP`` (random projection), for candidates with a parent.
         autotune_trials: fine-tuning recipes tried per candidate; the first is this one, the others draw their
             learning rate (within a factor 3) and batch size (half, the same or double).
         max_length: most tokens of a text; the data are prepared with it, and it bounds the model's positions.
@@ -65,7 +65,7 @@ class Recipe:
     optimizer: str = "adamw_torch"
     compile_backend: str = "none"
     num_workers: int = 0
-    transfer_mode: str = "OD"
+    transfer_mode: str = "consistent"
     autotune_trials: int = 1
     max_length: int = 64
 

@@ -140,9 +140,9 @@ def _add_training_flags(parser: ArgumentParser) -> None:
     add("--pretrain_learning_rate", type=float, default=recipe.pretrain_learning_rate, help="of pre-training")
     add(
         "--transfer_mode",
-        choices=["OD", "RP"],
+        choices=["consistent", "OD", "RP"],
         default=recipe.transfer_mode,
-        help="ordered transfer or random projection of a parent's weights",
+        help="how a parent's weights are fitted: consistent maps, ordered transfer or random projection",
     )
     add(
         "--autotune",
