@@ -5,6 +5,17 @@ from .config import PruningConfig
 from .families import Family
 from .one_shot import prune
 from .pruner import MovementPruner
+from .report import DensityReport, report_of_specs
 from .spec_space import linear_weights, prune_spec
 
-__all__ = ["Family", "Kept", "MovementPruner", "PruningConfig", "linear_weights", "prune", "prune_spec"]
+__all__ = [
+    "DensityReport",
+    "Family",
+    "Kept",
+    "MovementPruner",
+    "PruningConfig",
+    "linear_weights",
+    "prune",
+    "prune_spec",
+    "report_of_specs",
+]

@@ -10,6 +10,7 @@ from torch import nn
 
 from design_space import ModelSpec
 
+from ..model_card import add_to_lineage
 from .compaction import Kept, shrunk, shrunk_spec
 from .families import Family, family_of
 from .importance import Batch, Importance, importance_of, on_device
@@ -96,6 +97,9 @@ def prune(
     small = shrunk(parent, kept)
     if repair:
         repair_outputs(small, parent, batches)
+    before, after = (linear_weights(x.config.model_spec, x.config) for x in (parent, small))
+    repaired = " and repaired by least squares" if repair else ""
+    add_to_lineage(small, f"pruned in one shot to {after / before:.2f} of its linear weights{repaired}")
     return small
 
 

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from ..model_card import add_to_lineage
 from .callback import PruningCallback
 from .compaction import Kept, compacted, structure_of
 from .config import PruningConfig
 from .distillation import Teacher, checked_teacher, distillation_loss
 from .families import Family, LayerLinears, family_of, layers_of
 from .masks import Part, Scores, Threshold, WeightMask, fix_masks, mask_linear, plain_linear
+from .report import DensityReport, report_of_masks
 from .schedule import regularization, threshold_at
 
 
@@ -131,11 +133,24 @@ class MovementPruner:
         Raises:
             ValueError: when the family has no ``converted``.
         """
-        return compacted(self._plain())
+        small = compacted(self._plain())
+        add_to_lineage(
+            small,
+            f"compacted after {self.config.attention_pruning_method} pruning of its attention and "
+            f"{self.config.dense_pruning_method} pruning of its feed-forward layers",
+        )
+        return small
 
     def structure(self) -> list[Kept]:
         """Per layer, the heads and neurons that ``compact`` keeps."""
         return structure_of(self._plain())
+
+    def report(self) -> DensityReport:
+        """Densities of masks and of what they leave, per matrix and in all."""
+        plain = self._plain()
+        masks, spec = self.masks(), plain.config.model_spec
+        of_layers = [{name: masks[f"{layer.name}.{name}"] for name, _ in layer.named()} for layer in self.layers]
+        return report_of_masks(spec, structure_of(plain), of_layers)
 
     def _plain(self) -> Any:
         """A copy of the model as one of ours, with plain linears."""

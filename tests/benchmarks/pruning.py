@@ -266,7 +266,7 @@ def _sentences(folder: Path) -> tuple[dict[str, Any], dict[str, Any], int]:
     with (folder / "dev.tsv").open() as file:
         dev = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
     counts = Counter(word for text, _ in train for word in text.split())
-    known = {word: number + 3 for number, (word, count) in enumerate(counts.items()) if count > 1}
+    known = {word: number for number, word in enumerate((x for x in counts if counts[x] > 1), start=3)}
 
     def rows(table: list[list[str]]) -> dict[str, Any]:
         ids = torch.zeros(len(table), LENGTH, dtype=torch.long)

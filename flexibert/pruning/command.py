@@ -1,0 +1,118 @@
+"""Prunes a trained model to a smaller dense one without training, or reports what pruning removed."""
+
+import csv
+import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer
+
+from ..latency import measure_latency
+from ..model_folders import add_text_arguments, check_target, load_model, print_summary, save_model, text_inputs
+from .importance import Batch
+from .one_shot import prune
+from .report import report_of_specs
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The flags of ``python -m flexibert prune``."""
+    parser.add_argument("source", type=Path, help="folder of a FlexiBERT or BERT model with a task head, the parent")
+    parser.add_argument("target", type=Path, help="folder to write; with --report alone, the child to look at")
+    parser.add_argument("--density", type=float, default=None, help="share of the encoder's linear weights to keep")
+    parser.add_argument("--parameters", type=int, default=None, help="number of all parameters, at most")
+    parser.add_argument("--latency_ms", type=float, default=None, help="time of a batch of examples, at most")
+    parser.add_argument(
+        "--examples", type=Path, default=None, help="TSV or CSV with a header: texts in the first columns, label last"
+    )
+    parser.add_argument("--max_examples", type=int, default=256, help="how many are used, from the start")
+    parser.add_argument("--batch_size", type=int, default=16, help="examples per batch")
+    parser.add_argument("--no_repair", action="store_true", help="leave out the least-squares repair")
+    parser.add_argument(
+        "--report", action="store_true", help="densities and measured speed-up, as a table, report.json and report.svg"
+    )
+    add_text_arguments(parser)
+
+
+def run(arguments: Namespace) -> None:
+    """Prune and write, where a target size is given; report, where asked for."""
+    sizes = {name: getattr(arguments, name) for name in ("density", "parameters", "latency_ms")}
+    given = {name: value for name, value in sizes.items() if value is not None}
+    if not given and not arguments.report:
+        raise ValueError("One of --density, --parameters and --latency_ms must be given, or --report")
+    if given:
+        check_target(arguments.target)
+    parent = load_model(arguments.source)
+    inputs = text_inputs(arguments, arguments.source, parent.config.max_position_embeddings)
+    if given:
+        examples = list(_examples(arguments, parent, inputs))
+        child = prune(parent, **given, examples=examples, repair=not arguments.no_repair)
+        save_model(child, arguments.target, arguments.source)
+    child = load_model(arguments.target)
+    print_summary({"parent": parent, "child": child}, inputs, folder=str(arguments.target.resolve()))
+    if arguments.report:
+        _report(parent, child, arguments.target)
+
+
+def _report(parent: Any, child: Any, folder: Path) -> None:
+    """Print the table; write it beside the child."""
+    length = min(128, parent.config.max_position_embeddings)
+    times = [measure_latency(model.base_model, length=length, repeats=10).median_ms for model in (parent, child)]
+    report = report_of_specs(parent.config.model_spec, child.config.model_spec, times[0] / times[1])
+    print(report.table())
+    (folder / "report.json").write_text(json.dumps(report.to_dict(), indent=2) + "\n")
+    (folder / "report.svg").write_text(report.svg())
+    print(f"written: {(folder / 'report.json').resolve()}, {(folder / 'report.svg').resolve()}")
+
+
+def _examples(arguments: Namespace, parent: Any, inputs: Any) -> Iterator[Batch]:
+    """Batches with labels: rows of ``--examples``, or for a masked-LM model blocks of ``--text``.
+
+    Raises:
+        ValueError: when there is neither, or a row or label does not fit.
+    """
+    if arguments.examples is None and inputs is None:
+        raise ValueError("--examples must be given (or --text, for a masked-LM model): importance is measured on them")
+    if arguments.examples is None:
+        ids, labels = (x[: arguments.max_examples] for x in inputs)
+        for start in range(0, len(ids), arguments.batch_size):
+            piece = slice(start, start + arguments.batch_size)
+            yield {"input_ids": ids[piece], "labels": labels[piece]}
+        return
+    tokenizer = AutoTokenizer.from_pretrained(arguments.source)
+    rows = _rows(arguments.examples)[: arguments.max_examples]
+    label_ids = {str(label): number for number, label in parent.config.id2label.items()}
+    for start in range(0, len(rows), arguments.batch_size):
+        batch = rows[start : start + arguments.batch_size]
+        columns = [list(column) for column in zip(*(row[:-1] for row in batch), strict=True)]
+        length = parent.config.max_position_embeddings
+        encoded = tokenizer(*columns[:2], padding=True, truncation=True, max_length=length, return_tensors="pt")
+        labels = torch.tensor([_label(row[-1], label_ids, parent.config.num_labels) for row in batch])
+        yield {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"], "labels": labels}
+
+
+def _rows(path: Path) -> list[list[str]]:
+    delimiter = "," if path.suffix == ".csv" else "\t"
+    with path.open(encoding="utf-8", newline="") as file:
+        is_quoted = delimiter == ","  # in GLUE's TSV files quotes are ordinary characters
+        reader = csv.reader(file, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE)
+        header, *rows = list(reader) or [[]]
+    if len(header) not in (2, 3) or not rows:
+        raise ValueError(f"{path}: must have a header, one or two columns of text, a label last, and rows")
+    wrong = next((number for number, row in enumerate(rows, 2) if len(row) != len(header)), None)
+    if wrong is not None:
+        raise ValueError(f"{path}: line {wrong} must have {len(header)} columns as the header has")
+    return rows
+
+
+def _label(text: str, label_ids: dict[str, int], num_labels: int) -> float | int:
+    """A number where there is one label; else a label's name or number."""
+    if num_labels == 1:
+        return float(text)
+    if text in label_ids:
+        return label_ids[text]
+    if text.isdecimal() and int(text) < num_labels:
+        return int(text)
+    raise ValueError(f"Labels must be below {num_labels} or one of {', '.join(label_ids)}. Got {text!r}")
