@@ -180,7 +180,7 @@ class FlexiBERTConfig(PreTrainedConfig):
     def _set_model_dict(self, model_dict: dict[str, Any], expected: str) -> "FlexiBERTConfig":
         spec = ModelSpec.from_dict(model_dict)
         if spec.format != expected:
-            other = "from_model_dict_hetero" if expected == "standard" else "from_model_dict"
+            other = {"standard": "from_model_dict", "hetero": "from_model_dict_hetero"}.get(spec.format, "model_dict=")
             raise ValueError(
                 f"The model dict must be in the {expected} format. Got the {spec.format} format; use '{other}'"
             )

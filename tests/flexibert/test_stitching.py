@@ -19,6 +19,7 @@ from flexibert import (
     count_parameters,
     random_like,
     stitch,
+    to_bert,
 )
 from flexibert.attention import Padding
 from flexibert.block_diagonal import Filling, joint_encoder_parameters
@@ -285,3 +286,13 @@ def test_the_noise_is_drawn_in_the_models_type(tiny: Callable) -> None:
     assert {parameter.dtype for parameter in wide.parameters()} == {torch.bfloat16}
     values = dict(joint_encoder_parameters(a, b, wide.config.model_spec, Filling(0.5, 0, torch.Generator())))
     assert values["encoder.layer.0.attention.self.query.weight"][0, -1] == 0.5
+
+
+def test_what_a_grouped_model_cannot_do_is_refused_with_the_reason(tiny: Callable) -> None:
+    wide = stitch(*_pair(tiny, FlexiBERTModel, SDP, SDP, position_embedding_type="absolute"))
+    with pytest.raises(ValueError, match=r"Weights of grouped \(stitched\) models are not transferred"):
+        FlexiBERTModel(wide.config).load_model_from_source(wide)
+    with pytest.raises(ValueError, match="This architecture has no BERT of the same function"):
+        to_bert(wide)
+    with pytest.raises(ValueError, match="in the standard format. Got the grouped format; use 'model_dict='"):
+        tiny(SDP).from_model_dict(wide.config.model_dict)
