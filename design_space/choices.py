@@ -6,9 +6,12 @@ fastest. Nothing is listed.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 from .spec import Head, Layer
+
+MOST_KNOWN = 65_536
+"""Layers of a stack's choices that are kept, not made again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +25,7 @@ class FeedForwardChoices:
     widths: tuple[int, ...]
     heterogeneous: bool = False
 
-    @property
+    @cached_property
     def size(self) -> int:
         return sum(self._of_count(count) for count in self.counts)
 
@@ -51,6 +54,17 @@ class FeedForwardChoices:
             place = place * len(self.widths) + self.widths.index(width)
         return before + place
 
+    def near(self, stack: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Stacks that differ in one width (in the width, where it is one repeated), or by one layer at the end."""
+        if not self.heterogeneous:
+            found = [(width,) * len(stack) for width in self.widths]
+            found += [stack[:1] * count for count in self.counts]
+        else:
+            found = [(*stack[:i], width, *stack[i + 1 :]) for i in range(len(stack)) for width in self.widths]
+            found += [(*stack, width) for width in self.widths if len(stack) + 1 in self.counts]
+            found += [stack[:-1]] * (len(stack) - 1 in self.counts)
+        return [other for other in dict.fromkeys(found) if other != stack]
+
     def _of_count(self, count: int) -> int:
         return len(self.widths) ** count if self.heterogeneous else len(self.widths)
 
@@ -69,13 +83,29 @@ class StackChoices:
     operations: tuple[tuple[str, str | int], ...]
     feed_forward: FeedForwardChoices
 
-    @property
+    @cached_property
     def size(self) -> int:
         return len(self.shapes) * len(self.operations) * self.feed_forward.size
 
     def layer(self, index: int) -> Layer:
         """Layer number ``index`` in ``range(size)``."""
-        return _layer(self, index)
+        known = self._known_layers.get(index)
+        if known is None:
+            if len(self._known_layers) >= MOST_KNOWN:
+                self._known_layers.clear()
+            known = self._known_layers[index] = self._layer(index)
+        return known
+
+    @cached_property
+    def _known_layers(self) -> dict[int, Layer]:
+        return {}
+
+    def _layer(self, index: int) -> Layer:
+        rest, feed_forward = divmod(index, self.feed_forward.size)
+        shape, operation = divmod(rest, len(self.operations))
+        hidden_size, num_heads = self.shapes[shape]
+        head = Head(*self.operations[operation], hidden_size // num_heads)
+        return Layer(hidden_size, (head,) * num_heads, self.feed_forward.stack(feed_forward))
 
     def index(self, layer: Layer) -> int | None:
         """The inverse of ``layer``; None when it is not among the choices."""
@@ -87,11 +117,14 @@ class StackChoices:
         place = self.shapes.index(shape) * len(self.operations) + self.operations.index(operation)
         return place * self.feed_forward.size + feed_forward
 
-
-@lru_cache(maxsize=65_536)
-def _layer(choices: StackChoices, index: int) -> Layer:
-    rest, feed_forward = divmod(index, choices.feed_forward.size)
-    shape, operation = divmod(rest, len(choices.operations))
-    hidden_size, num_heads = choices.shapes[shape]
-    head = Head(*choices.operations[operation], hidden_size // num_heads)
-    return Layer(hidden_size, (head,) * num_heads, choices.feed_forward.stack(feed_forward))
+    def near(self, layer: Layer) -> list[Layer]:
+        """Layers that differ in one respect: shape, operation, or the feed-forward stack (see its ``near``)."""
+        place = self.index(layer)
+        assert place is not None, "no layer of this stack"
+        rest, feed_forward = divmod(place, self.feed_forward.size)
+        shape, operation = divmod(rest, len(self.operations))
+        stacks = [self.feed_forward.index(stack) for stack in self.feed_forward.near(layer.feed_forward)]
+        digits = [(other, operation, feed_forward) for other in range(len(self.shapes)) if other != shape]
+        digits += [(shape, other, feed_forward) for other in range(len(self.operations)) if other != operation]
+        digits += [(shape, operation, other) for other in stacks if other is not None]
+        return [self.layer((i * len(self.operations) + j) * self.feed_forward.size + k) for i, j, k in digits]

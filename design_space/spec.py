@@ -98,7 +98,8 @@ class Layer:
     @property
     def is_uniform(self) -> bool:
         """Whether the layer can be written in the standard format: heads alike, together as wide as the layer."""
-        return len(set(self.heads)) == 1 and len(self.heads) * self.head_size == self.hidden_size
+        number = len(self.heads)
+        return self.heads.count(self.heads[0]) == number and number * self.head_size == self.hidden_size
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from design_space.command import ArgumentParser, run_command
 
 from . import library as graph_library
 from .library_file import check_library_path
+from .plot import check_plot_path, plot_embedding
 
 
 def add_library_flags(parser: ArgumentParser) -> None:
@@ -56,6 +57,7 @@ def generate_library(arguments: Sequence[str] | None = None) -> None:
         help="the library to write (*.json, or *.parquet for a large one); needed unless --count",
     )
     parser.add_argument("--layers_per_stack", type=int, default=2, help="equal layers per stack")
+    parser.add_argument("--plot", type=Path, default=None, help="draw the embedding into this picture (*.png, *.svg)")
     parser.add_argument("--count", action="store_true", help="print the number of architectures and stop")
     add_library_flags(parser)
     options = parser.parse_args(arguments)
@@ -70,6 +72,8 @@ def generate_library(arguments: Sequence[str] | None = None) -> None:
     if options.dataset_file is None:
         raise ValueError("'--dataset_file' is needed: where to write the library, for example library.json")
     path = check_library_path(options.dataset_file)
+    if options.plot is not None:
+        check_plot_path(options.plot)
     with library_progress(console) as progress:
         library = graph_library.GraphLibrary.build(
             space,
@@ -85,6 +89,8 @@ def generate_library(arguments: Sequence[str] | None = None) -> None:
             progress=progress,
         )
         library.save(path)
+    if options.plot is not None:
+        plot_embedding(library, options.plot)
     console.print(describe_library(library, size, path), soft_wrap=True, highlight=False)
 
 
@@ -92,8 +98,8 @@ def describe_library(library: graph_library.GraphLibrary, size: int, path: Path)
     """One line: what was built from how large a space, how faithful the embedding is, and where it is."""
     quality = ", ".join(f"{name} {value:.3f}" for name, value in library.quality.items())
     return (
-        f"{len(library):,} graphs of {size:,}; embedding {library.embeddings.shape[1]}-d ({quality} on unseen pairs), "
-        f"{library.neighbors.shape[1]} neighbors each; written to {path}"
+        f"{len(library):,} graphs of {size:,}; embedding {library.embeddings.shape[1]}-d ({quality} on a sample of "
+        f"pairs), {library.neighbors.shape[1]} neighbors each; written to {path}"
     )
 
 

@@ -8,13 +8,15 @@ last axis.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from design_space import LabelOrder, ModelSpec
+from design_space import LabelOrder, Layer, ModelSpec
+from design_space.spec import Format
 
 Ints = npt.NDArray[np.integer]
 
@@ -83,13 +85,36 @@ class LayeredGraphs:
 
 def _slots(spec: ModelSpec, order: LabelOrder) -> list[tuple[list[tuple[int, int]], list[int]]]:
     """Per layer: (place, number) of each kind of head, by place; and the places of the feed-forward widths."""
-    heads = [Counter(spec.head_labels(i)) for i in range(len(spec.layers))]
-    widths = [[f"f{width}" for width in layer.feed_forward] for layer in spec.layers]
     places = order.positions
-    unknown = sorted({label for labels in (*heads, *widths) for label in labels} - places.keys())
+    if spec.format == "grouped":
+        labels = [spec.head_labels(i) for i in range(len(spec.layers))]
+        _check(labels, spec.layers, places)
+        return [_layer_slots(own, layer.feed_forward, places) for own, layer in zip(labels, spec.layers, strict=True)]
+    try:
+        return [_known_slots(layer, spec.format, order) for layer in spec.layers]
+    except KeyError:
+        _check([spec.head_labels(i) for i in range(len(spec.layers))], spec.layers, places)
+        raise
+
+
+def _check(labels: Sequence[Sequence[str]], layers: Sequence[Layer], places: Mapping[str, int]) -> None:
+    """Raise ``ValueError`` for labels outside the order."""
+    used = {label for own in labels for label in own} | {
+        f"f{width}" for layer in layers for width in layer.feed_forward
+    }
+    unknown = sorted(used - places.keys())
     if unknown:
         raise ValueError(f"Labels outside the space's order: {', '.join(unknown)}. Use order.extended(labels)")
-    return [
-        (sorted((places[label], count) for label, count in kinds.items()), [places[label] for label in stack])
-        for kinds, stack in zip(heads, widths, strict=True)
-    ]
+
+
+@lru_cache(maxsize=65_536)
+def _known_slots(layer: Layer, written: Format, order: LabelOrder) -> tuple[list[tuple[int, int]], list[int]]:
+    labels = ModelSpec((layer,), written).head_labels(0)
+    return _layer_slots(labels, layer.feed_forward, order.positions)
+
+
+def _layer_slots(
+    labels: Sequence[str], widths: Sequence[int], places: Mapping[str, int]
+) -> tuple[list[tuple[int, int]], list[int]]:
+    kinds = Counter(labels)
+    return sorted((places[label], count) for label, count in kinds.items()), [places[f"f{width}"] for width in widths]

@@ -6,34 +6,29 @@ architectures outside the library get theirs.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import effective_n_jobs
 
-from design_space import DesignSpace, LabelOrder, ModelSpec
+from design_space import DesignSpace, LabelOrder, Level, ModelSpec
 
-from .edit_distance import EditDistance
-from .embedding import Algorithm, check_options, embed_landmarks, fidelity, place, refine
+from .embedding import Algorithm, check_options, embed_landmarks, place, refine
 from .library_file import StoredDicts, StoredSpecs, add_performances, read_library, write_library
+from .measuring import Kernel, Progress, distance_of, fidelity_of_sample, measure_all, measure_to, silent
+from .nearest import NearestSearch
 from .neighbors import check_num_neighbors, nearest_by_overlap
-from .weisfeiler_lehman import WeisfeilerLehman
-
-Kernel = Literal["GraphEditDistance", "WeisfeilerLehman"]
-Progress = Callable[[str, int, int], None]
 
 LARGEST_LISTED = 100_000
 DEFAULT_NEIGHBORS = 100
 NUM_LANDMARKS = 500
 LARGEST_ALL_PAIRS = 12_000
 """Graphs of the largest library whose vectors are fitted to all pairs: half a gigabyte of distances."""
-_BLOCK = 1024
-_FIDELITY_PAIRS = 20_000
 
 
 @dataclass(frozen=True)
@@ -145,16 +140,17 @@ class GraphLibrary:
         specs = list({spec.hash: spec for spec in specs}.values())
         rng = np.random.default_rng(seed)
         landmarks = np.sort(rng.permutation(len(specs))[:NUM_LANDMARKS]).astype(np.int32)
-        measure = _distance(kernel, order)
+        measure = distance_of(kernel, order)
         wanted = min(DEFAULT_NEIGHBORS, len(specs) - 1) if num_neighbors is None else num_neighbors
         check_options(len(landmarks), embedding_size, algo)
         check_num_neighbors(wanted, len(specs))
-        report = progress or _silent
+        report = progress or silent
+        to_landmarks: npt.NDArray[np.floating]
         if len(specs) <= LARGEST_ALL_PAIRS:
-            distances = _measure_all(measure, specs, n_jobs, report)
+            distances = measure_all(measure, specs, n_jobs, report)
             to_landmarks = distances[:, landmarks]
         else:
-            to_landmarks = _measure(measure, specs, [specs[i] for i in landmarks], n_jobs, report)
+            to_landmarks = measure_to(measure, specs, [specs[i] for i in landmarks], n_jobs, report)
         report("embedding", 0, 2)
         fitted = embed_landmarks(to_landmarks[landmarks], embedding_size, algo=algo)
         embeddings = place(to_landmarks, fitted)
@@ -162,7 +158,7 @@ class GraphLibrary:
         if len(specs) <= LARGEST_ALL_PAIRS:
             embeddings = refine(distances, embeddings, num_threads=effective_n_jobs(n_jobs))
         report("embedding", 1, 2)
-        quality = _quality(measure, specs, landmarks, embeddings, rng)
+        quality = fidelity_of_sample(measure, specs, landmarks, embeddings, rng)
         report("embedding", 2, 2)
         report("neighbors", 0, 1)
         neighbors = nearest_by_overlap(specs, embeddings, wanted)
@@ -244,8 +240,36 @@ class GraphLibrary:
             return self.embeddings[self._index[spec.hash]]
         order = self.order.extended(label for i in range(len(spec.layers)) for label in _labels(spec, i))
         landmark_specs = [self.specs[i] for i in self.landmarks]
-        distances = _distance(self.kernel, order).between([spec], landmark_specs)
+        distances = distance_of(self.kernel, order).between([spec], landmark_specs)
         return place(distances, self.embeddings[self.landmarks])[0]
+
+    def nearest(self, vector: npt.NDArray[np.float64]) -> ModelSpec:
+        """The architecture of the space nearest to a vector (embedding size,), as far as a search finds it: where the
+        library lists its space the nearest member, else a local search over the whole space (``nearest.py``), from the
+        nearest member."""
+        member = int(((self.embeddings - vector) ** 2).sum(1).argmin())
+        if self._search is None or self.level is None or self.specs[member] not in self.level:
+            return self.specs[member]
+        found = self._search.near(vector, self.specs[member])
+        gain = ((self.embeddings[member] - vector) ** 2).sum() - ((self.embed(found) - vector) ** 2).sum()
+        return found if gain > 0 else self.specs[member]
+
+    @cached_property
+    def level(self) -> Level | None:
+        """All architectures of the library's space, listed or not; None where it was built of given ones."""
+        if self.space is None:
+            return None
+        return self.space.level(
+            layers_per_stack=self.layers_per_stack, heterogeneous_feed_forward=self.heterogeneous_feed_forward
+        )
+
+    @cached_property
+    def _search(self) -> NearestSearch | None:
+        if self.level is None or self.level.size <= len(self) or self.kernel != "GraphEditDistance":
+            return None
+        return NearestSearch(
+            self.level, self.order, [self.specs[i] for i in self.landmarks], self.embeddings[self.landmarks]
+        )
 
     def _content(self) -> dict[str, Any]:
         return {
@@ -299,77 +323,5 @@ def _from_content(content: dict[str, Any], path: Path | str) -> GraphLibrary:
         ) from error
 
 
-def _distance(kernel: Kernel, order: LabelOrder) -> EditDistance | WeisfeilerLehman:
-    if kernel == "GraphEditDistance":
-        return EditDistance(order)
-    if kernel == "WeisfeilerLehman":
-        return WeisfeilerLehman()
-    raise ValueError(f"'kernel' must be 'GraphEditDistance' or 'WeisfeilerLehman'. Got {kernel!r}")
-
-
-def _measure(
-    measure: EditDistance | WeisfeilerLehman,
-    specs: list[ModelSpec],
-    landmarks: list[ModelSpec],
-    n_jobs: int,
-    report: Progress,
-) -> npt.NDArray[np.float64]:
-    """Distances (N, M), block by block."""
-    blocks = [specs[start : start + _BLOCK] for start in range(0, len(specs), _BLOCK)]
-    done, measured = 0, []
-    report("distances", 0, len(specs))
-    for distances in _in_parallel(n_jobs, [delayed(measure.between)(landmarks, block) for block in blocks]):
-        measured.append(distances.T)
-        done += len(measured[-1])
-        report("distances", done, len(specs))
-    return np.concatenate(measured)
-
-
-def _measure_all(
-    measure: EditDistance | WeisfeilerLehman, specs: list[ModelSpec], n_jobs: int, report: Progress
-) -> npt.NDArray[np.float32]:
-    """Distances (N, N), each pair of blocks once."""
-    blocks = [slice(start, start + _BLOCK) for start in range(0, len(specs), _BLOCK)]
-    pairs = [(a, b) for i, a in enumerate(blocks) for b in blocks[i:]]
-    distances = np.empty((len(specs), len(specs)), dtype=np.float32)
-    report("distances", 0, len(pairs))
-    jobs = [delayed(measure.between)(specs[a], specs[b]) for a, b in pairs]
-    for done, ((a, b), block) in enumerate(zip(pairs, _in_parallel(n_jobs, jobs), strict=True), start=1):
-        distances[a, b], distances[b, a] = block, block.T
-        report("distances", done, len(pairs))
-    return distances
-
-
-def _in_parallel(n_jobs: int, jobs: list[Any]) -> Iterator[npt.NDArray[np.float64]]:
-    """Results of jobs, in order."""
-    workers = min(effective_n_jobs(n_jobs), len(jobs))
-    results: Iterator[npt.NDArray[np.float64]] = Parallel(n_jobs=workers, return_as="generator")(jobs)
-    return results
-
-
-def _quality(
-    measure: EditDistance | WeisfeilerLehman,
-    specs: list[ModelSpec],
-    landmarks: npt.NDArray[np.int32],
-    embeddings: npt.NDArray[np.float64],
-    rng: np.random.Generator,
-) -> dict[str, float]:
-    """Fidelity on pairs that took no part in the fit; on the landmarks themselves when there are no others."""
-    others = np.setdiff1d(np.arange(len(specs)), landmarks)
-    pool = others if len(others) >= 20 else landmarks
-    side = int(min(len(pool) // 2, _FIDELITY_PAIRS**0.5))
-    if side < 2:
-        return {}
-    picked = rng.permutation(pool)[: 2 * side]
-    rows, columns = picked[:side], picked[side:]
-    distances = measure.between([specs[i] for i in rows], [specs[i] for i in columns])
-    embedded = np.linalg.norm(embeddings[rows][:, None] - embeddings[columns][None], axis=-1)
-    return fidelity(distances.ravel(), embedded.ravel())
-
-
 def _labels(spec: ModelSpec, layer: int) -> list[str]:
     return [*spec.head_labels(layer), *(f"f{width}" for width in spec.layers[layer].feed_forward)]
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    pass

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from embeddings.embedding import embed_landmarks, fidelity, place
+from embeddings.embedding import embed_landmarks, fidelity, place, refine
 
 
 def _distances(a, b):
@@ -33,6 +33,23 @@ def test_placing_lowers_the_stress_of_triangulation(points):
         return ((_distances(vectors, points[:40]) - distances) ** 2).sum()
 
     assert all(stress(placed) <= stress(placed + 0.05 * rng.normal(size=placed.shape)) for _ in range(20))
+
+
+def test_refining_reaches_the_least_stress_of_all_pairs_with_any_number_of_threads():
+    rng = np.random.default_rng(2)
+    points = rng.normal(size=(150, 6))
+    distances = np.abs(points[:, None] - points[None]).sum(-1)  # not Euclidean, and of more dimensions than vectors
+    fitted = embed_landmarks(distances[:40, :40], 3, algo="MDS")
+    start = place(distances[:, :40], fitted)
+    refined = refine(distances.astype(np.float32), start)
+    assert np.array_equal(refined, refine(distances.astype(np.float32), start, num_threads=3))
+
+    def stress(vectors):
+        return ((_distances(vectors, vectors) - distances) ** 2).mean()
+
+    smacof = embed_landmarks(distances, 3, algo="MDS")  # all 150 are landmarks
+    assert stress(refined) < 0.9 * stress(start)
+    assert stress(refined) < 1.01 * stress(smacof)
 
 
 def test_fidelity_of_a_perfect_a_scaled_and_a_random_embedding():

@@ -1,0 +1,96 @@
+"""Distances of a library's architectures, block by block and in parallel, and how well vectors match them.
+
+Shapes: N architectures, M landmarks.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from joblib import Parallel, delayed, effective_n_jobs
+
+from design_space import LabelOrder, ModelSpec
+
+from .edit_distance import EditDistance
+from .embedding import fidelity
+from .weisfeiler_lehman import WeisfeilerLehman
+
+Kernel = Literal["GraphEditDistance", "WeisfeilerLehman"]
+Progress = Callable[[str, int, int], None]
+
+_BLOCK = 1024
+_FIDELITY_PAIRS = 100_000
+
+
+def distance_of(kernel: Kernel, order: LabelOrder) -> EditDistance | WeisfeilerLehman:
+    """What measures distances. Raises ``ValueError`` for an unknown kernel."""
+    if kernel == "GraphEditDistance":
+        return EditDistance(order)
+    if kernel == "WeisfeilerLehman":
+        return WeisfeilerLehman()
+    raise ValueError(f"'kernel' must be 'GraphEditDistance' or 'WeisfeilerLehman'. Got {kernel!r}")
+
+
+def measure_to(
+    measure: EditDistance | WeisfeilerLehman,
+    specs: list[ModelSpec],
+    landmarks: list[ModelSpec],
+    n_jobs: int,
+    report: Progress,
+) -> npt.NDArray[np.float64]:
+    """Distances (N, M), block by block."""
+    blocks = [specs[start : start + _BLOCK] for start in range(0, len(specs), _BLOCK)]
+    done, measured = 0, []
+    report("distances", 0, len(specs))
+    for distances in _in_parallel(n_jobs, [delayed(measure.between)(landmarks, block) for block in blocks]):
+        measured.append(distances.T)
+        done += len(measured[-1])
+        report("distances", done, len(specs))
+    return np.concatenate(measured)
+
+
+def measure_all(
+    measure: EditDistance | WeisfeilerLehman, specs: list[ModelSpec], n_jobs: int, report: Progress
+) -> npt.NDArray[np.float32]:
+    """Distances (N, N), each pair of blocks once."""
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(specs), _BLOCK)]
+    pairs = [(a, b) for i, a in enumerate(blocks) for b in blocks[i:]]
+    distances = np.empty((len(specs), len(specs)), dtype=np.float32)
+    report("distances", 0, len(pairs))
+    jobs = [delayed(measure.between)(specs[a], specs[b]) for a, b in pairs]
+    for done, ((a, b), block) in enumerate(zip(pairs, _in_parallel(n_jobs, jobs), strict=True), start=1):
+        distances[a, b], distances[b, a] = block, block.T
+        report("distances", done, len(pairs))
+    return distances
+
+
+def _in_parallel(n_jobs: int, jobs: list[Any]) -> Iterator[npt.NDArray[np.float64]]:
+    """Results of jobs, in order."""
+    workers = min(effective_n_jobs(n_jobs), len(jobs))
+    results: Iterator[npt.NDArray[np.float64]] = Parallel(n_jobs=workers, return_as="generator")(jobs)
+    return results
+
+
+def fidelity_of_sample(
+    measure: EditDistance | WeisfeilerLehman,
+    specs: list[ModelSpec],
+    landmarks: npt.NDArray[np.int32],
+    embeddings: npt.NDArray[np.float64],
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """Fidelity on pairs that took no part in the fit; on the landmarks themselves when there are no others."""
+    others = np.setdiff1d(np.arange(len(specs)), landmarks)
+    pool = others if len(others) >= 20 else landmarks
+    side = int(min(len(pool) // 2, _FIDELITY_PAIRS**0.5))
+    if side < 2:
+        return {}
+    picked = rng.permutation(pool)[: 2 * side]
+    rows, columns = picked[:side], picked[side:]
+    distances = measure.between([specs[i] for i in rows], [specs[i] for i in columns])
+    embedded = np.linalg.norm(embeddings[rows][:, None] - embeddings[columns][None], axis=-1)
+    return fidelity(distances.ravel(), embedded.ravel())
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Progress that nobody looks at."""
