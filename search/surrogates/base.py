@@ -14,6 +14,7 @@ import torch
 from botorch.models.model import Model
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.distributions import MultivariateNormal
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 
@@ -96,6 +97,7 @@ def single_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1):  # NumPy's
+            yield
     finally:
         torch.set_num_threads(before)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from design_space import ModelSpec
+from flexibert import cost_of
 from search import BOSHNAS, BOSHNASSettings, Candidate, Origin
 
 from ..conftest import ROOT
@@ -36,10 +37,9 @@ def run(boshnas: BOSHNAS, num_trials: int) -> list[Candidate]:
 
 @pytest.mark.parametrize("surrogate", ["auto", "boshnas"])
 def test_its_proposals_are_better_than_random_ones(tiny_library, surrogate):
-    # All seeds count. With seed 1 every initial model is poor, and the confidence of the original (0.5) does not
-    # leave their region.
+    # All seeds count. From four observations nothing can be known; from eight the models begin to see.
     settings = BOSHNASSettings(num_init=4, surrogate=surrogate, alpha=0, beta=0)
-    proposals = [run(BOSHNAS(tiny_library, seed=seed, settings=settings), 8)[4:] for seed in range(3)]
+    proposals = [run(BOSHNAS(tiny_library, seed=seed, settings=settings), 12)[4:] for seed in range(3)]
     mean = np.mean([score(candidate.spec) for candidates in proposals for candidate in candidates])
     assert mean > np.mean([score(spec) for spec in tiny_library.specs]) + 0.08
 
@@ -100,6 +100,78 @@ def test_it_ends_by_the_convergence_rule(tiny_library):
         phases.append(boshnas.phase)
     # The first is the best; the second is initial and does not count; then two optimisation steps per phase.
     assert phases == ["explore", "explore", "explore", "refine", "refine", "converged"]
+
+
+def test_half_of_the_first_are_the_largest(tiny_library):
+    settings = BOSHNASSettings(num_init=6, num_largest=3)
+    sizes = cost_of(tiny_library.specs, 128).parameters
+    first = [
+        cost_of([candidate.spec], 128).parameters[0] for candidate in run(BOSHNAS(tiny_library, settings=settings), 6)
+    ]
+    assert sorted(first[:3]) == sorted(sizes)[-3:]
+    assert max(first[3:]) < min(first[:3])
+
+
+def test_candidates_in_training_count_as_predicted(tiny_library):
+    """A batch is what one would ask for one after the other if every score came as predicted."""
+    batch, single = (BOSHNAS(tiny_library, seed=0, settings=QUICK) for _ in range(2))
+    run(batch, 3), run(single, 3)
+    hashes = [candidate.spec.hash for candidate in batch.ask(3)]
+    assert single.ask(1)[0].spec.hash == hashes[0]
+    alone = BOSHNAS(tiny_library, seed=0, settings=QUICK)
+    run(alone, 3)
+    (first,) = alone.ask(1)
+    alone.tell(first, alone.predict(first.spec)[0])
+    assert alone.ask(1)[0].spec.hash == hashes[1]
+
+
+def test_expensive_candidates_are_avoided_when_costs_count(tiny_library):
+    def asked(cost_aware: bool) -> float:
+        settings = BOSHNASSettings(num_init=8, acquisition="log_ei", cost_aware=cost_aware, surrogate="features")
+        boshnas = BOSHNAS(tiny_library, seed=0, settings=settings)
+        depths = []
+        for number in range(14):
+            (candidate,) = boshnas.ask(1)
+            depth = len(candidate.spec.layers)
+            boshnas.tell(candidate, score(candidate.spec), cost_s=1.0 if depth == 2 else 1000.0)
+            depths += [depth] * (number >= 8)
+        return float(np.mean(depths))
+
+    assert asked(True) == 2.0 < asked(False)
+
+
+def test_equal_scores_and_one_score_are_enough_to_go_on(tiny_library):
+    boshnas = BOSHNAS(tiny_library, seed=0, settings=BOSHNASSettings(num_init=1))
+    hashes = set()
+    for _ in range(4):
+        (candidate,) = boshnas.ask(1)
+        boshnas.tell(candidate, 0.5)
+        hashes.add(candidate.spec.hash)
+    assert len(hashes) == 4
+
+
+def test_a_candidate_never_asked_for_is_welcome_and_a_score_redeems_a_failure(tiny_library):
+    boshnas = BOSHNAS(tiny_library, seed=0, settings=QUICK)
+    stranger = Candidate(tiny_library.specs[7], Origin())
+    boshnas.tell(stranger, math.inf)
+    assert boshnas.best is None
+    boshnas.tell(stranger, 0.25)
+    boshnas.tell(stranger, math.nan)
+    assert boshnas.best == (stranger.spec, 0.25)
+
+
+def test_costs_and_objectives_must_be_finite(tiny_library):
+    boshnas = BOSHNAS(tiny_library, settings=QUICK)
+    (candidate,) = boshnas.ask(1)
+    with pytest.raises(ValueError, match=r"'cost_s' must be .* Got inf\n.*objective 'latency_ms' .* Got nan"):
+        boshnas.tell(candidate, 0.5, cost_s=math.inf, objectives={"latency_ms": math.nan})
+    assert boshnas.best is None
+
+
+def test_second_order_proposals_climb_too(tiny_library):
+    settings = BOSHNASSettings(num_init=6, second_order=True, surrogate="embedding")
+    proposals = run(BOSHNAS(tiny_library, seed=0, settings=settings), 12)[8:]
+    assert np.mean([score(candidate.spec) for candidate in proposals]) > 0.75
 
 
 def test_a_failure_is_no_observation_and_is_not_tried_again(tiny_library):

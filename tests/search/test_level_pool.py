@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+
+from design_space import DesignSpace, ModelSpec
+from search import BOSHNAS, BOSHNASSettings
+from search.features import FEATURES, features, layer_codes
+from search.level_pool import LevelPool
+
+
+@pytest.fixture(scope="module")
+def level(tiny_space: DesignSpace):
+    return tiny_space.level(layers_per_stack=1)
+
+
+def _value(spec: ModelSpec) -> float:
+    """Best at four wide layers of weighted self-attention with wide feed-forwards: one architecture of 65,808."""
+    parts = [
+        (layer.hidden_size == 32) + (layer.heads[0].parameter == "wma") + (layer.feed_forward == (64,))
+        for layer in spec.layers
+    ]
+    return sum(parts) / 12
+
+
+def test_mutations_are_members_that_differ_in_one_stack_or_in_depth(level):
+    pool = LevelPool(level, num_samples=10, num_mutations=10)
+    rng = np.random.default_rng(0)
+    spec = level.spec(5000)
+    mutants = [pool.mutated(spec, rng) for _ in range(100)]
+    assert all(mutant in level and mutant != spec for mutant in mutants)
+    same_depth = [mutant for mutant in mutants if len(mutant.layers) == len(spec.layers)]
+    assert 80 <= len(same_depth) < 100
+    assert {sum(a != b for a, b in zip(m.layers, spec.layers, strict=True)) for m in same_depth} == {1}
+
+
+def test_candidates_are_new_and_reach_every_depth(level):
+    pool = LevelPool(level, num_samples=50, num_mutations=20)
+    best = level.spec(5000)
+    free = pool.free({best.hash}, [best], np.random.default_rng(0))
+    assert best not in list(free.specs)
+    assert len(set(free.specs)) == len(free) > 50
+    assert {len(spec.layers) for spec in free.specs} == {2, 4}
+    assert torch.equal(free.vectors, pool.vectors(free.specs))
+
+
+def test_a_space_too_large_for_a_library_is_searched(level):
+    settings = BOSHNASSettings(num_samples=100, num_mutations=100, patience=100)
+    best = []
+    for mutations in (100, 0):
+        boshnas = BOSHNAS(
+            level, seed=0, settings=BOSHNASSettings(num_samples=100, num_mutations=mutations, patience=100)
+        )
+        for _ in range(30):
+            (candidate,) = boshnas.ask(1)
+            boshnas.tell(candidate, _value(candidate.spec))
+        assert boshnas.best is not None
+        best.append(boshnas.best[1])
+    random = max(_value(spec) for spec in level.sample(30, seed=0))
+    assert best[0] == 1.0
+    assert best[0] >= best[1] > random
+    assert settings.num_mutations == 100
+
+
+def test_features_are_means_over_layers_and_shares_over_heads():
+    spec = ModelSpec.from_dict(
+        {
+            "l": 2,
+            "o": [["sa_sdp_8", "c_5_8"], ["l_dct_16", "l_dft_16"]],
+            "h": [16, 32],
+            "f": [[64], [32, 32]],
+        }
+    )
+    values = dict(zip(FEATURES, features([spec])[0], strict=True))
+    assert values["log_depth"] == pytest.approx(np.log(2))
+    assert values["log_hidden"] == pytest.approx((np.log(16) + np.log(32)) / 2)
+    assert values["feed_forward_depth"] == 1.5
+    shares = [values[f"share_{kind}"] for kind in ("sdp", "wma", "dft", "dct", "convolution")]
+    assert shares == [0.25, 0.0, 0.25, 0.25, 0.25]
+    assert values["log_kernel"] == pytest.approx(np.log(5) / 4)
+
+
+def test_codes_are_equal_where_layers_agree(level):
+    a, b = level.spec(0), level.spec(20_000)
+    codes = layer_codes([a, b, a], num_layers=5)
+    assert codes.shape == (3, 20)
+    assert (codes[0] == codes[2]).all()
+    assert (codes[:, 16:] == 0).all()
+    same = [layer_a.feed_forward == layer_b.feed_forward for layer_a, layer_b in zip(a.layers, b.layers, strict=False)]
+    assert [bool(x) for x in codes[0, 3 : 4 * len(same) : 4] == codes[1, 3 : 4 * len(same) : 4]] == same
