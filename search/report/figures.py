@@ -1,0 +1,146 @@
+"""The report's pictures, as SVG text to put into the page.
+
+Each returns None where there is nothing to draw yet.
+"""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..journal import TrialRecord
+
+ORIGIN_COLORS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860")
+
+
+def progress_figure(finished: Sequence[TrialRecord], metric: str, baselines: Mapping[str, float]) -> str | None:
+    """Score of every finished trial in order, by origin, and the best so far."""
+    if not finished:
+        return None
+    figure, axis = _axes()
+    scores = np.array([record.score for record in finished], dtype=float)
+    numbers = np.arange(1, len(scores) + 1)
+    for kind, color, places in _by_origin(finished):
+        axis.scatter(numbers[places], scores[places], color=color, s=18, label=kind, zorder=3)
+    axis.step(numbers, np.maximum.accumulate(scores), where="post", color="black", lw=1, label="best so far")
+    for name, score in baselines.items():
+        axis.axhline(score, color="gray", ls="--", lw=1)
+        axis.annotate(name, (numbers[-1], score), fontsize=8, color="gray", ha="right", va="bottom")
+    axis.set(xlabel="finished trials", ylabel=metric)
+    axis.legend(fontsize=8)
+    return _svg(figure)
+
+
+def tradeoff_figure(finished: Sequence[TrialRecord], metric: str, objective: str) -> str | None:
+    """Score against an objective that should be small, with the trials that no other beats in both."""
+    known = [record for record in finished if objective in record.objectives]
+    if len(known) < 2:
+        return None
+    figure, axis = _axes()
+    costs = np.array([record.objectives[objective] for record in known])
+    scores = np.array([record.score for record in known], dtype=float)
+    for kind, color, places in _by_origin(known):
+        axis.scatter(costs[places], scores[places], color=color, s=18, label=kind, zorder=3)
+    front = pareto_front(costs, scores)
+    axis.step(costs[front], scores[front], where="post", color="black", lw=1, label="Pareto front")
+    for place in front:
+        axis.annotate(
+            known[place].trial, (costs[place], scores[place]), fontsize=7, xytext=(3, 3), textcoords="offset points"
+        )
+    axis.set(xlabel=objective, ylabel=metric)
+    axis.legend(fontsize=8)
+    return _svg(figure)
+
+
+def pareto_front(costs: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]) -> list[int]:
+    """Indices of the points that no other point beats in both, by rising cost."""
+    front: list[int] = []
+    for place in np.lexsort((-scores, costs)):
+        if not front or scores[place] > scores[front[-1]]:
+            front.append(int(place))
+    return front
+
+
+def map_figure(vectors: npt.NDArray[np.float64], trained: Mapping[int, float], metric: str) -> str | None:
+    """The library in the two directions in which its vectors vary most; trained members by score.
+
+    Args:
+        vectors: (N, K). trained: index -> score.
+    """
+    if not trained:
+        return None
+    centred = vectors - vectors.mean(0)
+    directions = np.linalg.svd(centred, full_matrices=False)[2][:2]
+    points = centred @ directions.T
+    shown = np.random.default_rng(0).permutation(len(points))[:3000]  # a page one can still open
+    figure, axis = _axes()
+    axis.scatter(points[shown, 0], points[shown, 1], s=2, color="#d8d8d8", linewidths=0, rasterized=True)
+    places, scores = list(trained), list(trained.values())
+    drawn = axis.scatter(
+        points[places, 0], points[places, 1], c=scores, s=30, cmap="viridis", edgecolors="white", lw=0.5
+    )
+    figure.colorbar(drawn, ax=axis, label=metric)
+    axis.set(xticks=[], yticks=[])
+    return _svg(figure)
+
+
+def lineage_figure(records: Sequence[TrialRecord]) -> str | None:
+    """Trials by generation from left to right, with lines from parents to children; the better, the darker."""
+    trials = {record.candidate.spec.hash: record for record in records if record.score is not None}
+    generation: dict[str, int] = {}
+    for graph_hash, record in trials.items():  # parents finish before their children are proposed
+        generation[graph_hash] = 1 + max((generation.get(parent, -1) for parent in parents_of(record)), default=-1)
+    if not any(generation.values()):
+        return None
+    columns: dict[int, list[str]] = {}
+    for graph_hash, column in generation.items():
+        columns.setdefault(column, []).append(graph_hash)
+    places = {
+        graph_hash: (column, (row + 0.5) / len(members))
+        for column, members in columns.items()
+        for row, graph_hash in enumerate(sorted(members, key=lambda name: trials[name].score or 0.0))
+    }
+    figure, axis = _axes(height=max(3.0, 0.22 * max(map(len, columns.values()))))
+    for graph_hash, record in trials.items():
+        for parent in parents_of(record):
+            if parent in places:
+                axis.plot(*zip(places[parent], places[graph_hash], strict=True), color="#bbbbbb", lw=0.8, zorder=1)
+    xs, ys = zip(*places.values(), strict=True)
+    axis.scatter(xs, ys, c=[trials[name].score for name in places], cmap="viridis_r", s=40, zorder=2)
+    for graph_hash, (x, y) in places.items():
+        axis.annotate(trials[graph_hash].trial, (x, y), fontsize=7, xytext=(5, -2), textcoords="offset points")
+    axis.set(xticks=sorted(columns), yticks=[], xlabel="generation")
+    return _svg(figure)
+
+
+def parents_of(record: TrialRecord) -> tuple[str, ...]:
+    """Hashes of the parents of a trial's candidate."""
+    return () if record.candidate.origin.parent is None else (record.candidate.origin.parent,)
+
+
+def _by_origin(records: Sequence[TrialRecord]) -> list[tuple[str, str, npt.NDArray[np.int64]]]:
+    kinds = [record.candidate.origin.kind for record in records]
+    return [
+        (kind, ORIGIN_COLORS[number % len(ORIGIN_COLORS)], np.flatnonzero([other == kind for other in kinds]))
+        for number, kind in enumerate(sorted(set(kinds)))
+    ]
+
+
+def _axes(height: float = 3.4) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(6.4, height), layout="constrained")
+    axis = figure.add_subplot()
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure, axis
+
+
+def _svg(figure: Figure) -> str:
+    stream = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "report"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    text = stream.getvalue()
+    return re.sub(r' (?:width|height)="[\d.]+pt"', "", text[text.index("<svg") :], count=2)

@@ -1,0 +1,162 @@
+"""What the report says: gathered from the run directory, put into ``report.html.j2``.
+
+The journal is the source; what is not there yet (a best model, a library file, baselines) is left out of the page.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import yaml
+from markupsafe import Markup
+from scipy.stats import spearmanr
+
+from design_space import ModelSpec
+from design_space.files import write_atomically
+from embeddings import GraphLibrary
+
+from ..journal import TrialRecord
+from ..progress import describe
+from ..run_directory import RunDirectory
+from . import figures
+
+REPORT_FILE = "report.html"
+_FEWEST_FOR_INFLUENCE = 5
+
+
+def write_report(run_dir: Path | str) -> Path:
+    """Write ``report.html`` of a run, finished or not, and return its path.
+
+    Raises:
+        ValueError: when the folder holds no run, or its journal is damaged.
+    """
+    directory = RunDirectory(Path(run_dir).absolute())
+    if not directory.exists():
+        raise ValueError(f"{directory.path} holds no run (no config.yaml)")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("search.report", "."), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    page = environment.get_template("report.html.j2").render(**_content(directory))
+    path = directory.path / REPORT_FILE
+    write_atomically(path, page)
+    return path
+
+
+def _content(directory: RunDirectory) -> dict[str, Any]:
+    config = directory.saved_config()
+    records = list(directory.journal.trials().values())
+    # As they finished: the order in which the searcher learned.
+    order = [event["trial"] for event in directory.journal.events() if event["event"] == "finished"]
+    finished = sorted((record for record in records if record.score is not None), key=lambda r: order.index(r.trial))
+    evaluation = _json(directory.best_dir / "evaluation.json")
+    metric = evaluation["metric"] if evaluation else "score"
+    baselines = _baselines(directory.path / "baselines" / "baselines.json")
+    ranked = sorted(finished, key=lambda record: -(record.score or 0.0))
+    pictures = [
+        ("Scores as they came in", figures.progress_figure(finished, metric, baselines)),
+        ("Score against size", figures.tradeoff_figure(finished, metric, "parameters")),
+        ("Score against time of a forward pass", figures.tradeoff_figure(finished, metric, "latency_ms")),
+        ("Where in the library", _map(config, finished, metric)),
+        ("Who inherited from whom", figures.lineage_figure(records)),
+    ]
+    return {
+        "task": config.get("task") or directory.path.name,
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "metric": metric,
+        "evaluation": evaluation,
+        "best_dir": directory.best_dir,
+        "best": [_row(record) for record in ranked[:5]],
+        "baselines": sorted(baselines.items()),
+        "pictures": [(title, Markup(picture)) for title, picture in pictures if picture],
+        "influence": _influence(finished),
+        "costs": _costs(records),
+        "trials": [_row(record) for record in (*ranked, *(r for r in records if r.score is None))],
+        "config": yaml.safe_dump(config, sort_keys=False),
+        "run_dir": directory.path,
+        "counts": {state: sum(record.state == state for record in records) for state in ("finished", "failed", "open")},
+    }
+
+
+def _row(record: TrialRecord) -> dict[str, Any]:
+    return {
+        "trial": record.trial,
+        "state": record.state,
+        "score": record.score,
+        "objectives": record.objectives,
+        "cost_s": record.cost_s,
+        "error": record.error,
+        "origin": str(record.candidate.origin),
+        "chosen_as": record.candidate.proposed_by,
+        "text": describe(record.candidate),
+        "hash": record.candidate.spec.hash,
+        "model_dict": json.dumps(record.candidate.spec.to_dict()),
+    }
+
+
+def _influence(finished: Sequence[TrialRecord]) -> list[tuple[str, float, float]]:
+    """Of properties of architectures: rank correlation with the score and its p-value, the strongest first. Each by
+    itself, so not more than a hint."""
+    if len(finished) < _FEWEST_FOR_INFLUENCE:
+        return []
+    rows = [_properties(record.candidate.spec) for record in finished]
+    scores = [record.score for record in finished]
+    found = []
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        if len(set(values)) > 1 and len(set(scores)) > 1:
+            result = spearmanr(values, scores)
+            found.append((name, float(result.statistic), float(result.pvalue)))
+    return sorted(found, key=lambda entry: -abs(entry[1]))
+
+
+def _properties(spec: ModelSpec) -> dict[str, float]:
+    heads = [head for layer in spec.layers for head in layer.heads]
+    kinds = {"self-attention": "sa", "linear transforms": "l", "convolutions": "c"}
+    early = [head for layer in spec.layers[: (len(spec.layers) + 1) // 2] for head in layer.heads]
+    return {
+        "number of layers": float(len(spec.layers)),
+        "mean hidden size": float(np.mean([layer.hidden_size for layer in spec.layers])),
+        "mean heads per layer": len(heads) / len(spec.layers),
+        "mean feed-forward width": float(np.mean([np.mean(layer.feed_forward) for layer in spec.layers])),
+        "feed-forward vertices per layer": float(np.mean([len(layer.feed_forward) for layer in spec.layers])),
+        **{f"share of {name}": float(np.mean([h.operation == op for h in heads])) for name, op in kinds.items()},
+        **{
+            f"share of {name} in the first half": float(np.mean([h.operation == op for h in early]))
+            for name, op in kinds.items()
+        },
+    }
+
+
+def _costs(records: Sequence[TrialRecord]) -> list[tuple[str, int, float, float]]:
+    """Per origin: number of trials with a cost, seconds, best score."""
+    costs = []
+    for kind in sorted({record.candidate.origin.kind for record in records}):
+        of_kind = [r for r in records if r.candidate.origin.kind == kind and r.cost_s is not None]
+        if of_kind:
+            best = max(record.score or 0.0 for record in of_kind)
+            costs.append((kind, len(of_kind), sum(record.cost_s or 0.0 for record in of_kind), best))
+    return costs
+
+
+def _map(config: dict[str, Any], finished: Sequence[TrialRecord], metric: str) -> str | None:
+    path = Path(config.get("dataset_file") or "")
+    if not path.is_file():
+        return None
+    library = GraphLibrary.load(path)
+    scores = {record.candidate.spec.hash: record.score for record in finished if record.score is not None}
+    trained = {library.position(name): score for name, score in scores.items() if name in library}
+    return figures.map_figure(library.embeddings, trained, metric)
+
+
+def _baselines(path: Path) -> dict[str, float]:
+    found = _json(path) or {}
+    return {name: float(entry["score"]) for name, entry in found.items() if "score" in entry}
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return found

@@ -1,0 +1,102 @@
+"""The report is one page that needs nothing else, and says what the journal says."""
+
+import html.parser
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from search.candidate import Candidate, Origin
+from search.journal import Journal
+from search.report import write_report
+from search.report.__main__ import report
+from search.report.figures import pareto_front
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class _Page(html.parser.HTMLParser):
+    """Tags in balance, and everything that a browser would fetch."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.fetched, self.tags = [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        is_link = {"src", "srcset"} if tag != "link" else {"href"}
+        self.fetched += [value for name, value in attrs if name in is_link]
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def _run(folder, library, num_trials=8):
+    """A run over a library whose second half inherits from its first, and whose last trial failed."""
+    journal = Journal(folder / "journal.jsonl")
+    specs = library.specs[:num_trials]
+    for number, spec in enumerate(specs):
+        trial = f"t{number:04d}"
+        origin = Origin() if number < num_trials // 2 else Origin("transfer", specs[number - num_trials // 2].hash)
+        journal.append("suggested", trial, **Candidate(spec, origin).to_dict())
+        journal.append("started", trial)
+        if number + 1 == num_trials:
+            journal.append("failed", trial, error="Traceback: <out of memory> & more")
+        else:
+            objectives = {"parameters": 1e6 * (number + 1), "latency_ms": 9.0 - number}
+            journal.append("finished", trial, score=0.5 + number / 100, objectives=objectives, cost_s=10.0)
+    library.save(folder / "library.json")
+    config = {"task": "cola <b>", "dataset_file": str(folder / "library.json"), "seed": 3}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"library_fingerprint": library.fingerprint}))
+    return specs
+
+
+def test_a_finished_run_is_told_in_one_page(tiny_library, tmp_path):
+    specs = _run(tmp_path, tiny_library)
+    (tmp_path / "best").mkdir()
+    evaluation = {"metric": "accuracy", "split": "test", "metrics": {"accuracy": 0.625}, "majority_share": 0.5}
+    (tmp_path / "best" / "evaluation.json").write_text(json.dumps(evaluation))
+    (tmp_path / "baselines").mkdir()
+    (tmp_path / "baselines" / "baselines.json").write_text(json.dumps({"bert-mini": {"score": 0.5375}}))
+    text = write_report(tmp_path).read_text()
+    page = _Page(text)
+    assert page.open == []
+    assert page.tags.count("svg") == 5
+    assert all(place.startswith("data:") for place in page.fetched)
+    assert "<script" not in text
+    assert "<b>Best model: t0006</b>, accuracy 0.5600 on validation;\non test: accuracy 0.6250" in text
+    assert "Baseline bert-mini, trained under the same recipe: accuracy 0.5375" in text
+    assert all(spec.hash in text for spec in specs)
+    assert f"transfer({specs[0].hash[:8]})" in text
+    assert "Traceback: &lt;out of memory&gt; &amp; more" in text
+    assert "cola &lt;b&gt;" in text
+    assert "cola <b>" not in text
+    assert "seed: 3" in text
+    assert "library_fingerprint" not in text
+
+
+def test_a_run_that_goes_on_has_a_report_too(tiny_library, tmp_path):
+    _run(tmp_path, tiny_library, num_trials=2)
+    text = write_report(tmp_path).read_text()
+    assert "The run has not ended" in text
+    assert "1 trials finished, 1 failed, 0 open" in text
+    (tmp_path / "journal.jsonl").unlink()
+    assert "No trial has finished yet." in write_report(tmp_path).read_text()
+
+
+def test_the_command_refuses_a_folder_without_a_run(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no run \(no config.yaml\)"):
+        report([str(tmp_path)])
+
+
+def test_the_pareto_front_has_what_no_other_beats_in_both():
+    costs, scores = np.array([3.0, 1.0, 2.0, 2.0, 4.0]), np.array([0.5, 0.2, 0.4, 0.3, 0.5])
+    assert pareto_front(costs, scores) == [1, 2, 0]
