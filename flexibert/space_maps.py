@@ -120,14 +120,16 @@ def padded(space: SpaceMap, target: int) -> SpaceMap:
 
 def best_units(states_NS: Tensor, count: int) -> Tensor:
     """(count,) units that tell most of the others, in order: pivoted Cholesky decomposition of the second moments."""
-    rest = states_NS.double().T @ states_NS.double() / len(states_NS)
-    chosen = torch.zeros(len(rest), dtype=torch.bool)
-    for _ in range(count):
-        gain = rest.square().sum(dim=0) / rest.diagonal().clamp_min(1e-12)
-        unit = int(gain.masked_fill(chosen, -1).argmax())
+    moments = states_NS.double().T @ states_NS.double() / len(states_NS)
+    factor = moments.new_zeros(len(moments), count)
+    rest = moments.diagonal().clone()
+    chosen = torch.zeros(len(moments), dtype=torch.bool)
+    for number in range(count):
+        unit = int(rest.masked_fill(chosen, -1).argmax())
         chosen[unit] = True
-        column = rest[:, unit] / rest[unit, unit].clamp_min(1e-12).sqrt()
-        rest = rest - column[:, None] * column[None]
+        column = moments[:, unit] - factor[:, :number] @ factor[unit, :number]
+        factor[:, number] = column / rest[unit].clamp_min(1e-12).sqrt()
+        rest = (rest - factor[:, number].square()).clamp_min(0)
     return chosen.nonzero().flatten()
 
 

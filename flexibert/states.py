@@ -1,7 +1,7 @@
 """States of a network on texts that it makes up: what its spaces hold, known without data.
 
-Random tokens are replaced, where the model predicts tokens, by its own predictions for them a few times (Gibbs
-sampling, Wang and Cho 2019); other models see random tokens.
+Where the model predicts tokens, random tokens are replaced by its own predictions for them (a round of Gibbs sampling,
+Wang and Cho 2019); other models see random tokens.
 """
 
 from functools import cached_property
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-NUM_TEXTS, MOST_TOKENS, NUM_ROUNDS = 64, 32, 4
+NUM_TEXTS, MOST_TOKENS, NUM_ROUNDS = 64, 32, 2
 
 
 class SampledStates:
@@ -31,26 +31,26 @@ class SampledStates:
             found += [
                 self._recorded[f"encoder.layer.{index}.{part}.LayerNorm"] for part in ("attention.output", "output")
             ]
-        return torch.cat(found)
+        return torch.cat(found).double()
 
     def feed_forward(self, layer: int, level: int) -> Tensor:
         """What the neurons of a level of a feed-forward stack give: (N, F)."""
-        return self._recorded[f"encoder.layer.{layer}.intermediate.sequential.{2 * level + 1}"]
+        return self._recorded[f"encoder.layer.{layer}.intermediate.sequential.{2 * level + 1}"].double()
 
     def transform(self) -> Tensor:
         """What the activation in the masked-LM head gives: (N, H)."""
-        return self._recorded["cls.predictions.transform.activation"]
+        return self._recorded["cls.predictions.transform.activation"].double()
 
     def pooled(self) -> Tensor:
         """What the pooler gives, for each token: (N, H)."""
         last = len(self.model.config.model_spec.layers) - 1
-        states = self._recorded[f"encoder.layer.{last}.output.LayerNorm"]
+        states = self._recorded[f"encoder.layer.{last}.output.LayerNorm"].double()
         dense = self.model.base_model.pooler.dense
         return torch.tanh(states @ dense.weight.detach().cpu().double().T + dense.bias.detach().cpu().double())
 
     @cached_property
     def _recorded(self) -> dict[str, Tensor]:
-        """Module -> what it gave, (tokens, width), in double precision on the CPU."""
+        """Module -> what it gave, (tokens, width), on the CPU."""
         base, config = self.model.base_model, self.model.config
         recorded: dict[str, Tensor] = {}
         handles = [
@@ -81,6 +81,6 @@ class SampledStates:
 
 def _recorder(recorded: dict[str, Tensor], name: str) -> Any:
     def record(module: Any, inputs: Any, output: Tensor) -> None:
-        recorded[name] = output.detach().flatten(0, -2).cpu().double()
+        recorded[name] = output.detach().flatten(0, -2).cpu().float()
 
     return record
