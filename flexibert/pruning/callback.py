@@ -21,7 +21,12 @@ class PruningCallback(TrainerCallback):
         self.hook: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Raises ``ValueError`` when the warm-ups leave no step for the schedule."""
+        """Raises ``ValueError`` when the warm-ups leave no step for the schedule, or checkpoints are asked for."""
+        if str(getattr(args.save_strategy, "value", args.save_strategy)) != "no":
+            raise ValueError(
+                "'save_strategy' must be 'no' while a model is masked: matrices share scores, which a file of weights "
+                f"cannot. Got '{args.save_strategy}'; save what 'compact' returns"
+            )
         self.total_steps = state.max_steps
         self.warmup_steps = args.get_warmup_steps(state.max_steps)
         if not self.pruner.is_finetuning:

@@ -243,3 +243,25 @@ def test_the_compacted_model_trains_on():
     small, inputs = pruner.compact().train(), inputs_of(pruner.model)
     small(**inputs, labels=torch.tensor([0, 1, 0])).loss.backward()
     assert all(parameter.grad is not None for parameter in small.parameters())
+
+
+@pytest.mark.integration
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_the_compacted_model_exports_to_onnx(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pruner = pruned(bert(num_hidden_layers=1), **HEADS, dense_pruning_method="topK:1d_alt")
+    inputs = inputs_of(pruner.model)
+    small = pruner.compact().eval()
+    program = torch.onnx.export(small, (), kwargs=inputs, dynamo=True, verbose=False)
+    program.save(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    (found,) = session.run(None, {name: x.numpy() for name, x in inputs.items()})
+    torch.testing.assert_close(torch.from_numpy(found), logits(small, **inputs), atol=1e-4, rtol=1e-4)
+
+
+def test_the_compacted_model_is_a_parent():
+    small = pruned(bert(), **HEADS, dense_pruning_method="topK:1d_alt").compact()
+    child = type(small)(small.config)
+    assert child.load_model_from_source(small) == pytest.approx(1.0)
+    inputs = inputs_of(small)
+    torch.testing.assert_close(logits(child, **inputs), logits(small, **inputs), rtol=0, atol=1e-6)

@@ -116,10 +116,10 @@ class Log(nn.Module):
         self.rows = [{"input_ids": x, "labels": x[0] % 2} for x in rows["input_ids"]]
 
 
-def trained(pruner, tmp_path, steps=12, **options):
+def trained(pruner, tmp_path, steps=12, save_strategy="no", **options):
     arguments = TrainingArguments(
         str(tmp_path), max_steps=steps, warmup_steps=2, per_device_train_batch_size=8, learning_rate=1e-3,
-        save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True, logging_steps=1, **options,
+        save_strategy=save_strategy, report_to=[], use_cpu=True, disable_tqdm=True, logging_steps=1, **options,
     )  # fmt: skip
     trainer = Trainer(pruner.model, arguments, train_dataset=Log(pruner.model).rows, callbacks=[pruner.callback()])
     trainer.train()
@@ -263,3 +263,9 @@ def test_warmups_that_fill_the_training_stop_it(tmp_path):
     pruner = MovementPruner(bert(), PruningConfig())
     with pytest.raises(ValueError, match="must be below the 6 steps of training"):
         trained(pruner, tmp_path, steps=6)
+
+
+def test_checkpoints_of_a_masked_model_are_refused_at_the_start(tmp_path):
+    pruner = MovementPruner(bert(), PruningConfig())
+    with pytest.raises(ValueError, match="'save_strategy' must be 'no' while a model is masked"):
+        trained(pruner, tmp_path, save_strategy="steps")
