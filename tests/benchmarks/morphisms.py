@@ -37,7 +37,7 @@ LENGTH, VOCAB, BATCH = 64, 2048, 48
 # Steps of pre-training with relative positions, and with absolute ones for stitching: a layer has one table of relative
 # positions, which two sources do not share.
 PRETRAIN_STEPS = {"relative_key": 800, "absolute": 600}
-SCRATCH_STEPS, CONTROL_STEPS, FINE_TUNE_STEPS, SENTENCE = 400, 150, 120, 32
+SCRATCH_STEPS, CONTROL_STEPS, FINE_TUNE_STEPS, SENTENCE = 400, 150, 400, 32
 PARENT = {"l": 4, "o": ["sa"] * 4, "h": [128] * 4, "n": [2] * 4, "f": [[256]] * 4, "p": ["sdp"] * 4}
 CONTROL = PARENT | {"h": [256] * 4, "n": [4] * 4, "f": [[512]] * 4}
 CHILDREN = {
@@ -136,7 +136,7 @@ def pretrain(model: Any, texts: Texts, steps: int, seed: int, rate: float = 2e-3
     return steps_of(model, steps, rate, loss_of)
 
 
-def fine_tune(model: Any, texts: Texts, seed: int, rate: float = 5e-4) -> float:
+def fine_tune(model: Any, texts: Texts, seed: int, rate: float = 1e-3) -> float:
     """SST-2 in place; returns the accuracy on its validation split."""
     generator = torch.Generator().manual_seed(seed)
     ids, mask, labels = texts.sentences
@@ -273,14 +273,13 @@ def stitches(texts: Texts, work: Path, seed: int) -> dict[str, float]:
         model = make()
         found[f"{name} | accuracy"] = fine_tune(model, texts, seed)
         found[f"{name} | parameters"] = model.num_parameters()
-        if name == "mini":
-            model.save_pretrained(work / f"tuned{seed}")
     return found
 
 
 def merges(texts: Texts, work: Path, seed: int) -> dict[str, float]:
     """Accuracy of a fine-tuned model, and with every second pair of layers merged, before and after fine-tuning."""
-    teacher = FlexiBERTForSequenceClassification.from_pretrained(work / f"tuned{seed}").eval()
+    teacher = as_classifier(parent(texts, work, seed), seed)
+    fine_tune(teacher, texts, seed)
     ids, mask, _ = texts.sentences
     order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed)).split(32)[:-1]
     batches = [{"input_ids": ids[rows], "attention_mask": mask[rows]} for rows in order]
