@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from design_space import Head, Layer
+from design_space import Head, Layer, ModelSpec
 
 from .assembling import AnyModel, Part, assembled, parts_of
 from .attention import Padding
@@ -48,9 +48,7 @@ def merge_layers(
     kept = list(batches)
     parts: dict[int, Part] = {}
     for first, second in sorted(chosen):
-        layer = layers[second]
-        heads = (Head("sa", "sdp", head_size or layer.head_size),) * (num_heads or len(layer.heads))
-        new_layer = Layer(layer.hidden_size, heads, layer.feed_forward)
+        new_layer = _merged_layer(layers[second], num_heads, head_size)
         module = fresh_layer(teacher, new_layer, second, training.seed)
         pair = teacher.base_model.encoder.layer[first : second + 1]
 
@@ -68,6 +66,28 @@ def merge_layers(
     merged = assembled(teacher, [parts.get(i, part) for i, part in enumerate(old) if i not in seconds])
     add_to_lineage(merged, f"Layers merged in pairs: {sorted(chosen)}.", [teacher])
     return merged
+
+
+def merged_spec(spec: ModelSpec, pairs: Sequence[tuple[int, int]] | None = None) -> ModelSpec:
+    """The architecture that ``merge_layers`` makes of ``spec`` by default heads, without building anything.
+
+    Raises:
+        ValueError: as ``merge_layers``.
+    """
+    if spec.groups:
+        raise ValueError("A grouped architecture cannot be merged")
+    chosen = [(i, i + 1) for i in range(0, len(spec.layers) - 1, 2)] if pairs is None else list(pairs)
+    _check_pairs(chosen, spec.layers)
+    merged = {first: _merged_layer(spec.layers[second], None, None) for first, second in chosen}
+    seconds = {second for _, second in chosen}
+    layers = [merged.get(i, layer) for i, layer in enumerate(spec.layers) if i not in seconds]
+    return ModelSpec(tuple(layers), spec.format)
+
+
+def _merged_layer(layer: Layer, num_heads: int | None, head_size: int | None) -> Layer:
+    """What a pair becomes whose second layer is ``layer``."""
+    heads = (Head("sa", "sdp", head_size or layer.head_size),) * (num_heads or len(layer.heads))
+    return Layer(layer.hidden_size, heads, layer.feed_forward)
 
 
 def _check_pairs(pairs: Sequence[tuple[int, int]], layers: Sequence[Layer]) -> None:

@@ -30,6 +30,7 @@ from embeddings import GraphLibrary
 
 from .acquisition import log_cost, log_expected_improvement, upper_confidence
 from .candidate import Candidate, Origin
+from .children import children
 from .level_pool import LevelPool
 from .observations import Observations, check_measurement
 from .pool import Candidates, LibraryPool, Pool
@@ -46,7 +47,7 @@ LANDSCAPE_SAMPLE = 256
 """Vectors on which the surrogate learns uncertainty, beside the observed ones."""
 
 _MUTATED = 5
-"""How many of the best are mutated."""
+"""How many of the best are mutated, and may have children."""
 
 
 class BOSHNAS:
@@ -193,9 +194,21 @@ class BOSHNAS:
                 uncertainty = self._expecting().moments(free.vectors).epistemic
             return self._with_origin(free.specs[int(uncertainty.argmax())], "uncertain")
         if settings.second_order:
-            return self._snapped_optimum(free, rng)
+            return self._or_child(self._snapped_optimum(free, rng), taken)
         with torch.no_grad():
-            return self._with_origin(free.specs[int(self._acquisition(free.vectors).argmax())], "optimized")
+            chosen = free.specs[int(self._acquisition(free.vectors).argmax())]
+        return self._or_child(self._with_origin(chosen, "optimized"), taken)
+
+    def _or_child(self, candidate: Candidate, taken: set[str]) -> Candidate:
+        """The candidate, or a child of the best trained ones that promises more."""
+        trained = [graph_hash for graph_hash in self._observed.ranked() if graph_hash in self._observed.parents]
+        parents = [self._observed.specs[graph_hash] for graph_hash in trained[:_MUTATED]]
+        born = [child for child in children(parents, self.settings.origins) if child.spec.hash not in taken]
+        if not born:
+            return candidate
+        options = [candidate, *born]
+        with torch.no_grad():
+            return options[int(self._acquisition(self._pool.vectors([option.spec for option in options])).argmax())]
 
     def _initial(self, taken: set[str]) -> Candidate | None:
         num_largest = min(self.settings.num_largest, self.settings.num_init // 2)

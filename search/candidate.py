@@ -1,24 +1,34 @@
 """A candidate: an architecture and where its first weights come from.
 
-Each origin is a morphism: ``scratch`` pre-trains random weights, ``transfer`` takes what fits from a trained parent
-and is fine-tuned directly. Lineage is the graph of candidates by their parents' hashes.
+Each origin is a morphism: ``scratch`` pre-trains random weights; ``transfer`` takes what fits from a trained parent;
+``prune`` and ``merge`` make a parent narrower or shallower, ``stitch`` puts two side by side; all but the first are
+fine-tuned directly. Lineage is the graph of candidates by their parents' hashes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from design_space import ModelSpec
 
-ORIGINS = ("scratch", "transfer")
+ORIGINS = ("scratch", "transfer", "prune", "stitch", "merge")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where first weights come from: a kind of ``ORIGINS``, and the parent's hash where the kind has one."""
+    """Where first weights come from.
+
+    Attributes:
+        kind: of ``ORIGINS``.
+        parent: the parent's hash, of all kinds but ``scratch``.
+        other: the second parent's hash, of ``stitch``.
+        density: share of the parent's linear weights that stays, of ``prune``.
+    """
 
     kind: str = "scratch"
     parent: str | None = None
+    other: str | None = None
+    density: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in ORIGINS:
@@ -27,13 +37,23 @@ class Origin:
             raise ValueError(
                 f"An origin has a parent if and only if it is not 'scratch'. Got {self.kind!r}, {self.parent!r}"
             )
+        if (self.other is None) == (self.kind == "stitch") or (self.density is None) == (self.kind == "prune"):
+            raise ValueError(
+                f"A 'stitch' has a second parent, a 'prune' a density, and no other origin has. Got {self!r}"
+            )
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Hashes of the parents: none, one or two."""
+        return tuple(parent for parent in (self.parent, self.other) if parent is not None)
 
     def to_dict(self) -> dict[str, Any]:
         """As written to the journal."""
-        return {"kind": self.kind} if self.parent is None else {"kind": self.kind, "parent": self.parent}
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def __str__(self) -> str:
-        return self.kind if self.parent is None else f"{self.kind}({self.parent[:8]})"
+        shown = [parent[:8] for parent in self.parents] + ([] if self.density is None else [f"{self.density:g}"])
+        return f"{self.kind}({', '.join(shown)})" if shown else self.kind
 
 
 @dataclass(frozen=True)

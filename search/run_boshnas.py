@@ -13,11 +13,11 @@ from dataset.prepare import DataOptions, add_data_flags
 from design_space.command import ArgumentParser, run_command
 from design_space.files import read_yaml, unknown_keys
 from embeddings import GraphLibrary
-from embeddings.library_file import check_library_path
 
 from .candidate import ORIGINS
 from .evaluation import BASELINES, compare_baselines
 from .recipe import RECIPES, Recipe, load_recipe
+from .report import write_report
 from .run_directory import RunDirectory
 from .runner import LevelRun, run_level
 from .settings import BOSHNASSettings
@@ -89,7 +89,7 @@ def _add_search_flags(parser: ArgumentParser) -> None:
         nargs="+",
         choices=ORIGINS,
         default=list(settings.origins),
-        help="kinds of first weights that may be proposed",
+        help="kinds of first weights that may be proposed; of prune, stitch and merge, children of the best trained",
     )
     add(
         "--min_overlap",
@@ -214,9 +214,8 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         address=options.address,
     )
     records = run_level(run, console)
-    _merge_scores(
-        options.dataset_file, {r.candidate.spec.hash: r.score for r in records if r.score is not None}, data.name
-    )
+    scores = {record.candidate.spec.hash: record.score for record in records if record.score is not None}
+    GraphLibrary.record(options.dataset_file, scores, task=data.name)
     evaluation = keep_best(directory, models_dir, records, data)
     compare_baselines(
         options.baseline,
@@ -235,7 +234,8 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         highlight=False,
         soft_wrap=True,
     )
-    console.print(f"How it was found: {directory.summary_file}", highlight=False, soft_wrap=True)
+    report = write_report(directory.path)
+    console.print(f"How it was found: {directory.summary_file} and {report}", highlight=False, soft_wrap=True)
     return evaluation
 
 
@@ -256,14 +256,6 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     recipe = load_recipe(options.recipe) if options.recipe else Recipe()
     tries = options.autotune_trials if options.autotune else recipe.autotune_trials
     return dataclasses.replace(recipe, **{name: getattr(options, name) for name in fields}, autotune_trials=tries)
-
-
-def _merge_scores(path: Path, scores: dict[str, float], task: str) -> None:
-    """Add this run's scores to the library file, beside those that are there by now."""
-    library = GraphLibrary.load(path)
-    for graph_hash, score in scores.items():
-        library.performances.setdefault(graph_hash, {})[task] = score
-    library.save(check_library_path(path))
 
 
 def _set_defaults(parser: ArgumentParser, content: dict[str, Any], where: str) -> None:

@@ -1,7 +1,7 @@
 """A run directory: what is needed to repeat a run, its journal, its models, and whether it may be written to.
 
 ``config.yaml`` every option; ``journal.jsonl``; ``data/`` the prepared task; ``models/<hash>/``; ``work/``
-checkpoints of trials in flight; ``best/``; ``summary.md``.
+checkpoints of trials in flight; ``best/``; ``summary.md``; ``report.html``.
 """
 
 import dataclasses

@@ -29,7 +29,8 @@ class BOSHNASSettings:
             from scratch.
         patience: optimisation steps without a new best that end a phase.
         surrogate: a name of ``SURROGATES``.
-        origins: kinds of first weights that may be proposed; ``scratch`` is always among them.
+        origins: kinds of first weights that may be proposed; ``scratch`` is always among them. Of ``prune``,
+            ``stitch`` and ``merge`` the children of the best trained are candidates beside the space's members.
     """
 
     num_init: int = 10
@@ -37,7 +38,7 @@ class BOSHNASSettings:
     alpha: float = 0.0
     beta: float = 0.0
     acquisition: str = "ucb"
-    confidence: float = 1.0
+    confidence: float = 2.0
     second_order: bool = False
     num_restarts: int = 10
     cost_aware: bool = False
@@ -45,8 +46,8 @@ class BOSHNASSettings:
     num_mutations: int = 1000
     min_overlap: float = 0.8
     patience: int = 5
-    surrogate: str = "auto"
-    origins: tuple[str, ...] = ORIGINS
+    surrogate: str = "features"
+    origins: tuple[str, ...] = ("scratch", "transfer")
 
     def __post_init__(self) -> None:
         problems = [

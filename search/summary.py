@@ -104,7 +104,7 @@ def write_summary(
 
 
 def _lineage(record: TrialRecord, trials: Mapping[str, TrialRecord]) -> list[str]:
-    """The trial and its ancestors; one from an earlier level by its hash."""
+    """The trial and its ancestors, of two parents the first; one from an earlier level by its hash."""
     names, parent = [record.trial], record.candidate.origin.parent
     while parent is not None:
         names.append(trials[parent].trial if parent in trials else f"{parent[:8]} (earlier level)")
@@ -114,6 +114,5 @@ def _lineage(record: TrialRecord, trials: Mapping[str, TrialRecord]) -> list[str
 
 def _origin(record: TrialRecord, trials: Mapping[str, TrialRecord]) -> str:
     origin = record.candidate.origin
-    if origin.parent is None:
-        return origin.kind
-    return f"{origin.kind} from {trials[origin.parent].trial if origin.parent in trials else origin.parent[:8]}"
+    names = [trials[parent].trial if parent in trials else parent[:8] for parent in origin.parents]
+    return f"{origin.kind} from {' and '.join(names)}" if names else origin.kind

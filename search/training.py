@@ -33,6 +33,7 @@ from flexibert import (
 
 from .batches import MaskedBlocks, collator, measure_input
 from .evaluation import perplexity
+from .inheritance import inherited
 from .recipe import Recipe, TrainingJob, recipes_to_try
 
 Report = Callable[[dict[str, Any]], None]
@@ -144,15 +145,9 @@ def _first_weights(
         ValueError: for a parent with another vocabulary.
     """
     config = _config(job, data)
-    if job.candidate.origin.parent is not None:
-        parent = FlexiBERTForSequenceClassification.from_pretrained(Path(job.models_dir) / job.candidate.origin.parent)
-        if parent.config.vocab_size != data.vocab_size:
-            raise ValueError(
-                f"The tokenizer has {data.vocab_size:,} tokens, but the parent {job.candidate.origin.parent[:12]} was "
-                f"trained with {parent.config.vocab_size:,}. Use its tokenizer, or another --models_dir"
-            )
-        model = FlexiBERTForSequenceClassification(config, transfer_mode=job.recipe.transfer_mode)
-        return model, model.load_model_from_source(parent), {}
+    if job.candidate.origin.parents:
+        model, overlap = inherited(job, data, config)
+        return model, overlap, {}
     model = FlexiBERTForSequenceClassification(config)
     if not job.recipe.pretrain_steps:
         return model, 0.0, {}

@@ -120,7 +120,7 @@ def lineage_figure(records: Sequence[TrialRecord]) -> str | None:
 
 def parents_of(record: TrialRecord) -> tuple[str, ...]:
     """Hashes of the parents of a trial's candidate."""
-    return () if record.candidate.origin.parent is None else (record.candidate.origin.parent,)
+    return record.candidate.origin.parents
 
 
 def _by_origin(records: Sequence[TrialRecord]) -> list[tuple[str, str, npt.NDArray[np.int64]]]:

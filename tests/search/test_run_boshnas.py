@@ -74,6 +74,9 @@ def test_every_trial_is_in_the_journal_and_every_model_is_saved(finished):
     assert "transfer" in origins[2:]
     assert "best" in output
     assert not (folder / "run" / "work").exists()
+    report = (folder / "run" / "report.html").read_text()
+    assert "5 trials finished, 0 failed, 0 open" in report
+    assert "Where in the library" in report
 
 
 @pytest.mark.integration
@@ -88,7 +91,7 @@ def test_the_best_model_loads_with_auto_classes_and_gives_its_test_score(finishe
         "tokenizer = AutoTokenizer.from_pretrained(folder + '/best')\n"
         "data = PreparedData.load(folder + '/data')\n"
         "rows = [dict(input_ids=row['input_ids'], attention_mask=row['attention_mask']) for row in data.test]\n"
-        "batch = tokenizer.pad(rows, return_tensors='pt')\n"
+        "batch = tokenizer.pad(rows, padding='max_length', max_length=data.max_length, return_tensors='pt')\n"
         "with torch.no_grad(): logits = model(**batch).logits.numpy()\n"
         "print(data.compute_metrics(logits, data.test['labels'])['accuracy'])"
     )
