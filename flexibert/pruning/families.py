@@ -15,6 +15,7 @@ from ..bert import from_bert
 from ..deit import from_deit
 from ..modeling import FlexiBERTPreTrainedModel
 from ..vision import FlexiViTPreTrainedModel
+from .spec_space import check_single
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +133,7 @@ def layers_of(model: Any, family: Family) -> list[LayerLinears]:
     Raises:
         ValueError: when a path of the description leads nowhere, or to something else.
     """
+    check_single(getattr(getattr(model, "config", None), "model_spec", None))
     base = getattr(model, "base_model", model)
     layers = _at(base, family.layers)
     if layers is None:

@@ -29,8 +29,9 @@ def prune_spec(
         config: as for ``count_parameters``.
 
     Raises:
-        ValueError: when not exactly one target is given, or it cannot be reached.
+        ValueError: when not exactly one target is given, it cannot be reached, or the parent is grouped.
     """
+    check_single(spec)
     if (density is None) == (parameters is None):
         raise ValueError("Exactly one of 'density' and 'parameters' must be given")
     if density is not None:
@@ -103,6 +104,15 @@ def check_density(density: float) -> None:
     if not 0 < density <= 1:
         raise ValueError(
             f"'density' must be in (0, 1]: the share of the encoder's linear weights to keep. Got {density}"
+        )
+
+
+def check_single(spec: ModelSpec | None) -> None:
+    """Raises ``ValueError`` for the architecture of stitched models."""
+    if spec is not None and spec.groups:
+        raise ValueError(
+            f"A grouped architecture cannot be pruned. Got {len(spec.groups)} groups; "
+            "prune its models, then stitch them"
         )
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from design_space import ModelSpec
-from flexibert import count_parameters, from_bert, prune
+from flexibert import count_parameters, from_bert, prune, stitch
 from flexibert.pruning import linear_weights, prune_spec
 from flexibert.pruning.importance import importance_of
 from flexibert.pruning.spec_space import neuron_multiple
@@ -207,3 +207,12 @@ def test_a_spec_cannot_shrink_below_one_head_a_layer():
         prune(ModelSpec.from_dict(PARENT), density=0.01)
     with pytest.raises(ValueError, match="Exactly one of 'density' and 'parameters'"):
         prune(ModelSpec.from_dict(PARENT))
+
+
+def test_grouped_architectures_are_refused():
+    stitched = stitch(flexibert(), flexibert())
+    message = "A grouped architecture cannot be pruned. Got 2 groups; prune its models, then stitch them"
+    with pytest.raises(ValueError, match=message):
+        prune(stitched.config.model_spec, density=0.5)
+    with pytest.raises(ValueError, match=message):
+        prune(stitched, density=0.5, examples=examples_of(stitched, batches=1))
