@@ -35,7 +35,7 @@ def run(boshnas: BOSHNAS, num_trials: int) -> list[Candidate]:
     return candidates
 
 
-@pytest.mark.parametrize("surrogate", ["auto", "boshnas"])
+@pytest.mark.parametrize("surrogate", ["auto", "features"])
 def test_its_proposals_are_better_than_random_ones(tiny_library, surrogate):
     # All seeds count. From four observations nothing can be known; from eight the models begin to see.
     settings = BOSHNASSettings(num_init=4, surrogate=surrogate, alpha=0, beta=0)
@@ -222,7 +222,7 @@ def test_the_same_history_gives_the_same_candidate_in_another_process(tiny_libra
     code = (
         "from embeddings import GraphLibrary; from search import BOSHNAS, BOSHNASSettings\n"
         f"b = BOSHNAS(GraphLibrary.load({str(tmp_path / 'library.json')!r}), "
-        "seed=4, settings=BOSHNASSettings(num_init=2))\n"
+        "seed=4, settings=BOSHNASSettings(num_init=2, surrogate='boshnas'))\n"
         "for s in (0.1, 0.7, 0.4): (c,) = b.ask(1); b.tell(c, s)\n"
         "print(b.ask(1)[0].spec.hash)"
     )
