@@ -182,7 +182,7 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--resources_per_trial", "ram=4"], "must give cpu, gpu or both, above 0. Got 'ram=4'"),
         (["--resume"], "Nothing to resume"),
         (["--epoch", "3"], "unknown argument --epoch. Did you mean '--epochs'"),
-        (["--surrogate", "forest"], "invalid choice: 'forest'"),
+        (["--surrogate", "woods"], "invalid choice: 'woods'"),
         (["--origins", "transfer"], "'origins' must include 'scratch'"),
         (["--learning_rate", "-1"], "'learning_rate' must be a number of at least 0. Got -1.0"),
         (["--tokenizer", "/nowhere/vocabulary"], "'tokenizer' must be"),
