@@ -55,7 +55,7 @@ def test_lineage_travels_with_the_weights(model, tmp_path):
     source_hash = parent.config.model_spec.hash
     assert child.config.lineage == [
         "Fine-tuned on cola.",
-        f"Weights transferred from `{source_hash}` (mode OD, overlap 1.00).",
+        f"Weights transferred from `{source_hash}` (mode consistent, overlap 1.00).",
     ]
     add_to_lineage(child, "Joined.", [parent, child])
     assert child.config.lineage[0] == "Fine-tuned on cola."

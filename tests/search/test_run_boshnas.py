@@ -223,7 +223,7 @@ def test_a_configuration_file_gives_defaults_that_flags_override(tmp_path):
     ("content", "message"),
     [
         ("max_trial: 7", "Unknown key 'max_trial' in .* Did you mean 'max_trials'"),
-        ("surrogate: forest", "'surrogate' in .* must be one of boshnas, gp. Got 'forest'"),
+        ("surrogate: woods", "'surrogate' in .* must be one of .*auto.*. Got 'woods'"),
         ("max_trials: many", "'max_trials' in .*whole number of at least 1. Got 'many'"),
         ("autotune: maybe", "'autotune' in .*must be true or false. Got 'maybe'"),
     ],
