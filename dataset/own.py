@@ -1,9 +1,10 @@
 """One's own table: texts, single or in pairs, and labels, in a file or a dataset of the Hub.
 
 Columns that are not named are guessed, and what was guessed is logged. Labels that are words, or few whole numbers,
-are classes; many different numbers are a regression; lists are several labels a text. Without files for validation and
-test the rows are split 80/10/10, reproducibly, classes in proportion. Classes that are far from equally frequent, and
-texts that are in two splits, are logged too.
+are classes; many different numbers are a regression; lists are several labels a text. Lists of words with as many tags,
+and questions with answers, are read by ``annotated``. Without files for validation and test the rows are split
+80/10/10, reproducibly, classes in proportion. Classes that are far from equally frequent, and texts that are in two
+splits, are logged too.
 """
 
 import logging
@@ -13,9 +14,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
 
+from .annotated import load_annotated, unit_of
+from .splitting import split_off
 from .table_files import is_dataset, read_dataset, read_table
+from .tags import is_list
 from .task import SPLITS, Task, make_split
 
 LABEL_NAMES = ("label", "labels", "target", "class", "category", "score", "rating", "y")
@@ -35,7 +38,6 @@ PAIR_NAMES = (
 )
 MOST_CLASSES = 50
 UNBALANCED = 3.0  # a class so many times as frequent as another is worth a word
-_HELD_OUT = 0.1
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +47,12 @@ class TableOptions:
     """What an own table's columns mean; everything that is None is guessed, split off, or usual.
 
     Attributes:
-        text_column, text_pair_column, label_column: names of columns.
+        text_column, text_pair_column, label_column: names of columns; of words and their tags the first and the last,
+            of questions, contexts and answers all three.
         label_separator: what stands between the labels of one text in a CSV or TSV file; makes the task multi-label.
         validation_file, test_file: further tables with the same columns.
         metric: name of what is maximised; accuracy, ``f1_micro`` of several labels a text, ``pearson_spearman`` of
-            numbers when None.
+            numbers, ``entity_f1`` of tags like B-PER, ``answer_f1`` of answers when None.
     """
 
     text_column: str | None = None
@@ -74,6 +77,9 @@ def load_table(source: Path | str, options: TableOptions, *, seed: int = 0) -> T
     for split, file in (("validation", options.validation_file), ("test", options.test_file)):
         if file is not None:
             frames[split], origins[split] = read_table(Path(file)), str(file)
+    annotated = load_annotated(frames, origins, path, options, seed=seed)
+    if annotated is not None:
+        return annotated
     columns = _columns(frames["train"], path, options)
     frames = {split: _normalised(frame, origins[split], columns, options) for split, frame in frames.items()}
     is_multi_label = bool(frames["train"]["label"].map(lambda label: isinstance(label, list)).any())
@@ -82,7 +88,7 @@ def load_table(source: Path | str, options: TableOptions, *, seed: int = 0) -> T
         frames[split] = part.assign(label=_encoded(part["label"], names, is_multi_label, origins[split]))
         if names and not is_multi_label and split != "train" and frames[split]["label"].nunique() < 2:
             raise ValueError(f"{origins[split]} has only the class {part['label'].iloc[0]!r}; give rows of every class")
-    _split(frames, bool(names) and not is_multi_label, seed)
+    split_off(frames, seed, classes="label" if names and not is_multi_label else None)
     _report(path.name, frames, names, is_multi_label)
     splits = {
         split: make_split(
@@ -122,7 +128,7 @@ def _columns(frame: pd.DataFrame, path: Path, options: TableOptions) -> dict[str
             guessed.append(f"pairs of texts from '{text}' and '{pair}'")
     if label is None:
         rest = [name for name in names if name not in (text, pair)]
-        listed = [name for name in rest if frame[name].map(_is_list).any()]
+        listed = [name for name in rest if frame[name].map(is_list).any()]
         named = [name for name in rest if name.lower() in LABEL_NAMES]
         likely = listed or named or [name for name in rest if name.lower() not in TEXT_NAMES] or rest
         label = likely[0] if named or listed else min(likely, key=lambda name: frame[name].astype(str).nunique())
@@ -149,14 +155,14 @@ def _normalised(frame: pd.DataFrame, origin: str, columns: dict[str, str], optio
     if options.label_separator is not None:
         separated = part["label"].astype(str).str.split(options.label_separator, regex=False)
         part = part.assign(label=separated.map(lambda labels: [text.strip() for text in labels if text.strip()]))
-    unit = "row" if origin.endswith(".parquet") or isinstance(frame.index, pd.RangeIndex) else "line"
+    unit = unit_of(frame, origin)
     for name, column in columns.items():
         values = part[column]
-        is_list = values.map(_is_list)
-        if column == "label" and is_list.any():
-            if not is_list.all():
+        are_lists = values.map(is_list)
+        if column == "label" and are_lists.any():
+            if not are_lists.all():
                 raise ValueError(
-                    f"{origin}, {unit} {values.index[~is_list][0]}: column '{name}' is no list, as others are"
+                    f"{origin}, {unit} {values.index[~are_lists][0]}: column '{name}' is no list, as others are"
                 )
             part = part.assign(label=values.map(list))
             continue
@@ -164,10 +170,6 @@ def _normalised(frame: pd.DataFrame, origin: str, columns: dict[str, str], optio
         if empty.any():
             raise ValueError(f"{origin}, {unit} {values.index[empty][0]}: column '{name}' is empty")
     return part.assign(**{column: part[column].astype(str) for column in part.columns if column != "label"})
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, (list, np.ndarray))
 
 
 def _label_names(labels: pd.Series, is_multi_label: bool) -> tuple[str, ...]:
@@ -210,25 +212,6 @@ def _encoded(labels: pd.Series, names: tuple[str, ...], is_multi_label: bool, or
     if is_multi_label:
         return of_each.map(lambda found: [float(name in found) for name in names])
     return of_each.map(lambda found: ids[found[0]]).astype(int)
-
-
-def _split(frames: dict[str, pd.DataFrame], has_classes: bool, seed: int) -> None:
-    """Take what is missing of validation and test out of training."""
-    share = _HELD_OUT * len(frames["train"])
-    wanted = [split for split in ("validation", "test") if split not in frames]
-    if "test" in wanted and "validation" not in wanted:
-        wanted = []  # the user's own split is complete
-    for split in wanted:
-        rows = frames["train"]
-        if len(rows) < 3:
-            raise ValueError(f"{len(rows)} rows are too few to split. Give more, or files for validation and test")
-        size = max(1, round(share))
-        stratify = (
-            rows["label"]
-            if has_classes and rows["label"].value_counts().min() > 1 and size >= rows["label"].nunique()
-            else None
-        )
-        frames["train"], frames[split] = train_test_split(rows, test_size=size, random_state=seed, stratify=stratify)
 
 
 def _report(name: str, frames: dict[str, pd.DataFrame], names: tuple[str, ...], is_multi_label: bool) -> None:

@@ -201,7 +201,7 @@ def _texts(corpus: hf_datasets.IterableDataset, tasks: Sequence[Task]) -> Iterat
     for row in itertools.islice(corpus, TOKENIZER_DOCUMENTS):
         yield row["text"]
     for task in tasks:
-        yield from task.train["text"]
+        yield from task.texts()
 
 
 def _source(text: str) -> Path | str:

@@ -3,12 +3,14 @@
     tokenizer/                        save_pretrained
     pretrain/ pretrain_validation/    ``input_ids``: blocks of exactly ``pretrain_length`` tokens, special ones included
     train/ validation/ test/          ``input_ids``, ``attention_mask``, ``token_type_ids`` (paired tasks only),
-                                      ``labels``; truncated, not padded
+                                      ``labels``; truncated, not padded. Of words and questions what
+                                      ``encode_tags`` and ``encode_questions`` say
     unlabelled_test/                  the same without ``labels``
+    texts_train/ ...                  of questions: ``context`` and ``answers``
     task.json                         what it is and what it was made from
 
-Of several tasks each has a folder of its own (``cola/``, ...) with the last three lines. The folder is written under
-another name and renamed: it is there whole or not at all. What a cut preparation left is used by the next one.
+Of several tasks each has a folder of its own (``cola/``, ...) with all but the first two lines. The folder is written
+under another name and renamed: it is there whole or not at all. What a cut preparation left is used by the next one.
 """
 
 import contextlib
@@ -24,17 +26,21 @@ from typing import Any
 
 import datasets as hf_datasets
 import numpy as np
+import numpy.typing as npt
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from design_space.files import write_atomically
 
+from .metrics import Metrics
 from .packing import pack
-from .task import Task, TaskDescription, majority_share
+from .questions import best_answers, encode_questions
+from .tags import encode_tags, sentences_of
+from .task import QUESTIONS, TEXT, TOKENS, Task, TaskDescription, majority_share
 
 TASK_FILE = "task.json"
 MADE_FROM_FILE = "made_from.json"
 _HELD_OUT = 20  # one of so many blocks of the corpus is kept for validation
-_UNLABELLED = "unlabelled_"
+_UNLABELLED, _TEXTS = "unlabelled_", "texts_"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +112,29 @@ class PreparedData(TaskDescription):
         names = [name for name in self.sizes if name.startswith(_UNLABELLED)]
         return {name.removeprefix(_UNLABELLED): self._split(name) for name in names}
 
-    def majority_share(self, split: str) -> float:
-        """Accuracy, on a split, of always answering the most frequent class of training."""
-        return majority_share(self.train["labels"][:], self._split(split)["labels"][:])
+    def majority_share(self, split: str) -> float | None:
+        """Accuracy, on a split, of always answering the most frequent class of training; None where there are no
+        classes."""
+        if self.is_regression or self.kind == QUESTIONS:
+            return None
+        labels = self.train["labels"][:], self._split(split)["labels"][:]
+        return majority_share(*labels, of_words=self.kind == TOKENS)
+
+    def measure(self, outputs: npt.ArrayLike, split: str) -> Metrics:
+        """The task's metrics of a model's outputs on a split.
+
+        Args:
+            outputs: of each row, in order: ``(N, num_labels)``; of words ``(N, S, num_labels)``; of questions
+                ``(N, 2, S)``, scores of first and last token. ``S`` as long as the longest row, or longer.
+        """
+        rows, outputs = self._split(split), np.asarray(outputs)
+        if self.kind == TOKENS:
+            return self.compute_metrics(*sentences_of(outputs, rows))
+        if self.kind == QUESTIONS:
+            texts = self._split(f"{_TEXTS}{split}")
+            answers = best_answers(outputs, rows, texts["context"][:], may_lack_answers=self.may_lack_answers)
+            return self.compute_metrics(answers, texts["answers"][:])
+        return self.compute_metrics(outputs[:, 0] if self.is_regression else outputs, np.asarray(rows["labels"][:]))
 
     def describe(self) -> str:
         """One line: task, sizes, vocabulary."""
@@ -238,11 +264,15 @@ def _write(
     sizes = _save(folder, pretrain)
     for task in tasks:
         report(f"tokenizing {task.name}")
-        tables = {split: _encoded(rows, tokenizer, lengths.max_length) for split, rows in task.splits.items()}
+        encode = _ENCODERS[task.kind]
+        tables = {split: encode(rows, tokenizer, lengths.max_length) for split, rows in task.splits.items()}
         for split, rows in task.unlabelled.items():
-            tables[f"{_UNLABELLED}{split}"] = _encoded(rows, tokenizer, lengths.max_length)
+            tables[f"{_UNLABELLED}{split}"] = encode(rows, tokenizer, lengths.max_length)
         of_task = folder / task.name if len(tasks) > 1 else folder
         task_sizes = sizes | _save(of_task, tables)
+        if task.kind == QUESTIONS:
+            texts = {split: rows.select_columns(["context", "answers"]) for split, rows in task.splits.items()}
+            _save(of_task, {f"{_TEXTS}{split}": rows for split, rows in texts.items()})
         description = {key.name: getattr(task, key.name) for key in dataclasses.fields(TaskDescription)}
         _describe(of_task, **description, **shared, sizes=task_sizes, made_from=made_from)
     if len(tasks) > 1:
@@ -269,3 +299,6 @@ def _encoded(rows: hf_datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_
     encoded = tokenizer(*texts, truncation=True, max_length=max_length, return_token_type_ids=is_paired)
     labels = {"labels": np.asarray(rows["label"][:]).tolist()} if "label" in rows.column_names else {}
     return hf_datasets.Dataset.from_dict({**encoded, **labels})
+
+
+_ENCODERS = {TEXT: _encoded, TOKENS: encode_tags, QUESTIONS: encode_questions}

@@ -1,4 +1,4 @@
-"""Rows of a table on disk or on the Hub: CSV, TSV, JSONL, Parquet, a saved dataset, a dataset of the Hub.
+"""Rows of a table on disk or on the Hub: CSV, TSV, JSONL, Parquet, CoNLL, a saved dataset, a dataset of the Hub.
 
 Rows come as a frame whose index is the line they start on (the row, counted from 1, where a format has no lines), so
 that every complaint about a row can say where it is.
@@ -16,7 +16,7 @@ import pandas as pd
 
 from .hub import load_from_hub
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".conll")
 _SPLIT_NAMES = {"validation": ("validation", "dev", "valid"), "train": ("train",), "test": ("test",)}
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,8 @@ def read_table(path: Path) -> pd.DataFrame:
             frame.index = pd.RangeIndex(1, len(frame) + 1)
         else:
             text = _text(path)
-            frame = _json_lines(text) if path.suffix == ".jsonl" else _separated(text, path.suffix)
+            readers = {".jsonl": _json_lines, ".conll": _conll}
+            frame = readers[path.suffix](text) if path.suffix in readers else _separated(text, path.suffix)
     except (ValueError, TypeError, OSError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read as a table: {error}") from error
     if frame.empty:
@@ -97,6 +98,9 @@ def _frame(rows: hf_datasets.Dataset, source: str, split: str) -> pd.DataFrame:
                 logger.warning("%s, %s: %d rows without a label left out", source, split, int(secret.sum()))
             frame = frame[~secret]
             frame = frame.assign(**{column: [feature.names[number] for number in frame[column]]})
+        inner = getattr(feature, "feature", None)
+        if isinstance(inner, hf_datasets.ClassLabel):
+            frame = frame.assign(**{column: [[inner.names[number] for number in row] for row in frame[column]]})
     return frame
 
 
@@ -121,6 +125,27 @@ def _json_lines(text: str) -> pd.DataFrame:
         if not isinstance(rows[number], dict):
             raise ValueError(f'line {number} must be an object like {{"text": ..., "label": ...}}. Got {line[:50]}')
     return pd.DataFrame(list(rows.values()), index=list(rows))
+
+
+def _conll(text: str) -> pd.DataFrame:
+    """Texts between blank lines, a word a line: the first field is the word, the last its tag (as of CoNLL-2003)."""
+    rows: dict[int, tuple[list[str], list[str]]] = {}
+    start, width = 0, 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        fields = line.split()
+        if not fields or fields[0] == "-DOCSTART-":
+            start = 0
+            continue
+        width = width or len(fields)
+        if len(fields) < 2 or len(fields) != width:
+            raise ValueError(
+                f"line {number} has {len(fields)} fields, the first one {width}; needed are a word and, last, its tag"
+            )
+        start = start or number
+        words, tags = rows.setdefault(start, ([], []))
+        words.append(fields[0])
+        tags.append(fields[-1])
+    return pd.DataFrame(list(rows.values()), columns=["tokens", "tags"], index=list(rows))
 
 
 def _separated(text: str, suffix: str) -> pd.DataFrame:

@@ -1,4 +1,5 @@
-"""A task as a table: text in, a class, several labels or a number out, and how good the answers are.
+"""A task as a table: text in; a class, several labels, a number, a tag for each word or a piece of the text out; and
+how good the answers are.
 
 Whatever the source (GLUE, an own file, the embedded text), a task ends in the same columns, so nothing after this needs
 to know where the examples come from. Letters: ``N`` examples, ``C`` classes.
@@ -6,7 +7,7 @@ to know where the examples come from. Letters: ``N`` examples, ``C`` classes.
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .metrics import Metrics, find_metric
+from .questions import ANSWER_METRICS, answer_metrics
+from .tags import ENTITY_F1, is_entity_scheme, tag_metrics
 
+TEXT, TOKENS, QUESTIONS = KINDS = ("text", "token_classification", "question_answering")
+COLUMNS = {TOKENS: ("tokens", "tags"), QUESTIONS: ("question", "context", "answers", "answer_starts")}
 SPLITS = ("train", "validation", "test")
 
 
@@ -25,29 +30,36 @@ class TaskDescription:
 
     Args:
         name: how the task is called in files and messages.
-        label_names: class names by id; empty for regression.
-        metric: name of the measure that is maximised, one that ``find_metric`` knows.
+        label_names: class names by id; empty for regression and for answers.
+        metric: name of the measure that is maximised, one that ``find_metric`` knows, ``entity_f1`` of tags of
+            entities, or one of ``ANSWER_METRICS``.
         is_multi_label: whether a text may have several of the labels, or none.
+        kind: one of ``KINDS``: labels of whole texts, of their words, or pieces of them that answer a question.
+        may_lack_answers: whether a question may have no answer.
     """
 
     name: str
     label_names: tuple[str, ...] = ()
     metric: str = "accuracy"
     is_multi_label: bool = False
+    kind: str = TEXT
+    may_lack_answers: bool = False
 
     @property
     def is_regression(self) -> bool:
         """Whether labels are real numbers."""
-        return not self.label_names
+        return self.kind == TEXT and not self.label_names
 
     @property
     def num_labels(self) -> int:
-        """Outputs that a model needs: the number of classes, 1 for regression."""
-        return len(self.label_names) or 1
+        """Outputs that a model needs: the number of classes, 1 for regression, 2 for the ends of an answer."""
+        return len(self.label_names) or (2 if self.kind == QUESTIONS else 1)
 
     @property
-    def problem_type(self) -> str:
-        """As Hugging Face calls it, which decides the loss."""
+    def problem_type(self) -> str | None:
+        """As Hugging Face calls it, which decides the loss of whole texts; None of other kinds."""
+        if self.kind != TEXT:
+            return None
         if self.is_multi_label:
             return "multi_label_classification"
         return "regression" if self.is_regression else "single_label_classification"
@@ -56,9 +68,15 @@ class TaskDescription:
         """Measures of a set of predictions, ``metric`` among them; higher is better.
 
         Args:
-            predictions: class ids or numbers ``(N,)``, or a model's outputs ``(N, num_labels)``.
-            labels: ``(N,)``; ``(N, num_labels)`` of a multi-label task.
+            predictions: class ids or numbers ``(N,)``, or a model's outputs ``(N, num_labels)``; of words see
+                ``tag_metrics``; the texts of ``N`` answers.
+            labels: ``(N,)``; ``(N, num_labels)`` of a multi-label task; of words a list for each text; of each question
+                a list of right answers.
         """
+        if self.kind == TOKENS:
+            return tag_metrics(predictions, labels, self.label_names, self.metric)  # type: ignore[arg-type]
+        if self.kind == QUESTIONS:
+            return answer_metrics(predictions, labels)  # type: ignore[arg-type]
         return find_metric(self.metric)(predictions, labels)
 
 
@@ -67,7 +85,8 @@ class Task(TaskDescription):
     """Examples of one task in normalised columns, with the measure it is judged by.
 
     Columns of each split: ``text``, ``text_pair`` (paired tasks only) and ``label`` (a class id in
-    ``[0, num_labels)``, a float, or of a multi-label task a list of ``num_labels`` zeros and ones).
+    ``[0, num_labels)``, a float, or of a multi-label task a list of ``num_labels`` zeros and ones). Of words ``tokens``
+    and ``tags`` (a class id for each); of questions ``question``, ``context``, ``answers`` and ``answer_starts``.
 
     Args:
         train, validation: at least one example each.
@@ -107,12 +126,30 @@ class Task(TaskDescription):
         """Share, in [0, 1], of a split that has the most frequent class of train: the accuracy of this answer."""
         if self.is_regression:
             raise ValueError(f"Task '{self.name}' is a regression task, which has no majority class; use its metric")
+        if self.kind == QUESTIONS:
+            raise ValueError(f"Task '{self.name}' asks for pieces of texts, which have no majority class")
         if split not in self.splits:
             raise ValueError(f"Task '{self.name}' has no split '{split}'. Available: {', '.join(self.splits)}")
-        return majority_share(self.train["label"][:], self.splits[split]["label"][:])
+        column = "label" if self.kind == TEXT else "tags"
+        return majority_share(self.train[column][:], self.splits[split][column][:], of_words=self.kind == TOKENS)
+
+    def texts(self) -> Iterator[str]:
+        """The training texts, of words joined by blanks, of questions their contexts too."""
+        for row in self.train.select_columns(list(COLUMNS.get(self.kind, ("text",))[:2])):
+            for value in row.values():
+                if not isinstance(value, list):
+                    yield value
+                elif value and isinstance(value[0], str):
+                    yield " ".join(value)
 
     def _problems_of_the_metric(self) -> list[str]:
         """Measures of outputs that say every class once: what cannot measure these fits no other outputs."""
+        if self.kind == QUESTIONS:
+            known = self.metric in ANSWER_METRICS
+            return [] if known else [f"'metric' must be one of {', '.join(ANSWER_METRICS)}. Got {self.metric!r}"]
+        if self.kind == TOKENS and self.metric == ENTITY_F1:
+            fits = is_entity_scheme(self.label_names)
+            return [] if fits else [f"'metric' {ENTITY_F1} needs tags like B-PER, I-PER and O. Got {self.label_names}"]
         try:
             metric = find_metric(self.metric)
         except ValueError as error:
@@ -132,11 +169,17 @@ class Task(TaskDescription):
         return []
 
     def _problems(self, table: hf_datasets.Dataset) -> list[str]:
-        wanted = ["text", "text_pair", "label"] if self.is_paired else ["text", "label"]
+        wanted = list(COLUMNS.get(self.kind, ("text", "text_pair", "label") if self.is_paired else ("text", "label")))
         if sorted(table.column_names) != sorted(wanted):
             return [f"must have the columns {', '.join(wanted)}. Got {', '.join(table.column_names)}"]
         if len(table) == 0:
             return ["must have at least one example. Got none"]
+        if self.kind == QUESTIONS:
+            lacks = not self.may_lack_answers and any(not answers for answers in table["answers"])
+            return ["has questions without an answer"] if lacks else []
+        if self.kind == TOKENS:
+            tags = {tag for row in table["tags"] for tag in row} - set(range(self.num_labels))
+            return [f"has tags outside [0, {self.num_labels}): {sorted(tags)[:5]}"] if tags else []
         labels = np.asarray(table["label"][:])
         if self.is_multi_label:
             fits = labels.shape == (len(table), self.num_labels) and bool(np.isin(labels, (0, 1)).all())
@@ -147,12 +190,15 @@ class Task(TaskDescription):
         return [f"has labels outside [0, {self.num_labels}): {outside[:5]}"] if outside else []
 
 
-def majority_share(train_labels: Sequence[Any], labels: Sequence[Any]) -> float:
+def majority_share(train_labels: Sequence[Any], labels: Sequence[Any], *, of_words: bool = False) -> float:
     """Share of ``labels`` equal to the most frequent of ``train_labels`` (of two equally frequent, the smaller id).
 
     Args:
         train_labels, labels: class ids; or, of a multi-label task, lists of zeros and ones.
+        of_words: both are lists of class ids for each text, of which those below 0 do not count.
     """
+    if of_words:
+        train_labels, labels = ([tag for row in rows for tag in row if tag >= 0] for rows in (train_labels, labels))
     counts = Counter(map(_hashable, train_labels))
     majority = min(counts, key=lambda label: (-counts[label], label))
     return sum(_hashable(label) == majority for label in labels) / len(labels)

@@ -8,24 +8,34 @@ ignore padding, and get none they do not need. Letters: ``B`` batch, ``S`` seque
 
 import itertools
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import DataCollatorForLanguageModeling, DataCollatorWithPadding, PreTrainedTokenizerBase
+from transformers import (
+    DataCollatorForLanguageModeling,
+    DataCollatorForTokenClassification,
+    DataCollatorWithPadding,
+    PreTrainedTokenizerBase,
+)
 
 from dataset import PreparedData
+from dataset.task import TOKENS
 from design_space import ModelSpec
 
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "labels", "start_positions", "end_positions")
 
-def collator(data: PreparedData, spec: ModelSpec) -> DataCollatorWithPadding:
+
+def collator(data: PreparedData, spec: ModelSpec) -> Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]:
     """Pads to the longest text of a batch, or to the task's ``max_length`` where the architecture has linear
-    transforms."""
-    if any(head.operation == "l" for layer in spec.layers for head in layer.heads):
-        return DataCollatorWithPadding(data.tokenizer, padding="max_length", max_length=data.max_length)
-    return DataCollatorWithPadding(data.tokenizer)
+    transforms; labels of words with -100."""
+    is_fixed = any(head.operation == "l" for layer in spec.layers for head in layer.heads)
+    padding = {"padding": "max_length", "max_length": data.max_length} if is_fixed else {}
+    kind = DataCollatorForTokenClassification if data.kind == TOKENS else DataCollatorWithPadding
+    collate = kind(data.tokenizer, **padding)
+    return lambda rows: collate([{name: row[name] for name in row if name in MODEL_INPUTS} for row in rows])
 
 
 class MaskedBlocks:

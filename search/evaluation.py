@@ -26,10 +26,11 @@ from dataset.submission import write_submission
 from design_space import ModelSpec
 from design_space.command import ArgumentParser, run_command
 from design_space.files import write_atomically
-from flexibert import FlexiBERTForMaskedLM, FlexiBERTForSequenceClassification
+from flexibert import FlexiBERTForMaskedLM
 
 from .batches import MaskedBlocks, collator
 from .candidate import Candidate, Origin
+from .heads import joined, model_class, predicted
 from .recipe import RECIPES, Recipe, TrainingJob, load_recipe
 
 if TYPE_CHECKING:
@@ -56,26 +57,17 @@ def evaluate(model_dir: Path, data: PreparedData, split: str) -> dict[str, float
     examples = getattr(data, split)
     if examples is None:
         raise ValueError(f"Task '{data.name}' has no split '{split}'")
-    outputs = predict(model_dir, data, split)
-    labels = np.asarray(examples["labels"][:])
-    return data.compute_metrics(outputs[:, 0] if data.is_regression else outputs, labels)
+    return data.measure(predict(model_dir, data, split), split)
 
 
 def predict(model_dir: Path, data: PreparedData, split: str) -> np.ndarray:
-    """Outputs ``(N, num_labels)`` of a saved model on a split, labelled or one of ``unlabelled``."""
+    """Outputs (``heads``) of a saved model on a split, labelled or one of ``unlabelled``."""
     examples = data.unlabelled[split] if split in data.unlabelled else getattr(data, split)
     transformers_logging.disable_progress_bar()
-    model = FlexiBERTForSequenceClassification.from_pretrained(model_dir).eval()
+    model = model_class(data).from_pretrained(model_dir).eval()
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     loader = DataLoader(examples, batch_size=128, collate_fn=collator(data, model.config.model_spec))
-    outputs = []
-    with torch.no_grad():
-        for batch in loader:
-            batch.pop("labels", None)
-            outputs.append(
-                model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits.cpu().numpy()
-            )
-    return np.concatenate(outputs)
+    return joined([predicted(model, batch) for batch in loader], data)
 
 
 def perplexity(model: FlexiBERTForMaskedLM, data: PreparedData, recipe: Recipe) -> float:

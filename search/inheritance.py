@@ -7,12 +7,11 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from dataset import PreparedData
-from flexibert import FlexiBERTConfig, FlexiBERTForSequenceClassification, Training, merge_layers, prune, stitch
+from flexibert import FlexiBERTConfig, Training, merge_layers, prune, stitch
 
 from .batches import collator
+from .heads import Model, model_class
 from .recipe import TrainingJob
-
-Model = FlexiBERTForSequenceClassification
 
 EXAMPLES = 512
 """Training rows by which pruning judges heads and neurons."""
@@ -35,7 +34,7 @@ def inherited(job: TrainingJob, data: PreparedData, config: FlexiBERTConfig) -> 
     origin = job.candidate.origin
     parents = [_parent(job, data, graph_hash) for graph_hash in origin.parents]
     if origin.kind == "transfer":
-        model = Model(config, transfer_mode=job.recipe.transfer_mode)
+        model = model_class(data)(config, transfer_mode=job.recipe.transfer_mode)
         return model, model.load_model_from_source(parents[0])
     if origin.kind == "prune":
         child = prune(parents[0], spec=job.candidate.spec, examples=_batches(data, parents[0], EXAMPLES))
@@ -49,14 +48,14 @@ def inherited(job: TrainingJob, data: PreparedData, config: FlexiBERTConfig) -> 
         child = stitch(*parents)
     if child.config.model_spec.hash != job.candidate.spec.hash:
         raise ValueError(f"{origin} makes another architecture than {job.candidate.spec.hash[:12]}")
-    return _for_task(child, config), 1.0
+    return _for_task(child, model_class(data)(config)), 1.0
 
 
 INPUTS = ("input_ids", "attention_mask")
 
 
 def _parent(job: TrainingJob, data: PreparedData, graph_hash: str) -> Model:
-    parent = Model.from_pretrained(Path(job.models_dir) / graph_hash)
+    parent = model_class(data).from_pretrained(Path(job.models_dir) / graph_hash)
     if parent.config.vocab_size != data.vocab_size:
         raise ValueError(
             f"The tokenizer has {data.vocab_size:,} tokens, but the parent {graph_hash[:12]} was "
@@ -71,11 +70,16 @@ def _batches(data: PreparedData, model: Model, num_rows: int) -> Iterator[dict[s
     return iter(DataLoader(rows, batch_size=_BATCH_SIZE, collate_fn=collator(data, model.config.model_spec)))
 
 
-def _for_task(child: Model, config: FlexiBERTConfig) -> Model:
-    """The child's weights under the task's configuration; its classifier too, where it has as many outputs."""
-    model = Model(config)
+def _for_task(child: Model, model: Model) -> Model:
+    """``model`` with the child's weights; those of its head too, where it has as many outputs."""
     model.config.lineage = child.config.lineage
     model.base_model.load_state_dict(child.base_model.state_dict())
-    if model.classifier.weight.shape == child.classifier.weight.shape:
-        model.classifier.load_state_dict(child.classifier.state_dict())
+    head, wanted = dict(child.named_parameters()), dict(model.named_parameters())
+    prefix = f"{model.base_model_prefix}."
+    fitting = {
+        name: head[name]
+        for name in wanted
+        if not name.startswith(prefix) and name in head and head[name].shape == wanted[name].shape
+    }
+    model.load_state_dict(fitting, strict=False)
     return model

@@ -25,7 +25,6 @@ from dataset import PreparedData
 from flexibert import (
     FlexiBERTConfig,
     FlexiBERTForMaskedLM,
-    FlexiBERTForSequenceClassification,
     add_to_lineage,
     measure_latency,
     write_model_card,
@@ -33,7 +32,9 @@ from flexibert import (
 
 from .batches import MaskedBlocks, collator, measure_input
 from .evaluation import perplexity
+from .heads import Model, label_options, model_class, outputs_of
 from .inheritance import inherited
+from .order import OrderedTrainer
 from .recipe import Recipe, TrainingJob, recipes_to_try
 
 Report = Callable[[dict[str, Any]], None]
@@ -113,7 +114,7 @@ def train_candidate(job: TrainingJob, report: Report) -> TrainingResult:
 class _Trained:
     """A candidate after one task."""
 
-    model: FlexiBERTForSequenceClassification
+    model: Model
     metrics: dict[str, float]
     overlap: float
     figures: dict[str, float]
@@ -125,7 +126,7 @@ def _train_on(job: TrainingJob, task: PreparedData, clock: "_Clock", report: Rep
     folder = Path(job.work_dir) / f"trained-{task.name}"
     if (folder / FIGURES_FILE).exists():
         content = json.loads((folder / FIGURES_FILE).read_text())
-        return _Trained(FlexiBERTForSequenceClassification.from_pretrained(folder), **content)
+        return _Trained(model_class(task).from_pretrained(folder), **content)
     first, overlap, figures = _first_weights(job, task, clock, report)
     model, metrics, tuning = _fine_tune_best(job, task, first, clock, report)
     trained = _Trained(model, metrics, overlap, figures | tuning)
@@ -138,7 +139,7 @@ def _train_on(job: TrainingJob, task: PreparedData, clock: "_Clock", report: Rep
 
 def _first_weights(
     job: TrainingJob, data: PreparedData, clock: "_Clock", report: Report
-) -> tuple[FlexiBERTForSequenceClassification, float, dict[str, float]]:
+) -> tuple[Model, float, dict[str, float]]:
     """The model before fine-tuning, its overlap with the parent, and figures of pre-training.
 
     Raises:
@@ -148,7 +149,7 @@ def _first_weights(
     if job.candidate.origin.parents:
         model, overlap = inherited(job, data, config)
         return model, overlap, {}
-    model = FlexiBERTForSequenceClassification(config)
+    model = model_class(data)(config)
     if not job.recipe.pretrain_steps:
         return model, 0.0, {}
     add_to_lineage(model, f"Pre-trained from scratch for {job.recipe.pretrain_steps:,} steps on masked tokens.")
@@ -169,10 +170,7 @@ def _config(job: TrainingJob, data: PreparedData) -> FlexiBERTConfig:
         vocab_size=data.vocab_size,
         max_position_embeddings=job.recipe.num_positions,
         pad_token_id=data.tokenizer.pad_token_id,
-        num_labels=data.num_labels,
-        problem_type=data.problem_type,
-        **({} if data.is_regression else {"id2label": dict(enumerate(data.label_names))}),
-        **({} if data.is_regression else {"label2id": {name: i for i, name in enumerate(data.label_names)}}),
+        **label_options(data),
     )
 
 
@@ -184,7 +182,7 @@ def _pretrain(
     if (done / FIGURES_FILE).exists():
         return FlexiBERTForMaskedLM.from_pretrained(done), json.loads((done / FIGURES_FILE).read_text())
     model = FlexiBERTForMaskedLM(config)
-    trainer = Trainer(
+    trainer = OrderedTrainer(
         model=model,
         args=_arguments(
             folder,
@@ -206,8 +204,8 @@ def _pretrain(
 
 
 def _fine_tune_best(
-    job: TrainingJob, data: PreparedData, first: FlexiBERTForSequenceClassification, clock: "_Clock", report: Report
-) -> tuple[FlexiBERTForSequenceClassification, dict[str, float], dict[str, float]]:
+    job: TrainingJob, data: PreparedData, first: Model, clock: "_Clock", report: Report
+) -> tuple[Model, dict[str, float], dict[str, float]]:
     """Fine-tune from the same first weights with each recipe tried; the best on validation wins."""
     weights = {name: tensor.clone() for name, tensor in first.state_dict().items()}
     best: tuple[dict[str, torch.Tensor], dict[str, float], dict[str, float]] | None = None
@@ -228,12 +226,18 @@ def _fine_tune(
     recipe: Recipe,
     folder: Path,
     data: PreparedData,
-    model: FlexiBERTForSequenceClassification,
+    model: Model,
     clock: "_Clock",
     report: Report,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Fine-tune in place, keep the best epoch's weights; returns validation metrics, and figures of the speed."""
-    trainer = Trainer(
+    measured: dict[str, float] = {}
+
+    def measure(predictions: Any) -> dict[str, float]:
+        measured.update(data.measure(outputs_of(predictions), "validation"))
+        return dict(measured)  # to which the trainer adds
+
+    trainer = OrderedTrainer(
         model=model,
         args=_arguments(
             folder,
@@ -252,17 +256,16 @@ def _fine_tune(
         data_collator=collator(data, job.candidate.spec),
         train_dataset=data.train,
         eval_dataset=data.validation,
-        compute_metrics=lambda output: data.compute_metrics(_one_column(output.predictions), output.label_ids),
+        measure=measure,
         callbacks=[
             _Reporter(report, clock, "fine-tune", f"eval_{data.metric}"),
             *([EarlyStoppingCallback(recipe.early_stopping)] if recipe.early_stopping else []),
         ],
     )
     figures = _train(trainer, folder, "finetune")
-    metrics = trainer.evaluate()
+    trainer.evaluate()
     clock.lap()
-    names = data.compute_metrics(*_any_answers(data))
-    return {name: float(metrics[f"eval_{name}"]) for name in names}, figures
+    return measured, figures
 
 
 def _train(trainer: Trainer, folder: Path, phase: str) -> dict[str, float]:
@@ -275,17 +278,6 @@ def _train(trainer: Trainer, folder: Path, phase: str) -> dict[str, float]:
     if checkpoint is None:
         measured[f"{phase}_train_tokens_per_s"] = float(trainer.state.num_input_tokens_seen) / seconds
     return {name: round(value, 4) for name, value in measured.items()}
-
-
-def _any_answers(data: PreparedData) -> tuple[np.ndarray, np.ndarray]:
-    """Outputs and labels of the task's shape, to ask what its metrics are called."""
-    labels = np.asarray(data.validation["labels"][:])
-    return np.zeros((len(labels), data.num_labels)), labels
-
-
-def _one_column(predictions: np.ndarray) -> np.ndarray:
-    """Regression outputs (N, 1) as (N,)."""
-    return predictions[:, 0] if predictions.ndim == 2 and predictions.shape[1] == 1 else predictions
 
 
 def _arguments(folder: Path, job: TrainingJob, **arguments: Any) -> TrainingArguments:

@@ -1,0 +1,47 @@
+"""Validation and test rows taken out of training where a table comes without them."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from sklearn.model_selection import GroupShuffleSplit, train_test_split
+
+_HELD_OUT = 0.1
+
+
+def split_off(
+    frames: dict[str, pd.DataFrame], seed: int, *, classes: str | None = None, together: Sequence[str] = ()
+) -> None:
+    """Add the splits that are missing to ``frames``, a tenth of the rows each, reproducibly.
+
+    Args:
+        classes: column whose values every split has in proportion, where there are enough of each.
+        together: columns; rows that have the same in all of them stay in one split.
+
+    Raises:
+        ValueError: for fewer than three rows, or groups of rows.
+    """
+    share = _HELD_OUT * len(frames["train"])
+    wanted = [split for split in ("validation", "test") if split not in frames]
+    if "test" in wanted and "validation" not in wanted:
+        wanted = []  # the user's own split is complete
+    for split in wanted:
+        rows = frames["train"]
+        size = max(1, round(share))
+        if together:
+            groups = rows.groupby(list(together), sort=False).ngroup()
+            _check(groups.nunique(), f"texts ({', '.join(together)})")
+            of_rows = size / len(rows)
+            kept, held_out = next(
+                GroupShuffleSplit(n_splits=1, test_size=of_rows, random_state=seed).split(rows, groups=groups)
+            )
+            frames["train"], frames[split] = rows.iloc[kept], rows.iloc[held_out]
+            continue
+        _check(len(rows), "rows")
+        counts = rows[classes].value_counts() if classes else None
+        stratify = rows[classes] if counts is not None and counts.min() > 1 and size >= len(counts) else None
+        frames["train"], frames[split] = train_test_split(rows, test_size=size, random_state=seed, stratify=stratify)
+
+
+def _check(number: int, what: str) -> None:
+    if number < 3:
+        raise ValueError(f"{number} {what} are too few to split. Give more, or files for validation and test")

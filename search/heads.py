@@ -1,0 +1,73 @@
+"""What a kind of task asks of a model: its class, what its configuration says, and one array of outputs.
+
+Shapes: ``N`` rows, ``S`` tokens, ``L`` labels; outputs are ``(N, L)`` of whole texts, ``(N, S, L)`` of words, and
+``(N, 2, S)`` of questions, scores of the first and the last token of the answer.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from dataset import PreparedData
+from dataset.task import QUESTIONS, TEXT, TOKENS
+from flexibert import (
+    FlexiBERTForQuestionAnswering,
+    FlexiBERTForSequenceClassification,
+    FlexiBERTForTokenClassification,
+)
+
+Model = FlexiBERTForSequenceClassification | FlexiBERTForTokenClassification | FlexiBERTForQuestionAnswering
+_CLASSES: Mapping[str, type[Model]] = {
+    TEXT: FlexiBERTForSequenceClassification,
+    TOKENS: FlexiBERTForTokenClassification,
+    QUESTIONS: FlexiBERTForQuestionAnswering,
+}
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_FILL = -100.0
+"""Scores of positions that only a longer batch has; ``Trainer`` fills with the same."""
+
+
+def model_class(data: PreparedData) -> type[Model]:
+    """The class with the task's head."""
+    return _CLASSES[data.kind]
+
+
+def label_options(data: PreparedData) -> dict[str, Any]:
+    """What the configuration says of the labels."""
+    options: dict[str, Any] = {"num_labels": data.num_labels, "problem_type": data.problem_type}
+    if data.label_names:
+        options["id2label"] = dict(enumerate(data.label_names))
+        options["label2id"] = {name: number for number, name in enumerate(data.label_names)}
+    return options
+
+
+def outputs_of(scores: Any) -> np.ndarray:
+    """What a trainer collects of a model, as one array.
+
+    Args:
+        scores: logits; of questions a pair, of first and of last tokens, each ``(N, S)``.
+    """
+    return np.stack(scores, axis=1) if isinstance(scores, tuple) else np.asarray(scores)
+
+
+def predicted(model: Model, batch: Mapping[str, torch.Tensor]) -> np.ndarray:
+    """The outputs of a forward pass."""
+    inputs = {name: tensor.to(model.device) for name, tensor in batch.items() if name in _INPUTS}
+    with torch.no_grad():
+        output = model(**inputs)
+    if isinstance(model, FlexiBERTForQuestionAnswering):
+        return torch.stack([output.start_logits, output.end_logits], dim=1).cpu().numpy()
+    return output.logits.cpu().numpy()
+
+
+def joined(batches: Sequence[np.ndarray], data: PreparedData) -> np.ndarray:
+    """Outputs of batches as those of all rows; tokens that only longer batches have are filled."""
+    if data.kind == TEXT:
+        return np.concatenate(batches)
+    axis = 2 if data.kind == QUESTIONS else 1
+    longest = max(batch.shape[axis] for batch in batches)
+    widths = [[(0, longest - batch.shape[axis] if place == axis else 0) for place in range(3)] for batch in batches]
+    filled = [np.pad(batch, width, constant_values=_FILL) for batch, width in zip(batches, widths, strict=True)]
+    return np.concatenate(filled)

@@ -1,0 +1,123 @@
+"""In which order a trainer sees rows: a random one each epoch, texts of similar length in one batch.
+
+The order depends on the seed and the epoch alone, so it is the same in every process of a distributed run, whose
+batches are then different rows of it, and after a restart. Rows are shuffled, sorted by length within stretches of
+``STRETCH`` batches, and the batches shuffled; the longest texts share the batch that is not full. Letters: ``N`` rows.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import datasets as hf_datasets
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute
+from torch.utils.data import Sampler
+from transformers import Trainer
+
+STRETCH = 50
+_PART = 10_000  # numbers that are Python's at a time
+
+Lengths = npt.NDArray[np.int64]
+
+
+class EpochOrder(Sampler[int]):
+    """Row numbers of an epoch; ``set_epoch`` chooses which.
+
+    Args:
+        num_rows: ``N``.
+        lengths: of the rows, ``(N,)``; None where all are equal.
+        batch_size: rows of a batch of one process.
+        num_processes: that take batches in turn. With several, rows that do not fill a batch for each are left out of
+            the epoch, others in each, so that no row comes twice; unless there are fewer rows than one such round.
+    """
+
+    def __init__(
+        self, num_rows: int, *, batch_size: int, seed: int, lengths: Lengths | None = None, num_processes: int = 1
+    ) -> None:
+        self._num_rows, self._lengths, self._seed, self._epoch = num_rows, lengths, seed, 0
+        self._batch_size, self._round = batch_size, batch_size * num_processes
+        self._length = num_rows - num_rows % self._round if num_processes > 1 and num_rows >= self._round else num_rows
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[int]:
+        rng = np.random.default_rng((self._seed, self._epoch))
+        order = rng.permutation(self._num_rows)[: self._length]
+        if self._lengths is not None:
+            order = self._grouped(order, self._lengths, rng)
+        for start in range(0, len(order), _PART):
+            yield from order[start : start + _PART].tolist()
+
+    def _grouped(self, order: Lengths, lengths: Lengths, rng: np.random.Generator) -> Lengths:
+        stretch = STRETCH * self._round
+        parts = [order[start : start + stretch] for start in range(0, len(order), stretch)]
+        order = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in parts])
+        whole = len(order) - len(order) % self._round
+        rounds = order[:whole].reshape(-1, self._round)
+        return np.concatenate([rng.permutation(rounds).ravel(), order[whole:]])
+
+
+class LongestFirst(Sampler[int]):
+    """Row numbers from the longest to the shortest text: for evaluation, where the order makes no difference."""
+
+    def __init__(self, lengths: Lengths) -> None:
+        self.order: Lengths = np.argsort(-lengths, kind="stable")
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.order.tolist())
+
+    def restored(self, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Outputs ``(N, ...)`` that came in this order, in the order of the rows."""
+        return outputs[np.argsort(self.order)]
+
+
+class OrderedTrainer(Trainer):
+    """A ``Trainer`` that trains in ``EpochOrder``, with ``train_sampling_strategy="group_by_length"`` by lengths, and
+    evaluates ``LongestFirst``.
+
+    Args:
+        measure: of outputs in the order of the rows of ``eval_dataset``, metrics by name.
+    """
+
+    def __init__(
+        self, *, measure: Callable[[Any], dict[str, float]] | None = None, eval_dataset: Any = None, **options: Any
+    ) -> None:
+        self._eval_order = None if eval_dataset is None else LongestFirst(lengths_of(eval_dataset))
+        if measure is not None:
+            options["compute_metrics"] = lambda output: measure(self._restored(output.predictions))
+        super().__init__(eval_dataset=eval_dataset, **options)
+
+    def _restored(self, predictions: Any) -> Any:
+        assert self._eval_order is not None
+        if isinstance(predictions, tuple):
+            return tuple(map(self._eval_order.restored, predictions))
+        return self._eval_order.restored(predictions)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        is_grouped = self.args.train_sampling_strategy == "group_by_length"
+        return EpochOrder(
+            len(rows),
+            batch_size=self.args.train_batch_size,
+            seed=self.args.seed,
+            lengths=lengths_of(rows) if is_grouped else None,
+            num_processes=self.args.world_size,
+        )
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Sampler[int] | None:
+        return self._eval_order
+
+
+def lengths_of(rows: hf_datasets.Dataset) -> Lengths:
+    """Number of tokens of each row, ``(N,)``, without reading them."""
+    ids = rows.with_format("arrow").select_columns(["input_ids"])[:]["input_ids"]
+    return np.asarray(pyarrow.compute.list_value_length(ids), dtype=np.int64)
