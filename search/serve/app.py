@@ -1,0 +1,224 @@
+"""The API, and the page over it. Every refusal is a 4xx with ``detail``: 401 without the token, 404 for an unknown
+search, 409 for what cannot be done in its state, 413 for too large a body, 422 for bad content, 429 when the queue is
+full.
+"""
+
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from importlib.resources import files
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, File, Form, HTTPException, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.security import HTTPBearer
+from starlette.types import ASGIApp
+
+from design_space.files import nearest_name
+
+from ..report import write_report
+from ..report.page import REPORT_FILE
+from .download import zipped
+from .folder import SearchFolder
+from .guard import Guard
+from .jobs import FullQueueError, Jobs, UnknownSearchError, WrongStateError
+from .options import describe_options, library_parser, search_parser
+from .schemas import Options, Problem, Resume, SearchStatus
+from .status import model_dir
+from .submission import TASKS, Submission, Upload, parse_options
+
+SEARCHES = "/api/searches"
+FORM_FIELDS = (
+    "name",
+    "design_space",
+    "library",
+    "task",
+    "table",
+    "validation",
+    "test",
+    "corpus",
+    "options",
+    "library_options",
+)
+_REFUSALS: dict[type[Exception], int] = {
+    UnknownSearchError: 404,
+    WrongStateError: 409,
+    FullQueueError: 429,
+}
+
+
+def create_app(jobs: Jobs) -> ASGIApp:
+    """The service over ``jobs``, which are closed when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        jobs.close()
+
+    app = FastAPI(
+        title="flexibert-nas",
+        description="Architecture searches: submit, watch, stop, resume, download.",
+        lifespan=lifespan,
+        docs_url=None,  # these pages load their code from the network
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        dependencies=[Depends(HTTPBearer(auto_error=False))],  # for the document; Guard enforces it
+        responses={status: {"model": Problem} for status in (401, 404, 409, 413, 422, 429)},
+    )
+    for kind, code in _REFUSALS.items():
+        app.add_exception_handler(kind, _refuse(code))
+    app.add_exception_handler(RequestValidationError, _refuse_form)
+    _add_page(app)
+    _add_searches(app, jobs)
+    _add_results(app, jobs)
+    settings = jobs.settings
+    return Guard(app, token=settings.token, max_bytes=settings.max_upload_bytes, uploads_to=SEARCHES)
+
+
+def _add_page(app: FastAPI) -> None:
+    folder = files("search.serve")
+
+    @app.get("/", include_in_schema=False)
+    def page() -> Response:
+        return Response((folder / "page.html").read_bytes(), media_type="text/html")
+
+    @app.get("/page.js", include_in_schema=False)
+    def script() -> Response:
+        return Response((folder / "page.js").read_bytes(), media_type="text/javascript")
+
+
+def _add_searches(app: FastAPI, jobs: Jobs) -> None:
+    @app.get("/api/options")
+    def options() -> Options:
+        """What a submission may say: tasks, and options with their defaults."""
+        return Options(
+            tasks=list(TASKS),
+            options=describe_options(search_parser()),
+            library_options=describe_options(library_parser()),
+        )
+
+    @app.post(SEARCHES, status_code=201, dependencies=[Depends(_known_fields)])
+    def submit(
+        name: Annotated[str, Form(description="shown in lists")] = "",
+        design_space: Annotated[UploadFile | None, File(description="YAML; a graph library is made of it")] = None,
+        library: Annotated[UploadFile | None, File(description="a graph library, in place of a design space")] = None,
+        task: Annotated[str | None, Form(description="GLUE task; the embedded one when there is no table")] = None,
+        table: Annotated[UploadFile | None, File(description="a task of one's own: CSV, TSV, JSONL, Parquet")] = None,
+        validation: Annotated[UploadFile | None, File(description="validation rows; else split off")] = None,
+        test: Annotated[UploadFile | None, File(description="test rows; else split off")] = None,
+        corpus: Annotated[list[UploadFile] | None, File(description="text for pre-training")] = None,
+        options: Annotated[str | None, Form(description="JSON object: flags of run_boshnas")] = None,
+        library_options: Annotated[str | None, Form(description="JSON object: flags of generate_library")] = None,
+    ) -> SearchStatus:
+        """Submit a search. It starts at once, or when those before it have ended."""
+        with _told(ValueError, 422):
+            submission = Submission(
+                name=name,
+                design_space=_upload(design_space),
+                library=_upload(library),
+                task=task,
+                table=_upload(table),
+                validation=_upload(validation),
+                test=_upload(test),
+                corpus=[upload for upload in map(_upload, corpus or []) if upload is not None],
+                options=parse_options(options, "options"),
+                library_options=parse_options(library_options, "library_options"),
+            )
+            return jobs.submit(submission)
+
+    @app.get(SEARCHES)
+    def searches() -> list[SearchStatus]:
+        """All searches, the latest first."""
+        return jobs.everything()
+
+    @app.get(SEARCHES + "/{search_id}")
+    def search(search_id: str) -> SearchStatus:
+        """Progress of a search: best so far, trials by state, trials in training, times."""
+        return jobs.status(search_id)
+
+    @app.post(SEARCHES + "/{search_id}/stop", status_code=202)
+    def stop(search_id: str) -> SearchStatus:
+        """Let a search end; finished trials are kept and it can be resumed. Asked again, it is killed."""
+        return jobs.stop(search_id)
+
+    @app.post(SEARCHES + "/{search_id}/resume", status_code=202)
+    def resume(search_id: str, change: Resume | None = None) -> SearchStatus:
+        """Go on with a search that has ended."""
+        with _told(ValueError, 422):
+            return jobs.resume(search_id, {} if change is None else change.options)
+
+
+def _add_results(app: FastAPI, jobs: Jobs) -> None:
+    one_report = threading.Lock()
+
+    @app.get(SEARCHES + "/{search_id}/model", response_class=StreamingResponse)
+    def model(search_id: str) -> StreamingResponse:
+        """The best model as a zip of its Hugging Face folder; of a search that goes on, the best so far."""
+        folder = jobs.find(search_id)
+        place = model_dir(folder, jobs.reader.progress(folder))
+        if place is None:
+            raise WrongStateError(f"The search is {folder.state()} and has no model yet")
+        return StreamingResponse(zipped(place), media_type="application/zip", headers=_attachment(search_id, "zip"))
+
+    @app.get(SEARCHES + "/{search_id}/report", response_class=Response)
+    def report(search_id: str) -> Response:
+        """The self-contained HTML report, as of now."""
+        folder = jobs.find(search_id)
+        if not folder.run.exists():
+            raise WrongStateError(f"The search is {folder.state()} and has nothing to report yet")
+        with one_report, _told(ValueError, 409):
+            page = _report(folder)
+        return Response(page, media_type="text/html", headers=_attachment(search_id, "html"))
+
+    @app.get(SEARCHES + "/{search_id}/log", response_class=Response)
+    def log(search_id: str) -> Response:
+        """The last 64 KiB of what its processes printed."""
+        return Response(jobs.find(search_id).log(), media_type="text/plain")
+
+
+def _report(folder: SearchFolder) -> bytes:
+    """The one of a finished search as it is, else a fresh one."""
+    path = folder.run.path / REPORT_FILE
+    if folder.state() != "finished" or not path.exists():
+        path = write_report(folder.run.path)
+    return folder.without_places(path.read_text(encoding="utf-8")).encode()
+
+
+async def _known_fields(request: Request) -> None:
+    """Refuses form fields that would be ignored."""
+    form = await request.form()
+    with _told(ValueError, 422):
+        for name in form:
+            if name not in FORM_FIELDS:
+                raise ValueError(f"Unknown form field {name[:80]!r}. {nearest_name(name[:80], FORM_FIELDS)}")
+            if len(form.getlist(name)) > 1 and name != "corpus":
+                raise ValueError(f"'{name}' is given more than once")
+
+
+@contextmanager
+def _told(kind: type[Exception], code: int) -> Iterator[None]:
+    """Turn the caller's mistakes, and no others, into refusals."""
+    try:
+        yield
+    except kind as error:
+        raise HTTPException(code, str(error)) from error
+
+
+def _upload(file: UploadFile | None) -> Upload | None:
+    return None if file is None else Upload(file.filename or "", file.file)
+
+
+def _attachment(search_id: str, suffix: str) -> dict[str, str]:
+    return {"content-disposition": f'attachment; filename="{search_id}.{suffix}"'}
+
+
+def _refuse(code: int) -> Callable[[Request, Exception], JSONResponse]:
+    return lambda request, error: JSONResponse({"detail": str(error)}, code)
+
+
+def _refuse_form(request: Request, error: Exception) -> JSONResponse:
+    """FastAPI's list of problems as one text."""
+    problems: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else []
+    lines = [f"'{'.'.join(map(str, problem['loc'][1:]))}': {problem['msg']}" for problem in problems]
+    return JSONResponse({"detail": "\n".join(lines)}, 422)

@@ -1,0 +1,131 @@
+"""The folder of one search, which is all the service knows of it.
+
+``search.json`` what was asked; ``options.yaml``; ``library.*`` (and ``space.yaml``); ``table/``, ``corpus/`` what was
+uploaded; ``run/`` the run directory; and the files of ``worker``.
+"""
+
+import fcntl
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from design_space.files import write_atomically
+
+from ..run_directory import RunDirectory
+from .schemas import State
+
+ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}", re.ASCII)
+_TAIL_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class SearchFolder:
+    """The places inside the folder of a search, and the state they tell."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def run(self) -> RunDirectory:
+        return RunDirectory(self.path / "run")
+
+    @property
+    def options_file(self) -> Path:
+        return self.path / "options.yaml"
+
+    @property
+    def library(self) -> Path:
+        """The graph library, which may have to be made first."""
+        return self.path / str(self.request["library"])
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What was asked for."""
+        return _json(self.path / "search.json") or {}
+
+    @property
+    def started(self) -> float | None:
+        """When the last attempt started."""
+        return (_json(self.path / "started.json") or {}).get("time")
+
+    @property
+    def ended(self) -> dict[str, Any]:
+        """``state``, ``code`` and ``time`` of the last attempt's end; empty when there was none."""
+        return _json(self.path / "ended.json") or {}
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "log.txt"
+
+    def state(self) -> State:
+        """From the lock and the files, in the order in which they are believed."""
+        for _ in range(2):  # between two looks at files a worker may have started
+            if self.is_locked():
+                return "stopping" if (self.path / "stop").exists() else "running"
+            if (self.path / "queued").exists():
+                return "queued"
+            if ended := self.ended:
+                state: State = ended["state"]
+                return state
+        return "stopped" if (self.path / "stop").exists() else "interrupted"
+
+    def is_locked(self) -> bool:
+        """Whether a process of the search lives."""
+        with (self.path / "lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def enqueue(self, since: float) -> None:
+        """Let it wait for its turn; a wish to stop is forgotten."""
+        (self.path / "stop").unlink(missing_ok=True)
+        write_atomically(self.path / "queued", json.dumps({"time": since}))
+
+    def end(self, state: State) -> None:
+        """Write down an end that no worker saw."""
+        write_atomically(self.path / "ended.json", json.dumps({"state": state, "code": None, "time": time.time()}))
+        (self.path / "queued").unlink(missing_ok=True)
+
+    def change_request(self, **content: Any) -> None:
+        """Write down more of what was asked for, or something else."""
+        write_atomically(self.path / "search.json", json.dumps(self.request | content, indent=2))
+
+    def queued_since(self) -> float:
+        """Infinite when it is not waiting."""
+        return float((_json(self.path / "queued") or {}).get("time", float("inf")))
+
+    def log(self) -> str:
+        """The end of what its processes printed."""
+        if not self.log_file.exists():
+            return ""
+        with self.log_file.open("rb") as stream:
+            stream.seek(max(0, self.log_file.stat().st_size - _TAIL_BYTES))
+            return self.without_places(stream.read().decode("utf-8", errors="replace"))
+
+    def without_places(self, text: str) -> str:
+        """The text without the place of the folder on the server."""
+        return text.replace(f"{self.path}/", "").replace(str(self.path), ".")
+
+
+def folders(root: Path) -> Iterator[SearchFolder]:
+    """All searches below ``root``, oldest first."""
+    for path in sorted(root.iterdir()):
+        if ID.fullmatch(path.name) and (path / "search.json").exists():
+            yield SearchFolder(path)
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return content

@@ -1,0 +1,306 @@
+"""The searches of a service: submitted, queued, started, stopped and resumed.
+
+What is known of a search lies in its folder and nowhere else; this object keeps only the processes it started, to reap
+them. A service that comes after one that died finds its searches running, and takes up those whose process was ended.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from dataset.glue import GLUE
+from design_space.files import read_yaml, write_atomically
+
+from . import worker
+from .folder import ID, SearchFolder, folders
+from .options import check_options, check_together, search_parser
+from .schemas import SearchStatus
+from .settings import TOKEN_VARIABLE, ServiceSettings
+from .status import StatusReader
+from .submission import Submission
+
+_POLL_S = 0.5
+_START_PATIENCE_S = 10.0
+_PACKAGES = Path(__file__).absolute().parents[2]
+
+
+class UnknownSearchError(LookupError):
+    """No search has this id."""
+
+
+class WrongStateError(RuntimeError):
+    """The search is in a state in which this cannot be done."""
+
+
+class FullQueueError(RuntimeError):
+    """As many searches wait as may."""
+
+
+class Jobs:
+    """All searches below a root. For several threads; for one process a root.
+
+    Raises:
+        ValueError: when another service uses the root.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self.settings = settings
+        self.reader = StatusReader()
+        self._searches, self._incoming = settings.root / "searches", settings.root / "incoming"
+        self._mutex = threading.RLock()
+        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._closing = threading.Event()
+        self._searches.mkdir(parents=True, exist_ok=True)
+        self._root_lock = (settings.root / "lock").open("a")
+        try:
+            fcntl.flock(self._root_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._root_lock.close()
+            raise ValueError(f"Another service runs on {settings.root}. Stop it, or choose another --root") from None
+        shutil.rmtree(self._incoming, ignore_errors=True)
+        for folder in folders(self._searches):
+            if folder.state() == "interrupted":
+                folder.enqueue(folder.request["created"])
+        self._thread = threading.Thread(target=self._schedule, name="scheduler", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Start no more searches; those that run go on without the service."""
+        self._closing.set()
+        self._thread.join()
+        self._root_lock.close()
+
+    def submit(self, submission: Submission) -> SearchStatus:
+        """Check and queue a search.
+
+        Raises:
+            ValueError: listing what is wrong with it.
+            FullQueueError: when too many wait.
+        """
+        self._check_room()
+        now = time.time()
+        name = f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+        incoming = SearchFolder(self._incoming / name)
+        incoming.path.mkdir(parents=True)
+        try:
+            submission.write(incoming.path)
+            incoming.change_request(created=now)
+            incoming.enqueue(now)
+            with self._mutex:
+                self._check_room()
+                incoming.path.rename(self._searches / name)
+        finally:
+            shutil.rmtree(incoming.path, ignore_errors=True)
+        self._start_next()
+        return self.status(name)
+
+    def find(self, search_id: str) -> SearchFolder:
+        """The folder of a search. Raises ``UnknownSearchError``."""
+        folder = SearchFolder(self._searches / search_id)
+        if not ID.fullmatch(search_id) or not (folder.path / "search.json").exists():
+            raise UnknownSearchError(f"There is no search {search_id[:80]!r}")
+        return folder
+
+    def status(self, search_id: str) -> SearchStatus:
+        """All about one search. Raises ``UnknownSearchError``."""
+        folder = self.find(search_id)
+        waiting = [queued.id for queued in self._waiting()]
+        position = waiting.index(search_id) + 1 if search_id in waiting else None
+        return self.reader.status(folder, queue_position=position)
+
+    def everything(self) -> list[SearchStatus]:
+        """All searches, the latest first."""
+        positions = {folder.id: number for number, folder in enumerate(self._waiting(), start=1)}
+        found = [
+            self.reader.status(folder, queue_position=positions.get(folder.id)) for folder in folders(self._searches)
+        ]
+        return found[::-1]
+
+    def stop(self, search_id: str) -> SearchStatus:
+        """Take a search out of the queue, or let it end; one that is ending already is killed.
+
+        Raises:
+            UnknownSearchError: for an unknown id.
+            WrongStateError: when it has ended.
+        """
+        folder = self.find(search_id)
+        with self._mutex:
+            self._await_start(folder)
+            state = folder.state()
+            if state == "queued":
+                folder.end("stopped")
+            elif state in ("running", "stopping"):
+                (folder.path / "stop").touch()
+                _tell_to_end(folder)
+            else:
+                raise WrongStateError(f"The search is {state}; there is nothing to stop")
+        return self.status(search_id)
+
+    def resume(self, search_id: str, options: Mapping[str, Any]) -> SearchStatus:
+        """Queue a search again; it goes on where it was, with ``options`` in place of its own.
+
+        Raises:
+            UnknownSearchError: for an unknown id.
+            WrongStateError: when it is queued or running, or finished and ``options`` is empty.
+            FullQueueError: when too many wait.
+            ValueError: for wrong options.
+        """
+        folder = self.find(search_id)
+        changes = check_options(options, search_parser(), "options")
+        with self._mutex:
+            state = folder.state()
+            if state in ("queued", "running", "stopping"):
+                raise WrongStateError(f"The search is {state}; only one that has ended can be resumed")
+            if state == "finished" and not changes:
+                raise WrongStateError("The search is finished; give options to go on with, such as a larger max_trials")
+            self._check_room()
+            if changes:
+                self._change_options(folder, changes)
+            folder.enqueue(time.time())
+        self._start_next()
+        return self.status(search_id)
+
+    def _change_options(self, folder: SearchFolder, changes: Mapping[str, Any]) -> None:
+        merged = read_yaml(folder.options_file) | dict(changes)
+        trial = folder.path / ".options.yaml"
+        write_atomically(trial, yaml.safe_dump(merged))
+        try:
+            check_together(trial)
+        except ValueError as error:
+            trial.unlink()
+            raise ValueError(str(error).replace(str(trial), "options")) from None
+        trial.replace(folder.options_file)
+        folder.change_request(options=merged)
+
+    def _check_room(self) -> None:
+        if len(self._waiting()) >= self.settings.max_queued + self._free_slots():
+            raise FullQueueError(f"{self.settings.max_queued} searches wait already; try again when one has ended")
+
+    def _waiting(self) -> list[SearchFolder]:
+        """Queued searches, the next one first; not those that are starting."""
+        found = [folder for folder in folders(self._searches) if folder.id not in self._workers]
+        return sorted(
+            (folder for folder in found if folder.state() == "queued"), key=lambda folder: folder.queued_since()
+        )
+
+    def _free_slots(self) -> int:
+        running = [
+            folder
+            for folder in folders(self._searches)
+            if folder.id in self._workers or folder.state() in ("running", "stopping")
+        ]
+        return max(0, self.settings.max_running - len(running))
+
+    def _schedule(self) -> None:
+        while not self._closing.wait(_POLL_S):
+            self._start_next()
+
+    def _start_next(self) -> None:
+        with self._mutex:
+            self._reap()
+            if not self._closing.is_set():
+                for folder in self._waiting()[: self._free_slots()]:
+                    self._start(folder)
+
+    def _reap(self) -> None:
+        for name, process in list(self._workers.items()):
+            if process.poll() is not None:
+                del self._workers[name]
+                folder = SearchFolder(self._searches / name)
+                if process.returncode != 0 and folder.state() == "queued":  # it broke before it began
+                    folder.end("failed")
+
+    def _start(self, folder: SearchFolder) -> None:
+        write_atomically(folder.path / "commands.json", json.dumps(self._commands(folder)))
+        environment = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
+        paths = [str(_PACKAGES), *filter(None, [environment.get("PYTHONPATH")])]
+        environment |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+        with folder.log_file.open("ab") as log:
+            self._workers[folder.id] = subprocess.Popen(
+                [sys.executable, "-P", worker.__file__, str(folder.path), str(self.settings.stop_grace_s)],
+                cwd=folder.path,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _commands(self, folder: SearchFolder) -> list[list[str]]:
+        """What the worker runs: the library when it is not there yet, then the search, resumed when it has begun."""
+        python, request, commands = [sys.executable, "-P", "-m"], folder.request, []
+        if not folder.library.exists():
+            flags = ["--design_space_file", str(folder.path / "space.yaml"), "--dataset_file", str(folder.library)]
+            for name, value in request["library_options"].items():
+                flags += [f"--{name}"] if value is True else [] if value is False else [f"--{name}={value}"]
+            commands.append([*python, "embeddings.generate_library", *flags])
+        places = {"--task": request.get("table"), "--validation_file": request.get("validation")}
+        places |= {"--test_file": request.get("test")}
+        flags = ["--run_dir", str(folder.run.path), "--dataset_file", str(folder.library)]
+        flags += ["--config", str(folder.options_file)]
+        flags += [text for flag, place in places.items() if place for text in (flag, str(folder.path / place))]
+        if "task" in request:
+            flags += ["--task", request["task"], *self._data_dir(request["task"])]
+        if request["corpus"]:
+            flags += ["--corpus", *(str(folder.path / place) for place in request["corpus"])]
+        if folder.run.exists():
+            flags.append("--resume")
+        return [*commands, [*python, "search.run_boshnas", *flags]]
+
+    def _data_dir(self, task: str) -> list[str]:
+        """GLUE's files on this server, where there are."""
+        data_dir = self.settings.data_dir
+        if data_dir is None or (task not in GLUE and task != "glue"):
+            return []
+        if task == "glue":
+            return ["--data_dir", str(data_dir.absolute())]
+        places = [data_dir / GLUE[task].folder, data_dir / task]
+        return next((["--data_dir", str(place.absolute())] for place in places if place.is_dir()), [])
+
+    def _await_start(self, folder: SearchFolder) -> None:
+        """Let a worker that was just started take its lock, so that it can be told to stop."""
+        deadline = time.monotonic() + _START_PATIENCE_S
+        while (
+            (process := self._workers.get(folder.id)) is not None
+            and process.poll() is None
+            and (folder.path / "queued").exists()
+            and time.monotonic() < deadline
+        ):
+            time.sleep(0.02)
+
+
+def _tell_to_end(folder: SearchFolder) -> None:
+    """Signal the worker; where it was killed, kill the command that it left behind."""
+    of_search = {
+        process: line for process, line in _command_lines() if any(str(folder.path) in argument for argument in line)
+    }
+    workers = [process for process, line in of_search.items() if worker.__file__ in line]
+    for process in workers:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    if not workers:
+        for process in of_search:
+            worker.kill_tree(process.pid)
+        folder.end("stopped")
+
+
+def _command_lines() -> Iterator[tuple[psutil.Process, list[str]]]:
+    """Of this user's processes."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.uids().real == os.getuid():
+                yield process, process.cmdline()

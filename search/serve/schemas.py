@@ -1,0 +1,93 @@
+"""What the API answers, as types; FastAPI makes the OpenAPI document from them. Times are seconds since the epoch."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+State = Literal["queued", "running", "stopping", "finished", "stopped", "failed", "interrupted"]
+Stage = Literal["library", "data", "search"]
+
+
+class Problem(BaseModel):
+    """Why a request was refused."""
+
+    detail: str
+
+
+class TrialCounts(BaseModel):
+    """Trials by state; ``open`` ones were proposed and are not in training now."""
+
+    finished: int = 0
+    failed: int = 0
+    running: int = 0
+    open: int = 0
+
+
+class BestTrial(BaseModel):
+    """The finished trial with the highest score."""
+
+    trial: str
+    score: float
+    origin: str
+    architecture: str
+    objectives: dict[str, float]
+    model_dict: dict[str, Any]
+
+
+class RunningTrial(BaseModel):
+    """A trial in training and what it last reported: its phase and the share of it that is done."""
+
+    trial: str
+    architecture: str
+    elapsed_s: float
+    phase: str | None = None
+    progress: float | None = None
+    loss: float | None = None
+    validation_score: float | None = None
+
+
+class SearchStatus(BaseModel):
+    """One search. ``interrupted``: its process was ended from outside; it is taken up when the service starts."""
+
+    id: str
+    name: str
+    task: str
+    state: State
+    stage: Stage | None = Field(None, description="what a running search is at: its graph library, its data, or trials")
+    queue_position: int | None = Field(None, description="1 for the next one to start")
+    created: float
+    started: float | None = Field(None, description="of the last attempt")
+    ended: float | None = None
+    elapsed_s: float | None = Field(None, description="of the last attempt")
+    training_s: float = Field(0.0, description="spent on finished trials, all attempts together")
+    max_trials: int | None = Field(None, description="none: until BOSHNAS converges")
+    options: dict[str, Any] = {}
+    trials: TrialCounts = TrialCounts()
+    best: BestTrial | None = None
+    running_trials: list[RunningTrial] = []
+    has_model: bool = False
+    error: str | None = None
+
+
+class Resume(BaseModel):
+    """Options that override those of the search, for example a larger ``max_trials``."""
+
+    model_config = ConfigDict(extra="forbid")
+    options: dict[str, Any] = {}
+
+
+class Option(BaseModel):
+    """An option a client may set."""
+
+    help: str
+    default: Any = None
+    choices: list[str] | None = None
+    several: bool = False
+
+
+class Options(BaseModel):
+    """What a submission may say."""
+
+    tasks: list[str]
+    options: dict[str, Option]
+    library_options: dict[str, Option]

@@ -1,0 +1,244 @@
+"""What a client hands in, put into a folder and checked with the code that will read it, before it counts.
+
+Names of uploaded files are only looked at: files are stored under names of ours.
+"""
+
+import functools
+import io
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import yaml
+
+from dataset import TableOptions, load_corpus, load_task
+from dataset.corpus import SUFFIXES as CORPUS_SUFFIXES
+from dataset.glue import GLUE
+from dataset.loading import ALL_OF_GLUE
+from dataset.python_docs import EMBEDDED_TASK
+from dataset.table_files import TABLE_SUFFIXES
+from design_space import DesignSpace
+from design_space.files import nearest_name, write_atomically
+from embeddings import GraphLibrary
+from embeddings.library import LARGEST_LISTED
+from embeddings.library_file import SUFFIXES as LIBRARY_SUFFIXES
+
+from .options import TABLE_OPTIONS, check_options, check_together, library_parser, search_parser
+
+TASKS = (EMBEDDED_TASK, ALL_OF_GLUE, *GLUE)
+_LARGEST_SPACE_BYTES = 64 * 1024
+_LONGEST_NAME = 100
+_DEEPEST = 10
+_OPENING = (
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+)
+_CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
+_READ_ERRORS = (ValueError, OSError, RecursionError, MemoryError, OverflowError, KeyError, TypeError, AttributeError)
+"""What damaged files of any format make their readers raise."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An uploaded file: the client's name of it, and its content."""
+
+    name: str
+    content: BinaryIO
+
+    def suffix(self, what: str, allowed: Sequence[str]) -> str:
+        """Raises ``ValueError`` for another ending."""
+        found = [suffix for suffix in allowed if self.name.lower().endswith(suffix)]
+        if not found:
+            raise ValueError(f"'{what}' must be a file ending in {', '.join(allowed)}. Got {self.name[-80:]!r}")
+        return max(found, key=len)
+
+    def stem(self, otherwise: str) -> str:
+        """A harmless version of its name: ASCII letters, digits, ``_`` and ``-``."""
+        stem = re.split(r"[/\\]", self.name)[-1].rpartition(".")[0]
+        return re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-")[:40] or otherwise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A search to be run. Exactly one of ``design_space`` and ``library``; at most one of ``task`` and ``table``."""
+
+    name: str = ""
+    design_space: Upload | None = None
+    library: Upload | None = None
+    task: str | None = None
+    table: Upload | None = None
+    validation: Upload | None = None
+    test: Upload | None = None
+    corpus: Sequence[Upload] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    library_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Store everything in ``folder``, ``search.json`` last.
+
+        Raises:
+            ValueError: listing everything that is wrong, one problem a line.
+        """
+        problems: list[str] = []
+
+        def checked(check: Callable[..., Any], *arguments: Any) -> Any:
+            try:
+                return check(*arguments)
+            except ValueError as error:
+                problems.append(str(error))
+
+        name = checked(_checked_name, self.name)
+        options = checked(check_options, self.options, search_parser(), "options") or {}
+        if not problems:
+            checked(self._check_options, folder, options)
+        source = checked(self._store_source, folder) or {}
+        data = checked(self._store_data, folder, options) or {}
+        if problems:
+            text = "\n".join(problems).replace(f"{folder}/", "")
+            raise ValueError(text.replace("options.yaml", "options"))
+        write_atomically(folder / "options.yaml", yaml.safe_dump(options))
+        request = {"name": name or data["task_name"], "options": options, **source, **data}
+        write_atomically(folder / "search.json", json.dumps(request, indent=2))
+
+    def _check_options(self, folder: Path, options: Mapping[str, Any]) -> None:
+        write_atomically(folder / "options.yaml", yaml.safe_dump(dict(options)))
+        check_together(folder / "options.yaml")
+
+    def _store_source(self, folder: Path) -> dict[str, Any]:
+        """The design space or the library."""
+        if (self.design_space is None) == (self.library is None):
+            raise ValueError("Give either 'design_space' (a YAML file) or 'library' (of generate_library)")
+        if self.library is not None:
+            if self.library_options:
+                raise ValueError("'library_options' are for a design space; leave them out with a library")
+            path = folder / f"library{self.library.suffix('library', LIBRARY_SUFFIXES)}"
+            _store(self.library, path)
+            _readable("library", lambda: GraphLibrary.load(path))
+            return {"library": path.name, "library_options": None}
+        assert self.design_space is not None
+        self.design_space.suffix("design_space", (".yaml", ".yml"))
+        options = check_options(self.library_options, library_parser(), "library_options")
+        path = folder / "space.yaml"
+        _store(self.design_space, path)
+        if path.stat().st_size > _LARGEST_SPACE_BYTES:
+            raise ValueError(f"'design_space' must be a YAML file of at most {_LARGEST_SPACE_BYTES // 1024} KiB")
+        _readable("design_space", lambda: _check_space(path, options))
+        return {"library": "library.json", "library_options": options}
+
+    def _store_data(self, folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The task, the corpus, or the names of those that the server has."""
+        content: dict[str, Any] = {"corpus": []}
+        for number, source in enumerate(self.corpus, start=1):
+            path = folder / "corpus" / f"{number:03d}{source.suffix('corpus', CORPUS_SUFFIXES)}"
+            _store(source, path)
+            _readable("corpus", functools.partial(load_corpus, (path,)))
+            content["corpus"].append(str(path.relative_to(folder)))
+        weights = options.get("corpus_weights", [])
+        if weights and (len(weights) != len(self.corpus) or min(weights) <= 0):
+            raise ValueError(f"'corpus_weights' must be one number above 0 for each 'corpus' file. Got {weights}")
+        if self.table is None:
+            return content | self._named_task(options)
+        if self.task is not None:
+            raise ValueError("Give either 'task' (a name) or 'table' (a file)")
+        files: dict[str, Path] = {}
+        uploads = {"table": self.table, "validation": self.validation, "test": self.test}
+        for what, upload in uploads.items():
+            if upload is not None:
+                stem = upload.stem(what) if what == "table" else what
+                files[what] = folder / what / f"{stem}{upload.suffix(what, TABLE_SUFFIXES)}"
+                _store(upload, files[what])
+        columns = {name: options[name] for name in TABLE_OPTIONS if name in options}
+        table = TableOptions(**columns, validation_file=files.get("validation"), test_file=files.get("test"))
+        _readable("table", lambda: load_task(files["table"], table=table, seed=options.get("seed", 0)))
+        stored = {what: str(path.relative_to(folder)) for what, path in files.items()}
+        return content | {"task_name": files["table"].stem, **stored}
+
+    def _named_task(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        unused = [name for name in TABLE_OPTIONS if name in options]
+        unused += [what for what in ("validation", "test") if getattr(self, what) is not None]
+        if unused:
+            raise ValueError(f"{', '.join(map(repr, unused))} belong to an uploaded 'table', and there is none")
+        task = EMBEDDED_TASK if self.task is None else self.task
+        if task not in TASKS:
+            raise ValueError(
+                f"Unknown task {task[:80]!r}. {nearest_name(task[:80], TASKS)}; or upload a 'table' of your own"
+            )
+        return {"task_name": task, "task": task}
+
+
+def parse_options(text: str | None, what: str) -> dict[str, Any]:
+    """The JSON object in a form field.
+
+    Raises:
+        ValueError: for what is none, and for numbers that are not finite.
+    """
+    if not text:
+        return {}
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no number of JSON")
+
+    try:
+        content = json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"'{what}' must be a JSON object: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"'{what}' must be a JSON object. Got {text[:80]!r}")
+    return content
+
+
+def _checked_name(name: str) -> str:
+    if len(name) > _LONGEST_NAME or not name.isprintable():
+        raise ValueError(f"'name' must be at most {_LONGEST_NAME} printable characters")
+    return name.strip()
+
+
+def _store(upload: Upload, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as stream:
+        shutil.copyfileobj(upload.content, stream)
+
+
+def _readable(what: str, read: Callable[[], object]) -> None:
+    try:
+        read()
+    except _READ_ERRORS as error:
+        reason = str(error) if isinstance(error, ValueError) else f"it is damaged ({type(error).__name__})"
+        raise ValueError(f"'{what}' cannot be used: {reason[:2000]}") from None
+
+
+def _check_space(path: Path, options: Mapping[str, Any]) -> None:
+    _check_nesting(path.read_text(encoding="utf-8"))
+    space = DesignSpace.from_yaml(path)
+    size = space.size(
+        layers_per_stack=options.get("layers_per_stack", 2),
+        heterogeneous_feed_forward=options.get("heterogeneous_feed_forward", False),
+    )
+    for name in ("max_graphs", "embedding_size", "num_neighbors"):
+        if name in options and options[name] < 1:
+            raise ValueError(f"'{name}' must be at least 1. Got {options[name]}")
+    if "max_graphs" not in options and size > LARGEST_LISTED:
+        raise ValueError(
+            f"it has {size:,} architectures, too many to list (at most {LARGEST_LISTED:,}); "
+            "give 'max_graphs' in library_options"
+        )
+
+
+def _check_nesting(text: str) -> None:
+    """Whether reading the text takes no more time and memory than its length says."""
+    depth = 0
+    try:
+        for token in yaml.scan(io.StringIO(text), Loader=yaml.SafeLoader):
+            depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+            if isinstance(token, yaml.AliasToken):
+                raise ValueError("aliases (*name) are not allowed in an uploaded file")
+            if depth > _DEEPEST:
+                raise ValueError(f"it is nested more than {_DEEPEST} levels deep")
+    except yaml.YAMLError as error:
+        raise ValueError(f"it is not valid YAML: {error}") from None

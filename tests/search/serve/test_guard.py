@@ -1,0 +1,148 @@
+"""Nobody without the token, nothing too large, no secrets in what is open."""
+
+import asyncio
+
+import pytest
+
+from search.serve.app import create_app
+from search.serve.jobs import Jobs
+from search.serve.settings import ServiceSettings
+from tests.search.serve.services import TOKEN, Service
+
+ROUTES = [
+    ("GET", "/api/searches"),
+    ("POST", "/api/searches"),
+    ("GET", "/api/searches/20260101-000000-00000000"),
+    ("POST", "/api/searches/20260101-000000-00000000/stop"),
+    ("POST", "/api/searches/20260101-000000-00000000/resume"),
+    ("GET", "/api/searches/20260101-000000-00000000/model"),
+    ("GET", "/api/searches/20260101-000000-00000000/report"),
+    ("GET", "/api/searches/20260101-000000-00000000/log"),
+    ("GET", "/api/options"),
+    ("GET", "/api/openapi.json"),
+    ("GET", "/nowhere"),
+]
+WRONG = [None, "", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN, "Bearer é"]
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES, ids=lambda value: value.rpartition("/")[-1])
+def test_every_route_asks_for_the_token(service, method, path):
+    for authorization in WRONG:
+        headers = {"Authorization": (authorization or "").encode()}
+        if authorization is None:
+            del service.client.headers["Authorization"]
+            headers = {}
+        answer = service.client.request(method, path, headers=headers)
+        assert answer.status_code == 401, authorization
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert "Authorization: Bearer" in answer.json()["detail"]
+
+
+def test_all_routes_are_in_that_test(service):
+    described = service.client.get("/api/openapi.json").json()
+    routes = {(method.upper(), path) for path, methods in described["paths"].items() for method in methods}
+    known = {(method, path.replace("20260101-000000-00000000", "{search_id}")) for method, path in ROUTES}
+    assert routes == known - {("GET", "/api/openapi.json"), ("GET", "/nowhere")}
+    assert described["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+
+
+def test_nothing_is_stored_for_a_caller_without_the_token(service):
+    del service.client.headers["Authorization"]
+    assert service.submit().status_code == 401
+    assert not any((service.root / "searches").iterdir())
+    assert not (service.root / "incoming").exists()
+
+
+@pytest.mark.parametrize("path", ["/", "/page.js"])
+def test_the_page_is_open_and_loads_nothing_from_elsewhere(service, path):
+    del service.client.headers["Authorization"]
+    answer = service.client.get(path)
+    assert answer.status_code == 200
+    assert "http:" not in answer.text
+    assert "https:" not in answer.text
+    assert TOKEN not in answer.text
+    assert "script-src 'self'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
+def test_pages_that_need_the_network_are_not_served(service, path):
+    assert service.client.get(path).status_code == 404
+
+
+class Counter:
+    """Chunks without an announced length, and how many were taken."""
+
+    def __init__(self, chunk, number):
+        self.chunk, self.number, self.taken = chunk, number, 0
+
+    def __iter__(self):
+        for _ in range(self.number):
+            self.taken += 1
+            yield self.chunk
+
+
+@pytest.fixture
+def small(tmp_path):
+    made = Service(tmp_path / "root", max_upload_bytes=100_000)
+    with made.client:
+        yield made
+
+
+def test_an_announced_length_above_the_limit_is_refused_unread(small):
+    answer = small.submit(design_space=b"#" * 100_001)
+    assert answer.status_code == 413
+    assert "larger than the 0.09537 MiB" in answer.json()["detail"]
+    assert small.submit(design_space=b"#" * 99_000).status_code == 422
+    for wrong in ("-1", "many", "9" * 30):
+        answer = small.client.post("/api/searches", content=b"", headers={"Content-Length": wrong})
+        assert answer.status_code == 413
+
+
+def test_a_stream_is_cut_where_it_crosses_the_limit(tmp_path):
+    app = create_app(
+        Jobs(ServiceSettings(root=tmp_path / "root", token=TOKEN, max_running=0, max_upload_bytes=100_000))
+    )
+    head = b'--b\r\nContent-Disposition: form-data; name="table"; filename="a.csv"\r\n\r\n'
+    chunks, sent = iter([head, *[b"x" * 10_000] * 1000]), []
+
+    async def receive():
+        return {"type": "http.request", "body": next(chunks), "more_body": True}
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"authorization", f"Bearer {TOKEN}".encode()), (b"content-type", b"multipart/form-data; boundary=b")]
+    scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http"}
+    scope |= {"path": "/api/searches", "raw_path": b"", "query_string": b"", "headers": headers, "root_path": ""}
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["status"] == 413
+    assert len(list(chunks)) == 990
+    assert not (tmp_path / "root" / "incoming").exists()
+
+
+def test_bodies_that_are_no_uploads_have_a_small_limit(service):
+    folder = service.accepted()
+    assert service.post(folder, "resume", content=b" " * (2**20 + 1)).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"token": "short"}, "'token' must be at least 16 printable ASCII characters"),
+        ({"token": "with a space in its midst"}, "'token' must be at least 16"),
+        ({"max_upload_bytes": 0}, "'max_upload_bytes' must be at least 1. Got 0"),
+        ({"max_queued": -1}, "'max_queued' must be at least 0. Got -1"),
+    ],
+    ids=["short", "space", "upload", "queue"],
+)
+def test_wrong_settings_are_refused(tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        ServiceSettings(root=tmp_path, **settings)
+
+
+def test_a_token_is_made_up_and_not_shown(tmp_path):
+    first, second = ServiceSettings(root=tmp_path), ServiceSettings(root=tmp_path)
+    assert len(first.token) >= 43
+    assert first.token != second.token
+    assert first.token not in repr(first)

@@ -1,0 +1,155 @@
+"""Progress, report and model of a search, from its folder."""
+
+import io
+import json
+import re
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from search.candidate import Candidate, Origin
+from search.progress import describe
+from search.serve import download
+from tests.search.serve.services import train, wait_until
+
+SLEEP = "import time; print('ready', flush=True); time.sleep(60)"
+
+
+@pytest.fixture
+def running(service, start, tiny_library):
+    folder = service.accepted(options={"max_trials": 10})
+    start(folder, SLEEP)
+    time.sleep(0.01)
+    train(folder, tiny_library)
+    return folder
+
+
+def test_progress_is_what_the_journal_says(service, running, tiny_library):
+    status = service.get(running).json()
+    assert (status["state"], status["stage"], status["max_trials"]) == ("running", "search", 10)
+    assert status["trials"] == {"finished": 3, "failed": 1, "running": 1, "open": 1}
+    assert status["training_s"] == 6.0
+    best = status["best"]
+    assert (best["trial"], best["score"], best["origin"]) == ("t0003", 0.53, "scratch")
+    assert best["objectives"] == {"parameters": 3e4, "latency_ms": 2.5}
+    assert best["model_dict"] == tiny_library.specs[2].to_dict()
+    (trial,) = status["running_trials"]
+    assert 0 <= trial.pop("elapsed_s") < 60
+    assert trial == {
+        "trial": "t0004",
+        "architecture": describe(Candidate(tiny_library.specs[3], Origin())),
+        "phase": "fine-tuning",
+        "progress": 0.25,
+        "loss": 0.7,
+        "validation_score": None,
+    }
+
+
+def test_it_follows_the_journal(service, running):
+    assert service.get(running).json()["trials"]["finished"] == 3
+    running.run.journal.append("finished", "t0004", score=0.9, objectives={}, cost_s=4.0)
+    with running.run.journal.path.open("a") as stream:
+        stream.write('{"event": "finished", "tri')
+    status = service.get(running).json()
+    assert status["trials"] == {"finished": 4, "failed": 1, "running": 0, "open": 1}
+    assert status["best"]["score"] == 0.9
+
+
+def test_nothing_trains_in_a_search_that_has_ended(service, running):
+    service.post(running, "stop")
+    wait_until(lambda: service.get(running).json()["state"] == "stopped")
+    status = service.get(running).json()
+    assert status["trials"] == {"finished": 3, "failed": 1, "running": 0, "open": 2}
+    assert status["running_trials"] == []
+    assert status["stage"] is None
+    assert status["ended"] >= status["started"] >= status["created"]
+    assert status["elapsed_s"] == pytest.approx(status["ended"] - status["started"])
+
+
+def test_a_damaged_journal_is_told_and_does_no_harm(service, running):
+    running.run.journal.path.write_text("nonsense\n{}\n")
+    status = service.get(running).json()
+    assert status["error"].startswith("The journal is damaged: line 1 is damaged")
+    assert service.client.get("/api/searches").status_code == 200
+    answer = service.get(running, "/report")
+    assert answer.status_code == 409
+    assert service.get(running, "/model").status_code == 409
+
+
+def _files(answer):
+    assert answer.status_code == 200, answer.text
+    archive = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert archive.testzip() is None
+    return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_the_best_model_so_far_is_downloaded(service, running):
+    assert service.get(running).json()["has_model"]
+    answer = service.get(running, "/model")
+    assert answer.headers["content-disposition"] == f'attachment; filename="{running.id}.zip"'
+    files = _files(answer)
+    assert json.loads(files["config.json"]) == {"number": 3}
+    assert files["model.safetensors"] == bytes(range(256)) * 5000
+
+
+def test_of_a_finished_search_it_is_the_tested_one(service, running):
+    service.post(running, "stop")
+    wait_until(lambda: service.get(running).json()["state"] == "stopped")
+    best = running.run.best_dir
+    best.mkdir()
+    (best / "evaluation.json").write_text("{}")
+    assert "config.json" in _files(service.get(running, "/model"))
+    running.end("finished")
+    assert _files(service.get(running, "/model")) == {"evaluation.json": b"{}"}
+
+
+def test_a_zip_is_made_in_pieces_and_without_links(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "_CHUNK_BYTES", 1000)
+    (tmp_path / "secret").write_text("secret")
+    model = tmp_path / "model"
+    (model / "deep").mkdir(parents=True)
+    (model / "deep" / "weights").write_bytes(bytes(range(250)) * 40)
+    (model / "link").symlink_to(tmp_path / "secret")
+    pieces = list(download.zipped(model))
+    assert len(pieces) == 11
+    assert max(map(len, pieces)) < 1500
+    archive = zipfile.ZipFile(io.BytesIO(b"".join(pieces)))
+    assert archive.namelist() == ["deep/weights"]
+    assert archive.read("deep/weights") == bytes(range(250)) * 40
+
+
+def test_the_report_is_that_of_now(service, running):
+    answer = service.get(running, "/report")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "3 trials finished, 1 failed, 2 open" in answer.text
+    assert str(service.root) not in answer.text
+    running.run.journal.append("finished", "t0004", score=0.9, objectives={}, cost_s=4.0)
+    assert "4 trials finished, 1 failed, 1 open" in service.get(running, "/report").text
+
+
+def test_the_page_uses_the_fields_there_are(service, running):
+    """Every field of an answer that the script reads is one of the API's document."""
+    script = service.client.get("/page.js").text
+    schemas = service.client.get("/api/openapi.json").json()["components"]["schemas"]
+    for variable, schema in [("search", "SearchStatus"), ("trial", "RunningTrial"), ("counts", "TrialCounts")]:
+        read = set(re.findall(rf"\b{variable}\.(\w+)", script))
+        assert read
+        assert read <= schemas[schema]["properties"].keys()
+    page = service.client.get("/").text
+    asked = set(re.findall(r'byId\("(\w+)"\)', script))
+    assert asked <= set(re.findall(r'id="(\w+)"', page))
+    form = set(re.findall(r' name="(\w+)"', page.partition('id="submit"')[2]))
+    body = schemas["Body_submit_api_searches_post"]["properties"]
+    assert form <= body.keys()
+
+
+def test_page_and_script_are_packaged():
+    root = Path(__file__).resolve().parents[3]
+    declared = (root / "pyproject.toml").read_text()
+    assert '"search.serve"' in declared
+    for name in ("page.html", "page.js"):
+        assert f'"serve/{name}"' in declared
+        assert (root / "search" / "serve" / name).is_file()
