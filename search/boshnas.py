@@ -9,7 +9,11 @@ Of a library every graph is a candidate. Of a space too large to list, each prop
 of the best so far. The original climbs the acquisition over the vectors and snaps the optimum to a graph: that is
 ``second_order``.
 
-The best score not changing for ``patience`` optimisation steps starts a second phase, with aleatoric uncertainty in
+With several objectives or limits (``goals.py``), the best are the front of what keeps the limits, and the acquisition
+is that of ``steering.py``. What is known to break a limit is never proposed. An objective that is missing from a
+measurement is predicted from the others.
+
+The best not changing for ``patience`` optimisation steps starts a second phase, with aleatoric uncertainty in
 the acquisition (and, by the trainer, a recipe tuned twice as hard); not changing for ``patience`` more ends the
 search. Nothing here does I/O or knows Ray.
 
@@ -18,7 +22,7 @@ candidate in every process.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,11 +35,13 @@ from embeddings import GraphLibrary
 from .acquisition import log_cost, log_expected_improvement, upper_confidence
 from .candidate import Candidate, Origin
 from .children import children
+from .goals import SCORE, Exact, Goals, exact_costs
 from .level_pool import LevelPool
 from .observations import Observations, check_measurement
 from .pool import Candidates, LibraryPool, Pool
 from .second_order import ascend
 from .settings import BOSHNASSettings
+from .steering import Steering, cost_models
 from .surrogates import Surrogate, fit_surrogate, single_thread
 
 Overlap = Callable[[ModelSpec, ModelSpec], float]
@@ -49,6 +55,9 @@ LANDSCAPE_SAMPLE = 256
 _MUTATED = 5
 """How many of the best are mutated, and may have children."""
 
+_MUTATED_FRONT = 20
+"""The same, where the best are a front."""
+
 
 class BOSHNAS:
     """The searcher.
@@ -58,6 +67,12 @@ class BOSHNAS:
             members, a library is built of the first; larger ones are searched without listing them.
         overlap: share of the second spec's parameters that the first one's weights can fill
             (``flexibert.transfer_overlap``); without it only identical specs overlap.
+        objectives: ``score``, and others that should be low.
+        constraints: upper limits, for example ``{"parameters": 2e6, "latency_ms": 10}``.
+        exact: objectives computed from specs, by name (``goals.exact_costs`` by default); any other one must be told.
+
+    Raises:
+        ValueError: for objectives or constraints that make no sense, or that no architecture keeps.
     """
 
     def __init__(
@@ -67,29 +82,45 @@ class BOSHNAS:
         seed: int = 0,
         settings: BOSHNASSettings | None = None,
         overlap: Overlap | None = None,
+        objectives: Sequence[str] = (SCORE,),
+        constraints: Mapping[str, float] | None = None,
+        exact: Mapping[str, Exact] | None = None,
     ) -> None:
         self.settings = settings or BOSHNASSettings()
+        self.goals = Goals(
+            objectives=tuple(objectives),
+            constraints=dict(constraints or {}),
+            exact=exact_costs() if exact is None else exact,
+        )
+        self.settings.check_goals(self.goals)
         self.seed = seed
         if isinstance(library, DesignSpace):
             level = library.level(layers_per_stack=2)
             library = GraphLibrary.build(library, layers_per_stack=2) if level.size <= LISTED else level
         self.library = library if isinstance(library, GraphLibrary) else None
         self._pool: Pool = (
-            LibraryPool(library)
+            LibraryPool(library, self.goals)
             if isinstance(library, GraphLibrary)
-            else LevelPool(library, num_samples=self.settings.num_samples, num_mutations=self.settings.num_mutations)
+            else LevelPool(
+                library,
+                num_samples=self.settings.num_samples,
+                num_mutations=self.settings.num_mutations,
+                goals=self.goals,
+            )
         )
         self._overlap = overlap or (lambda parent, child: float(parent.hash == child.hash))
         self._observed = Observations()
         self._pending: dict[str, Candidate] = {}
         self._num_proposed = 0
+        self._num_told = 0
         self._steps_since_best = 0
         self._phase = "explore"
         self._surrogate: Surrogate | None = None
         self._believing: Surrogate | None = None
+        self._steering: Steering | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_surrogate": None, "_believing": None}  # fitted again when needed
+        return self.__dict__ | {"_surrogate": None, "_believing": None, "_steering": None}  # fitted again when needed
 
     @property
     def phase(self) -> str:
@@ -98,11 +129,18 @@ class BOSHNAS:
 
     @property
     def best(self) -> tuple[ModelSpec, float] | None:
-        """The architecture with the highest (mean) score so far."""
-        if not len(self._observed):
-            return None
-        winner = self._observed.ranked()[0]
-        return self._observed.specs[winner], self._observed.mean(winner)
+        """The architecture with the highest (mean) score so far, of those known to keep all constraints."""
+        known = self._observed.values(self.goals)
+        able = [graph_hash for graph_hash, values in known.items() if self.goals.violation(values) == 0]
+        winner = max(able, key=self._observed.mean, default=None)
+        return None if winner is None else (self._observed.specs[winner], self._observed.mean(winner))
+
+    @property
+    def front(self) -> list[tuple[ModelSpec, dict[str, float]]]:
+        """Architectures that keep all constraints and that no other beats in all objectives, with the values of
+        objectives and limited quantities, the highest score first."""
+        known = self._observed.values(self.goals)
+        return [(self._observed.specs[graph_hash], known[graph_hash]) for graph_hash in self.goals.front(known)]
 
     def ask(self, k: int = 1) -> list[Candidate]:
         """Up to ``k`` candidates to train; fewer when converged or when no untrained graph is left. Those in training
@@ -136,6 +174,7 @@ class BOSHNAS:
         Args:
             score: one that is not finite counts as a failure; a second one of the same architecture is averaged.
             cost_s: of the training; used when ``cost_aware``.
+            objectives: measured values by name. Exact ones are computed, whatever is told.
 
         Raises:
             ValueError: for a cost or objective that is not finite.
@@ -144,11 +183,12 @@ class BOSHNAS:
             self.tell_failed(candidate)
             return
         check_measurement(cost_s, objectives)
-        best_before = self.best
+        leaders = self._observed.leaders(self.goals)
         self._pending.pop(candidate.spec.hash, None)
         self._observed.add(candidate.spec, score, parent=True, cost_s=cost_s, objectives=objectives)
+        self._num_told += 1
         self._forget(observed=True)
-        if best_before is None or score > best_before[1]:
+        if candidate.spec.hash in self._observed.leaders(self.goals) - leaders:
             self._steps_since_best = 0
         elif candidate.proposed_by == "optimized":
             self._steps_since_best += 1
@@ -185,8 +225,7 @@ class BOSHNAS:
         if settings.alpha <= draw < settings.alpha + settings.beta:
             spec = self._pool.spread(self._num_proposed, self.seed, taken)
             return None if spec is None else self._with_origin(spec, "diverse")
-        best = [self._observed.specs[graph_hash] for graph_hash in self._observed.ranked()[:_MUTATED]]
-        free = self._pool.free(taken, best, rng)
+        free = self._pool.free(taken, self._best_specs(self._observed.ranked(self.goals)), rng)
         if not len(free):
             return None
         if draw < settings.alpha:
@@ -201,14 +240,17 @@ class BOSHNAS:
 
     def _or_child(self, candidate: Candidate, taken: set[str]) -> Candidate:
         """The candidate, or a child of the best trained ones that promises more."""
-        trained = [graph_hash for graph_hash in self._observed.ranked() if graph_hash in self._observed.parents]
-        parents = [self._observed.specs[graph_hash] for graph_hash in trained[:_MUTATED]]
+        if set(self.settings.origins) <= {"scratch", "transfer"}:
+            return candidate
+        parents = self._best_specs([one for one in self._observed.ranked(self.goals) if one in self._observed.parents])
         born = [child for child in children(parents, self.settings.origins) if child.spec.hash not in taken]
         if not born:
             return candidate
         options = [candidate, *born]
+        vectors = self._pool.vectors([option.spec for option in options])
         with torch.no_grad():
-            return options[int(self._acquisition(self._pool.vectors([option.spec for option in options])).argmax())]
+            promise = self._acquisition(vectors).where(self._pool.allows(vectors), -torch.inf)
+        return options[int(promise.argmax())]
 
     def _initial(self, taken: set[str]) -> Candidate | None:
         num_largest = min(self.settings.num_largest, self.settings.num_init // 2)
@@ -223,9 +265,7 @@ class BOSHNAS:
         all, from scratch."""
         reference, numbers = self._pool.reference, self._pool.layout.numbers
         starts = reference[rng.choice(len(reference), min(self.settings.num_restarts, len(reference)), replace=False)]
-        incumbent = self.best
-        assert incumbent is not None
-        starts[0] = self._pool.vectors([incumbent[0]])[0]
+        starts[0] = self._pool.vectors(self._best_specs(self._observed.ranked(self.goals))[:1])[0]
         optima = ascend(self._acquisition, starts, reference.amin(0), reference.amax(0))
         distances = torch.cdist(optima[:, numbers], free.vectors[:, numbers])
         snapped = []
@@ -238,12 +278,15 @@ class BOSHNAS:
         return next((one for one in candidates if one.origin.kind != "scratch"), candidates[0])
 
     def _acquisition(self, X: Tensor) -> Tensor:
-        model = self._expecting()
-        if self.settings.acquisition == "ucb":
+        model, expected = self._expecting(), self.settings.acquisition == "log_ei"
+        if not self.goals.is_plain:
+            value = self._steered().value(X, expected=expected)
+        elif expected:
+            best = max(self._observed.mean(graph_hash) for graph_hash in self._observed.scores)
+            value = log_expected_improvement(model, X, best=best)
+        else:
             refine = self._phase == "refine"
-            return upper_confidence(model, X, confidence=self.settings.confidence, aleatoric=refine)
-        best = max(self._observed.mean(graph_hash) for graph_hash in self._observed.scores)
-        value = log_expected_improvement(model, X, best=best)
+            value = upper_confidence(model, X, confidence=self.settings.confidence, aleatoric=refine)
         costs = self._observed.costs
         if not self.settings.cost_aware or not costs:
             return value
@@ -266,6 +309,32 @@ class BOSHNAS:
                 nearest = int((vectors[1:] - vectors[0]).square().sum(1).argmin())
                 return Candidate(spec, Origin("transfer", able[nearest].hash), proposed_by)
         return Candidate(spec, Origin(), proposed_by)
+
+    def _steered(self) -> Steering:
+        """The acquisition of several objectives, or under limits."""
+        if self._steering is None:
+            known = self._observed.values(self.goals)
+            if self._num_told >= self.settings.num_init:
+                self._observed.check_measured(self.goals)
+            waiting = [candidate.spec for candidate in self._pending.values()]
+            seen = self._pool.vectors([self._observed.specs[graph_hash] for graph_hash in known])
+            self._steering = Steering(
+                self.goals,
+                self._pool.layout,
+                self._expecting(),
+                cost_models(self.goals, seen, list(known.values()), self._pool.layout),
+                torch.cat([seen, self._pool.vectors(waiting)]) if waiting else seen,
+                torch.tensor([values[SCORE] for values in known.values()], dtype=torch.float64),
+                self._pool.worst(),
+                confidence=self.settings.confidence,
+                aleatoric=self._phase == "refine",
+            )
+        return self._steering
+
+    def _best_specs(self, ranked: Sequence[str]) -> list[ModelSpec]:
+        """The first of some hashes, as specs."""
+        most = _MUTATED_FRONT if self.goals.costs else _MUTATED
+        return [self._observed.specs[graph_hash] for graph_hash in ranked[:most]]
 
     def _fitted(self) -> Surrogate:
         """The surrogate of what is observed."""
@@ -294,7 +363,7 @@ class BOSHNAS:
 
     def _forget(self, *, observed: bool) -> None:
         """Surrogates are fitted anew when needed."""
-        self._believing = None
+        self._believing = self._steering = None
         if observed:
             self._surrogate = None
 

@@ -1,7 +1,7 @@
 """Candidates from a level of a design space that is too large to list: Sobol points, and mutations of the best.
 
 Vectors have no embedding: an edit distance to every landmark, for every candidate, takes too long. Shapes: N
-architectures, K columns.
+architectures, K columns, E exact objectives.
 """
 
 import itertools
@@ -15,7 +15,8 @@ from design_space import Head, Layer, Level, ModelSpec
 from design_space.level import Branch
 
 from .features import PLACES, features, layer_codes
-from .pool import Array, Candidates, Pool, Scaling, sobol_point
+from .goals import Goals
+from .pool import Array, Candidates, Pool, Scaling, nothing_keeps, sobol_point
 from .surrogates import Layout
 
 _REFERENCE = 2000
@@ -24,38 +25,53 @@ _REFERENCE = 2000
 _CHANGE_DEPTH = 0.1
 _ANEW = 0.3
 _TRIES = 20
+_NEIGHBORS = 100
+_DESCENT = 200
+"""Rounds of mutations towards a member that keeps the limits."""
 
 
 class LevelPool(Pool):
     """A level too large to list: no embedding, candidates by Sobol points and mutations."""
 
-    def __init__(self, level: Level, *, num_samples: int, num_mutations: int, seed: int = 0) -> None:
+    def __init__(
+        self, level: Level, *, num_samples: int, num_mutations: int, seed: int = 0, goals: Goals | None = None
+    ) -> None:
+        self.goals = goals or Goals()
         self._level, self._num_samples, self._num_mutations = level, num_samples, num_mutations
         self._num_layers = level.layers_per_stack * max(len(branch) for branch in level.branches)
         members = list(level.stream(seed=seed, limit=min(_REFERENCE, level.size)))
         numbers = features(members)
         self._scaling = Scaling(numbers)
-        self._by_size = [members[place] for place in np.argsort(-numbers[:, 0], kind="stable")]
         codes = layer_codes(members, self._num_layers)
-        self.layout = Layout(0, int(self._scaling.varying.sum()), codes.shape[1])
+        self.layout = Layout(0, int(self._scaling.varying.sum()), codes.shape[1], len(self.goals.computed))
         self.reference = self.vectors(members)
+        by_size = [members[place] for place in np.argsort(-numbers[:, 0], kind="stable")]
+        self._by_size = list(self.keeping(Candidates(by_size, self.vectors(by_size))).specs)
+        if not self._by_size:
+            self._by_size = [self._descended(by_size[-1], np.random.default_rng(seed))]
 
     def vectors(self, specs: Sequence[ModelSpec]) -> Tensor:
         codes = layer_codes(specs, self._num_layers)[:, : self._num_layers * len(PLACES)]
-        return torch.from_numpy(np.hstack([self._scaling(features(specs)), codes.astype(float)]))
+        exact = self.goals.columns(specs)
+        return torch.from_numpy(np.hstack([self._scaling(features(specs)), codes.astype(float), exact]))
 
     def free(self, taken: Collection[str], best: Sequence[ModelSpec], rng: np.random.Generator) -> Candidates:
         points = self._sobol(int(rng.integers(2**31)))
         drawn = [self._at(point) for point in points]
         if best:
             drawn += [self.mutated(best[number % len(best)], rng) for number in range(self._num_mutations)]
-        return self.choice(drawn, taken)
+        found = self.choice(drawn, taken)
+        for _ in range(_TRIES):
+            if len(found) or not self.layout.exact:
+                break
+            found = self.choice([self.mutated(self._by_size[-1], rng) for _ in range(self._num_samples)], taken)
+        return found
 
     def choice(self, specs: Sequence[ModelSpec], taken: Collection[str]) -> Candidates:
-        """Each once, those taken left out."""
+        """Each once, those taken and those that break an exact limit left out."""
         layers_taken = set(taken)
         different = [spec for spec in dict.fromkeys(specs) if spec.hash not in layers_taken]
-        return Candidates(different, self.vectors(different))
+        return self.keeping(Candidates(different, self.vectors(different)))
 
     def largest(self, taken: Collection[str]) -> ModelSpec | None:
         return next((spec for spec in self._by_size if spec.hash not in set(taken)), None)
@@ -63,9 +79,10 @@ class LevelPool(Pool):
     def spread(self, number: int, seed: int, taken: Collection[str]) -> ModelSpec | None:
         for further in range(self._num_samples):
             spec = self._at(sobol_point(1 + self._num_layers, number + further, seed).numpy())
-            if spec.hash not in set(taken):
+            if spec.hash not in set(taken) and self.goals.allows(self.goals.columns([spec]))[0]:
                 return spec
-        return next((spec for spec in self._by_size if spec.hash not in set(taken)), None)
+        rest = self.choice([*self._by_size, *self._neighbors(number)], taken)
+        return rest.specs[number % len(rest)] if len(rest) else None
 
     def mutated(self, spec: ModelSpec, rng: np.random.Generator) -> ModelSpec:
         """One stack changed in one respect or drawn anew; sometimes a stack more or less, where there is such a depth.
@@ -95,6 +112,26 @@ class LevelPool(Pool):
                 stacks[place] = after
                 break
         return self._of_stacks(stacks)
+
+    def _neighbors(self, seed: int) -> list[ModelSpec]:
+        """Mutations of the smallest known, where limits leave little else."""
+        rng = np.random.default_rng(seed)
+        return [self.mutated(self._by_size[-1], rng) for _ in range(_NEIGHBORS)] if self.layout.exact else []
+
+    def _descended(self, spec: ModelSpec, rng: np.random.Generator) -> ModelSpec:
+        """From ``spec`` by mutations that break the exact limits less, to a member that keeps them."""
+        goals, seen = self.goals, [self.goals.columns([spec])]
+        limits = np.array([goals.constraints.get(name, np.inf) for name in goals.computed])
+        for _ in range(_DESCENT):
+            if goals.allows(seen[-1])[0]:
+                return spec
+            options = [self.mutated(spec, rng) for _ in range(_TRIES)]
+            columns = goals.columns(options)
+            broken = np.maximum(columns / limits - 1, 0).sum(1)
+            if broken.min() < np.maximum(seen[-1] / limits - 1, 0).sum():
+                spec = options[int(broken.argmin())]
+                seen.append(columns[[broken.argmin()]])
+        raise ValueError(nothing_keeps(goals, np.vstack(seen), "the members found of the design space"))
 
     def _at(self, point: Array) -> ModelSpec:
         """The member at a point of the unit cube: first the branch, then the choice of each stack."""

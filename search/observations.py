@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from design_space import ModelSpec
 
+from .goals import SCORE, Goals
+
 
 @dataclass
 class Observations:
@@ -52,9 +54,35 @@ class Observations:
         scores = self.scores[graph_hash]
         return sum(scores) / len(scores)
 
-    def ranked(self) -> list[str]:
-        """Hashes, the best mean score first; of equal ones the earlier."""
-        return sorted(self.scores, key=lambda graph_hash: -self.mean(graph_hash))
+    def values(self, goals: Goals) -> dict[str, dict[str, float]]:
+        """Mean score, and the known objectives and limited quantities, by hash."""
+        return {
+            graph_hash: {SCORE: self.mean(graph_hash)}
+            | goals.values(self.specs[graph_hash], self.objectives.get(graph_hash, {}))
+            for graph_hash in self.scores
+        }
+
+    def ranked(self, goals: Goals) -> list[str]:
+        """Hashes, the best first; of equal ones the earlier."""
+        if goals.is_plain:
+            return sorted(self.scores, key=lambda graph_hash: -self.mean(graph_hash))
+        return goals.ranked(self.values(goals))
+
+    def leaders(self, goals: Goals) -> set[str]:
+        """The best, or the front; where nothing keeps the limits, what breaks them least."""
+        if goals.is_plain:
+            return set(self.ranked(goals)[:1])
+        known = self.values(goals)
+        return set(goals.front(known) or goals.ranked(known)[:1])
+
+    def check_measured(self, goals: Goals) -> None:
+        """Raises ``ValueError`` when no measurement has a quantity that steers and cannot be computed."""
+        for name in goals.modelled:
+            if not any(name in measured for measured in self.objectives.values()):
+                raise ValueError(
+                    f"None of {len(self)} measurements has '{name}', which is searched for. "
+                    f"Tell it: tell(candidate, score, objectives={{'{name}': ...}})"
+                )
 
 
 def check_measurement(cost_s: float | None, objectives: Mapping[str, float] | None) -> None:

@@ -1,7 +1,8 @@
 """Where candidates come from, and their vectors: all of a library, or (``level_pool``) a space too large to list.
 
-A vector is the embedding (of a library), exact features and layer-wise categories of an architecture (see
-``surrogates.Layout``), numbers standardised over the pool. Shapes: N architectures, K columns.
+A vector is the embedding (of a library), exact features, layer-wise categories and exact objectives of an architecture
+(see ``surrogates.Layout``), numbers standardised over the pool. What breaks an exact limit is no candidate.
+Shapes: N architectures, K columns, E exact objectives.
 """
 
 from abc import ABC, abstractmethod
@@ -18,6 +19,7 @@ from design_space import ModelSpec
 from embeddings import GraphLibrary
 
 from .features import PLACES, features, layer_codes
+from .goals import Goals
 from .surrogates import Layout
 
 Array = npt.NDArray[np.float64]
@@ -38,6 +40,7 @@ class Pool(ABC):
     """Architectures to choose from."""
 
     layout: Layout
+    goals: Goals
     reference: Tensor
     """Vectors (M, K) that stand for the pool."""
 
@@ -57,12 +60,30 @@ class Pool(ABC):
     def spread(self, number: int, seed: int, taken: Collection[str]) -> ModelSpec | None:
         """One not ``taken``, at point ``number`` of a sequence that fills the pool evenly."""
 
+    def allows(self, vectors: Tensor) -> Tensor:
+        """(N,) of vectors (N, K): whether no exact limit is broken."""
+        return torch.from_numpy(self.goals.allows(vectors[:, self.layout.exact_columns].numpy()))
+
+    def keeping(self, candidates: Candidates) -> Candidates:
+        """Those that break no exact limit."""
+        if not self.layout.exact or not len(candidates):
+            return candidates
+        kept = self.allows(candidates.vectors)
+        return Candidates(
+            [candidates.specs[place] for place in kept.nonzero()[:, 0].tolist()], candidates.vectors[kept]
+        )
+
+    def worst(self) -> dict[str, float]:
+        """The most that each exact objective is among those that stand for the pool."""
+        most = self.reference[:, self.layout.exact_columns].amax(0).tolist()
+        return dict(zip(self.goals.computed, most, strict=True))
+
 
 class LibraryPool(Pool):
     """All graphs of a library."""
 
-    def __init__(self, library: GraphLibrary) -> None:
-        self._library = library
+    def __init__(self, library: GraphLibrary, goals: Goals | None = None) -> None:
+        self._library, self.goals = library, goals or Goals()
         numbers = features(library.specs)
         self._parameters = numbers[:, 0]
         self._scaling = Scaling(numbers)
@@ -73,8 +94,12 @@ class LibraryPool(Pool):
         self._used_codes = (codes != codes[:1]).any(0)
         self._strangers: dict[str, Array] = {}
         scaled = self._scaling(numbers)
-        self.layout = Layout(library.embeddings.shape[1], scaled.shape[1], int(self._used_codes.sum()))
-        self.reference = self._joined(library.embeddings, scaled, codes[:, self._used_codes])
+        exact = self.goals.columns(library.specs)
+        self._allowed = self.goals.allows(exact)
+        if not self._allowed.any():
+            raise ValueError(nothing_keeps(self.goals, exact, f"the {len(library):,} architectures of the library"))
+        self.layout = Layout(library.embeddings.shape[1], scaled.shape[1], int(self._used_codes.sum()), exact.shape[1])
+        self.reference = self._joined(library.embeddings, scaled, codes[:, self._used_codes], exact)
 
     def vectors(self, specs: Sequence[ModelSpec]) -> Tensor:
         rows = []
@@ -85,7 +110,8 @@ class LibraryPool(Pool):
             if spec.hash not in self._strangers:
                 self._strangers[spec.hash] = self._library.embed(spec)
             codes = layer_codes([spec], self._num_layers)[:, : self._num_layers * len(PLACES)][:, self._used_codes]
-            rows.append(self._joined(self._strangers[spec.hash][None], self._scaling(features([spec])), codes)[0])
+            scaled, exact = self._scaling(features([spec])), self.goals.columns([spec])
+            rows.append(self._joined(self._strangers[spec.hash][None], scaled, codes, exact)[0])
         return torch.stack(rows)
 
     def free(self, taken: Collection[str], best: Sequence[ModelSpec], rng: np.random.Generator) -> Candidates:
@@ -107,13 +133,14 @@ class LibraryPool(Pool):
         return self._library.specs[places[int((vectors[places] - point).square().sum(1).argmin())]]
 
     def _free(self, taken: Collection[str]) -> npt.NDArray[np.int64]:
-        is_free = np.ones(len(self._library), dtype=bool)
+        is_free = self._allowed.copy()
         is_free[[self._library.position(graph_hash) for graph_hash in taken if graph_hash in self._library]] = False
         return np.flatnonzero(is_free)
 
-    def _joined(self, embeddings: Array, scaled: Array, codes: npt.NDArray[np.int64]) -> Tensor:
+    def _joined(self, embeddings: Array, scaled: Array, codes: npt.NDArray[np.int64], exact: Array) -> Tensor:
         """(N, K). Codes are below 2³², so exact as doubles."""
-        return torch.from_numpy(np.hstack([(embeddings - self._centre) / self._unit, scaled, codes.astype(float)]))
+        centred = (embeddings - self._centre) / self._unit
+        return torch.from_numpy(np.hstack([centred, scaled, codes.astype(float), exact]))
 
 
 class Scaling:
@@ -125,6 +152,16 @@ class Scaling:
 
     def __call__(self, numbers: Array) -> Array:
         return (numbers[:, self.varying] - self._mean) / self._deviation
+
+
+def nothing_keeps(goals: Goals, columns: Array, where: str) -> str:
+    """The message that exact limits leave no architecture; the least of each quantity (N, E), and its limit."""
+    least = [
+        f"'{name}' is at least {value:,.0f}, and its limit {goals.constraints[name]:,.0f}"
+        for name, value in zip(goals.computed, columns.min(0).tolist(), strict=True)
+        if name in goals.constraints
+    ]
+    return f"None of {where} keeps all constraints: {'; '.join(least)}. Raise a limit, or search smaller architectures"
 
 
 def sobol_point(dimension: int, number: int, seed: int) -> Tensor:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.status import Status
 
 from .candidate import Candidate
+from .goals import Goals
 
 _QUIET_S = 10.0
 """Seconds between status lines where there is no terminal to redraw one on."""
@@ -19,12 +20,19 @@ class ProgressCallback(Callback):
     """Prints to a console."""
 
     def __init__(
-        self, console: Console, *, max_trials: int | None, num_finished: int, best: tuple[str, float] | None
+        self,
+        console: Console,
+        *,
+        max_trials: int | None,
+        num_finished: int,
+        best: tuple[str, float] | None,
+        goals: Goals | None = None,
     ) -> None:
         self._console = console
         self._max_trials = max_trials
         self._num_finished = num_finished
         self._best = best
+        self._goals = goals or Goals()
         self._running: dict[str, str] = {}
         self._status: Status | None = None
         self._last_line = 0.0
@@ -70,13 +78,15 @@ class ProgressCallback(Callback):
         score = result.get("score")
         if score is None:
             return
-        if self._best is None or score > self._best[1]:
-            self._best = (name, score)
         objectives = result["objectives"]
+        known = self._goals.values(Candidate.from_dict(trial.config).spec, objectives)
+        keeps = self._goals.violation(known) == 0
+        if keeps and (self._best is None or score > self._best[1]):
+            self._best = (name, score)
         self._print(
             f"{name} finished score {score:.4f}, {objectives['parameters'] / 1e6:.2f}M parameters, "
-            f"{result['cost_s']:.0f} s; "
-            f"best {self._best[1]:.4f} ({self._best[0]}), "
+            f"{result['cost_s']:.0f} s{'' if keeps else ', breaks a constraint'}; "
+            f"{self._best_text()}, "
             f"{self._num_finished} of {self._max_trials or 'until converged'}"
         )
         self._refresh()
@@ -88,13 +98,17 @@ class ProgressCallback(Callback):
         self._print(f"{name} failed   (its traceback is in the journal)")
 
     def _refresh(self) -> None:
-        best = f"best {self._best[1]:.4f} ({self._best[0]})" if self._best else "no score yet"
-        line = f"{best}; training " + "; ".join(f"{name} {state}" for name, state in self._running.items())
+        line = f"{self._best_text()}; training " + "; ".join(f"{name} {state}" for name, state in self._running.items())
         if self._status is not None:
             self._status.update(line)
         elif time.monotonic() - self._last_line > _QUIET_S:
             self._last_line = time.monotonic()
             self._print(line)
+
+    def _best_text(self) -> str:
+        if self._best is None:
+            return "no score yet" if not self._goals.constraints else "none keeps the constraints yet"
+        return f"best {self._best[1]:.4f} ({self._best[0]})"
 
     def _print(self, line: str) -> None:
         self._console.print(f"{time.strftime('%H:%M:%S')} {line}", highlight=False, markup=False, soft_wrap=True)

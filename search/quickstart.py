@@ -110,7 +110,7 @@ def _conclude(directory: RunDirectory, levels: Sequence[RunDirectory]) -> str:
     ]
     data = PreparedData.load(directory.data_dir)
     evaluation = keep_best(directory, directory.models_dir, records, data)
-    return write_summary(directory, records, evaluation, ["parameters", "latency_ms"])
+    return write_summary(directory, records, evaluation)
 
 
 def main() -> None:

@@ -124,6 +124,7 @@ class BOSHNASSearch(Searcher):
         objectives = {
             name.removeprefix(_OBJECTIVES): float(result[name]) for name in result if name.startswith(_OBJECTIVES)
         }
+        objectives |= self.boshnas.goals.values(candidate.spec, {})  # the exact ones that steer
         if not math.isfinite(score):
             self._fail(trial, candidate, "the score is not a number (training diverged)")
             return

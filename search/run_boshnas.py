@@ -16,6 +16,7 @@ from embeddings import GraphLibrary
 
 from .candidate import ORIGINS
 from .evaluation import BASELINES, compare_baselines
+from .goals import SCORE, Goals, parse_limit
 from .recipe import RECIPES, Recipe, load_recipe
 from .report import write_report
 from .run_directory import RunDirectory
@@ -25,7 +26,7 @@ from .summary import keep_best, write_summary
 from .surrogates import SURROGATES
 
 NOT_SAVED = ("config", "resume", "run_dir")
-MEASURED = ("parameters", "latency_ms")
+OBJECTIVES = (SCORE, "parameters", "flops", "latency_ms")
 
 
 def make_parser() -> ArgumentParser:
@@ -106,9 +107,18 @@ def _add_search_flags(parser: ArgumentParser) -> None:
     add(
         "--objectives",
         nargs="+",
-        choices=MEASURED,
-        default=list(MEASURED),
-        help="measurements shown beside the score, which is what is maximised",
+        choices=OBJECTIVES,
+        default=[SCORE],
+        help="what is searched for: the score, which should be high, and others, which should be low",
+    )
+    add(
+        "--constraints",
+        nargs="*",
+        type=_limit,
+        default=[],
+        metavar="NAME=LIMIT",
+        help=f"the most that one of {', '.join(OBJECTIVES[1:])} may be, for example parameters=2e6 latency_ms=10 "
+        "('parameters<=2e6' in quotes will do too)",
     )
 
 
@@ -186,7 +196,7 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Run one level; returns the evaluation of the best model (see ``keep_best``)."""
     directory = RunDirectory(options.run_dir)
     library = GraphLibrary.load(options.dataset_file)
-    recipe, settings = recipe_of(options), settings_of(options)
+    recipe, settings, goals = recipe_of(options), settings_of(options), goals_of(options)
     config = {name: _plain(value) for name, value in vars(options).items() if name not in NOT_SAVED}
     directory.check(library.fingerprint, resume=options.resume)
     data_dir = options.prepared_dir or directory.data_dir
@@ -207,6 +217,9 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         models_dir=models_dir,
         settings=settings,
         recipe=recipe,
+        objectives=goals.objectives,
+        constraints=goals.constraints,
+        num_outputs=max(data.tasks, key=lambda task: len(task.train)).num_labels,
         seed=options.seed,
         max_trials=options.max_trials,
         max_concurrent=options.max_concurrent,
@@ -216,7 +229,7 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     records = run_level(run, console)
     scores = {record.candidate.spec.hash: record.score for record in records if record.score is not None}
     GraphLibrary.record(options.dataset_file, scores, task=data.name)
-    evaluation = keep_best(directory, models_dir, records, data)
+    evaluation = keep_best(directory, models_dir, records, data, goals)
     compare_baselines(
         options.baseline,
         data,
@@ -226,7 +239,7 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         seed=options.seed,
         num_threads=max(1, int(options.resources_per_trial.get("cpu", 1))),
     )
-    write_summary(directory, records, evaluation, options.objectives)
+    write_summary(directory, records, evaluation, goals)
     shutil.rmtree(directory.work_dir, ignore_errors=True)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in evaluation["metrics"].items())
     console.print(
@@ -248,6 +261,11 @@ def settings_of(options: argparse.Namespace) -> BOSHNASSettings:
         min_overlap=options.min_overlap,
         patience=options.patience,
     )
+
+
+def goals_of(options: argparse.Namespace) -> Goals:
+    """What is searched for, among the options."""
+    return Goals(objectives=tuple(options.objectives), constraints=dict(map(parse_limit, options.constraints)))
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
@@ -298,6 +316,17 @@ def _at_least_one(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1. Got {text!r}")
     return value
+
+
+def _limit(text: str) -> str:
+    """A constraint, as it is written."""
+    try:
+        name, _ = parse_limit(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if name not in OBJECTIVES[1:]:
+        raise argparse.ArgumentTypeError(f"must limit one of {', '.join(OBJECTIVES[1:])}. Got {text!r}")
+    return text
 
 
 def _recipe(text: str) -> str:

@@ -22,6 +22,7 @@ from flexibert import FlexiBERTConfig, transfer_overlap
 from .boshnas import BOSHNAS
 from .candidate import Candidate
 from .cluster import check_resources, fitting_trials, ray_cluster
+from .goals import SCORE, exact_costs
 from .journal import TrialRecord
 from .progress import ProgressCallback
 from .ray_search import BOSHNASSearch, JournalCallback
@@ -37,6 +38,8 @@ class LevelRun:
     Attributes:
         task_name: whose scores of the library are observations. data_dir: the prepared task.
         models_dir: where trained models lie and parents are looked for, by hash.
+        objectives, constraints: what is searched for (see ``BOSHNAS``).
+        num_outputs: of the task's head, whose weights count as parameters.
         max_trials: finished trials to stop after; None for until converged.
         max_concurrent: trials side by side; None for as many as fit.
         resources_per_trial: ``{"cpu": 1.0, "gpu": 0.0}``, fractions allowed.
@@ -52,6 +55,9 @@ class LevelRun:
     settings: BOSHNASSettings
     recipe: Recipe
     seed: int
+    objectives: tuple[str, ...] = (SCORE,)
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    num_outputs: int = 0
     max_trials: int | None = None
     max_concurrent: int | None = None
     resources_per_trial: Mapping[str, float] = field(default_factory=lambda: {"cpu": 1.0})
@@ -73,7 +79,11 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
         check_resources(run.resources_per_trial)
         search.set_max_concurrency(run.max_concurrent or fitting_trials(run.resources_per_trial))
         progress = ProgressCallback(
-            console, max_trials=run.max_trials, num_finished=search.num_finished, best=_best_so_far(run)
+            console,
+            max_trials=run.max_trials,
+            num_finished=search.num_finished,
+            best=_best_so_far(run, search.boshnas),
+            goals=search.boshnas.goals,
         )
         try:
             _tuner(run, search, progress).fit()
@@ -89,14 +99,15 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
 
 
 def _restored_search(run: LevelRun) -> BOSHNASSearch:
+    config = FlexiBERTConfig(vocab_size=run.vocab_size, max_position_embeddings=run.recipe.num_positions)
     boshnas = BOSHNAS(
         run.library,
         seed=run.seed,
         settings=run.settings,
-        overlap=functools.partial(
-            _overlap,
-            config=FlexiBERTConfig(vocab_size=run.vocab_size, max_position_embeddings=run.recipe.num_positions),
-        ),
+        overlap=functools.partial(_overlap, config=config),
+        objectives=run.objectives,
+        constraints=run.constraints,
+        exact=exact_costs(config, length=run.recipe.max_length, num_outputs=run.num_outputs),
     )
     events = list(run.directory.journal.events())
     own = {event["hash"] for event in events if event["event"] == "suggested"}
@@ -121,9 +132,12 @@ def _is_over(run: LevelRun, search: BOSHNASSearch) -> bool:
     )
 
 
-def _best_so_far(run: LevelRun) -> tuple[str, float] | None:
+def _best_so_far(run: LevelRun, boshnas: BOSHNAS) -> tuple[str, float] | None:
+    """Trial and score, of those that keep the constraints."""
     finished = [
-        (record.trial, record.score) for record in run.directory.journal.trials().values() if record.score is not None
+        (record.trial, record.score)
+        for record in run.directory.journal.trials().values()
+        if record.score is not None and boshnas.goals.violation(record.objectives) == 0
     ]
     return max(finished, key=lambda entry: entry[1]) if finished else None
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from .candidate import ORIGINS
+from .goals import Goals
 from .surrogates import SURROGATES
 
 ACQUISITIONS = ("ucb", "log_ei")
@@ -18,7 +19,8 @@ class BOSHNASSettings:
         num_largest: how many of these are the ones with most parameters; at most half. The others spread over the
             space.
         alpha, beta: probabilities of uncertainty and of diversity sampling.
-        acquisition: ``ucb``, or ``log_ei`` (expected improvement).
+        acquisition: ``ucb``, or ``log_ei`` (expected improvement); of several objectives the optimistic hypervolume,
+            or the expected one (qLogNEHVI).
         confidence: c of the upper confidence bound, ``mean + c * deviation``.
         second_order: propose optima of the acquisition over the vectors, climbed to from ``num_restarts`` starts by
             Newton steps and snapped to an architecture, instead of the best of all candidates.
@@ -81,3 +83,10 @@ class BOSHNASSettings:
             problems.append("'origins' must include 'scratch': the first models have no parent")
         if problems:
             raise ValueError("\n  - ".join(["Problems in the settings of BOSHNAS:", *problems]))
+
+    def check_goals(self, goals: Goals) -> None:
+        """Raises ``ValueError`` where these settings do not fit what is searched for."""
+        if self.second_order and not goals.is_plain:
+            raise ValueError("'second_order' climbs the score alone: it needs one objective and no constraints")
+        if self.cost_aware and goals.costs:
+            raise ValueError("'cost_aware' needs one objective: an improvement of several has no price in seconds")

@@ -13,26 +13,29 @@ from dataset import PreparedData
 from design_space.files import write_atomically
 
 from .evaluation import evaluate
+from .goals import Goals
 from .journal import TrialRecord
 from .progress import describe
+from .ranking import best_record, front_records
 from .run_directory import RunDirectory
 
-
-def best_record(records: Sequence[TrialRecord]) -> TrialRecord:
-    """The finished trial with the highest score. Raises ``ValueError`` when none is finished."""
-    finished = [record for record in records if record.score is not None]
-    if not finished:
-        raise ValueError("No trial has finished: there is no best model")
-    return max(finished, key=lambda record: record.score or 0.0)
+SHOWN = ("parameters", "latency_ms")
+"""What always gets a column beside the score."""
 
 
 def keep_best(
-    directory: RunDirectory, models_dir: Path, records: Sequence[TrialRecord], data: PreparedData
+    directory: RunDirectory,
+    models_dir: Path,
+    records: Sequence[TrialRecord],
+    data: PreparedData,
+    goals: Goals | None = None,
 ) -> dict[str, Any]:
     """Copy the best model to ``best/``, evaluate it on test (validation where there is no test split), and return its
-    evaluation: ``trial``, ``hash``, ``split``, ``metrics``, ``majority_share`` (None for regression), ``model``.
+    evaluation: ``trial``, ``hash``, ``split``, ``metrics``, ``majority_share`` (None for regression), ``model``, and,
+    under constraints, these and whether they are kept (``feasible``).
     """
-    best = best_record(records)
+    goals = goals or Goals()
+    best = best_record(records, goals)
     graph_hash = best.candidate.spec.hash
     split = "test" if data.test is not None else "validation"
     evaluation = {
@@ -46,6 +49,9 @@ def keep_best(
         "validation_score": best.score,
         "objectives": best.objectives,
     }
+    if goals.constraints:
+        kept = goals.violation(best.objectives) == 0
+        evaluation |= {"constraints": dict(goals.constraints), "feasible": kept}
     partial = directory.best_dir.with_name(".best")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(models_dir / graph_hash, partial)
@@ -56,15 +62,13 @@ def keep_best(
 
 
 def write_summary(
-    directory: RunDirectory, records: Sequence[TrialRecord], evaluation: Mapping[str, Any], shown: Sequence[str]
+    directory: RunDirectory, records: Sequence[TrialRecord], evaluation: Mapping[str, Any], goals: Goals | None = None
 ) -> str:
-    """Write ``summary.md`` and return its text.
-
-    Args:
-        shown: objectives that get a column.
-    """
+    """Write ``summary.md`` and return its text."""
+    goals = goals or Goals()
+    shown = list(dict.fromkeys([*SHOWN, *goals.costs, *goals.constraints]))
     trials = {record.candidate.spec.hash: record for record in records}
-    best = best_record(records)
+    best = best_record(records, goals)
     counts = [f"{sum(r.state == state for r in records)} {state}" for state in ("finished", "failed", "open")]
     inherited = sum(r.state == "finished" and r.candidate.origin.parent is not None for r in records)
     lines = [
@@ -81,11 +85,13 @@ def write_summary(
         lines.append(f"- accuracy of always answering the most frequent class: {evaluation['majority_share']:.4f}")
     lines += [
         *(f"- {name}: {best.objectives[name]:g}" for name in shown if name in best.objectives),
+        *_constraints(best, goals),
         f"- lineage: {' <- '.join(_lineage(best, trials))}",
         "",
         f"{len(records)} trials ({', '.join(counts)}), {inherited} of the finished ones with inherited weights; "
         f"{sum(record.cost_s or 0 for record in records):.0f} s of training.",
         "",
+        *_front(records, goals),
         "| trial | score | "
         + "".join(f"{name} | " for name in shown)
         + "seconds | origin | chosen as | architecture |",
@@ -101,6 +107,31 @@ def write_summary(
     text = "\n".join(lines) + "\n"
     write_atomically(directory.summary_file, text)
     return text
+
+
+def _constraints(best: TrialRecord, goals: Goals) -> list[str]:
+    if not goals.constraints:
+        return []
+    limits = ", ".join(f"{name} at most {limit:g}" for name, limit in goals.constraints.items())
+    kept = "kept" if goals.violation(best.objectives) == 0 else "kept by no trial; this one breaks them least"
+    return [f"- constraints: {limits}: {kept}"]
+
+
+def _front(records: Sequence[TrialRecord], goals: Goals) -> list[str]:
+    """The front as a table, where there are several objectives."""
+    front = front_records(records, goals)
+    if not front:
+        return []
+    lines = [
+        f"Pareto front of {', '.join(goals.objectives)} ({len(front)} trials that no other beats in all of them):",
+        "",
+        f"| trial | {' | '.join(goals.objectives)} | architecture |",
+        "| --- " * (len(goals.objectives) + 2) + "|",
+    ]
+    for record in front:
+        figures = " | ".join(f"{record.objectives[name]:,.10g}" for name in goals.costs)
+        lines.append(f"| {record.trial} | {record.score:.4f} | {figures} | {describe(record.candidate)} |")
+    return [*lines, "", "All trials:", ""]
 
 
 def _lineage(record: TrialRecord, trials: Mapping[str, TrialRecord]) -> list[str]:

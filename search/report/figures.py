@@ -36,8 +36,10 @@ def progress_figure(finished: Sequence[TrialRecord], metric: str, baselines: Map
     return _svg(figure)
 
 
-def tradeoff_figure(finished: Sequence[TrialRecord], metric: str, objective: str) -> str | None:
-    """Score against an objective that should be small, with the trials that no other beats in both."""
+def tradeoff_figure(
+    finished: Sequence[TrialRecord], metric: str, objective: str, *, limit: float | None = None
+) -> str | None:
+    """Score against an objective that should be small, with the trials that no other beats in both, and its limit."""
     known = [record for record in finished if objective in record.objectives]
     if len(known) < 2:
         return None
@@ -52,6 +54,8 @@ def tradeoff_figure(finished: Sequence[TrialRecord], metric: str, objective: str
         axis.annotate(
             known[place].trial, (costs[place], scores[place]), fontsize=7, xytext=(3, 3), textcoords="offset points"
         )
+    if limit is not None:
+        axis.axvline(limit, color="gray", ls="--", lw=1, label="constraint")
     axis.set(xlabel=objective, ylabel=metric)
     axis.legend(fontsize=8)
     return _svg(figure)

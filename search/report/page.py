@@ -19,12 +19,19 @@ from design_space import ModelSpec
 from design_space.files import write_atomically
 from embeddings import GraphLibrary
 
+from ..goals import SCORE, Goals, parse_limit
 from ..journal import TrialRecord
 from ..progress import describe
+from ..ranking import front_records
 from ..run_directory import RunDirectory
 from . import figures
 
 REPORT_FILE = "report.html"
+TRADEOFFS = {
+    "parameters": "Score against size",
+    "latency_ms": "Score against time of a forward pass",
+    "flops": "Score against operations of a forward pass",
+}
 _FEWEST_FOR_INFLUENCE = 5
 
 
@@ -55,11 +62,18 @@ def _content(directory: RunDirectory) -> dict[str, Any]:
     evaluation = _json(directory.best_dir / "evaluation.json")
     metric = evaluation["metric"] if evaluation else "score"
     baselines = _baselines(directory.path / "baselines" / "baselines.json")
-    ranked = sorted(finished, key=lambda record: -(record.score or 0.0))
+    goals = Goals(
+        objectives=tuple(config.get("objectives") or (SCORE,)),
+        constraints=dict(map(parse_limit, config.get("constraints") or ())),
+    )
+    ranked = sorted(finished, key=lambda record: (goals.violation(record.objectives), -(record.score or 0.0)))
+    limits = goals.constraints
     pictures = [
         ("Scores as they came in", figures.progress_figure(finished, metric, baselines)),
-        ("Score against size", figures.tradeoff_figure(finished, metric, "parameters")),
-        ("Score against time of a forward pass", figures.tradeoff_figure(finished, metric, "latency_ms")),
+        *(
+            (title, figures.tradeoff_figure(finished, metric, name, limit=limits.get(name)))
+            for name, title in TRADEOFFS.items()
+        ),
         ("Where in the library", _map(config, finished, metric)),
         ("Who inherited from whom", figures.lineage_figure(records)),
     ]
@@ -70,6 +84,10 @@ def _content(directory: RunDirectory) -> dict[str, Any]:
         "evaluation": evaluation,
         "best_dir": directory.best_dir,
         "best": [_row(record) for record in ranked[:5]],
+        "objectives": goals.objectives,
+        "front": [_row(record) for record in front_records(finished, goals)],
+        "constraints": list(limits.items()),
+        "is_kept": bool(ranked) and goals.violation(ranked[0].objectives) == 0,
         "baselines": sorted(baselines.items()),
         "pictures": [(title, Markup(picture)) for title, picture in pictures if picture],
         "influence": _influence(finished),

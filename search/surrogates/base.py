@@ -1,7 +1,8 @@
 """What a surrogate is to the search: a BoTorch model of the score over the vectors of architectures, with two kinds of
 uncertainty told apart.
 
-A vector has three parts, in this order: the embedding, exact features, and category codes (see ``Layout``).
+A vector has four parts, in this order: the embedding, exact features, category codes, and exact objectives (see
+``Layout``); the last are for the acquisition alone.
 Shapes: X (batch..., q, K) vectors, K their size; moments (batch..., q).
 """
 
@@ -19,11 +20,13 @@ from torch import Tensor
 
 
 class Layout(NamedTuple):
-    """How many columns of a vector are embedding, features and categories (equal or not, nothing between)."""
+    """How many columns of a vector are embedding, features, categories (equal or not, nothing between) and exact
+    objectives (in their own units; no surrogate sees them)."""
 
     embedding: int
     features: int = 0
     codes: int = 0
+    exact: int = 0
 
     @property
     def numbers(self) -> list[int]:
@@ -44,6 +47,12 @@ class Layout(NamedTuple):
     def code_columns(self) -> list[int]:
         """Columns of categories."""
         return list(range(len(self.numbers), len(self.numbers) + self.codes))
+
+    @property
+    def exact_columns(self) -> list[int]:
+        """Columns of exact objectives."""
+        first = len(self.numbers) + self.codes
+        return list(range(first, first + self.exact))
 
 
 class Moments(NamedTuple):

@@ -133,11 +133,12 @@ def test_expensive_candidates_are_avoided_when_costs_count(tiny_library):
         for number in range(14):
             (candidate,) = boshnas.ask(1)
             depth = len(candidate.spec.layers)
-            boshnas.tell(candidate, score(candidate.spec), cost_s=1.0 if depth == 2 else 1000.0)
+            per_layer = score(candidate.spec) / depth  # shallow ones can be as good
+            boshnas.tell(candidate, per_layer, cost_s=1.0 if depth == 2 else 1000.0)
             depths += [depth] * (number >= 8)
         return float(np.mean(depths))
 
-    assert asked(True) == 2.0 < asked(False)
+    assert asked(True) < 2.5 < 3.0 < asked(False)
 
 
 def test_equal_scores_and_one_score_are_enough_to_go_on(tiny_library):
@@ -246,7 +247,10 @@ def test_the_same_history_gives_the_same_candidate_in_another_process(tiny_libra
         ({"num_init": 0}, "'num_init' must be at least 1. Got 0"),
         ({"alpha": 0.8, "beta": 0.3}, "add up to at most 1. Got 0.8, 0.3"),
         ({"surrogate": "trees"}, "'surrogate' must be one of auto, features, .* Got 'trees'"),
-        ({"origins": ("scratch", "graft")}, "'origins' must be among scratch, transfer. Got graft"),
+        (
+            {"origins": ("scratch", "graft")},
+            "'origins' must be among scratch, transfer, prune, stitch, merge. Got graft",
+        ),
         ({"origins": ("transfer",)}, "'origins' must include 'scratch'"),
         ({"min_overlap": 1.5}, r"'min_overlap' must be in \[0, 1\]. Got 1.5"),
     ],

@@ -83,6 +83,21 @@ def test_a_finished_run_is_told_in_one_page(tiny_library, tmp_path):
     assert "library_fingerprint" not in text
 
 
+def test_the_front_and_the_constraints_are_told(tiny_library, tmp_path):
+    _run(tmp_path, tiny_library)
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    goals = {"objectives": ["score", "parameters"], "constraints": ["parameters<=4e6"]}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config | goals))
+    text = write_report(tmp_path).read_text()
+    assert _Page(text).open == []
+    assert "Best model: t0003</b>, score 0.5300" in text  # better ones have more parameters
+    assert "Constraints: parameters at most 4,000,000:\nkept." in text
+    front = text[text.index("The Pareto front") : text.index("The best five")]
+    assert [number for number in range(8) if f"<td>t000{number}</td>" in front] == [0, 1, 2, 3]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config | goals | {"constraints": ["latency_ms=0.5"]}))
+    assert "kept by no trial; this one breaks them least" in write_report(tmp_path).read_text()
+
+
 def test_a_run_that_goes_on_has_a_report_too(tiny_library, tmp_path):
     _run(tmp_path, tiny_library, num_trials=2)
     text = write_report(tmp_path).read_text()

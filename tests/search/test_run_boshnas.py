@@ -22,6 +22,9 @@ TINY = (
     "--surrogate gp --max_concurrent 2"
 ).split()
 
+LIMIT = 40_000
+"""Parameters; some of the tiny library's architectures have more."""
+
 
 def _files(folder: Path, library: GraphLibrary) -> list[str]:
     """A library, a table and a corpus; the flags that name them."""
@@ -47,7 +50,8 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, tiny_library):
     folder = tmp_path_factory.mktemp("search")
-    flags = [*_files(folder, tiny_library), *TINY]
+    goals = ["--objectives", "score", "parameters", "--constraints", f"parameters<={LIMIT}", "latency_ms=1000"]
+    flags = [*_files(folder, tiny_library), *TINY, *goals]
     done = _run(*flags, "--max_trials", "5")
     assert done.returncode == 0, done.stderr[-3000:]
     return folder, flags, done.stdout
@@ -128,6 +132,24 @@ def test_a_finished_run_goes_on_with_more_trials_and_repeats_none(finished, caps
 
 
 @pytest.mark.integration
+def test_objectives_and_constraints_steer_a_run(finished):
+    folder, _, _ = finished
+    trials = Journal(folder / "run" / "journal.jsonl").trials().values()
+    for trial in trials:
+        saved = folder / "run" / "models" / trial.candidate.spec.hash / "training.json"
+        # What is computed from the spec is what the worker counted.
+        counted = json.loads(saved.read_text())["result"]["objectives"]["parameters"]
+        assert trial.objectives["parameters"] == counted <= LIMIT
+    summary = (folder / "run" / "summary.md").read_text()
+    assert "Pareto front of score, parameters (" in summary
+    assert f"constraints: parameters at most {LIMIT:g}, latency_ms at most 1000: kept" in summary
+    assert "The Pareto front" in (folder / "run" / "report.html").read_text()
+    evaluation = json.loads((folder / "run" / "best" / "evaluation.json").read_text())
+    assert evaluation["feasible"] is True
+    assert evaluation["constraints"] == {"parameters": LIMIT, "latency_ms": 1000.0}
+
+
+@pytest.mark.integration
 def test_a_run_of_another_library_is_refused(finished, tmp_path, tiny_space, capsys):
     folder, _, _ = finished
     GraphLibrary.build(tiny_space, layers_per_stack=1, max_graphs=40, embedding_size=4).save(tmp_path / "other.json")
@@ -184,6 +206,11 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--epoch", "3"], "unknown argument --epoch. Did you mean '--epochs'"),
         (["--surrogate", "woods"], "invalid choice: 'woods'"),
         (["--origins", "transfer"], "'origins' must include 'scratch'"),
+        (["--objectives", "parameters"], "'objectives' must include 'score'. Got parameters"),
+        (["--objectives", "score", "size"], "invalid choice: 'size'"),
+        (["--constraints", "parameters>2e6"], "must be written like parameters=2e6 (at most 2 million), above 0. Got"),
+        (["--constraints", "energy=3"], "must limit one of parameters, flops, latency_ms. Got 'energy=3'"),
+        (["--constraints", "parameters=1e3"], "None of the 272 architectures of the library keeps all constraints"),
         (["--learning_rate", "-1"], "'learning_rate' must be a number of at least 0. Got -1.0"),
         (["--tokenizer", "/nowhere/vocabulary"], "'tokenizer' must be"),
     ],
