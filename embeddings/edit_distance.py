@@ -22,7 +22,7 @@ import numpy.typing as npt
 from design_space import DesignSpace, LabelOrder, ModelSpec
 from design_space.graph import vertices_and_edges
 
-from .layer_alignment import layer_alignments, most_edges_kept
+from .layer_alignment import layer_alignments, match
 from .layered_graphs import Ints, LayeredGraphs, mixes_widths
 
 EDGE_COST = 0.1
@@ -88,8 +88,8 @@ class _Batch:
         mixed = bool(self.mixed[i[0]] or self.mixed[j[0]])
         (a, number_a), (b, number_b) = (self._group(int(self.depth[k[0]]), mixed) for k in (i, j))
         i, j = number_a[i], number_b[j]
-        vertex_cost = np.abs(a.reach[1:, i] - b.reach[1:, j]).sum(0)
-        return vertex_cost + EDGE_COST * (a.num_edges[i] + b.num_edges[j] - 2 * most_edges_kept(a, i, b, j))
+        vertex_cost, kept = match(a, i, b, j)
+        return vertex_cost + EDGE_COST * (a.num_edges[i] + b.num_edges[j] - 2 * kept)
 
     def _group(self, depth: int, mixed: bool) -> tuple[LayeredGraphs, Ints]:
         """All graphs of a depth (without those of mixed widths unless ``mixed``) and their numbers among these."""

@@ -33,9 +33,11 @@ MOST_BLOCKS, MOST_ALIGNMENTS = 2, 64
 _ADD_NORM = slice(1, 3)  # the flow between `input`, place 0, and `add_norm`, place 2
 
 
-def most_edges_kept(a: LayeredGraphs, i: Ints, b: LayeredGraphs, j: Ints) -> Ints:
-    """Edges kept under the best alignment of the pairs (a[i], b[j]), (B,). ``a`` is not deeper than ``b``."""
-    return _Matching(a, i, b, j).edges_kept().max(0)
+def match(a: LayeredGraphs, i: Ints, b: LayeredGraphs, j: Ints) -> tuple[Ints, Ints]:
+    """The least cost of the vertices of the pairs (a[i], b[j]), and the edges kept at that cost under the best
+    alignment; (B,), (B,). ``a`` is not deeper than ``b``."""
+    matching = _Matching(a, i, b, j)
+    return matching.vertex_cost, matching.edges_kept().max(0)
 
 
 @lru_cache(maxsize=256)
@@ -50,7 +52,7 @@ class _Matching:
 
     Attributes:
         sigma: (C, L), the layer of b under every layer of a. inverse: (C, M), -1 under no layer.
-        flow: (P, C, B), what still has to move.
+        vertex_cost: (B,). flow: (P, C, B), what still has to move.
         left_a, left_b: (L, S, C, B) and (M, S, C, B), feed-forward vertices not matched yet.
     """
 
@@ -58,19 +60,23 @@ class _Matching:
         self.sigma = layer_alignments(a.depth, b.depth)
         self.inverse = np.full((len(self.sigma), b.depth), -1)
         np.put_along_axis(self.inverse, self.sigma, np.arange(a.depth)[None], axis=1)
-        most = max(a.reach.max(), b.reach.max(), len(a.reach))
-        number = np.dtype(np.int8 if most <= np.iinfo(np.int8).max else np.int16)
+        number = np.result_type(a.reach, b.reach)
+
+        def of(array: Ints, pair: Ints) -> Ints:
+            return array[..., pair].astype(number, copy=False)
 
         def repeated(array: Ints) -> Ints:
-            return np.repeat(array.astype(number)[..., None, :], len(self.sigma), axis=-2)
+            return np.repeat(array[..., None, :], len(self.sigma), axis=-2)
 
-        self.flow = repeated(a.reach[:, i] - b.reach[:, j])
-        self.heads_a = a.head_places[..., i].astype(number), a.head_counts[..., i].astype(number)
-        self.heads_b = b.head_places[..., j].astype(number), b.head_counts[..., j].astype(number)
-        self.widths_a, self.widths_b = a.width_places[..., i].astype(number), b.width_places[..., j].astype(number)
-        self.left_a, self.left_b = repeated(a.width_counts[..., i]), repeated(b.width_counts[..., j])
-        self.head_cuts = _cuts((a.head_places, a.head_counts), (b.head_places, b.head_counts))
-        self.width_cuts = _cuts((a.width_places, a.width_counts), (b.width_places, b.width_counts))
+        flow = of(a.reach, i) - of(b.reach, j)
+        self.vertex_cost: Ints = np.abs(flow[1:]).sum(0, dtype=np.int64)
+        self.flow = repeated(flow)
+        self.heads_a = of(a.head_places, i), of(a.head_counts, i)
+        self.heads_b = of(b.head_places, j), of(b.head_counts, j)
+        self.widths_a, self.widths_b = of(a.width_places, i), of(b.width_places, j)
+        self.left_a, self.left_b = repeated(of(a.width_counts, i)), repeated(of(b.width_counts, j))
+        self.head_cuts = _cuts(a.head_span, b.head_span)
+        self.width_cuts = _cuts(a.width_span, b.width_span)
 
     def edges_kept(self) -> Ints:
         """Under every alignment, (C, B)."""
@@ -91,14 +97,18 @@ class _Matching:
         left_b = [counts[on] for counts in counts_b.swapaxes(0, 1)]
         matched = np.zeros(self.flow.shape[1:], dtype=self.flow.dtype)
         slots = list(itertools.product(range(len(left_a)), range(len(left_b))))
-        for same_label in (True, False) if len(slots) > 1 else (None,):
-            for r, s in slots:
-                here, there = places_a[layer, r][None], places_b[on, s]
-                wanted = left_b[s] if same_label is None else left_b[s] * ((here == there) == same_label)
-                number = self._match(self.head_cuts, here, there, left_a[r], wanted)
+        if len(slots) > 1:
+            for r, s in slots:  # those that need not move
+                number = np.minimum(left_a[r], left_b[s] * (places_a[layer, r] == places_b[on, s]))
                 left_a[r] -= number
                 left_b[s] -= number
                 matched += number
+        for r, s in slots:
+            here, there = places_a[layer, r][None], places_b[on, s]
+            number = _match(self.flow[self.head_cuts], self.head_cuts.start, here, there, left_a[r], left_b[s])
+            left_a[r] -= number
+            left_b[s] -= number
+            matched += number
         return matched
 
     def _match_source(self, layer: int, on: Ints) -> Ints:
@@ -121,10 +131,10 @@ class _Matching:
         linked: Ints = np.ones_like(edges)  # the first add_norms are matched
         for s in range(min(len(self.widths_a[layer]), self.widths_b.shape[1])):
             wanted = self.left_b[on, s, alignments]
-            number = self._match(
-                self.width_cuts, self.widths_a[layer, s][None], self.widths_b[on, s], self.left_a[layer, s], wanted
-            )
-            self.left_a[layer, s] -= number
+            here, there = self.widths_a[layer, s][None], self.widths_b[on, s]
+            left_a = self.left_a[layer, s]
+            number = _match(self.flow[self.width_cuts], self.width_cuts.start, here, there, left_a, wanted)
+            left_a -= number
             self.left_b[on, s, alignments] -= number
             edges += np.maximum(number - 1, 0) + linked * (number > 0)
             linked = (number > 0).astype(np.int16)
@@ -157,43 +167,56 @@ class _Matching:
     def _match_across_layers(self) -> Ints:
         """Edges kept between feed-forward vertices that aligned layers left over, (C, B)."""
         kept = np.zeros(self.flow.shape[1:], dtype=np.int16)
-        for layer, on in itertools.product(range(len(self.widths_a)), range(len(self.widths_b))):
-            linked: Ints = np.zeros_like(kept)
-            for s in range(min(len(self.widths_a[layer]), len(self.widths_b[on]))):
-                left_a, left_b = self.left_a[layer, s], self.left_b[on, s]
-                number = self._match(
-                    self.width_cuts, self.widths_a[layer, s][None], self.widths_b[on, s][None], left_a, left_b
-                )
-                left_a -= number
-                left_b -= number
-                kept += np.maximum(number - 1, 0) + linked * (number > 0)
+        num_slots = self.left_a.shape[1]
+        least = 2 if num_slots == 1 else 1  # vertices of one slot that keep an edge
+        open_ = (self.left_a >= least).any((0, 1)) & (self.left_b >= least).any((0, 1))
+        found = np.flatnonzero(open_)
+        if not len(found):
+            return kept
+
+        def taken(array: Ints) -> Ints:
+            return array.reshape(*array.shape[:-2], open_.size).take(found, axis=-1)
+
+        pair = found % open_.shape[1]
+        flow, left_a, left_b = taken(self.flow[self.width_cuts]), taken(self.left_a), taken(self.left_b)
+        widths_a, widths_b = self.widths_a.take(pair, axis=-1), self.widths_b.take(pair, axis=-1)
+        edges = np.zeros(len(pair), dtype=np.int16)
+        for layer, on in itertools.product(range(len(widths_a)), range(len(widths_b))):
+            linked: Ints = np.zeros_like(edges)
+            for s in range(min(num_slots, left_b.shape[1])):
+                here, there = widths_a[layer, s], widths_b[on, s]
+                number = _match(flow, self.width_cuts.start, here, there, left_a[layer, s], left_b[on, s])
+                left_a[layer, s] -= number
+                left_b[on, s] -= number
+                edges += np.maximum(number - 1, 0) + linked * (number > 0)
                 linked = (number > 0).astype(np.int16)
+        kept.ravel()[found] = edges
         return kept
 
-    def _match(self, cuts: slice, places_a: Ints, places_b: Ints, counts_a: Ints, counts_b: Ints) -> Ints:
-        """Match as many vertices at ``places_a`` with ones at ``places_b`` as there are and as the flow allows; their
-        number, (C, B)."""
-        flow = self.flow[cuts]
-        number, unsigned = flow.dtype.type, flow.dtype.str.replace("i", "u")
-        most: Ints = np.minimum(counts_a, counts_b)
-        if not len(flow):
-            return most
-        direction, span = np.sign(places_a - places_b), np.abs(places_a - places_b).view(unsigned)
-        # A cut is crossed when it lies less than the span above the lower place (below it, the difference wraps
-        # round). Whole bytes and no `where`: the rest of the distance takes less time than these few lines.
-        before = np.arange(cuts.start - 1, cuts.stop - 1, dtype=number)[:, None, None]
-        passed_by = (before - np.minimum(places_a, places_b)).view(unsigned) >= span
-        signed = flow * direction
-        np.maximum(signed, passed_by.view(np.int8) * number(np.iinfo(number).max), out=signed)
-        most = np.maximum(np.minimum(most, signed.min(0)), 0)
-        flow -= np.logical_not(passed_by, out=passed_by).view(np.int8) * (direction * most)
+
+def _match(flow: Ints, first: int, places_a: Ints, places_b: Ints, counts_a: Ints, counts_b: Ints) -> Ints:
+    """Match as many vertices at ``places_a`` with ones at ``places_b`` as there are and as the flow allows; their
+    number. All arrays of one shape, the flow with cuts, the first of number ``first``, before; it is lowered in
+    place."""
+    number, unsigned = flow.dtype.type, flow.dtype.str.replace("i", "u")
+    most: Ints = np.minimum(counts_a, counts_b)
+    if not len(flow):
         return most
+    direction, span = np.sign(places_a - places_b), np.abs(places_a - places_b).view(unsigned)
+    # A cut is crossed when it lies less than the span above the lower place (below it, the difference wraps round).
+    # Whole bytes and no `where`: the rest of the distance takes less time than these few lines.
+    before = np.arange(first - 1, first - 1 + len(flow), dtype=number).reshape(-1, *(1,) * places_b.ndim)
+    passed_by = (before - np.minimum(places_a, places_b)).view(unsigned) >= span
+    signed = flow * direction
+    np.maximum(signed, passed_by.view(np.int8) * number(np.iinfo(number).max), out=signed)
+    most = np.maximum(np.minimum(most, signed.min(0)), 0)
+    flow -= np.logical_not(passed_by, out=passed_by).view(np.int8) * (direction * most)
+    return most
 
 
-def _cuts(*kinds: tuple[Ints, Ints]) -> slice:
+def _cuts(*spans: tuple[int, int]) -> slice:
     """All cuts between the places that occur: cut p lies between the places p - 1 and p."""
-    occurring = np.concatenate([places[counts > 0] for places, counts in kinds])
-    return slice(int(occurring.min()) + 1, int(occurring.max()) + 1)
+    return slice(min(low for low, _ in spans) + 1, max(high for _, high in spans) + 1)
 
 
 def _in_blocks(depth_a: int, depth_b: int) -> Iterator[tuple[int, ...]]:

@@ -10,7 +10,7 @@ last axis.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,8 @@ class LayeredGraphs:
         width_places, width_counts: (L, S, G), likewise for the feed-forward stacks, from input to output.
         reach: (P, G), how many vertices stand at a place or beyond.
         num_edges: (G,).
+
+    All but ``num_edges`` are of the narrowest type that also holds differences: the distance is as fast as memory is.
     """
 
     head_places: Ints
@@ -47,6 +49,16 @@ class LayeredGraphs:
     @property
     def depth(self) -> int:
         return self.head_places.shape[0]
+
+    @cached_property
+    def head_span(self) -> tuple[int, int]:
+        """The lowest and the highest place of a head."""
+        return _span(self.head_places, self.head_counts)
+
+    @cached_property
+    def width_span(self) -> tuple[int, int]:
+        """The lowest and the highest place of a feed-forward width."""
+        return _span(self.width_places, self.width_counts)
 
     @staticmethod
     def of(specs: Sequence[ModelSpec], order: LabelOrder, *, mixed: bool) -> "LayeredGraphs":
@@ -80,7 +92,25 @@ class LayeredGraphs:
         at[places["input"]] += 1
         at[places["output"]] += 1
         at[places["add_norm"]] += 2 * shape[0]
-        return LayeredGraphs(head_places, head_counts, width_places, width_counts, at[::-1].cumsum(0)[::-1], num_edges)
+        reach = at[::-1].cumsum(0)[::-1]
+        number = np.int8 if max(reach.max(), len(reach)) <= np.iinfo(np.int8).max else np.int16
+
+        def narrow(array: Ints) -> Ints:
+            return np.ascontiguousarray(array, dtype=number)
+
+        return LayeredGraphs(
+            narrow(head_places),
+            narrow(head_counts),
+            narrow(width_places),
+            narrow(width_counts),
+            narrow(reach),
+            num_edges,
+        )
+
+
+def _span(places: Ints, counts: Ints) -> tuple[int, int]:
+    occurring = places[counts > 0]
+    return int(occurring.min()), int(occurring.max())
 
 
 def _slots(spec: ModelSpec, order: LabelOrder) -> list[tuple[list[tuple[int, int]], list[int]]]:
