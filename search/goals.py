@@ -24,18 +24,23 @@ Key = TypeVar("Key", bound=Hashable)
 SCORE = "score"
 
 
-def exact_costs(config: Any = None, *, length: int = 128, num_outputs: int = 0) -> dict[str, Exact]:
+def exact_costs(
+    config: Any = None, *, length: int = 128, num_outputs: int = 0, pooler: bool = True
+) -> dict[str, Exact]:
     """What a spec alone tells: ``parameters`` and ``flops`` of a forward pass over one sequence.
 
     Args:
         config: a ``FlexiBERTConfig`` for vocabulary and positions; None for its defaults.
         length: tokens of the sequence.
-        num_outputs: of a classification head, whose weights count as parameters; 0 for the encoder alone.
+        num_outputs: of the task's head, whose weights count as parameters; 0 for the encoder alone.
+        pooler: whether the model has one.
     """
 
     return {
-        "parameters": functools.partial(_parameters, config=config, length=length, num_outputs=num_outputs),
-        "flops": functools.partial(_flops, config=config, length=length),
+        "parameters": functools.partial(
+            _parameters, config=config, length=length, num_outputs=num_outputs, pooler=pooler
+        ),
+        "flops": functools.partial(_flops, config=config, length=length, pooler=pooler),
     }
 
 
@@ -172,10 +177,10 @@ def parse_limit(text: str) -> tuple[str, float]:
     return name.strip(), limit
 
 
-def _parameters(specs: Sequence[ModelSpec], *, config: Any, length: int, num_outputs: int) -> Array:
+def _parameters(specs: Sequence[ModelSpec], *, config: Any, length: int, num_outputs: int, pooler: bool) -> Array:
     heads = np.array([num_outputs * (spec.layers[-1].hidden_size + 1) for spec in specs], dtype=float)
-    return cost_of(specs, length, config).parameters + heads
+    return cost_of(specs, length, config, pooler=pooler).parameters + heads
 
 
-def _flops(specs: Sequence[ModelSpec], *, config: Any, length: int) -> Array:
-    return cost_of(specs, length, config).flops_per_token * length
+def _flops(specs: Sequence[ModelSpec], *, config: Any, length: int, pooler: bool) -> Array:
+    return cost_of(specs, length, config, pooler=pooler).flops_per_token * length

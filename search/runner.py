@@ -39,7 +39,7 @@ class LevelRun:
         task_name: whose scores of the library are observations. data_dir: the prepared task.
         models_dir: where trained models lie and parents are looked for, by hash.
         objectives, constraints: what is searched for (see ``BOSHNAS``).
-        num_outputs: of the task's head, whose weights count as parameters.
+        num_outputs, pooler: of the task's head, and whether it has a pooler: both count as parameters.
         max_trials: finished trials to stop after; None for until converged.
         max_concurrent: trials side by side; None for as many as fit.
         resources_per_trial: ``{"cpu": 1.0, "gpu": 0.0}``, fractions allowed.
@@ -58,6 +58,7 @@ class LevelRun:
     objectives: tuple[str, ...] = (SCORE,)
     constraints: Mapping[str, float] = field(default_factory=dict)
     num_outputs: int = 0
+    pooler: bool = True
     max_trials: int | None = None
     max_concurrent: int | None = None
     resources_per_trial: Mapping[str, float] = field(default_factory=lambda: {"cpu": 1.0})
@@ -107,7 +108,7 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
         overlap=functools.partial(_overlap, config=config),
         objectives=run.objectives,
         constraints=run.constraints,
-        exact=exact_costs(config, length=run.recipe.max_length, num_outputs=run.num_outputs),
+        exact=exact_costs(config, length=run.recipe.max_length, num_outputs=run.num_outputs, pooler=run.pooler),
     )
     events = list(run.directory.journal.events())
     own = {event["hash"] for event in events if event["event"] == "suggested"}

@@ -12,12 +12,13 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Table as TextTable
 
 from design_space.command import ArgumentParser, run_command
-from design_space.files import nearest_name, write_atomically
+from design_space.files import write_atomically
 
+from ..goals import SCORE, Goals
 from .plot import draw_curves
 from .pool import Pool, library_of
 from .replay import replay_all
-from .searchers import SEARCHERS, needs_library
+from .searchers import ONE_OBJECTIVE, SEARCHERS, check_searcher, needs_library
 from .statistics import checkpoints, mean_curve, summarize
 from .table import Table, load_table
 
@@ -38,7 +39,19 @@ def make_parser() -> ArgumentParser:
     )
     add("--metric", default="glue", help="which of the table's scores is searched for")
     add("--minimize", action="store_true", help="lower scores are better")
-    add("--searchers", nargs="+", default=list(DEFAULT_SEARCHERS), help=f"among {', '.join(SEARCHERS)}")
+    add(
+        "--objectives",
+        nargs="+",
+        default=[SCORE],
+        help="'score' (the metric), and others that should be low: parameters and flops, computed, or scores of the "
+        "table; with these, hypervolumes are compared",
+    )
+    add(
+        "--searchers",
+        nargs="+",
+        default=None,
+        help=f"by default {' '.join(DEFAULT_SEARCHERS)}; among {', '.join(SEARCHERS)}; settings follow a colon: boshnas:confidence=1,second_order=true",
+    )
     add("--queries", type=_at_least_one, default=60, help="architectures trained per search")
     add("--seeds", type=_at_least_one, default=20, help="searches per searcher")
     add("--seed", type=int, default=0, help="the first seed")
@@ -51,10 +64,12 @@ def make_parser() -> ArgumentParser:
 def benchmark(arguments: Sequence[str] | None = None) -> None:
     """Parse the flags, replay, print and write."""
     options = make_parser().parse_args(arguments)
-    names = list(dict.fromkeys(options.searchers))
-    if unknown := [name for name in names if name not in SEARCHERS]:
-        raise ValueError(f"Unknown searcher '{unknown[0]}'. {nearest_name(unknown[0], SEARCHERS)}")
-    table = load_table(options.table, options.metric, minimize=options.minimize)
+    costs = Goals(objectives=tuple(options.objectives)).costs
+    usual = [name for name in DEFAULT_SEARCHERS if not (costs and name in ONE_OBJECTIVE)]
+    names = list(dict.fromkeys(options.searchers or usual))
+    for name in names:
+        check_searcher(name, num_objectives=1 + len(costs))
+    table = load_table(options.table, options.metric, minimize=options.minimize, costs=costs)
     if options.queries > len(table):
         raise ValueError(f"'--queries' must be at most the {len(table)} architectures. Got {options.queries}")
     for path in (options.out, options.plot):
@@ -73,7 +88,10 @@ def benchmark(arguments: Sequence[str] | None = None) -> None:
     if options.out is not None:
         write_atomically(options.out, json.dumps(figures, indent=2) + "\n")
     if options.plot is not None:
-        title = f"{options.table.stem}: mean regret in {options.metric}, {options.seeds} seeds"
+        what = (
+            f"hypervolume missing in {', '.join(options.objectives)}" if costs else f"mean regret in {options.metric}"
+        )
+        title = f"{options.table.stem}: {what}, {options.seeds} seeds"
         write_atomically(options.plot, draw_curves(curves, title=title))
 
 
@@ -82,7 +100,7 @@ def compare(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The figures that ``--out`` writes, and the mean curve (Q,) of each searcher."""
     with ProgressBar(console=console, transient=True) as bar:
-        pool = Pool(table.specs)
+        pool = Pool(table.specs, costs=tuple(table.costs))
         if any(needs_library(name) for name in names):
             measuring = bar.add_task("distances", total=None)
             pool.library = library_of(
@@ -105,20 +123,25 @@ def compare(
     figures = {
         "metric": table.metric,
         "optimum": table.optimum,
+        **({"objectives": [SCORE, *table.costs]} if table.costs else {}),
         "searchers": {name: summarize(replays[name]) for name in names},
     }
     return figures, {name: mean_curve(replays[name]) for name in names}
 
 
 def _shown(figures: dict[str, Any], table: Table, num_queries: int) -> TextTable:
-    shown = TextTable(box=None, title=f"Mean regret in {table.metric} (best: {table.optimum:.6g}), 95 % intervals")
+    kind = "hypervolume" if table.costs else "regret"
+    title = f"Mean regret in {table.metric} (best: {table.optimum:.6g})"
+    if table.costs:
+        title = f"Mean share of the table's hypervolume ({table.metric}, {', '.join(table.costs)})"
+    shown = TextTable(box=None, title=f"{title}, 95 % intervals")
     shown.add_column("searcher", no_wrap=True)
     for count in checkpoints(num_queries):
         shown.add_column(f"@{count}", justify="right")
     shown.add_column("found best", justify="right")
     shown.add_column("s / suggestion", justify="right")
     for name, of in figures["searchers"].items():
-        cells = [f"{r['mean']:.3g}\n[{r['low']:.2g}, {r['high']:.2g}]" for r in of["regret"].values()]
+        cells = [f"{r['mean']:.3g}\n[{r['low']:.2g}, {r['high']:.2g}]" for r in of[kind].values()]
         shown.add_row(name, *cells, f"{of['found_best']:.0%}", f"{of['seconds_per_suggestion']:.3f}")
     return shown
 

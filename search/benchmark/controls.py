@@ -1,16 +1,20 @@
 """Controls: what a searcher must beat.
 
 Each starts from ``NUM_INIT`` random architectures, except random search and local search. Architectures are numbers in
-a ``Pool``; a failed training counts as the worst score seen.
+a ``Pool``; a failed training counts as the worst score seen. Of several objectives, models learn a Chebyshev
+scalarisation with new random weights at each query (ParEGO, Knowles 2006), evolution's tournaments go by domination,
+and TPE is Optuna's multi-objective one. Shapes: T told, N architectures, D categories, M objectives.
 """
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from botorch.acquisition import LogExpectedImprovement
 
+from ..goals import domination_ranks
 from ..surrogates import fit_surrogate, single_thread
 from .pool import Pool
 
@@ -19,6 +23,7 @@ NUM_INIT = 10
 _POPULATION = 20
 _TOURNAMENT = 5
 _TREES = 100
+_AUGMENTATION = 0.05
 
 
 class _Control:
@@ -29,7 +34,7 @@ class _Control:
         self.rng = np.random.default_rng(seed)
         self.free = np.ones(len(pool), dtype=bool)
         self.indices: list[int] = []
-        self.told: list[float] = []
+        self.told: list[list[float]] = []
 
     def take(self, index: int) -> int:
         self.free[index] = False
@@ -43,14 +48,25 @@ class _Control:
         distances = self.pool.mismatches(code) + self.rng.random(len(self.pool)) / 2
         return self.take(int(np.where(self.free, distances, np.inf).argmin()))
 
-    def tell(self, index: int, score: float) -> None:
+    def tell(self, index: int, score: float, costs: Sequence[float] = ()) -> None:
         self.indices.append(index)
-        self.told.append(score)
+        self.told.append([score, *(-cost for cost in costs)])
+
+    def outcomes(self) -> npt.NDArray[np.float64]:
+        """(T, M) all objectives so that higher is better; failures as the worst of each."""
+        told = np.array(self.told)
+        worst = np.where(np.isfinite(told).any(0), np.nanmin(np.where(np.isnan(told), np.inf, told), axis=0), 0.0)
+        return np.where(np.isnan(told), worst, told)
 
     def scores(self) -> npt.NDArray[np.float64]:
-        """(T,) told scores; failures as the worst one."""
-        told = np.array(self.told)
-        return np.where(np.isnan(told), np.nanmin(told) if np.isfinite(told).any() else 0.0, told)
+        """(T,) what is modelled: the score, or of several objectives a scalarisation with new random weights."""
+        outcomes = self.outcomes()
+        if outcomes.shape[1] == 1:
+            return outcomes[:, 0]
+        spread = np.ptp(outcomes, axis=0)
+        missing = (outcomes.max(0) - outcomes) / np.where(spread > 0, spread, 1.0)
+        weighted = missing * self.rng.dirichlet(np.ones(outcomes.shape[1]))
+        return -(weighted.max(1) + _AUGMENTATION * weighted.sum(1))
 
 
 class RandomSearch(_Control):
@@ -77,8 +93,8 @@ class LocalSearch(_Control):
             return self.random()
         return self.nearest(self.pool.codes[self.incumbent[1]])
 
-    def tell(self, index: int, score: float) -> None:
-        super().tell(index, score)
+    def tell(self, index: int, score: float, costs: Sequence[float] = ()) -> None:
+        super().tell(index, score, costs)
         value = -np.inf if np.isnan(score) else score
         if self.incumbent is None or value > self.incumbent[0]:
             self.incumbent, self.failures = (value, index), 0
@@ -88,7 +104,8 @@ class LocalSearch(_Control):
 
 class Evolution(_Control):
     """Regularised evolution (Real et al., AAAI 2019): the best of a tournament in the youngest, one category changed,
-    and the nearest free architecture to that."""
+    and the nearest free architecture to that. Of several objectives the best is the least dominated, ties at
+    random."""
 
     def ask(self) -> int | None:
         if not self.free.any():
@@ -97,7 +114,12 @@ class Evolution(_Control):
             return self.random()
         young = np.arange(max(0, len(self.indices) - _POPULATION), len(self.indices))
         drawn = self.rng.choice(young, min(_TOURNAMENT, len(young)), replace=False)
-        parent = self.indices[drawn[self.scores()[drawn].argmax()]]
+        outcomes = self.outcomes()
+        if outcomes.shape[1] == 1:
+            fitness = outcomes[drawn, 0]
+        else:
+            fitness = self.rng.random(len(drawn)) / 2 - domination_ranks(outcomes[young])[drawn - young[0]]
+        parent = self.indices[drawn[fitness.argmax()]]
         child = self.pool.codes[parent].copy()
         place = int(self.rng.integers(len(child)))
         child[place] = self.rng.integers(self.pool.codes[:, place].max() + 1)
@@ -154,7 +176,7 @@ class TreeParzen(_Control):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=NUM_INIT, multivariate=True)
-        self.study = optuna.create_study(direction="maximize", sampler=sampler)
+        self.study = optuna.create_study(directions=["maximize"] * (1 + len(pool.costs)), sampler=sampler)
         self.distributions = {
             f"x{place}": optuna.distributions.CategoricalDistribution(range(int(column.max()) + 1))
             for place, column in enumerate(pool.codes.T)
@@ -175,11 +197,13 @@ class TreeParzen(_Control):
             code[int(name[1:])] = value
         return self.nearest(code)
 
-    def tell(self, index: int, score: float) -> None:
+    def tell(self, index: int, score: float, costs: Sequence[float] = ()) -> None:
         import optuna
 
-        super().tell(index, score)
+        super().tell(index, score, costs)
         params = {name: int(self.pool.codes[index, int(name[1:])]) for name in self.distributions}
         self.study.add_trial(
-            optuna.trial.create_trial(params=params, distributions=self.distributions, value=float(self.scores()[-1]))
+            optuna.trial.create_trial(
+                params=params, distributions=self.distributions, values=self.outcomes()[-1].tolist()
+            )
         )

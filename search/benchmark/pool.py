@@ -26,16 +26,21 @@ class Searcher(Protocol):
     def ask(self) -> int | None:
         """The next architecture to train, one not asked for before; None when there is none."""
 
-    def tell(self, index: int, score: float) -> None:
-        """Its score; nan when the training failed."""
+    def tell(self, index: int, score: float, costs: Sequence[float] = ()) -> None:
+        """Its score and its further objectives, in the order of the pool's; nan when the training failed."""
 
 
 @dataclass
 class Pool:
-    """Architectures a searcher chooses from."""
+    """Architectures a searcher chooses from.
+
+    Attributes:
+        costs: names of further objectives that should be low.
+    """
 
     specs: tuple[ModelSpec, ...]
     library: GraphLibrary | None = None
+    costs: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.specs)

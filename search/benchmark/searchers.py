@@ -1,7 +1,10 @@
-"""Searchers by name: ``boshnas`` with its defaults, ``boshnas-<surrogate>``, and the controls."""
+"""Searchers by name: ``boshnas`` with its defaults, ``boshnas-<surrogate>``, ``boshnas:<setting>=<value>,...``, and the
+controls."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 from design_space.files import nearest_name
 
@@ -24,6 +27,8 @@ CONTROLS: dict[str, Callable[[Pool, int], Searcher]] = {
 SEARCHERS = ("boshnas", *(f"boshnas-{name}" for name in SURROGATES), *CONTROLS)
 
 _NEEDS_LIBRARY = ("gp",)
+ONE_OBJECTIVE = ("local",)
+"""Searchers that know the score only."""
 
 
 def needs_library(name: str) -> bool:
@@ -31,16 +36,46 @@ def needs_library(name: str) -> bool:
     return name in _NEEDS_LIBRARY or name.startswith("boshnas")
 
 
+def check_searcher(name: str, *, num_objectives: int = 1) -> None:
+    """Raises ``ValueError`` for a name that is not in ``SEARCHERS``, settings that ``BOSHNASSettings`` refuses, or a
+    searcher that cannot do with several objectives."""
+    base, _, _ = name.partition(":")
+    if base not in SEARCHERS:
+        raise ValueError(f"Unknown searcher '{base}'. {nearest_name(base, SEARCHERS)}")
+    if num_objectives > 1 and base in ONE_OBJECTIVE:
+        raise ValueError(f"The searcher '{base}' knows one objective only. Choose others, or '--objectives score'")
+    _settings(name)
+
+
 def make_searcher(name: str, pool: Pool, *, seed: int, num_queries: int) -> Searcher:
-    """The searcher of this name. Raises ``ValueError`` for a name not in ``SEARCHERS``."""
-    if name not in SEARCHERS:
-        raise ValueError(f"Unknown searcher '{name}'. {nearest_name(name, SEARCHERS)}")
+    """The searcher of this name. Raises ``ValueError`` as ``check_searcher`` does."""
+    check_searcher(name, num_objectives=1 + len(pool.costs))
     if name in CONTROLS:
         return CONTROLS[name](pool, seed)
-    _, _, surrogate = name.partition("-")
-    chosen = {"surrogate": surrogate} if surrogate else {}
     # A fixed number of queries is compared: the convergence rule, which saves trainings, is out of reach.
-    return _OverPool(pool, seed, BOSHNASSettings(patience=num_queries + 1, **chosen))  # type: ignore[arg-type]
+    return _OverPool(pool, seed, replace(_settings(name), patience=num_queries + 1))
+
+
+def _settings(name: str) -> BOSHNASSettings:
+    """``boshnas-gp:confidence=1,second_order=true`` as settings."""
+    base, _, options = name.partition(":")
+    if base in CONTROLS:
+        if options:
+            raise ValueError(f"The control '{base}' has no settings. Got {name!r}")
+        return BOSHNASSettings()
+    surrogate = base.partition("-")[2]
+    values: dict[str, Any] = {"surrogate": surrogate} if surrogate else {}
+    kinds: dict[str, Any] = {field.name: type(field.default) for field in fields(BOSHNASSettings)}
+    for option in filter(None, options.split(",")):
+        key, _, text = option.partition("=")
+        if key not in kinds or kinds[key] is tuple:
+            raise ValueError(f"Unknown setting '{key}' in {name!r}. {nearest_name(key, tuple(kinds))}")
+        try:
+            values[key] = {"true": True, "false": False}[text] if kinds[key] is bool else kinds[key](text)
+        except (KeyError, ValueError):
+            kind = {bool: "true or false", int: "a whole number", float: "a number"}.get(kinds[key], "a name")
+            raise ValueError(f"'{key}' in {name!r} must be {kind}. Got {text!r}") from None
+    return BOSHNASSettings(**values)
 
 
 class _OverPool:
@@ -49,7 +84,8 @@ class _OverPool:
     def __init__(self, pool: Pool, seed: int, settings: BOSHNASSettings) -> None:
         assert pool.library is not None
         self._positions = pool.positions
-        self._boshnas = BOSHNAS(pool.library, seed=seed, settings=settings)
+        self._costs = pool.costs
+        self._boshnas = BOSHNAS(pool.library, seed=seed, settings=settings, objectives=("score", *pool.costs))
         self._asked: dict[int, Candidate] = {}
 
     def ask(self) -> int | None:
@@ -60,8 +96,9 @@ class _OverPool:
         self._asked[index] = candidates[0]
         return index
 
-    def tell(self, index: int, score: float) -> None:
+    def tell(self, index: int, score: float, costs: Sequence[float] = ()) -> None:
         if math.isnan(score):
             self._boshnas.tell_failed(self._asked.pop(index))
         else:
-            self._boshnas.tell(self._asked.pop(index), score)
+            objectives = dict(zip(self._costs, costs, strict=True))
+            self._boshnas.tell(self._asked.pop(index), score, objectives=objectives)

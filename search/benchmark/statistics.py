@@ -1,4 +1,5 @@
-"""What replays say: mean regret with bootstrap intervals, the share of seeds that found the best, and time.
+"""What replays say: mean regret and hypervolume with bootstrap intervals, the share of seeds that found the best, and
+time.
 
 Shapes: S seeds, Q queries.
 """
@@ -26,12 +27,17 @@ def summarize(replays: Sequence[Replay]) -> dict[str, Any]:
     """The figures of one searcher, as ``--out`` writes them."""
     regret_SQ = np.stack([replay.regret for replay in replays])
     num_queries = regret_SQ.shape[1]
-    return {
+    figures = {
         "regret": {str(count): interval(regret_SQ[:, count - 1]) for count in checkpoints(num_queries)},
         "found_best": float((regret_SQ[:, -1] <= _TOLERANCE).mean()),
         "seconds_per_suggestion": sum(replay.seconds for replay in replays) / regret_SQ.size,
         "seeds": len(replays),
     }
+    volumes = [replay.volume for replay in replays if replay.volume is not None]
+    if volumes:
+        volume_SQ = np.stack(volumes)
+        figures["hypervolume"] = {str(count): interval(volume_SQ[:, count - 1]) for count in checkpoints(num_queries)}
+    return figures
 
 
 def interval(values_S: npt.NDArray[np.float64]) -> dict[str, float]:
@@ -43,5 +49,8 @@ def interval(values_S: npt.NDArray[np.float64]) -> dict[str, float]:
 
 
 def mean_curve(replays: Sequence[Replay]) -> npt.NDArray[np.float64]:
-    """(Q,) mean regret after each query."""
+    """(Q,) mean regret after each query; of several objectives, the share of the hypervolume that is missing."""
+    volumes = [replay.volume for replay in replays if replay.volume is not None]
+    if volumes:
+        return 1 - np.stack(volumes).mean(0)
     return np.stack([replay.regret for replay in replays]).mean(0)

@@ -7,7 +7,7 @@ architecture whose score is missing, ``null`` or not finite is one whose trainin
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,11 @@ import numpy.typing as npt
 
 from design_space import ModelSpec
 from design_space.files import nearest_name
+
+from ..goals import exact_costs
+
+EXACT = exact_costs()
+"""Objectives that are computed from the spec."""
 
 _SHOWN = 5
 
@@ -27,12 +32,14 @@ class Table:
     Attributes:
         gains: (N,) scores so that higher is better (negated ones where lower is); nan where training failed.
         minimize: whether lower scores are better.
+        costs: further objectives that should be low, by name, (N,) each; nan where ``gains`` is.
     """
 
     metric: str
     specs: tuple[ModelSpec, ...]
     gains: npt.NDArray[np.float64]
     minimize: bool
+    costs: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.specs)
@@ -46,9 +53,18 @@ class Table:
         """The best score, as the table writes it."""
         return -self.best_gain if self.minimize else self.best_gain
 
+    @property
+    def outcomes(self) -> npt.NDArray[np.float64]:
+        """(N, M) all objectives so that higher is better."""
+        return np.column_stack([self.gains, *(-values for values in self.costs.values())])
 
-def load_table(path: Path | str, metric: str, *, minimize: bool = False) -> Table:
+
+def load_table(path: Path | str, metric: str, *, minimize: bool = False, costs: Sequence[str] = ()) -> Table:
     """The table in a file.
+
+    Args:
+        costs: further objectives that should be low: ``parameters`` and ``flops``, computed, or other scores of the
+            table. An architecture without one of them counts as failed.
 
     Raises:
         ValueError: when the file is missing, is no such table, or has no finite score of ``metric``; all bad entries
@@ -57,27 +73,41 @@ def load_table(path: Path | str, metric: str, *, minimize: bool = False) -> Tabl
     entries = _read(Path(path))
     problems: list[str] = []
     specs: dict[str, ModelSpec] = {}
-    scores: dict[str, list[float]] = {}
+    scores: dict[str, dict[str, list[float]]] = {}
+    told = [metric, *(name for name in costs if name not in EXACT)]
     names: set[str] = set()
-    for number, entry in enumerate(entries):
+    for place, entry in enumerate(entries):
         try:
             spec, values = _entry(entry)
             names |= values.keys()
-            score = _number(values.get(metric), metric)
+            numbers = {name: _number(values.get(name), name) for name in told}
         except ValueError as error:
-            problems.append(f"entry {number}: {error}")
+            problems.append(f"entry {place}: {error}")
             continue
         specs.setdefault(spec.hash, spec)
-        scores.setdefault(spec.hash, []).append(score)
+        for name, number in numbers.items():
+            scores.setdefault(spec.hash, {}).setdefault(name, []).append(number)
     if problems:
         more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         raise ValueError("\n  - ".join([f"{path} is no sound table:", *problems[:_SHOWN], *more]))
-    if metric not in names:
-        raise ValueError(f"No entry of {path} has a score '{metric}'. {nearest_name(metric, sorted(names))}")
-    gains = np.array([_mean_of_finite(scores[graph_hash]) for graph_hash in specs])
-    if np.isnan(gains).all():
+    for name in told:
+        if name not in names:
+            raise ValueError(f"No entry of {path} has a score '{name}'. {nearest_name(name, sorted(names))}")
+    means = {name: np.array([_mean_of_finite(scores[one][name]) for one in specs]) for name in told}
+    failed = np.isnan(np.column_stack(list(means.values()))).any(1)
+    gains = np.where(failed, np.nan, -means[metric] if minimize else means[metric])
+    if failed.all():
         raise ValueError(f"No score '{metric}' in {path} is finite: there is nothing to search for")
-    return Table(metric=metric, specs=tuple(specs.values()), gains=-gains if minimize else gains, minimize=minimize)
+    members = tuple(specs.values())
+    return Table(
+        metric=metric,
+        specs=members,
+        gains=gains,
+        minimize=minimize,
+        costs={
+            name: np.where(failed, np.nan, EXACT[name](members) if name in EXACT else means[name]) for name in costs
+        },
+    )
 
 
 def _read(path: Path) -> Sequence[Any]:

@@ -6,11 +6,12 @@ import sys
 import numpy as np
 import pytest
 
+from flexibert import cost_of
 from search.benchmark.__main__ import benchmark
 from search.benchmark.plot import draw_curves
 from search.benchmark.pool import Pool, library_of
-from search.benchmark.replay import Replay, replay
-from search.benchmark.searchers import CONTROLS, SEARCHERS
+from search.benchmark.replay import Replay, replay, volume_shares
+from search.benchmark.searchers import CONTROLS, SEARCHERS, check_searcher
 from search.benchmark.statistics import checkpoints, interval, summarize
 from search.benchmark.table import Table, load_table
 
@@ -156,9 +157,15 @@ def test_processes_change_nothing(path, tmp_path):
     ("flags", "message"),
     [
         (["--searchers", "bohnas"], "Unknown searcher 'bohnas'. Did you mean 'boshnas'"),
+        (["--searchers", "boshnas:confidenc=1"], "Unknown setting 'confidenc' in .* Did you mean 'confidence'"),
+        (["--searchers", "boshnas:second_order=maybe"], "'second_order' in .* must be true or false. Got 'maybe'"),
+        (["--searchers", "tpe:alpha=1"], "The control 'tpe' has no settings"),
+        (["--objectives", "parameters"], "'objectives' must include 'score'"),
+        (["--objectives", "score", "energy"], "No entry of .* has a score 'energy'"),
+        (["--objectives", "score", "flops", "--searchers", "local"], "'local' knows one objective only"),
         (["--queries", "61"], "'--queries' must be at most the 60 architectures. Got 61"),
     ],
-    ids=["searcher", "queries"],
+    ids=["searcher", "setting", "value", "control", "no score", "objective", "local", "queries"],
 )
 def test_bad_flags_are_refused(flags, message, path):
     with pytest.raises(ValueError, match=message):
@@ -178,6 +185,72 @@ def test_a_missing_table_ends_in_one_line(tmp_path):
 
 def test_all_surrogates_can_be_compared():
     assert {"boshnas", "boshnas-auto", "boshnas-forest", "boshnas-boshnas", "gp", "forest", "tpe"} <= set(SEARCHERS)
+
+
+@pytest.fixture(scope="module")
+def trade(content, tmp_path_factory) -> tuple[Table, Pool]:
+    """Score against parameters, computed, and latency, from the table; every tenth training failed."""
+    entries = [
+        entry | {"scores": entry["scores"] | {"latency": float(entry["model_dict"]["l"]) if n % 10 else math.nan}}
+        for n, entry in enumerate(content)
+    ]
+    path = tmp_path_factory.mktemp("tables") / "trade.json"
+    path.write_text(json.dumps(entries))
+    table = load_table(path, "glue", costs=("parameters", "latency"))
+    return table, Pool(table.specs, library_of(table.specs, n_jobs=1), costs=tuple(table.costs))
+
+
+def test_further_objectives_are_computed_or_read(trade):
+    table, _ = trade
+    assert np.isnan(table.gains).sum() == np.isnan(table.costs["latency"]).sum() == 6
+    known = ~np.isnan(table.gains)
+    assert (table.costs["parameters"][known] == cost_of(table.specs, 128).parameters[known]).all()
+    assert set(table.costs["latency"][known]) == {2.0, 4.0}
+    assert table.outcomes.shape == (60, 3)
+    assert (table.outcomes[known, 1] == -table.costs["parameters"][known]).all()
+
+
+@pytest.mark.parametrize("name", ["boshnas", *(name for name in CONTROLS if name != "local")])
+def test_searchers_do_with_several_objectives(name, trade):
+    table, pool = trade
+    one, two = (replay(name, table, pool, num_queries=16, seed=3) for _ in range(2))
+    assert (one.volume == two.volume).all()
+    assert (np.diff(one.volume) >= 0).all()
+    assert 0.3 < one.volume[-1] <= 1
+
+
+def test_hypervolumes_are_areas():
+    outcomes = np.array([[0.0, -10.0], [4.0, -10.0], [2.0, -5.0], [1.0, 0.0], [np.nan, np.nan]])
+    # In units of 4 and 10: 0.5 of the square is under the point (2, 5), 0.25 more under (1, 0); (4, 10) adds nothing.
+    assert volume_shares(outcomes, [0, 1, 2, 4, 3]) == pytest.approx([0, 0, 2 / 3, 2 / 3, 1])
+
+
+def test_models_beat_chance_in_hypervolume(trade):
+    table, pool = trade
+
+    def share(name: str, seeds: int) -> float:
+        return float(np.mean([replay(name, table, pool, num_queries=20, seed=s).volume[-1] for s in range(seeds)]))
+
+    assert share("boshnas", 2) > 0.97 > share("random", 10)
+
+
+def test_hypervolumes_are_printed_and_written(path, tmp_path):
+    out, plot = tmp_path / "out.json", tmp_path / "curves.svg"
+    flags = ["--queries", "20", "--seeds", "2", "--n_jobs", "1", "--out", str(out), "--plot", str(plot)]
+    benchmark(["--table", str(path), "--objectives", "score", "parameters", "--searchers", "random", *flags])
+    figures = json.loads(out.read_text())
+    assert figures["objectives"] == ["score", "parameters"]
+    volume = figures["searchers"]["random"]["hypervolume"]
+    assert list(volume) == ["10", "20"]
+    assert 0 < volume["10"]["mean"] <= volume["20"]["mean"] <= 1
+    assert "hypervolume missing in score, parameters" in plot.read_text()
+
+
+def test_settings_of_boshnas_follow_a_colon(table, pool):
+    one, other = (replay(name, table, pool, num_queries=14, seed=0) for name in ("boshnas", "boshnas:num_largest=0"))
+    assert (one.regret != other.regret).any()
+    with pytest.raises(ValueError, match="Problems in the settings of BOSHNAS"):
+        check_searcher("boshnas:alpha=0.9,beta=0.9")
 
 
 def test_a_curve_that_reaches_zero_is_drawn():

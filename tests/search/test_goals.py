@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from design_space import ModelSpec
-from flexibert import FlexiBERTConfig, FlexiBERTForSequenceClassification, cost_of, count_flops
+from flexibert import (
+    FlexiBERTConfig,
+    FlexiBERTForQuestionAnswering,
+    FlexiBERTForSequenceClassification,
+    FlexiBERTForTokenClassification,
+    cost_of,
+    count_flops,
+)
 from search import BOSHNAS, BOSHNASSettings, Candidate
 from search.goals import Goals, domination_ranks, exact_costs, parse_limit
 
@@ -217,14 +224,25 @@ def test_settings_that_do_not_fit_are_refused(tiny_library, settings, goals, mes
         BOSHNAS(tiny_library, settings=BOSHNASSettings(**settings), **goals)
 
 
-def test_exact_costs_are_those_of_the_model(tiny_library):
+@pytest.mark.parametrize(
+    ("model", "num_outputs", "pooler"),
+    [
+        (FlexiBERTForSequenceClassification, 3, True),
+        (FlexiBERTForTokenClassification, 3, False),
+        (FlexiBERTForQuestionAnswering, 2, False),
+    ],
+    ids=["text", "tokens", "questions"],
+)
+def test_exact_costs_are_those_of_the_model(tiny_library, model, num_outputs, pooler):
     specs = tiny_library.specs[::60]
     config = FlexiBERTConfig(vocab_size=50, max_position_embeddings=20)
-    costs = exact_costs(config, length=16, num_outputs=3)
+    costs = exact_costs(config, length=16, num_outputs=num_outputs, pooler=pooler)
     for spec, size, flops in zip(specs, costs["parameters"](specs), costs["flops"](specs), strict=True):
-        full = FlexiBERTConfig(model_dict=spec.to_dict(), vocab_size=50, max_position_embeddings=20, num_labels=3)
-        assert size == FlexiBERTForSequenceClassification(full).num_parameters()
-        assert flops == pytest.approx(count_flops(spec, 16, config))
+        full = FlexiBERTConfig(
+            model_dict=spec.to_dict(), vocab_size=50, max_position_embeddings=20, num_labels=num_outputs
+        )
+        assert size == model(full).num_parameters()
+        assert flops == pytest.approx(count_flops(spec, 16, config, pooler=pooler))
 
 
 def test_ranks_are_peeled_off():
