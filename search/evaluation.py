@@ -3,9 +3,11 @@ architectures reach under a recipe.
 
 ``python -m search.evaluation --task glue --data_dir FOLDER --baseline bert-mini --recipe cpu --seeds 3`` trains
 baselines (Turc et al., 2019, "Well-Read Students Learn Better") as a search trains its candidates, prints a table, and
-writes it, the figures of each run and answers to unlabelled test rows to ``--output_dir``.
+writes it, the figures of each run and answers to unlabelled test rows to ``--output_dir``. ``torchrun --nproc_per_node
+2 -m search.evaluation ...`` and ``accelerate launch`` do so in several processes.
 """
 
+import argparse
 import dataclasses
 import json
 import math
@@ -31,6 +33,7 @@ from flexibert import FlexiBERTForMaskedLM
 from .batches import MaskedBlocks, collator
 from .candidate import Candidate, Origin
 from .heads import joined, model_class, predicted
+from .processes import first_process_first, is_first, together
 from .recipe import RECIPES, Recipe, TrainingJob, load_recipe
 
 if TYPE_CHECKING:
@@ -159,9 +162,15 @@ def compare(arguments: Sequence[str] | None = None) -> None:
     recipe = load_recipe(parser.parse_args(arguments).recipe)
     parser.set_defaults(max_length=recipe.max_length, pretrain_length=recipe.pretrain_length)
     options = parser.parse_args(arguments)
-    console, folder = Console(), options.output_dir.absolute()
-    data = DataOptions.of_flags(options).prepare(folder / "data", console)
-    console.print(data.describe(), highlight=False, soft_wrap=True)
+    console, folder = Console(quiet=not is_first()), options.output_dir.absolute()
+    with together():
+        with first_process_first():
+            data = DataOptions.of_flags(options).prepare(folder / "data", console)
+        console.print(data.describe(), highlight=False, soft_wrap=True)
+        _compare(options, recipe, data, folder, console)
+
+
+def _compare(options: argparse.Namespace, recipe: Recipe, data: PreparedData, folder: Path, console: Console) -> None:
     rows: dict[str, list[dict[str, Any]]] = {}
     kinds = {"": recipe, **({" without pre-training": _without(recipe)} if options.and_without_pretraining else {})}
     for seed in range(options.seed, options.seed + options.seeds):
@@ -170,10 +179,13 @@ def compare(arguments: Sequence[str] | None = None) -> None:
                 place = folder / f"{f'{name}{kind}'.replace(' ', '-')}-seed-{seed}"
                 with console.status(f"{name}{kind}, seed {seed}"):
                     result = train_baseline(name, data, of_kind, place, seed=seed)
-                _answer(place / "models" / baseline_spec(name).hash, data, place / "submission")
+                if is_first():
+                    _answer(place / "models" / baseline_spec(name).hash, data, place / "submission")
                 run = {"seed": seed, "score": result.score, "cost_s": result.cost_s}
                 rows.setdefault(f"{name}{kind}", []).append(run | result.objectives | result.figures)
                 console.print(f"{name}{kind}, seed {seed}: {data.metric} {result.score:.4f}", highlight=False)
+    if not is_first():
+        return
     table = _table(rows, data)
     write_atomically(folder / "results.json", json.dumps(rows, indent=2))
     write_atomically(folder / "results.md", table)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import EarlyStoppingCallback, Trainer, set_seed
+from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, set_seed
 from transformers.trainer_callback import PrinterCallback, TrainerCallback
 from transformers.training_args import TrainingArguments
 from transformers.utils import logging as transformers_logging
@@ -35,6 +35,7 @@ from .evaluation import perplexity
 from .heads import Model, label_options, model_class, outputs_of
 from .inheritance import inherited
 from .order import OrderedTrainer
+from .processes import is_first, wait_for_all
 from .recipe import Recipe, TrainingJob, recipes_to_try
 
 Report = Callable[[dict[str, Any]], None]
@@ -105,8 +106,10 @@ def train_candidate(job: TrainingJob, report: Report) -> TrainingResult:
     result = TrainingResult(
         metrics[data.metric], objectives, round(clock.total_s, 2), trained[largest].overlap, figures
     )
-    _save(job, data, trained, largest, result)
-    shutil.rmtree(job.work_dir, ignore_errors=True)
+    if is_first():
+        _save(job, data, trained, largest, result)
+        shutil.rmtree(job.work_dir, ignore_errors=True)
+    wait_for_all()
     return result
 
 
@@ -131,10 +134,16 @@ def _train_on(job: TrainingJob, task: PreparedData, clock: "_Clock", report: Rep
     model, metrics, tuning = _fine_tune_best(job, task, first, clock, report)
     trained = _Trained(model, metrics, overlap, figures | tuning)
     if task.path != Path(job.data_dir):  # one of several
-        model.save_pretrained(folder)
-        content = {"metrics": metrics, "overlap": overlap, "figures": trained.figures}
-        (folder / FIGURES_FILE).write_text(json.dumps(content))
+        _keep(folder, model, {"metrics": metrics, "overlap": overlap, "figures": trained.figures})
     return trained
+
+
+def _keep(folder: Path, model: PreTrainedModel, figures: dict[str, Any]) -> None:
+    """Save what a job that is cut need not do again; of several processes the first does."""
+    if is_first():
+        model.save_pretrained(folder)
+        (folder / FIGURES_FILE).write_text(json.dumps(figures))
+    wait_for_all()
 
 
 def _first_weights(
@@ -198,8 +207,7 @@ def _pretrain(
         callbacks=[_Reporter(report, clock, "pretrain")],
     )
     figures = _train(trainer, folder, "pretrain") | {"pretrain_perplexity": perplexity(model, data, recipe)}
-    model.save_pretrained(done)
-    (done / FIGURES_FILE).write_text(json.dumps(figures))
+    _keep(done, model, figures)
     return model, figures
 
 
@@ -285,10 +293,12 @@ def _arguments(folder: Path, job: TrainingJob, **arguments: Any) -> TrainingArgu
         output_dir=str(folder),
         seed=job.seed,
         logging_steps=10,
+        logging_nan_inf_filter=False,
         save_total_limit=1,
         report_to="none",
         disable_tqdm=True,
         log_level="error",
+        log_level_replica="error",
         include_num_input_tokens_seen="non_padding",
         **job.recipe.trainer_arguments(has_gpu=torch.cuda.is_available()),
         **arguments,
@@ -302,7 +312,7 @@ def last_checkpoint(folder: Path) -> str | None:
         if (checkpoint / "trainer_state.json").exists():
             whole.append(checkpoint)
         else:
-            shutil.rmtree(checkpoint)
+            shutil.rmtree(checkpoint, ignore_errors=True)  # another process may do the same
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
@@ -344,6 +354,8 @@ class _Clock:
         now = time.monotonic()
         self.total_s += now - self._since
         self._since = now
+        if not is_first():
+            return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.write_text(f"{self.total_s:.3f}")
 
