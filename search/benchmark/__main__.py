@@ -15,8 +15,10 @@ from design_space.command import ArgumentParser, run_command
 from design_space.files import write_atomically
 
 from ..goals import SCORE, Goals
+from ..surrogates import SURROGATES
 from .plot import draw_curves
 from .pool import Pool, library_of
+from .quality import check_surrogates, quality_table, surrogate_quality
 from .replay import replay_all
 from .searchers import ONE_OBJECTIVE, SEARCHERS, check_searcher, needs_library
 from .statistics import checkpoints, mean_curve, summarize
@@ -50,7 +52,22 @@ def make_parser() -> ArgumentParser:
         "--searchers",
         nargs="+",
         default=None,
-        help=f"by default {' '.join(DEFAULT_SEARCHERS)}; among {', '.join(SEARCHERS)}; settings follow a colon: boshnas:confidence=1,second_order=true",
+        help=f"by default {' '.join(DEFAULT_SEARCHERS)}; among {', '.join(SEARCHERS)}; "
+        "settings follow a colon: boshnas:confidence=1,second_order=true",
+    )
+    add(
+        "--surrogate_quality",
+        nargs="*",
+        default=None,
+        metavar="SURROGATE",
+        help=f"instead of searches: how well surrogates predict (all, or of {', '.join(SURROGATES)})",
+    )
+    add(
+        "--observed",
+        type=_at_least_one,
+        nargs="+",
+        default=[20, 50, 100],
+        help="numbers of observations for --surrogate_quality",
     )
     add("--queries", type=_at_least_one, default=60, help="architectures trained per search")
     add("--seeds", type=_at_least_one, default=20, help="searches per searcher")
@@ -70,12 +87,15 @@ def benchmark(arguments: Sequence[str] | None = None) -> None:
     for name in names:
         check_searcher(name, num_objectives=1 + len(costs))
     table = load_table(options.table, options.metric, minimize=options.minimize, costs=costs)
+    console = Console()
+    if options.surrogate_quality is not None:
+        _compare_surrogates(options, table, console)
+        return
     if options.queries > len(table):
         raise ValueError(f"'--queries' must be at most the {len(table)} architectures. Got {options.queries}")
     for path in (options.out, options.plot):
         if path is not None and path.absolute().is_dir():
             raise ValueError(f"{path} is a folder; a file name is needed")
-    console = Console()
     figures, curves = compare(
         table,
         names,
@@ -93,6 +113,25 @@ def benchmark(arguments: Sequence[str] | None = None) -> None:
         )
         title = f"{options.table.stem}: {what}, {options.seeds} seeds"
         write_atomically(options.plot, draw_curves(curves, title=title))
+
+
+def _compare_surrogates(options: argparse.Namespace, table: Table, console: Console) -> None:
+    """Measure, print and write how well surrogates predict."""
+    names = list(dict.fromkeys(options.surrogate_quality)) or list(SURROGATES)
+    check_surrogates(names, options.observed, table)
+    with ProgressBar(console=console, transient=True) as bar:
+        measuring = bar.add_task("surrogates", total=None)
+        figures = surrogate_quality(
+            table,
+            library_of(table.specs, n_jobs=options.n_jobs),
+            names,
+            counts=options.observed,
+            seeds=range(options.seed, options.seed + options.seeds),
+            progress=lambda done, total: bar.update(measuring, completed=done, total=total),
+        )
+    console.print(quality_table(figures))
+    if options.out is not None:
+        write_atomically(options.out, json.dumps(figures, indent=2) + "\n")
 
 
 def compare(

@@ -10,6 +10,7 @@ from flexibert import cost_of
 from search.benchmark.__main__ import benchmark
 from search.benchmark.plot import draw_curves
 from search.benchmark.pool import Pool, library_of
+from search.benchmark.quality import surrogate_quality
 from search.benchmark.replay import Replay, replay, volume_shares
 from search.benchmark.searchers import CONTROLS, SEARCHERS, check_searcher
 from search.benchmark.statistics import checkpoints, interval, summarize
@@ -251,6 +252,47 @@ def test_settings_of_boshnas_follow_a_colon(table, pool):
     assert (one.regret != other.regret).any()
     with pytest.raises(ValueError, match="Problems in the settings of BOSHNAS"):
         check_searcher("boshnas:alpha=0.9,beta=0.9")
+
+
+def test_surrogates_are_judged_by_what_they_did_not_see(path, tmp_path):
+    out = tmp_path / "quality.json"
+    flags = ["--observed", "10", "30", "--seeds", "2", "--out", str(out)]
+    benchmark(["--table", str(path), "--surrogate_quality", "features", *flags])
+    figures = json.loads(out.read_text())["surrogates"]
+    assert set(figures) == {"features"}
+    few, many = figures["features"]["10"], figures["features"]["30"]
+    assert set(many) == {"tau", "inside", "seeds"}
+    assert many["seeds"] == 2
+    assert few["tau"]["mean"] < many["tau"]["mean"]
+    assert many["tau"]["mean"] > 0.7  # the score is a sum over features
+    inside = list(many["inside"].values())
+    assert list(many["inside"]) == ["50%", "80%", "95%"]
+    assert inside == sorted(inside)
+    assert inside[-1] >= 0.8
+
+
+def test_a_surrogate_of_noise_finds_nothing(table):
+    rng = np.random.default_rng(0)
+    noise = Table(metric="noise", specs=table.specs, gains=rng.standard_normal(60), minimize=False)
+    library = library_of(table.specs, n_jobs=1)
+    figures = surrogate_quality(noise, library, ["features"], counts=[40], seeds=[0], progress=lambda done, total: None)
+    found = figures["surrogates"]["features"]["40"]
+    assert found["tau"]["mean"] < 0.1
+    assert 0.35 <= found["inside"]["50%"] <= 0.65
+    assert found["inside"]["95%"] >= 0.85
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--surrogate_quality", "feature"], "Unknown surrogate 'feature'. Did you mean 'features'"),
+        (["--surrogate_quality", "--observed", "61"], "between 3 and the 60 scores of the table. Got 61"),
+    ],
+    ids=["surrogate", "observed"],
+)
+def test_bad_flags_of_surrogate_quality_are_refused(flags, message, path):
+    with pytest.raises(ValueError, match=message):
+        benchmark(["--table", str(path), *flags])
 
 
 def test_a_curve_that_reaches_zero_is_drawn():
