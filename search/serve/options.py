@@ -17,12 +17,12 @@ from design_space.command import ArgumentParser
 from design_space.files import nearest_name
 from embeddings.generate_library import add_library_flags
 
+from ..flags import goals_of, make_parser, parse, recipe_of, settings_of
 from ..recipe import RECIPES
-from ..run_boshnas import make_parser, parse, recipe_of, settings_of
 from .schemas import Option
 
 TABLE_OPTIONS = ("text_column", "text_pair_column", "label_column", "label_separator", "metric")
-_TEXTS = (*TABLE_OPTIONS, "recipe", "tokenizer", "resources_per_trial")
+_TEXTS = (*TABLE_OPTIONS, "constraints", "recipe", "tokenizer", "resources_per_trial")
 _OF_THE_SERVER = ("help", "resume", "n_jobs")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _LONGEST_TEXT = 200
@@ -72,7 +72,7 @@ def check_options(given: Mapping[str, Any], parser: ArgumentParser, where: str) 
                 problems.append(f"'{name}' in {where} {error}")
         elif name in actions:
             if name not in allowed:
-                problems.append(f"'{name}' in {where} is set by the server; leave it out")
+                problems.append(f"'{name}' in {where} is not for clients; leave it out")
         else:
             problems.append(f"Unknown option '{name}' in {where}. {nearest_name(str(name), allowed)}")
     if problems:
@@ -81,7 +81,7 @@ def check_options(given: Mapping[str, Any], parser: ArgumentParser, where: str) 
 
 
 def check_together(options_file: Path) -> None:
-    """Whether options that are right one by one make a search: its recipe and settings.
+    """Whether options that are right one by one make a search: its recipe, settings and goals.
 
     Raises:
         ValueError: listing what is wrong.
@@ -89,7 +89,7 @@ def check_together(options_file: Path) -> None:
     flags = ["--config", str(options_file), "--dataset_file", "library.json", "--task", EMBEDDED_TASK]
     parsed = parse(flags)
     problems = []
-    for make in (recipe_of, settings_of):
+    for make in (recipe_of, settings_of, goals_of):
         try:
             make(parsed)
         except ValueError as error:
@@ -140,10 +140,12 @@ def _single(action: argparse.Action, value: Any) -> Any:
     if action.dest in _TEXTS:
         return _text(action, value)
     try:
-        number: float = _convert(action, str(value))
+        number = _convert(action, str(value))
     except ValueError:
         kind = "whole number" if action.type is int else "number"
         raise ValueError(f"must be a {kind}. Got {_short(value)}") from None
+    if not isinstance(number, (int, float)):
+        raise ValueError(f"must be one number. Got {_short(value)}")
     if not math.isfinite(number):
         raise ValueError(f"must be finite. Got {_short(value)}")
     return number
@@ -162,6 +164,8 @@ def _text(action: argparse.Action, value: Any) -> str | dict[str, float]:
         if not all(math.isfinite(amount) and amount >= 0 for amount in resources.values()):
             raise ValueError(f"must be finite amounts of at least 0. Got {_short(text)}")
         return resources
+    if action.dest == "constraints":
+        _convert(action, text)
     return text
 
 

@@ -24,7 +24,7 @@ class TrialCounts(BaseModel):
 
 
 class BestTrial(BaseModel):
-    """The finished trial with the highest score."""
+    """The finished trial with the highest score of those that keep the constraints, if any does."""
 
     trial: str
     score: float

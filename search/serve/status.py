@@ -2,12 +2,15 @@
 
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..goals import Goals, parse_limit
 from ..journal import Journal, TrialRecord
 from ..progress import describe
+from ..ranking import best_record
 from .folder import SearchFolder
 from .schemas import BestTrial, RunningTrial, SearchStatus, Stage, TrialCounts
 
@@ -25,10 +28,12 @@ class Progress:
     reported: dict[str, dict[str, Any]] = field(default_factory=dict)
     damage: str | None = None
 
-    def best(self) -> TrialRecord | None:
-        """The finished trial with the highest score."""
-        finished = [record for record in self.records.values() if record.score is not None]
-        return max(finished, key=lambda record: record.score or 0.0, default=None)
+    def best(self, options: Mapping[str, Any]) -> TrialRecord | None:
+        """The best finished trial, by what the search's options say it is for; None when there is none."""
+        if all(record.score is None for record in self.records.values()):
+            return None
+        constraints = dict(map(parse_limit, options.get("constraints", [])))
+        return best_record(list(self.records.values()), Goals(constraints=constraints))
 
 
 class StatusReader:
@@ -54,7 +59,8 @@ class StatusReader:
         is_alive = state in ("running", "stopping")
         end = now if is_alive else ended.get("time")
         running = _running(progress, started or now, now) if is_alive else []
-        best, options = progress.best(), request["options"]
+        options = request["options"]
+        best = progress.best(options)
         return SearchStatus(
             id=folder.id,
             name=request["name"],
@@ -79,7 +85,7 @@ class StatusReader:
 
 def model_dir(folder: SearchFolder, progress: Progress) -> Path | None:
     """The best model there is: the tested one of a finished search, else that of the best trial so far."""
-    best_dir, best = folder.run.best_dir, progress.best()
+    best_dir, best = folder.run.best_dir, progress.best(folder.request["options"])
     if folder.state() == "finished" and best_dir.is_dir():
         return best_dir
     if best is not None and (trained := folder.run.models_dir / best.candidate.spec.hash).is_dir():

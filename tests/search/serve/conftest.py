@@ -17,6 +17,14 @@ def service(tmp_path):
         yield made
 
 
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory):
+    """A service for submissions that are refused, and leave nothing."""
+    made = Service(tmp_path_factory.mktemp("service") / "root")
+    with made.client:
+        yield made
+
+
 @pytest.fixture
 def start():
     """Starts the real worker on a folder, with a command of the test's in place of a search."""

@@ -92,7 +92,7 @@ def test_what_cannot_be_done_in_a_state_is_a_conflict(service, tiny_library):
     ("body", "message"),
     [
         ({"options": {"max_trial": 1}}, "Unknown option 'max_trial' in options. Did you mean 'max_trials'"),
-        ({"options": {"run_dir": "/"}}, "'run_dir' in options is set by the server"),
+        ({"options": {"run_dir": "/"}}, "'run_dir' in options is not for clients"),
         ({"options": {"min_overlap": 7}}, "'min_overlap' must be in [0, 1]. Got 7.0"),
         ({"option": {}}, "'option': Extra inputs are not permitted"),
         ({"options": [1]}, "'options': Input should be a valid dictionary"),
@@ -145,8 +145,7 @@ def test_one_that_does_not_end_is_killed_with_all_below_it(service, start):
     service.post(folder, "stop")
     wait_until(lambda: _state(service, folder) == "stopped")
     assert folder.ended["code"] == -signal.SIGKILL
-    psutil.wait_procs(below, timeout=5)
-    assert not any(process.is_running() and process.status() != "zombie" for process in below)
+    wait_until(lambda: not any(process.is_running() and process.status() != "zombie" for process in below))
 
 
 def test_a_second_stop_kills_at_once(service, start):

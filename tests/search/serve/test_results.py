@@ -47,6 +47,14 @@ def test_progress_is_what_the_journal_says(service, running, tiny_library):
     }
 
 
+def test_the_best_keeps_the_constraints(service, tiny_library):
+    folder = service.accepted(options={"constraints": ["parameters=2e4"]})
+    train(folder, tiny_library)
+    folder.end("stopped")
+    assert service.get(folder).json()["best"]["trial"] == "t0002"
+    assert json.loads(_files(service.get(folder, "/model"))["config.json"]) == {"number": 2}
+
+
 def test_it_follows_the_journal(service, running):
     assert service.get(running).json()["trials"]["finished"] == 3
     running.run.journal.append("finished", "t0004", score=0.9, objectives={}, cost_s=4.0)
@@ -153,3 +161,11 @@ def test_page_and_script_are_packaged():
     for name in ("page.html", "page.js"):
         assert f'"serve/{name}"' in declared
         assert (root / "search" / "serve" / name).is_file()
+
+
+def test_the_documentation_has_every_call(service):
+    text = (Path(__file__).resolve().parents[3] / "docs" / "service.md").read_text()
+    described = service.client.get("/api/openapi.json").json()["paths"]
+    calls = {f"{method.upper()} {path}" for path, methods in described.items() for method in methods}
+    told = set(re.findall(r"(?m)^\| `((?:GET|POST) [^`]+)`", text))
+    assert told == calls | {"GET /api/openapi.json"}

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from design_space.files import read_yaml
+from search.serve.options import check_options, search_parser
 from tests.search.serve.services import SPACE, TABLE
 
 
@@ -88,8 +89,8 @@ BOMB = b"a: &a [1, 1]\nb: &b [*a, *a]\narchitecture: {hidden_size: *b}\n"
     ],
     ids=["yaml", "list", "bytes", "key", "heads", "python", "alias", "deep", "long", "size"],
 )
-def test_a_bad_design_space_is_refused(service, content, message):
-    _refused(service, message, design_space=content, library_options={"layers_per_stack": 1})
+def test_a_bad_design_space_is_refused(refusing, content, message):
+    _refused(refusing, message, design_space=content, library_options={"layers_per_stack": 1})
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,9 @@ def test_a_bad_design_space_is_refused(service, content, message):
         ({"max_trials": [3]}, "'max_trials' in options must be a number. Got [3]"),
         ({"pretrain_steps": 1.5}, "'pretrain_steps' in options must be a whole number. Got 1.5"),
         ({"pretrain_steps": -1}, "'pretrain_steps' must be a whole number of at least 0. Got -1"),
+        ({"max_trials": "3,2"}, "'max_trials' in options must be one number. Got '3,2'"),
+        ({"constraints": ["/etc/passwd"]}, "'constraints' in options must be written like parameters=2e6"),
+        ({"constraints": ["colour=3"]}, "'constraints' in options must limit one of"),
         ({"min_overlap": 2}, "'min_overlap' must be in [0, 1]. Got 2.0"),
         ({"surrogate": "woods"}, "'surrogate' in options must be one of"),
         ({"origins": ["transfer"]}, "'origins' must include 'scratch'"),
@@ -120,25 +124,31 @@ def test_a_bad_design_space_is_refused(service, content, message):
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, str | dict) else "",
 )
-def test_bad_options_are_refused(service, options, message):
-    _refused(service, message, options=options)
+def test_bad_options_are_refused(refusing, options, message):
+    _refused(refusing, message, options=options)
 
 
 OUTSIDE = ["run_dir", "data_dir", "models_dir", "prepared_dir", "dataset_file", "config", "address", "resume"]
-OUTSIDE += ["task", "corpus", "validation_file", "test_file", "help"]
+OUTSIDE += ["levels", "task", "corpus", "validation_file", "test_file", "help"]
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_options_that_name_places_are_the_servers(service, name):
+def test_options_that_name_places_are_the_servers(refusing, name):
+    message = f"'{name}' in options is not for clients; leave it out"
     for value in ("/etc", "../..", ["/etc"], True, None):
-        _refused(service, f"'{name}' in options is set by the server; leave it out", options={name: value})
+        with pytest.raises(ValueError, match=message):
+            check_options({name: value}, search_parser(), "options")
+    _refused(refusing, message, options={name: "x"})
 
 
 @pytest.mark.parametrize("value", ["/etc/passwd", "../../x", "~/x", "a/../b", "..", "./a", "a//b", "a/b/c", "a\\b", ""])
-def test_texts_cannot_be_paths(service, value):
-    _refused(service, "must be 'train' or a name on the Hub", options={"tokenizer": value})
-    _refused(service, "must be one of original, cpu, single-gpu", options={"recipe": f"{value}.yaml"})
-    _refused(service, "Unknown task", task=value or "x")
+def test_texts_cannot_be_paths(refusing, value):
+    message = (
+        "'tokenizer' in options must be 'train' or a name on the Hub.*\n.*must be one of original, cpu, single-gpu"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_options({"tokenizer": value, "recipe": f"{value}.yaml"}, search_parser(), "options")
+    _refused(refusing, "Unknown task", task=value or "x")
 
 
 def test_a_name_on_the_hub_is_a_tokenizer(service):
@@ -150,7 +160,7 @@ def test_a_name_on_the_hub_is_a_tokenizer(service):
     ("options", "message"),
     [
         ({"layers": 2}, "Unknown option 'layers' in library_options. Did you mean 'layers_per_stack'"),
-        ({"n_jobs": 999}, "'n_jobs' in library_options is set by the server"),
+        ({"n_jobs": 999}, "'n_jobs' in library_options is not for clients"),
         ({"layers_per_stack": 3}, "'layers_per_stack' must divide every option of 'encoder_layers'"),
         ({"kernel": "Best"}, "'kernel' in library_options must be one of"),
         ({"embedding_size": 0}, "'embedding_size' must be at least 1. Got 0"),
@@ -158,8 +168,8 @@ def test_a_name_on_the_hub_is_a_tokenizer(service):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_bad_options_of_the_library_are_refused(service, options, message):
-    _refused(service, message, library_options=options)
+def test_bad_options_of_the_library_are_refused(refusing, options, message):
+    _refused(refusing, message, library_options=options)
 
 
 @pytest.mark.parametrize(
@@ -176,8 +186,8 @@ def test_bad_options_of_the_library_are_refused(service, options, message):
     ],
     ids=["fields", "empty", "classes", "bytes", "json", "parquet", "exe", "none"],
 )
-def test_a_bad_table_is_refused(service, name, content, message):
-    _refused(service, message, table=(name, content))
+def test_a_bad_table_is_refused(refusing, name, content, message):
+    _refused(refusing, message, table=(name, content))
 
 
 def test_columns_of_the_table_are_checked(service):
@@ -228,12 +238,12 @@ def test_names_of_uploads_lead_nowhere(service, name, stored):
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
-def test_what_does_not_make_a_search_is_refused(service, parts, message):
-    _refused(service, message, **parts)
+def test_what_does_not_make_a_search_is_refused(refusing, parts, message):
+    _refused(refusing, message, **parts)
 
 
-def test_all_problems_are_told_at_once(service):
-    answer = service.submit(
+def test_all_problems_are_told_at_once(refusing):
+    answer = refusing.submit(
         design_space=b"x: 1", task="colla", options={"max_trial": 1, "run_dir": "/"}, name="\n", table=None
     )
     detail = answer.json()["detail"]
@@ -241,16 +251,16 @@ def test_all_problems_are_told_at_once(service):
         assert part in detail
 
 
-def test_a_body_that_is_no_form_is_refused(service):
+def test_a_body_that_is_no_form_is_refused(refusing):
     for content in (b"", b"{}", b"--b\r\nnonsense"):
         headers = {"Content-Type": "multipart/form-data; boundary=b"} if content.startswith(b"--") else {}
-        answer = service.client.post("/api/searches", content=content, headers=headers)
+        answer = refusing.client.post("/api/searches", content=content, headers=headers)
         assert answer.status_code in (400, 422)
         assert answer.json()["detail"]
 
 
-def test_options_are_described(service):
-    described = service.client.get("/api/options").json()
+def test_options_are_described(refusing):
+    described = refusing.client.get("/api/options").json()
     assert described["tasks"][:3] == ["python_docs", "glue", "cola"]
     assert described["options"]["epochs"] == {
         "help": "epochs of fine-tuning",

@@ -1,0 +1,178 @@
+"""The real server on a port, with real (tiny) searches."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+
+from search.journal import Journal
+from search.serve.__main__ import serve
+from tests.search.serve.services import SPACE, TABLE, TOKEN, wait_until
+
+ROOT = Path(__file__).resolve().parents[3]
+TINY = {"pretrain_steps": 8, "epochs": 1, "vocab_size": 300, "max_length": 16, "num_init": 1, "surrogate": "gp"}
+CORPUS = "\n".join(f"a story about people and films, number {i}" for i in range(100)).encode()
+
+
+class Server:
+    """The command as a user starts it, and a client."""
+
+    def __init__(self, root, *flags):
+        command = [sys.executable, "-m", "search.serve", "--root", str(root), "--port", "0", *flags]
+        environment = os.environ | {"SEARCH_SERVE_TOKEN": TOKEN}
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        address = re.fullmatch(r"Page:  (http://127\.0\.0\.1:\d+)/\n", line)
+        assert address, line
+        self.client = httpx2.Client(
+            base_url=address[1], headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60, trust_env=False
+        )
+
+    def submit(self, library, **options):
+        files = {"table": ("films.csv", TABLE), "corpus": ("corpus.txt", CORPUS)}
+        files |= {"library": ("a.json", library)} if library else {"design_space": ("space.yaml", SPACE)}
+        data = {"options": json.dumps(TINY | options)}
+        data |= {} if library else {"library_options": json.dumps({"embedding_size": 4})}
+        answer = self.client.post("/api/searches", files=files, data=data)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
+
+    def status(self, search_id):
+        return self.client.get(f"/api/searches/{search_id}").json()
+
+    def follow(self, search_id, is_so, seconds=240):
+        """Every status until one ``is_so``."""
+        seen, deadline = [self.status(search_id)], time.monotonic() + seconds
+        while not is_so(seen[-1]):
+            assert seen[-1]["state"] != "failed", seen[-1]["error"]
+            assert time.monotonic() < deadline, seen[-1]
+            time.sleep(0.2)
+            seen.append(self.status(search_id))
+        return seen
+
+    def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def servers():
+    started = []
+
+    def start(root, *flags):
+        started.append(Server(root, *flags))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.process.kill()
+        server.process.communicate()
+        server.client.close()
+
+
+def _processes_of(root):
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(str(root) in argument for argument in process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def _has_ended(status):
+    return status["state"] == "finished"
+
+
+@pytest.mark.integration
+def test_a_search_from_its_submission_to_its_model(servers, tmp_path, tiny_library):
+    root = tmp_path / "root"
+    server = servers(root)
+    assert httpx2.get(server.client.base_url.join("/api/searches"), trust_env=False).status_code == 401
+    tiny_library.save(tmp_path / "library.json")
+    search_id = server.submit((tmp_path / "library.json").read_bytes(), max_trials=1, max_concurrent=1)
+    seen = server.follow(search_id, _has_ended)
+    stages = list(dict.fromkeys(status["stage"] for status in seen if status["state"] == "running"))
+    assert stages == ["data", "search"]
+    counts = [status["trials"]["finished"] for status in seen]
+    assert counts == sorted(counts)
+    assert any(status["running_trials"] for status in seen)
+    last = seen[-1]
+    assert last["trials"] == {"finished": 1, "failed": 0, "running": 0, "open": 0}
+    assert last["elapsed_s"] > last["training_s"] > 0
+    model = server.client.get(f"/api/searches/{search_id}/model")
+    archive = zipfile.ZipFile(io.BytesIO(model.content))
+    assert archive.testzip() is None
+    best = root / "searches" / search_id / "run" / "best"
+    assert {name: archive.read(name) for name in archive.namelist()} == {
+        str(path.relative_to(best)): path.read_bytes() for path in best.rglob("*") if path.is_file()
+    }
+    assert json.loads(archive.read("evaluation.json"))["validation_score"] == last["best"]["score"]
+    report = server.client.get(f"/api/searches/{search_id}/report").text
+    assert "1 trials finished, 0 failed, 0 open" in report
+    server.end()
+    wait_until(lambda: not _processes_of(root))
+    assert {path.name for path in root.iterdir()} <= {"lock", "incoming", "searches"}
+
+
+@pytest.mark.slow
+def test_deaths_stops_and_resumptions_lose_and_repeat_nothing(servers, tmp_path):
+    root = tmp_path / "root"
+    server = servers(root)
+    search_id = server.submit(None, max_trials=5, max_concurrent=1)
+    folder = root / "searches" / search_id
+    server.follow(search_id, lambda status: status["stage"] == "library")
+    server.end(signal.SIGKILL)
+    server = servers(root)
+    assert server.status(search_id)["state"] == "running"
+    server.follow(search_id, lambda status: status["trials"]["finished"] >= 1 and status["running_trials"])
+    assert server.client.post(f"/api/searches/{search_id}/stop").status_code == 202
+    server.follow(search_id, lambda status: status["state"] == "stopped")
+    wait_until(lambda: len(_processes_of(root)) == 1)
+    assert server.client.get(f"/api/searches/{search_id}/model").status_code == 200
+    assert server.client.post(f"/api/searches/{search_id}/resume").status_code == 202
+    server.follow(search_id, lambda status: status["state"] == "running")
+    server.end(signal.SIGKILL)
+    os.killpg(json.loads((folder / "started.json").read_text())["pid"], signal.SIGKILL)
+    server = servers(root)
+    server.follow(search_id, _has_ended)
+    finished = [
+        event["trial"] for event in Journal(folder / "run" / "journal.jsonl").events() if event["event"] == "finished"
+    ]
+    assert Counter(finished) == dict.fromkeys((f"t000{number}" for number in range(1, 6)), 1)
+    server.end()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--token", "short"], "'token' must be at least 16 printable ASCII characters"),
+        (["--port", "70000"], r"'port' must be in \[0, 65535\]. Got 70000"),
+        (["--max_upload", "0"], "'max_upload_bytes' must be at least 1"),
+        (["--data_dir", "/nowhere"], "'data_dir' must be a folder. There is none at /nowhere"),
+        (["--root", __file__], "'root' must be a folder"),
+    ],
+    ids=["token", "port", "upload", "data", "root"],
+)
+def test_bad_flags_are_refused(tmp_path, flags, message):
+    with pytest.raises(ValueError, match=message):
+        serve(["--root", str(tmp_path), *flags])
+
+
+def test_it_listens_to_this_machine_alone_unless_told():
+    from search.serve.__main__ import make_parser
+
+    assert make_parser().parse_args([]).host == "127.0.0.1"
