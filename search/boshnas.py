@@ -207,6 +207,20 @@ class BOSHNAS:
         self._observed.add(spec, score, parent=parent)
         self._forget(observed=True)
 
+    @property
+    def trained(self) -> list[str]:
+        """Hashes of the architectures whose weights may be inherited, the best first."""
+        return [graph_hash for graph_hash in self._observed.ranked(self.goals) if graph_hash in self._observed.parents]
+
+    @property
+    def parents_in_use(self) -> set[str]:
+        """Hashes of the parents of candidates in training."""
+        return {parent for candidate in self._pending.values() for parent in candidate.origin.parents}
+
+    def forget_weights(self, graph_hash: str) -> None:
+        """The weights are gone: the architecture keeps its score, and is no parent any more."""
+        self._observed.parents.discard(graph_hash)
+
     def predict(self, spec: ModelSpec) -> tuple[float, float, float]:
         """Mean, epistemic and aleatoric standard deviation of an architecture's score. Raises ``ValueError`` before
         the first score."""
@@ -242,7 +256,7 @@ class BOSHNAS:
         """The candidate, or a child of the best trained ones that promises more."""
         if set(self.settings.origins) <= {"scratch", "transfer"}:
             return candidate
-        parents = self._best_specs([one for one in self._observed.ranked(self.goals) if one in self._observed.parents])
+        parents = self._best_specs(self.trained)
         born = [child for child in children(parents, self.settings.origins) if child.spec.hash not in taken]
         if not born:
             return candidate

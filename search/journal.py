@@ -1,8 +1,9 @@
 """The journal of a run: one JSON object a line, only ever appended, and the truth about what happened.
 
-Events: ``suggested`` (with ``spec``, ``hash``, ``origin``), ``started``, ``reported``, ``finished`` (with ``score``,
-``objectives``, ``cost_s``) and ``failed`` (with ``error``); each with ``trial`` and ``time`` (seconds since the
-epoch). A process killed while writing leaves a torn last line; opening the journal for appending cuts it off.
+Events: ``suggested`` (with ``spec``, ``hash``, ``origin``, and ``predicted`` where there was a surrogate),
+``started``, ``reported``, ``finished`` (with ``score``, ``objectives``, ``cost_s``) and ``failed`` (with ``error``);
+each with ``trial`` and ``time`` (seconds since the epoch). A process killed while writing leaves a torn last line;
+opening the journal for appending cuts it off.
 """
 
 import json
@@ -21,7 +22,7 @@ EVENTS = ("suggested", "started", "reported", "finished", "failed")
 @dataclass
 class TrialRecord:
     """What the journal says of one trial. ``state``: ``open`` (suggested, perhaps started), ``finished`` or
-    ``failed``."""
+    ``failed``. ``predicted``: mean and deviation of the score, before it was known."""
 
     trial: str
     candidate: Candidate
@@ -30,6 +31,7 @@ class TrialRecord:
     objectives: dict[str, float] = field(default_factory=dict)
     cost_s: float | None = None
     error: str | None = None
+    predicted: tuple[float, float] | None = None
 
 
 class Journal:
@@ -63,6 +65,11 @@ class Journal:
                 event = json.loads(line)
             except json.JSONDecodeError as error:
                 raise ValueError(f"{self.path}, line {number} is damaged: {error}") from error
+            if event.get("event") not in EVENTS:
+                raise ValueError(
+                    f"{self.path}, line {number}: unknown event {event.get('event')!r}; known are {', '.join(EVENTS)}. "
+                    "A newer version may have written it"
+                )
             yield event
 
     def repair(self) -> None:
@@ -81,6 +88,8 @@ class Journal:
             trial = event["trial"]
             if event["event"] == "suggested":
                 records[trial] = TrialRecord(trial, Candidate.from_dict(event))
+                if "predicted" in event:
+                    records[trial].predicted = event["predicted"]["mean"], event["predicted"]["deviation"]
             elif event["event"] == "finished":
                 record = records[trial]
                 record.state, record.score = "finished", event["score"]

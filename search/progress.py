@@ -1,19 +1,48 @@
-"""What a user sees while a search runs: a line when a trial starts and ends, and a status line of what is training
-and the best so far."""
+"""What a user sees while a search runs: a line when a trial starts and ends, and below, in a terminal, the best so
+far, the time left, and what is training. Where the output is a file, a status line comes every ten seconds instead."""
 
+import math
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
-from rich.console import Console
-from rich.status import Status
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 
 from .candidate import Candidate
 from .goals import Goals
 
+_FIGURES = ("loss", "validation_score")
 _QUIET_S = 10.0
 """Seconds between status lines where there is no terminal to redraw one on."""
+
+
+@dataclass
+class _Running:
+    """A trial in training. ``text``: its architecture."""
+
+    text: str
+    phase: str = "starting"
+    progress: float = 0.0
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        figures = [f"{name.split('_')[-1]} {self.figures[name]:.3f}" for name in _FIGURES if name in self.figures]
+        return " ".join([self.phase, f"{self.progress:.0%}", *figures])
+
+
+def _minutes(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 100
+        else f"{seconds / 60:.0f} min"
+        if seconds < 6000
+        else f"{seconds / 3600:.1f} h"
+    )
 
 
 class ProgressCallback(Callback):
@@ -33,29 +62,30 @@ class ProgressCallback(Callback):
         self._num_finished = num_finished
         self._best = best
         self._goals = goals or Goals()
-        self._running: dict[str, str] = {}
-        self._status: Status | None = None
-        self._last_line = 0.0
+        self._running: dict[str, _Running] = {}
+        self._costs: list[float] = []
+        self._live: Live | None = None
+        self._begin = self._last_line = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune keeps its callbacks on disk; a terminal cannot be kept."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_console", "_status")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_console", "_live")}
 
     def setup(self, **_: Any) -> None:
-        """Show the status line for as long as Tune runs."""
+        """Show the view for as long as Tune runs."""
         if self._console.is_terminal:
-            self._status = self._console.status("starting workers")
-            self._status.start()
+            self._live = Live(self._view(), console=self._console, refresh_per_second=2, transient=True)
+            self._live.start()
 
     def close(self) -> None:
-        """Remove the status line."""
-        if self._status is not None:
-            self._status.stop()
+        """Remove the view."""
+        if self._live is not None:
+            self._live.stop()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Say what is trained, and how it was chosen."""
         name, candidate = trial.config["trial"], Candidate.from_dict(trial.config)
-        self._running[name] = "starting"
+        self._running[name] = _Running(describe(candidate))
         self._print(f"{name} starts   {candidate.proposed_by}, {candidate.origin}: {describe(candidate)}")
         self._refresh()
 
@@ -63,21 +93,25 @@ class ProgressCallback(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
     ) -> None:
         """Update the status line."""
-        if "phase" in result:
-            figures = [
-                f"{name.split('_')[-1]} {result[name]:.3f}" for name in ("loss", "validation_score") if name in result
-            ]
-            self._running[trial.config["trial"]] = f"{result['phase']} {result['progress']:.0%} {' '.join(figures)}"
+        if "note" in result:
+            self._print(f"{trial.config['trial']} again    {result['note']}")
+        if "phase" in result and (running := self._running.get(trial.config["trial"])):
+            running.phase, running.progress = result["phase"], result["progress"]
+            running.figures |= {name: result[name] for name in ("loss", "validation_score") if name in result}
             self._refresh()
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Say what it scored."""
         name, result = trial.config["trial"], trial.last_result
         self._running.pop(name, None)
-        self._num_finished += 1
         score = result.get("score")
-        if score is None:
+        if score is None or not math.isfinite(score):
+            reason = str(result.get("error", "no score")).strip().splitlines()[-1]
+            self._print(f"{name} failed   {reason} (its traceback is in the journal)")
+            self._refresh()
             return
+        self._num_finished += 1
+        self._costs.append(float(result["cost_s"]))
         objectives = result["objectives"]
         known = self._goals.values(Candidate.from_dict(trial.config).spec, objectives)
         keeps = self._goals.violation(known) == 0
@@ -96,14 +130,35 @@ class ProgressCallback(Callback):
         name = trial.config["trial"]
         self._running.pop(name, None)
         self._print(f"{name} failed   (its traceback is in the journal)")
+        self._refresh()
 
     def _refresh(self) -> None:
-        line = f"{self._best_text()}; training " + "; ".join(f"{name} {state}" for name, state in self._running.items())
-        if self._status is not None:
-            self._status.update(line)
+        if self._live is not None:
+            self._live.update(self._view())
         elif time.monotonic() - self._last_line > _QUIET_S:
             self._last_line = time.monotonic()
-            self._print(line)
+            training = "; ".join(f"{name} {running}" for name, running in self._running.items())
+            self._print(f"{self._head()}; training {training}")
+
+    def _view(self) -> Group:
+        table = Table(box=None, pad_edge=False)
+        for column in ("trial", "architecture", "phase", "", "loss", "score"):
+            table.add_column(
+                column, style="dim" if column == "architecture" else None, overflow="ellipsis", no_wrap=True
+            )
+        for name, running in self._running.items():
+            figures = [f"{running.figures[key]:.3f}" if key in running.figures else "" for key in _FIGURES]
+            bar = ProgressBar(total=1.0, completed=running.progress, width=16)
+            table.add_row(name, running.text, running.phase, bar, *figures)
+        return Group(self._head(), table)
+
+    def _head(self) -> str:
+        parts = [self._best_text(), f"{self._num_finished} of {self._max_trials or 'until converged'}"]
+        parts.append(f"{_minutes(time.monotonic() - self._begin)} gone")
+        if self._costs and self._max_trials and self._running:
+            left = (self._max_trials - self._num_finished) / len(self._running)
+            parts.append(f"about {_minutes(left * sum(self._costs) / len(self._costs))} left")
+        return ", ".join(parts)
 
     def _best_text(self) -> str:
         if self._best is None:

@@ -5,22 +5,19 @@ of both, tested. Every step prints the command that does the same. Steps that ar
 was stopped or killed goes on when started again.
 """
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from rich.console import Console
 
-from dataset import PreparedData
 from design_space.command import ArgumentParser, run_command
 from embeddings.generate_library import generate_library
 
 from .cluster import ray_cluster
-from .hierarchical import hierarchical
-from .run_boshnas import parse, search
+from .flags import parse
+from .levels import search_levels
 from .run_directory import RunDirectory
-from .summary import keep_best, write_summary
 
 SPACE = str(files("design_space") / "quickstart.yaml")
 RECIPE = str(files("search") / "quickstart.yaml")
@@ -54,63 +51,22 @@ def quickstart(arguments: Sequence[str] | None = None) -> None:
         return
     if directory.path.exists() and any(directory.path.iterdir()):
         console.print(f"Going on with the search in {directory.path}", highlight=False, soft_wrap=True)
-    shared = [
-        "--models_dir",
-        str(directory.models_dir),
-        "--prepared_dir",
-        str(directory.data_dir),
-        "--seed",
-        str(options.seed),
-    ]
-    libraries = [directory.path / f"library-{level}.json" for level in (1, 2)]
-    levels = [RunDirectory(directory.path / f"level-{level}") for level in (1, 2)]
-
-    def walk(step: str, command: str, function: Callable[[Sequence[str]], object], flags: list[str]) -> None:
-        console.rule(step)
-        console.print(f"$ {command} {' '.join(flags)}", highlight=False, soft_wrap=True, style="dim")
-        function(flags)
-
-    def run_level(level: int) -> None:
-        flags = [
-            "--dataset_file",
-            str(libraries[level]),
-            "--run_dir",
-            str(levels[level].path),
-            "--config",
-            str(options.config),
-        ]
-        flags += [
-            "--max_trials",
-            str(options.trials[level]),
-            *shared,
-            *(["--resume"] if levels[level].exists() else []),
-        ]
-        walk(f"level {level + 1}: BOSHNAS", "run_boshnas", lambda flags: search(parse(flags), console), flags)
-
+    library = directory.path / "library-1.json"
+    flags = ["--dataset_file", str(library), "--run_dir", str(directory.path), "--config", str(options.config)]
+    flags += ["--levels", "2,1", "--max_trials", ",".join(map(str, options.trials)), "--seed", str(options.seed)]
+    flags += ["--resume"] if directory.exists() else []
     with ray_cluster(None):
-        if not libraries[0].exists():
-            flags = ["--design_space", SPACE, "--dataset_file", str(libraries[0]), "--layers_per_stack", "2"]
-            walk("level 1: graph library", "generate_library", generate_library, flags)
-        run_level(0)
-        if not libraries[1].exists():
-            flags = ["--old_dataset_file", str(libraries[0]), "--new_dataset_file", str(libraries[1])]
-            flags += ["--old_layers_per_stack", "2", "--new_layers_per_stack", "1", "--max_graphs", "1000"]
-            walk("level 2: graph library", "hierarchical", hierarchical, flags)
-        run_level(1)
-    console.rule("result")
-    console.print(_conclude(directory, levels), highlight=False, soft_wrap=True, markup=False)
+        if not library.exists():
+            made = ["--design_space", SPACE, "--dataset_file", str(library), "--layers_per_stack", "2"]
+            _announce("graph library", "generate_library", made, console)
+            generate_library(made)
+        _announce("BOSHNAS, level by level", "run_boshnas", flags, console)
+        search_levels(parse(flags), console, max_graphs=1000)
 
 
-def _conclude(directory: RunDirectory, levels: Sequence[RunDirectory]) -> str:
-    """Keep the best of all levels, and say how it was found."""
-    records = [
-        dataclasses.replace(record, trial=f"L{number}-{record.trial}")
-        for number, level in enumerate(levels, start=1)
-        for record in level.journal.trials().values()
-    ]
-    data = PreparedData.load(directory.data_dir)
-    evaluation = keep_best(directory, directory.models_dir, records, data)
-    return write_summary(directory, records, evaluation)
+def _announce(step: str, command: str, flags: Sequence[str], console: Console) -> None:
+    console.rule(step)
+    console.print(f"$ {command} {' '.join(flags)}", highlight=False, soft_wrap=True, style="dim")
 
 
 def main() -> None:

@@ -18,10 +18,12 @@ from ray.tune.search import Searcher
 from .boshnas import BOSHNAS
 from .candidate import Candidate
 from .journal import Journal
+from .keeping import ModelKeeper
 
 MakeConfig = Callable[[str, Candidate], dict[str, Any]]
 
 _OBJECTIVES = "objectives/"
+_REPORTED = ("phase", "progress", "loss", "validation_score", "note")
 _HOPELESS = 3
 """Failures without a single success after which a search gives up."""
 
@@ -37,6 +39,7 @@ class BOSHNASSearch(Searcher):
         journal: where suggestions and results are written; None for nowhere.
         max_trials: finished trials after which nothing more is proposed; None to go on until converged.
         max_concurrent: most trials in flight; None for no limit.
+        keeper: removes weights that are not needed, after every trial.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class BOSHNASSearch(Searcher):
         journal: Journal | None = None,
         max_trials: int | None = None,
         max_concurrent: int | None = None,
+        keeper: ModelKeeper | None = None,
     ) -> None:
         super().__init__()  # Tune would demand the metric in every intermediate report
         self.boshnas = boshnas
@@ -56,6 +60,7 @@ class BOSHNASSearch(Searcher):
         self._journal = journal
         self._max_trials = max_trials
         self._max_concurrent = max_concurrent
+        self._keeper = keeper
         self._queue: deque[tuple[str, Candidate]] = deque()
         self._running: dict[str, tuple[str, Candidate]] = {}
         self._history: list[dict[str, Any]] = []
@@ -106,7 +111,7 @@ class BOSHNASSearch(Searcher):
             candidate = candidates[0]
             self.num_suggested += 1
             trial = f"t{self.num_suggested:04d}"
-            self._write("suggested", trial, **candidate.to_dict())
+            self._write("suggested", trial, **candidate.to_dict(), **self._predicted(candidate))
         self._running[trial_id] = trial, candidate
         return {"trial": trial, **self._make_config(trial, candidate)}
 
@@ -117,7 +122,7 @@ class BOSHNASSearch(Searcher):
             self._fail(trial, candidate, "failed on the worker", is_written=True)
             return
         if not result or self._score_key not in result:
-            self._fail(trial, candidate, f"ended without reporting '{self._score_key}'")
+            self._fail(trial, candidate, _why_without_score(result or {}, self._score_key))
             return
         score, cost_s = float(result[self._score_key]), float(result.get("cost_s", result.get("time_total_s", 0.0)))
         # Tune hands results over with nested mappings flattened.
@@ -126,11 +131,13 @@ class BOSHNASSearch(Searcher):
         }
         objectives |= self.boshnas.goals.values(candidate.spec, {})  # the exact ones that steer
         if not math.isfinite(score):
-            self._fail(trial, candidate, "the score is not a number (training diverged)")
+            self._fail(trial, candidate, str(result.get("error", "the score is not a number (training diverged)")))
             return
         self.num_finished += 1
         self._write("finished", trial, score=score, objectives=objectives, cost_s=cost_s)
         self.boshnas.tell(candidate, score, cost_s=cost_s, objectives=objectives)
+        if self._keeper is not None:
+            self._keeper.clean()
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:
         """Take over the limit of Tune's ``ConcurrencyLimiter``."""
@@ -150,6 +157,13 @@ class BOSHNASSearch(Searcher):
         self._running = {trial_id: (trial, waiting.pop(trial)) for trial_id, trial in state["running"].items()}
         self._queue = deque(waiting.items())
 
+    def _predicted(self, candidate: Candidate) -> dict[str, Any]:
+        """What the surrogate expects of a candidate that it chose."""
+        if candidate.proposed_by != "optimized":
+            return {}
+        mean, epistemic, aleatoric = self.boshnas.predict(candidate.spec)
+        return {"predicted": {"mean": round(mean, 6), "deviation": round(math.hypot(epistemic, aleatoric), 6)}}
+
     def _is_enough(self, num_trials: int) -> bool:
         return self._max_trials is not None and num_trials >= self._max_trials
 
@@ -168,6 +182,12 @@ class BOSHNASSearch(Searcher):
             self._journal.append(event, trial, **content)
 
 
+def _why_without_score(result: Mapping[str, Any], score_key: str) -> str:
+    if "validation_score" in result:
+        return f"stopped early, at {result['validation_score']:.4f} after epoch {result['epoch']:g}"
+    return f"ended without reporting '{score_key}'"
+
+
 class JournalCallback(Callback):
     """Writes the events that Tune sees and a searcher does not: starts, intermediate reports, and why a trial
     failed."""
@@ -184,9 +204,7 @@ class JournalCallback(Callback):
     ) -> None:
         """An intermediate report."""
         if "phase" in result:
-            figures = {
-                name: result[name] for name in ("phase", "progress", "loss", "validation_score") if name in result
-            }
+            figures = {name: result[name] for name in _REPORTED if name in result}
             finite = {name: value for name, value in figures.items() if value == value}
             self._journal.append("reported", trial.config["trial"], **finite)
 

@@ -1,7 +1,7 @@
 """The command ``run_boshnas``: search a graph library for the best architecture for a task."""
 
 import argparse
-import dataclasses
+import errno
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,94 +9,112 @@ from typing import Any
 
 from rich.console import Console
 
-from dataset.prepare import DataOptions, add_data_flags
-from design_space.command import ArgumentParser, run_command
-from design_space.files import read_yaml, unknown_keys
+from dataset.prepare import DataOptions
+from design_space.command import run_command
 from embeddings import GraphLibrary
 
-from .candidate import ORIGINS
-from .evaluation import BASELINES, compare_baselines
-from .goals import SCORE, Goals, parse_limit
+from .evaluation import compare_baselines
+from .flags import goals_of, parse, recipe_of, settings_of
 from .heads import head_size
-from .recipe import RECIPES, Recipe, load_recipe
 from .report import write_report
 from .run_directory import RunDirectory
 from .runner import LevelRun, run_level
-from .settings import BOSHNASSettings
 from .summary import keep_best, write_summary
-from .surrogates import SURROGATES
 
 NOT_SAVED = ("config", "resume", "run_dir")
-OBJECTIVES = (SCORE, "parameters", "flops", "latency_ms")
 
 
 def run_boshnas(arguments: Sequence[str] | None = None) -> None:
     """Parse the flags and search."""
-    search(parse(arguments), Console())
+    from .levels import search_levels
+
+    options = parse(arguments)
+    try:
+        if options.levels:
+            search_levels(options, Console())
+        else:
+            search(options, Console())
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ValueError(
+            f"No space is left for {options.run_dir}: {error}. Finished trials are in its journal; make room, for "
+            "instance with --keep_models, and go on with --resume"
+        ) from error
 
 
 def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Run one level; returns the evaluation of the best model (see ``keep_best``)."""
+    """Run one level; returns the evaluation of the best model (see ``keep_best``).
+
+    Raises:
+        ValueError: for options that do not fit the library, the data or the cluster, or a run directory in use.
+    """
     directory = RunDirectory(options.run_dir)
     library = GraphLibrary.load(options.dataset_file)
     recipe, settings, goals = recipe_of(options), settings_of(options), goals_of(options)
-    config = {name: _plain(value) for name, value in vars(options).items() if name not in NOT_SAVED}
-    directory.check(library.fingerprint, resume=options.resume)
-    data_dir = options.prepared_dir or directory.data_dir
-    data = DataOptions.of_flags(options).prepare(data_dir, console)
-    directory.keep(config, library.fingerprint)
-    models_dir = options.models_dir or directory.models_dir
-    console.print(
-        f"{data.describe()}; {len(library):,} architectures; run directory {directory.path}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    run = LevelRun(
-        directory=directory,
-        library=library,
-        task_name=data.name,
-        data_dir=data_dir,
-        vocab_size=data.vocab_size,
-        models_dir=models_dir,
-        settings=settings,
-        recipe=recipe,
-        objectives=goals.objectives,
-        constraints=goals.constraints,
-        **head_size(data),
-        seed=options.seed,
-        max_trials=options.max_trials,
-        max_concurrent=options.max_concurrent,
-        resources_per_trial=options.resources_per_trial,
-        address=options.address,
-    )
-    records = run_level(run, console)
-    scores = {record.candidate.spec.hash: record.score for record in records if record.score is not None}
-    GraphLibrary.record(options.dataset_file, scores, task=data.name)
-    evaluation = keep_best(directory, models_dir, records, data, goals)
-    compare_baselines(
-        options.baseline,
-        data,
-        recipe,
-        directory.path / "baselines",
-        console,
-        seed=options.seed,
-        num_threads=max(1, int(options.resources_per_trial.get("cpu", 1))),
-    )
-    write_summary(directory, records, evaluation, goals)
-    shutil.rmtree(directory.work_dir, ignore_errors=True)
-    figures = ", ".join(f"{name} {value:.4f}" for name, value in evaluation["metrics"].items())
-    console.print(
-        f"Best: {evaluation['trial']}, on {evaluation['split']}: {figures}; saved in {directory.best_dir}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    report = write_report(directory.path)
-    console.print(f"How it was found: {directory.summary_file} and {report}", highlight=False, soft_wrap=True)
+    with directory.locked():
+        directory.check(library.fingerprint, resume=options.resume)
+        data_dir = options.prepared_dir or directory.data_dir
+        data = DataOptions.of_flags(options).prepare(data_dir, console)
+        directory.keep(saved(options), library.fingerprint)
+        models_dir = options.models_dir or directory.models_dir
+        console.print(
+            f"{data.describe()}; {len(library):,} architectures; run directory {directory.path}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        run = LevelRun(
+            directory=directory,
+            library=library,
+            task_name=data.name,
+            data_dir=data_dir,
+            vocab_size=data.vocab_size,
+            models_dir=models_dir,
+            settings=settings,
+            recipe=recipe,
+            objectives=goals.objectives,
+            constraints=goals.constraints,
+            **head_size(data),
+            seed=options.seed,
+            max_trials=options.max_trials,
+            max_concurrent=options.max_concurrent,
+            keep_models=options.keep_models,
+            scheduler=options.scheduler,
+            resources_per_trial=options.resources_per_trial,
+            address=options.address,
+        )
+        records = run_level(run, console)
+        scores = {record.candidate.spec.hash: record.score for record in records if record.score is not None}
+        GraphLibrary.record(options.dataset_file, scores, task=data.name)
+        evaluation = keep_best(directory, models_dir, records, data, goals)
+        compare_baselines(
+            options.baseline,
+            data,
+            recipe,
+            directory.path / "baselines",
+            console,
+            seed=options.seed,
+            num_threads=max(1, int(options.resources_per_trial.get("cpu", 1))),
+        )
+        write_summary(directory, records, evaluation, goals)
+        shutil.rmtree(directory.work_dir, ignore_errors=True)
+        figures = ", ".join(f"{name} {value:.4f}" for name, value in evaluation["metrics"].items())
+        console.print(
+            f"Best: {evaluation['trial']}, on {evaluation['split']}: {figures}; saved in {directory.best_dir}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        report = write_report(directory.path)
+        console.print(f"How it was found: {directory.summary_file} and {report}", highlight=False, soft_wrap=True)
     return evaluation
 
 
+def saved(options: argparse.Namespace) -> dict[str, Any]:
+    """The options as a run's ``config.yaml`` keeps them."""
+    return {name: _plain(value) for name, value in vars(options).items() if name not in NOT_SAVED}
+
+
 def _plain(value: Any) -> Any:
-    """As YAML keeps it."""
     if isinstance(value, list):
         return [_plain(entry) for entry in value]
     return str(value) if isinstance(value, Path) else value

@@ -1,18 +1,24 @@
 """A run directory: what is needed to repeat a run, its journal, its models, and whether it may be written to.
 
 ``config.yaml`` every option; ``journal.jsonl``; ``data/`` the prepared task; ``models/<hash>/``; ``work/``
-checkpoints of trials in flight; ``best/``; ``summary.md``; ``report.html``.
+checkpoints of trials in flight; ``best/``; ``summary.md``; ``report.html``; ``.lock`` held while a process works here.
 """
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from design_space.files import read_yaml, write_atomically
 
 from .journal import Journal
+
+FORMAT = 1
+"""Of the files of a run; raised when older versions could not go on with it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +55,28 @@ class RunDirectory:
     def summary_file(self) -> Path:
         return self.path / "summary.md"
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes away for the time of the block; the system frees the lock when this one dies.
+
+        Raises:
+            ValueError: when another process works here.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"'run_dir' must be a folder. {self.path} is a file")
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise ValueError(
+                f"Another process searches in {self.path}. Wait for it, stop it, or choose another --run_dir"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
     def exists(self) -> bool:
         """Whether a run was set up here."""
         return self.config_file.exists()
@@ -60,8 +88,6 @@ class RunDirectory:
             ValueError: when a new run would mix with another one's trials, or the run to resume searches another
                 library.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise ValueError(f"'run_dir' must be a folder. {self.path} is a file")
         if not resume and next(self.journal.events(), None) is not None:
             raise ValueError(f"{self.path} already holds a run. Go on with --resume, or choose another --run_dir")
         if resume and self.saved_config(with_fingerprint=True)["library_fingerprint"] != fingerprint:
@@ -73,15 +99,25 @@ class RunDirectory:
     def keep(self, config: dict[str, Any], fingerprint: str) -> None:
         """Write down the options, and cut off what a killed process left half-written in the journal."""
         write_atomically(
-            self.config_file, yaml.safe_dump(config | {"library_fingerprint": fingerprint}, sort_keys=False)
+            self.config_file,
+            yaml.safe_dump(config | {"library_fingerprint": fingerprint, "format": FORMAT}, sort_keys=False),
         )
         self.journal.repair()
 
     def saved_config(self, *, with_fingerprint: bool = False) -> dict[str, Any]:
-        """The options of the run that was started here. Raises ``ValueError`` when there is none."""
+        """The options of the run that was started here.
+
+        Raises:
+            ValueError: when there is none, or one of a newer version.
+        """
         if not self.exists():
             raise ValueError(f"Nothing to resume: {self.path} holds no run (no config.yaml)")
         config = read_yaml(self.config_file)
+        if (found := config.pop("format", FORMAT)) != FORMAT:
+            raise ValueError(
+                f"The run in {self.path} is of format {found}; this version reads format {FORMAT}. "
+                "Go on with the version that started it, or choose another --run_dir"
+            )
         if not with_fingerprint:
             config.pop("library_fingerprint", None)
         return config

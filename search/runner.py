@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from rich.console import Console
 
 from design_space import ModelSpec
@@ -24,11 +25,16 @@ from .candidate import Candidate
 from .cluster import check_resources, fitting_trials, ray_cluster
 from .goals import SCORE, exact_costs
 from .journal import TrialRecord
+from .keeping import ModelKeeper
 from .progress import ProgressCallback
 from .ray_search import BOSHNASSearch, JournalCallback
 from .recipe import Recipe, TrainingJob
 from .run_directory import RunDirectory
 from .settings import BOSHNASSettings
+
+SCHEDULERS = ("none", "asha")
+_MOST_DEATHS = 5
+"""Workers or nodes that may die under one trial; what kills more is taken to be the trial itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +48,8 @@ class LevelRun:
         num_outputs, pooler: of the task's head, and whether it has a pooler: both count as parameters.
         max_trials: finished trials to stop after; None for until converged.
         max_concurrent: trials side by side; None for as many as fit.
+        keep_models: how many of the best keep their weights; None for all.
+        scheduler: of ``SCHEDULERS``; ``asha`` stops trials that fall behind (Li et al. 2020).
         resources_per_trial: ``{"cpu": 1.0, "gpu": 0.0}``, fractions allowed.
         address: of a running Ray cluster; None for a local one.
     """
@@ -61,6 +69,8 @@ class LevelRun:
     pooler: bool = True
     max_trials: int | None = None
     max_concurrent: int | None = None
+    keep_models: int | None = None
+    scheduler: str = "none"
     resources_per_trial: Mapping[str, float] = field(default_factory=lambda: {"cpu": 1.0})
     address: str | None = None
 
@@ -121,8 +131,12 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
         make_config=functools.partial(_trial_config, run, boshnas),
         journal=run.directory.journal,
         max_trials=run.max_trials,
+        keeper=None if run.keep_models is None else ModelKeeper(boshnas, run.models_dir, run.keep_models),
     )
     search.replay(events)
+    for graph_hash in boshnas.trained:
+        if not (run.models_dir / graph_hash).is_dir():
+            boshnas.forget_weights(graph_hash)
     return search
 
 
@@ -149,6 +163,7 @@ def _tuner(run: LevelRun, search: BOSHNASSearch, progress: ProgressCallback) -> 
         tune.with_resources(train_trial, dict(run.resources_per_trial)),
         tune_config=tune.TuneConfig(
             search_alg=search,
+            scheduler=_scheduler(run),
             num_samples=-1,
             reuse_actors=True,
             trial_name_creator=_trial_name,
@@ -157,20 +172,32 @@ def _tuner(run: LevelRun, search: BOSHNASSearch, progress: ProgressCallback) -> 
         run_config=tune.RunConfig(
             name=f"attempt-{attempt}",
             storage_path=str(run.directory.path / "tune"),
-            failure_config=tune.FailureConfig(max_failures=1),
+            failure_config=tune.FailureConfig(max_failures=_MOST_DEATHS),
             callbacks=[JournalCallback(run.directory.journal), progress],
             verbose=0,
         ),
     )
 
 
+def _scheduler(run: LevelRun) -> TrialScheduler:
+    """Asynchronous successive halving over epochs; a report without an epoch's score is none of its business."""
+    if run.scheduler == "none":
+        return FIFOScheduler()
+    return ASHAScheduler(
+        time_attr="epoch", metric="validation_score", mode="max", grace_period=1, max_t=run.recipe.epochs + 1
+    )
+
+
 def train_trial(config: dict[str, Any]) -> None:
     """The function Ray runs on a worker: train the job of the config, report figures on the way and the result at the
-    end."""
-    from .training import train_candidate
+    end, or why there is none."""
+    from .failures import train_or_explain
 
     job = TrainingJob.from_json(config["job"])
-    result = train_candidate(job, report=tune.report)
+    result = train_or_explain(job, report=tune.report)
+    if isinstance(result, str):
+        tune.report({"score": math.nan, "error": result})
+        return
     tune.report(
         {"score": result.score, "objectives": result.objectives, "cost_s": result.cost_s, "overlap": result.overlap}
     )

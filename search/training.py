@@ -376,6 +376,7 @@ class _Reporter(TrainerCallback):
             figures["loss"] = float(logs["loss"])
         if logs and self._score_key in logs:
             figures["validation_score"] = float(logs[self._score_key])
+            figures["epoch"] = round(state.epoch, 3)
         if len(figures) > 2:
             self._clock.lap()
             self._report(figures)

@@ -93,6 +93,25 @@ def map_figure(vectors: npt.NDArray[np.float64], trained: Mapping[int, float], m
     return _svg(figure)
 
 
+def calibration_figure(finished: Sequence[TrialRecord], metric: str) -> str | None:
+    """Scores against what the surrogate had predicted (mean, and 95 % interval), of the trials that it chose."""
+    known = [record for record in finished if record.predicted is not None]
+    if len(known) < 2:
+        return None
+    figure, axis = _axes()
+    means, deviations = np.array([record.predicted for record in known], dtype=float).T
+    scores = np.array([record.score for record in known], dtype=float)
+    inside = np.abs(scores - means) <= 1.96 * deviations
+    axis.errorbar(means, scores, xerr=1.96 * deviations, fmt="none", ecolor="#cccccc", lw=0.8, zorder=1)
+    for chosen, color, label in ((inside, "#4c72b0", "inside of 95 %"), (~inside, "#c44e52", "outside")):
+        axis.scatter(means[chosen], scores[chosen], s=18, color=color, zorder=2, label=f"{chosen.sum()} {label}")
+    low, high = min(means.min(), scores.min()), max(means.max(), scores.max())
+    axis.plot([low, high], [low, high], color="black", lw=0.8)
+    axis.set(xlabel=f"predicted {metric}", ylabel=metric)
+    axis.legend(fontsize=8)
+    return _svg(figure)
+
+
 def lineage_figure(records: Sequence[TrialRecord]) -> str | None:
     """Trials by generation from left to right, with lines from parents to children; the better, the darker."""
     trials = {record.candidate.spec.hash: record for record in records if record.score is not None}

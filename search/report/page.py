@@ -74,6 +74,7 @@ def _content(directory: RunDirectory) -> dict[str, Any]:
             (title, figures.tradeoff_figure(finished, metric, name, limit=limits.get(name)))
             for name, title in TRADEOFFS.items()
         ),
+        ("What the surrogate had expected", figures.calibration_figure(finished, metric)),
         ("Where in the library", _map(config, finished, metric)),
         ("Who inherited from whom", figures.lineage_figure(records)),
     ]

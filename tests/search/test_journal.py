@@ -52,3 +52,9 @@ def test_no_file_is_an_empty_journal(tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     journal.repair()
     assert journal.trials() == {}
+
+
+def test_events_of_a_newer_version_are_refused(tmp_path):
+    (tmp_path / "journal.jsonl").write_text('{"event": "forked", "trial": "t0001", "time": 1.0}\n')
+    with pytest.raises(ValueError, match="line 1: unknown event 'forked'; known are suggested, .*newer version"):
+        list(Journal(tmp_path / "journal.jsonl").events())

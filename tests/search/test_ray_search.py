@@ -55,6 +55,28 @@ def test_a_failed_trial_is_replaced_by_another(tiny_library, tmp_path):
     assert "not a number" in journal.trials()["t0001"].error
 
 
+def test_what_the_surrogate_expects_is_written_down_before_it_is_known(tiny_library, tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    search = _search(tiny_library, journal)
+    for number in range(4):
+        search.suggest(str(number))
+        _finish(search, str(number), number / 10)
+    records = list(journal.trials().values())
+    assert [record.predicted is None for record in records] == [True, True, True, False]
+    mean, deviation = records[3].predicted
+    assert 0 <= mean <= 0.3
+    assert deviation > 0
+
+
+def test_a_trial_stopped_early_is_no_score(tiny_library, tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    search = _search(tiny_library, journal)
+    search.suggest("a")
+    search.on_trial_complete("a", {"phase": "finetune", "validation_score": 0.41, "epoch": 2.0})
+    assert journal.trials()["t0001"].error == "stopped early, at 0.4100 after epoch 2"
+    assert search.boshnas.best is None
+
+
 def test_it_gives_up_when_everything_fails(tiny_library):
     search = _search(tiny_library, max_trials=10)
     for trial_id in "abc":

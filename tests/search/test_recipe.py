@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from search.flags import parse, recipe_of
 from search.recipe import RECIPES, Recipe, load_recipe
-from search.run_boshnas import parse, recipe_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "search" / "recipes"
 

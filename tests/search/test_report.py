@@ -46,7 +46,8 @@ def _run(folder, library, num_trials=8):
     for number, spec in enumerate(specs):
         trial = f"t{number:04d}"
         origin = Origin() if number < num_trials // 2 else Origin("transfer", specs[number - num_trials // 2].hash)
-        journal.append("suggested", trial, **Candidate(spec, origin).to_dict())
+        expected = {"predicted": {"mean": 0.52, "deviation": 0.01}} if number > 2 else {}
+        journal.append("suggested", trial, **Candidate(spec, origin).to_dict(), **expected)
         journal.append("started", trial)
         if number + 1 == num_trials:
             journal.append("failed", trial, error="Traceback: <out of memory> & more")
@@ -69,7 +70,9 @@ def test_a_finished_run_is_told_in_one_page(tiny_library, tmp_path):
     text = write_report(tmp_path).read_text()
     page = _Page(text)
     assert page.open == []
-    assert page.tags.count("svg") == 5
+    assert page.tags.count("svg") == 6
+    assert "1 inside of 95 %" in text  # 0.53; 0.54, 0.55 and 0.56 are outside
+    assert "3 outside" in text
     assert all(place.startswith("data:") for place in page.fetched)
     assert "<script" not in text
     assert "<b>Best model: t0006</b>, accuracy 0.5600 on validation;\non test: accuracy 0.6250" in text

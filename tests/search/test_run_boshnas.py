@@ -13,8 +13,9 @@ import pytest
 
 from design_space.command import run_command
 from embeddings import GraphLibrary
+from search.flags import parse
 from search.journal import Journal
-from search.run_boshnas import parse, run_boshnas
+from search.run_boshnas import run_boshnas
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = (
@@ -203,6 +204,9 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--min_overlap", "2"], "'min_overlap' must be in [0, 1]. Got 2.0"),
         (["--resources_per_trial", "ram=4"], "must give cpu, gpu or both, above 0. Got 'ram=4'"),
         (["--resume"], "Nothing to resume"),
+        (["--levels", "1,2"], "must be falling whole numbers with commas, for example 2,1. Got '1,2'"),
+        (["--levels", "3,1"], "'levels' must begin with the layers per stack of the library, 2. Got 3,1"),
+        (["--max_trials", "3,4"], "'max_trials' must be one number, or one for each of the 1 levels"),
         (["--epoch", "3"], "unknown argument --epoch. Did you mean '--epochs'"),
         (["--surrogate", "woods"], "invalid choice: 'woods'"),
         (["--origins", "transfer"], "'origins' must include 'scratch'"),

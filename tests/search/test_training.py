@@ -14,6 +14,7 @@ from flexibert import FlexiBERTForSequenceClassification
 from search import Candidate, Origin
 from search.batches import collator
 from search.evaluation import evaluate
+from search.failures import train_or_explain
 from search.recipe import Recipe, TrainingJob, recipes_to_try
 from search.training import last_checkpoint, train_candidate
 
@@ -180,3 +181,12 @@ def test_autotune_keeps_the_best_of_its_recipes(data, tmp_path):
 def test_a_bad_recipe_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Recipe(**options)
+
+
+@pytest.mark.integration
+def test_a_training_that_diverges_is_tried_slower_and_given_up(data, tmp_path):
+    reports = []
+    recipe = dataclasses.replace(RECIPE, learning_rate=1e30, warmup_share=0.0, pretrain_steps=0)
+    explained = train_or_explain(_job(data, tmp_path, _spec(), recipe=recipe), reports.append)
+    assert "training diverged: the loss is nan" in explained
+    assert [report["note"].split(":")[0] for report in reports if "note" in report] == ["training diverged"]

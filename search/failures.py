@@ -1,0 +1,91 @@
+"""What is done when a training fails: it is tried once more with another recipe where that may help, and otherwise
+given up with the reason. The death of a worker or a node is not a failure; its trial goes on elsewhere.
+"""
+
+import dataclasses
+import math
+import shutil
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .recipe import Recipe, TrainingJob
+from .training import Report, TrainingResult, train_candidate
+
+_MOST_HALVINGS = 3
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
+
+
+class Diverged(ArithmeticError):
+    """A loss that is not a number."""
+
+
+def train_or_explain(job: TrainingJob, report: Report) -> TrainingResult | str:
+    """Train the job's candidate; the traceback where it cannot be trained.
+
+    Out of memory, batches are halved (with twice as many per step) up to three times; after a loss that is not a
+    number, learning rates are divided by 3, once; any other error of the training is final. Each new attempt is
+    reported with the phase ``retry`` and a ``note``.
+    """
+    halvings = num_slower = 0
+    while True:
+        try:
+            return train_candidate(job, _watched(report))
+        except Exception as error:
+            if _is_out_of_memory(error) and halvings < _MOST_HALVINGS and job.recipe.batch_size > 1:
+                halvings += 1
+                recipe = with_smaller_batches(job.recipe)
+                note = f"out of memory; batches of {recipe.batch_size}"
+            elif isinstance(error, Diverged) and not num_slower:
+                num_slower += 1
+                recipe = _slower(job.recipe)
+                note = f"{error}; learning rate {recipe.learning_rate:g}"
+            else:
+                return traceback.format_exc()
+            _forget_checkpoints(Path(job.work_dir))
+        job = dataclasses.replace(job, recipe=recipe)
+        report({"phase": "retry", "progress": 0.0, "note": note})
+
+
+def with_smaller_batches(recipe: Recipe) -> Recipe:
+    """The same number of texts a step, in batches of half the size."""
+    return dataclasses.replace(
+        recipe,
+        batch_size=max(1, recipe.batch_size // 2),
+        pretrain_batch_size=max(1, recipe.pretrain_batch_size // 2),
+        gradient_accumulation=2 * recipe.gradient_accumulation,
+    )
+
+
+def _slower(recipe: Recipe) -> Recipe:
+    return dataclasses.replace(
+        recipe, learning_rate=recipe.learning_rate / 3, pretrain_learning_rate=recipe.pretrain_learning_rate / 3
+    )
+
+
+def _watched(report: Report) -> Callable[[dict[str, Any]], None]:
+    """The report, and an end to trainings that have diverged."""
+
+    def watched(figures: dict[str, Any]) -> None:
+        if not math.isfinite(figures.get("loss", 0.0)):
+            raise Diverged(
+                f"training diverged: the loss is {figures['loss']} at {figures['progress']:.0%} of {figures['phase']}"
+            )
+        report(figures)
+
+    return watched
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+
+
+def _forget_checkpoints(work_dir: Path) -> None:
+    """A trainer would go on with the batch size of its checkpoint, and with weights that are not numbers."""
+    for checkpoint in work_dir.glob("**/checkpoint-*"):
+        shutil.rmtree(checkpoint, ignore_errors=True)

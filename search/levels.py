@@ -1,0 +1,98 @@
+"""The hierarchy in one run: search a level, span the next, finer one by its best, search that, and so on.
+
+Each level has a run directory of its own, ``level-1``, ``level-2``, ..., in that of the whole run; data and models
+are shared, so that what was trained on one level is a parent on the next. Steps that are done are not repeated.
+"""
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from dataset import PreparedData
+from embeddings import GraphLibrary
+
+from .flags import goals_of
+from .hierarchical import hierarchical
+from .run_boshnas import saved, search
+from .run_directory import RunDirectory
+from .summary import keep_best, write_summary
+
+
+def search_levels(options: argparse.Namespace, console: Console, *, max_graphs: int | None = None) -> str:
+    """Search all of ``options.levels``; returns the summary over all of them.
+
+    Args:
+        max_graphs: of the later levels' libraries; None for the default of ``hierarchical``.
+
+    Raises:
+        ValueError: for levels that do not begin with the library's, or a run directory that holds another run.
+    """
+    layers_per_stack = [int(level) for level in options.levels.split(",")]
+    directory = RunDirectory(options.run_dir)
+    library = GraphLibrary.load(options.dataset_file)
+    if library.layers_per_stack != layers_per_stack[0]:
+        raise ValueError(
+            f"'levels' must begin with the layers per stack of the library, {library.layers_per_stack}. "
+            f"Got {options.levels}"
+        )
+    levels = [RunDirectory(directory.path / f"level-{i}") for i in range(1, len(layers_per_stack) + 1)]
+    with directory.locked():
+        if levels[0].exists() and not options.resume:
+            raise ValueError(f"{directory.path} already holds a run. Go on with --resume, or choose another --run_dir")
+        directory.check(library.fingerprint, resume=options.resume)
+        directory.keep(saved(options), library.fingerprint)
+        data_dir = options.prepared_dir or directory.data_dir
+        models_dir = options.models_dir or directory.models_dir
+        path = Path(options.dataset_file)
+        for i, level in enumerate(levels):
+            console.rule(f"level {i + 1} of {len(levels)}: layers per stack {layers_per_stack[i]}")
+            if i > 0:
+                finer = directory.path / f"library-{i + 1}{path.suffix}"
+                if not finer.exists():
+                    flags = _flags(path, finer, layers_per_stack[i - 1 : i + 1], data_dir, options, max_graphs)
+                    console.print(f"$ hierarchical {' '.join(flags)}", highlight=False, soft_wrap=True, style="dim")
+                    hierarchical(flags)
+                path = finer
+            own = vars(options) | {
+                "levels": None,
+                "dataset_file": path,
+                "run_dir": level.path,
+                "models_dir": models_dir,
+                "prepared_dir": data_dir,
+                "resume": level.exists(),
+                "baseline": options.baseline if i + 1 == len(levels) else [],
+                "max_trials": options.max_trials[i] if isinstance(options.max_trials, list) else options.max_trials,
+            }
+            search(argparse.Namespace(**own), console)
+        console.rule("result")
+        records = [
+            dataclasses.replace(record, trial=f"L{number}-{record.trial}")
+            for number, level in enumerate(levels, start=1)
+            for record in level.journal.trials().values()
+        ]
+        goals = goals_of(options)
+        evaluation = keep_best(directory, models_dir, records, PreparedData.load(data_dir), goals)
+        summary = write_summary(directory, records, evaluation, goals)
+    console.print(summary, highlight=False, soft_wrap=True, markup=False)
+    return summary
+
+
+def _flags(
+    old: Path,
+    new: Path,
+    layers_per_stack: Sequence[int],
+    data_dir: Path,
+    options: argparse.Namespace,
+    max_graphs: int | None,
+) -> list[str]:
+    """Of ``hierarchical``, for the library that lies between the best of the old one."""
+    library = GraphLibrary.load(old)
+    flags = ["--old_dataset_file", str(old), "--new_dataset_file", str(new)]
+    flags += ["--old_layers_per_stack", str(layers_per_stack[0]), "--new_layers_per_stack", str(layers_per_stack[1])]
+    flags += ["--task", PreparedData.load(data_dir).name, "--seed", str(options.seed), "--kernel", library.kernel]
+    flags += ["--algo", library.algo, "--embedding_size", str(library.embeddings.shape[1])]
+    flags += ["--heterogeneous_feed_forward"] if library.heterogeneous_feed_forward else []
+    return flags + ([] if max_graphs is None else ["--max_graphs", str(max_graphs)])

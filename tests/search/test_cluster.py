@@ -1,0 +1,60 @@
+"""A search over a real Ray cluster of several nodes, one of which dies."""
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from ray.cluster_utils import Cluster
+
+from search.journal import Journal
+
+ROOT = Path(__file__).resolve().parents[2]
+FLAGS = (
+    "--pretrain_steps 60 --epochs 2 --vocab_size 300 --max_length 16 --num_init 2 --min_overlap 0.3 "
+    "--surrogate gp --max_trials 5"
+).split()
+
+
+@pytest.mark.integration
+def test_a_search_outlives_one_of_its_nodes(tmp_path, tiny_library):
+    tiny_library.save(tmp_path / "library.json")
+    rows = [f"a {'fine' if i % 2 else 'dull'} story number {i},{'good' if i % 2 else 'bad'}" for i in range(160)]
+    (tmp_path / "films.csv").write_text("\n".join(["review,verdict", *rows]))
+    (tmp_path / "corpus.txt").write_text("\n".join(f"a story about people and films, number {i}" for i in range(200)))
+    files = ["--dataset_file", str(tmp_path / "library.json"), "--run_dir", str(tmp_path / "run")]
+    files += ["--task", str(tmp_path / "films.csv"), "--corpus", str(tmp_path / "corpus.txt")]
+    journal = Journal(tmp_path / "run" / "journal.jsonl")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        cluster.wait_for_nodes()
+        log = (tmp_path / "log.txt").open("w")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "search.run_boshnas", *files, *FLAGS, "--address", cluster.address],
+            cwd=ROOT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=dict(os.environ, RAY_health_check_period_ms="500", RAY_health_check_failure_threshold="2"),
+        )
+        deadline = time.monotonic() + 200
+        while _started(journal) < 3:  # two at work, one of them the second of its node
+            assert process.poll() is None, (tmp_path / "log.txt").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        cluster.remove_node(nodes[0], allow_graceful=False)
+        assert process.wait(timeout=240) == 0, (tmp_path / "log.txt").read_text()
+    finally:
+        cluster.shutdown()
+    counts = Counter(event["event"] for event in journal.events())
+    assert counts["finished"] == counts["suggested"] == 5
+    assert counts["started"] > 5  # what the dead node trained was taken up again
+    assert {record.state for record in journal.trials().values()} == {"finished"}
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def _started(journal: Journal) -> int:
+    return sum(event["event"] == "started" for event in journal.events())

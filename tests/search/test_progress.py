@@ -1,0 +1,55 @@
+"""What a user sees of a run, in a terminal and in a file."""
+
+import io
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from search import Candidate, Origin
+from search.progress import ProgressCallback
+
+
+@pytest.fixture
+def trials(tiny_library):
+    return [
+        SimpleNamespace(config={"trial": f"t{i}", **Candidate(tiny_library.specs[i], Origin()).to_dict()})
+        for i in range(3)
+    ]
+
+
+def _shown(trials, *, terminal: bool) -> str:
+    stream = io.StringIO()
+    progress = ProgressCallback(
+        Console(file=stream, force_terminal=terminal, width=150, color_system=None),
+        max_trials=3,
+        num_finished=0,
+        best=None,
+    )
+    progress.setup()
+    for trial in trials:
+        progress.on_trial_start(0, trials, trial)
+    progress.on_trial_result(0, trials, trials[0], {"phase": "pretrain", "progress": 0.4, "loss": 3.21})
+    progress.on_trial_result(0, trials, trials[0], {"phase": "retry", "progress": 0.0, "note": "out of memory"})
+    trials[1].last_result = {"score": 0.71, "objectives": {"parameters": 2e6}, "cost_s": 30.0}
+    trials[2].last_result = {"score": float("nan"), "error": "Traceback ...\nValueError: bad parent"}
+    for trial in trials[1:]:
+        progress.on_trial_complete(0, trials, trial)
+    progress.close()
+    return stream.getvalue()
+
+
+def test_a_file_gets_a_line_for_every_event(trials):
+    lines = [line.split(" ", 1)[1] for line in _shown(trials, terminal=False).splitlines()]
+    assert [line.split()[:2] for line in lines] == [
+        ["t0", "starts"], ["t1", "starts"], ["t2", "starts"], ["t0", "again"], ["t1", "finished"], ["t2", "failed"],
+    ]  # fmt: skip
+    assert "score 0.7100, 2.00M parameters, 30 s; best 0.7100 (t1), 1 of 3" in lines[4]
+    assert "ValueError: bad parent (its traceback is in the journal)" in lines[5]
+
+
+def test_a_terminal_shows_what_is_training_and_the_time_left(trials):
+    shown = _shown(trials, terminal=True)
+    assert "3.210" in shown
+    assert "best 0.7100 (t1), 1 of 3" in shown
+    assert "about 60 s left" in shown  # two more, one at a time, of 30 s
