@@ -14,6 +14,9 @@ from torch import Tensor
 from .base import Moments, Standardizer, Surrogate
 from .marginal_likelihood import JITTER, Hyperparameters, fit_hyperparameters
 
+MOST_FITTED = 256
+"""Observations from which hyperparameters are found: their search grows with the cube. Predictions use all."""
+
 _SQRT5 = math.sqrt(5)
 
 
@@ -46,7 +49,8 @@ class GaussianProcessSurrogate(Surrogate):
         target = self._standardizer.forward(Y)
         extra = torch.zeros_like(Y) if Yvar is None else Yvar / self._standardizer.scale.square()
         self._X = X
-        arrays = (part.detach().cpu().numpy() for part in (X[:, self._numbers], X[:, self._codes], target, extra))
+        few = _spread(target, MOST_FITTED)
+        arrays = (part[few].detach().cpu().numpy() for part in (X[:, self._numbers], X[:, self._codes], target, extra))
         self.hyperparameters: Hyperparameters = fit_hyperparameters(*arrays)
         noise = extra + self.hyperparameters.noise + JITTER
         self._factor = torch.linalg.cholesky(self._kernel(X, X) + torch.diag(noise))
@@ -107,3 +111,12 @@ class GaussianProcessSurrogate(Surrogate):
             )
             covariance = covariance + of.mismatch_amplitude * torch.exp(-torch.as_tensor(mismatch).to(A))
         return covariance
+
+
+def _spread(target: Tensor, most: int) -> Tensor:
+    """Indices of all targets (N,) or, of more than ``most``, of as many that are spread evenly by rank, both ends
+    among them; in their order."""
+    if len(target) <= most:
+        return torch.arange(len(target))
+    ranks = torch.linspace(0, len(target) - 1, most).round().long()
+    return target.argsort(stable=True)[ranks].sort().values

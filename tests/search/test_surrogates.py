@@ -4,7 +4,8 @@ from botorch.acquisition import UpperConfidenceBound
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from search.surrogates import SURROGATES, fit_surrogate
+from search.surrogates import SURROGATES, fit_surrogate, gaussian_process
+from search.surrogates.gaussian_process import GaussianProcessSurrogate
 from search.surrogates.natural_parameter import NaturalParameterLinear, rectified_moments
 
 NAMES = list(SURROGATES)
@@ -103,3 +104,18 @@ def test_rectified_moments_are_those_of_sampling():
     expected_mean, expected_variance = rectified_moments(mean, variance)
     assert torch.allclose(samples.mean(0), expected_mean, atol=0.005)
     assert torch.allclose(samples.var(0), expected_variance, rtol=0.03)
+
+
+def test_hyperparameters_of_many_observations_come_from_some_and_predictions_use_all(monkeypatch):
+    X = torch.randn(80, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    Y = _truth(X)
+    monkeypatch.setattr(gaussian_process, "MOST_FITTED", 40)
+    model = GaussianProcessSurrogate(X, Y, numbers=range(4))
+    few = gaussian_process._spread(Y, 40)
+    assert len(set(few.tolist())) == 40
+    assert {int(Y.argmin()), int(Y.argmax())} <= set(few.tolist())
+    rest = torch.tensor([place for place in range(80) if place not in set(few.tolist())])
+    of_few = GaussianProcessSurrogate(X[few], Y[few], numbers=range(4))
+    assert (model.moments(X[rest]).mean - Y[rest]).abs().max() < 0.1
+    assert (of_few.moments(X[rest]).mean - Y[rest]).abs().max() > 0.2
+    assert (model.moments(X[rest]).epistemic < of_few.moments(X[rest]).epistemic).all()
