@@ -6,7 +6,6 @@ far the corpus was read, so that packing that was cut goes on behind the last wh
 """
 
 import dataclasses
-import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,11 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import datasets as hf_datasets
+import numpy as np
+import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
 from design_space.files import write_atomically
 
 DOCUMENTS_PER_BATCH = 1000
+CHARACTERS_PER_BATCH = 2_000_000
 TOKENS_PER_PART = 4_000_000
 _STATE = "state.json"
 _FEATURES = hf_datasets.Features({"input_ids": hf_datasets.List(hf_datasets.Value("int32"))})
@@ -41,22 +43,25 @@ def pack(
     """
     folder.mkdir(parents=True, exist_ok=True)
     progress, room = _Progress.read(folder), length - 2
-    blocks: list[list[int]] = []  # whole ones that are not yet written
+    cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
+    whole: list[npt.NDArray[np.int32]] = []  # blocks that are not yet written
     for texts in _batches(corpus.skip(progress.documents) if progress.documents else corpus):
         encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
-        pending = list(progress.pending)
-        for tokens in encoded:
-            pending += [*tokens, tokenizer.sep_token_id]
-        starts = range(0, len(pending) - room + 1, room)
-        blocks += [[tokenizer.cls_token_id, *pending[start : start + room], tokenizer.sep_token_id] for start in starts]
-        progress.pending = pending[len(starts) * room :]
+        tokens = [np.asarray([*document, sep], dtype=np.int32) for document in encoded]
+        pending = np.concatenate([np.asarray(progress.pending, dtype=np.int32), *tokens])
+        blocks = pending[: len(pending) // room * room].reshape(-1, room)
+        whole.append(
+            np.pad(np.pad(blocks, ((0, 0), (1, 0)), constant_values=cls), ((0, 0), (0, 1)), constant_values=sep)
+        )
+        progress.pending = pending[blocks.size :].tolist()
         progress.documents += len(texts)
-        report((progress.blocks + len(blocks)) * length)
-        if len(blocks) * length >= TOKENS_PER_PART:
-            progress.write_part(folder, blocks)
-            blocks = []
-    if blocks:
-        progress.write_part(folder, blocks)
+        num_whole = sum(map(len, whole))
+        report((progress.blocks + num_whole) * length)
+        if num_whole * length >= TOKENS_PER_PART:
+            progress.write_part(folder, whole)
+            whole = []
+    if any(map(len, whole)):
+        progress.write_part(folder, whole)
     parts = [hf_datasets.load_from_disk(str(_part(folder, number))) for number in range(progress.parts)]
     if not parts:
         return hf_datasets.Dataset.from_dict({"input_ids": []}, features=_FEATURES)
@@ -81,11 +86,11 @@ class _Progress:
         file = folder / _STATE
         return _Progress(**json.loads(file.read_text(encoding="utf-8"))) if file.exists() else _Progress()
 
-    def write_part(self, folder: Path, blocks: list[list[int]]) -> None:
+    def write_part(self, folder: Path, whole: list[npt.NDArray[np.int32]]) -> None:
         """A part first, then the state that counts it."""
-        part = _part(folder, self.parts)
+        part, blocks = _part(folder, self.parts), np.concatenate(whole)
         shutil.rmtree(part, ignore_errors=True)
-        hf_datasets.Dataset.from_dict({"input_ids": blocks}, features=_FEATURES).save_to_disk(str(part))
+        hf_datasets.Dataset.from_dict({"input_ids": list(blocks)}, features=_FEATURES).save_to_disk(str(part))
         self.parts, self.blocks = self.parts + 1, self.blocks + len(blocks)
         write_atomically(folder / _STATE, json.dumps(dataclasses.asdict(self)))
 
@@ -95,6 +100,13 @@ def _part(folder: Path, number: int) -> Path:
 
 
 def _batches(corpus: hf_datasets.IterableDataset) -> Iterator[list[str]]:
-    documents = (row["text"] for row in corpus)
-    while batch := list(itertools.islice(documents, DOCUMENTS_PER_BATCH)):
+    """Documents to tokenise at once: so many, or fewer that are long."""
+    batch, characters = [], 0
+    for row in corpus:
+        batch.append(row["text"])
+        characters += len(batch[-1])
+        if len(batch) >= DOCUMENTS_PER_BATCH or characters >= CHARACTERS_PER_BATCH:
+            yield batch
+            batch, characters = [], 0
+    if batch:
         yield batch

@@ -181,3 +181,16 @@ def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "task.json").write_text('{"name": "x", "content": 1}')
     with pytest.raises(ValueError, match="was prepared by another version"):
         PreparedData.load(tmp_path)
+
+
+def test_long_documents_are_tokenized_a_few_at_a_time_to_the_same_blocks(
+    options: DataOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _prepare(options, tmp_path / "whole")
+    monkeypatch.setattr(packing, "CHARACTERS_PER_BATCH", 120)
+    monkeypatch.setattr(packing, "TOKENS_PER_PART", 50)
+    sizes = [len(texts) for texts in packing._batches(load_corpus(options.corpus))]
+    assert max(sizes) <= 3  # lines of more than 40 characters
+    assert sum(sizes) == 60
+    parts = _prepare(options, tmp_path / "parts")
+    assert parts.pretrain["input_ids"][:] == whole.pretrain["input_ids"][:]
