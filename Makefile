@@ -10,8 +10,8 @@ RUN_DIR ?= runs/quickstart
 search: $(READY)  ## the quick-start search, end to end, on the embedded data
 	$(BIN)/python -m search.quickstart --run_dir $(RUN_DIR)
 
-test: $(READY)  ## all default and integration tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## all default and integration tests, on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY)  ## lint and types
 	$(BIN)/ruff format --check .
