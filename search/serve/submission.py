@@ -24,8 +24,10 @@ from dataset.table_files import TABLE_SUFFIXES
 from design_space import DesignSpace
 from design_space.files import nearest_name, write_atomically
 from embeddings import GraphLibrary
-from embeddings.library import LARGEST_LISTED
+from embeddings.embedding import check_options as check_embedding
+from embeddings.library import LARGEST_LISTED, NUM_LANDMARKS
 from embeddings.library_file import SUFFIXES as LIBRARY_SUFFIXES
+from embeddings.neighbors import check_num_neighbors
 
 from .options import TABLE_OPTIONS, check_options, check_together, library_parser, search_parser
 
@@ -40,7 +42,7 @@ _OPENING = (
     yaml.BlockMappingStartToken,
 )
 _CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
-_READ_ERRORS = (ValueError, OSError, RecursionError, MemoryError, OverflowError, KeyError, TypeError, AttributeError)
+_READ_ERRORS = (ValueError, OSError, RuntimeError, MemoryError, ArithmeticError, LookupError, TypeError, AttributeError)
 """What damaged files of any format make their readers raise."""
 
 
@@ -220,14 +222,18 @@ def _check_space(path: Path, options: Mapping[str, Any]) -> None:
         layers_per_stack=options.get("layers_per_stack", 2),
         heterogeneous_feed_forward=options.get("heterogeneous_feed_forward", False),
     )
-    for name in ("max_graphs", "embedding_size", "num_neighbors"):
-        if name in options and options[name] < 1:
-            raise ValueError(f"'{name}' must be at least 1. Got {options[name]}")
+    max_graphs = options.get("max_graphs", LARGEST_LISTED)
+    if max_graphs < 1:
+        raise ValueError(f"'max_graphs' must be at least 1. Got {max_graphs}")
     if "max_graphs" not in options and size > LARGEST_LISTED:
         raise ValueError(
             f"it has {size:,} architectures, too many to list (at most {LARGEST_LISTED:,}); "
             "give 'max_graphs' in library_options"
         )
+    num_graphs = min(size, max_graphs)
+    check_embedding(min(num_graphs, NUM_LANDMARKS), options.get("embedding_size", 16), options.get("algo", "MDS"))
+    if "num_neighbors" in options:
+        check_num_neighbors(options["num_neighbors"], num_graphs)
 
 
 def _check_nesting(text: str) -> None:

@@ -19,7 +19,7 @@ datasets: []
 architecture:
   hidden_size: [16, 32]
   num_heads: [2]
-  encoder_layers: [2]
+  encoder_layers: [2, 4]
   operation_types: [sa, l]
   number_of_feed-forward_stacks: [1]
   feed-forward_hidden: [32, 64]

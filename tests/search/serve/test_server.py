@@ -44,7 +44,6 @@ class Server:
         files = {"table": ("films.csv", TABLE), "corpus": ("corpus.txt", CORPUS)}
         files |= {"library": ("a.json", library)} if library else {"design_space": ("space.yaml", SPACE)}
         data = {"options": json.dumps(TINY | options)}
-        data |= {} if library else {"library_options": json.dumps({"embedding_size": 4})}
         answer = self.client.post("/api/searches", files=files, data=data)
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]

@@ -43,11 +43,14 @@ def test_a_submission_lies_in_its_folder(service):
 
 def test_the_commands_get_what_was_submitted(service):
     folder = service.accepted(
-        table=TABLE, validation=TABLE, corpus=b"text\n", library_options={"max_graphs": 5, "kernel": "WeisfeilerLehman"}
+        table=TABLE,
+        validation=TABLE,
+        corpus=b"text\n",
+        library_options={"max_graphs": 20, "kernel": "WeisfeilerLehman"},
     )
     library, search = service.jobs._commands(folder)
     assert library[2:6] == ["-m", "embeddings.generate_library", "--design_space_file", str(folder.path / "space.yaml")]
-    assert library[-2:] == ["--max_graphs=5", "--kernel=WeisfeilerLehman"]
+    assert library[-2:] == ["--max_graphs=20", "--kernel=WeisfeilerLehman"]
     assert search[2:4] == ["-m", "search.run_boshnas"]
     for flag, place in [
         ("--run_dir", "run"),
@@ -85,7 +88,7 @@ BOMB = b"a: &a [1, 1]\nb: &b [*a, *a]\narchitecture: {hidden_size: *b}\n"
         (BOMB, "aliases (*name) are not allowed"),
         (b"[" * 30_000, "it is nested more than 10 levels deep"),
         (b"#" * 70_000, "a YAML file of at most 64 KiB"),
-        (SPACE.replace(b"[2]\n  op", b"[12]\n  op"), "too many to list"),
+        (SPACE.replace(b"[2, 4]", b"[12]"), "too many to list"),
     ],
     ids=["yaml", "list", "bytes", "key", "heads", "python", "alias", "deep", "long", "size"],
 )
@@ -163,7 +166,10 @@ def test_a_name_on_the_hub_is_a_tokenizer(service):
         ({"n_jobs": 999}, "'n_jobs' in library_options is not for clients"),
         ({"layers_per_stack": 3}, "'layers_per_stack' must divide every option of 'encoder_layers'"),
         ({"kernel": "Best"}, "'kernel' in library_options must be one of"),
-        ({"embedding_size": 0}, "'embedding_size' must be at least 1. Got 0"),
+        ({"embedding_size": 0}, "'embedding_size' must be between 1 and the number of landmarks less one, 71. Got 0"),
+        ({"max_graphs": 5}, "'embedding_size' must be between 1 and the number of landmarks less one, 4. Got 16"),
+        ({"max_graphs": 0}, "'max_graphs' must be at least 1. Got 0"),
+        ({"num_neighbors": 72}, "'num_neighbors' must be between 1 and the number of architectures less one, 71"),
         ({"plot": "x.svg"}, "Unknown option 'plot'"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
