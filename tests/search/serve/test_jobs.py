@@ -13,7 +13,7 @@ import pytest
 from design_space.files import read_yaml
 from search.serve import worker
 from search.serve.folder import SearchFolder
-from search.serve.jobs import Jobs
+from search.serve.jobs import Jobs, UnknownSearchError
 from search.serve.settings import ServiceSettings
 from tests.search.serve.services import SPACE, TOKEN, Service, train, wait_until
 
@@ -44,6 +44,15 @@ def test_an_unknown_search_is_not_found(service, search_id):
         assert answer.status_code in (404, 405)
         assert answer.json()["detail"]
     assert service.client.post(f"/api/searches/{search_id}/resume").status_code in (404, 405)
+
+
+@pytest.mark.parametrize("search_id", ["../outside", "..", "inside"])
+def test_only_folders_named_by_the_service_are_searches(service, search_id):
+    place = service.root / "searches" / search_id
+    place.mkdir(exist_ok=True)
+    (place / "search.json").write_text("{}")
+    with pytest.raises(UnknownSearchError, match=f"There is no search '{search_id}'"):
+        service.jobs.find(search_id)
 
 
 def test_a_folder_that_is_no_search_is_none(service):
@@ -136,7 +145,7 @@ def test_a_running_search_is_stopped_gracefully(service, start):
 
 def test_one_that_does_not_end_is_killed_with_all_below_it(service, start):
     folder = service.accepted()
-    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {DEAF!r}])"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {DEAF!r}], start_new_session=True)"
     deaf = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {child}"
     start(folder, deaf, grace_s=0.3)
     wait_until(lambda: _is_ready(folder))
