@@ -3,6 +3,7 @@ given up with the reason. The death of a worker or a node is not a failure; its 
 """
 
 import dataclasses
+import errno
 import math
 import shutil
 import traceback
@@ -19,6 +20,19 @@ _MOST_HALVINGS = 3
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
+class NoSpace(OSError):
+    """A disk is full: no fault of the candidate, and nothing that another one would be spared."""
+
+
+def no_space(error: BaseException | None) -> OSError | None:
+    """The full disk that an error goes back to, if it does."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
 class Diverged(ArithmeticError):
     """A loss that is not a number."""
 
@@ -29,12 +43,17 @@ def train_or_explain(job: TrainingJob, report: Report) -> TrainingResult | str:
     Out of memory, batches are halved (with twice as many per step) up to three times; after a loss that is not a
     number, learning rates are divided by 3, once; any other error of the training is final. Each new attempt is
     reported with the phase ``retry`` and a ``note``.
+
+    Raises:
+        NoSpace: when a disk is full.
     """
     halvings = num_slower = 0
     while True:
         try:
             return train_candidate(job, _watched(report))
         except Exception as error:
+            if full := no_space(error):
+                raise NoSpace(*full.args) from error
             if _is_out_of_memory(error) and halvings < _MOST_HALVINGS and job.recipe.batch_size > 1:
                 halvings += 1
                 recipe = with_smaller_batches(job.recipe)

@@ -6,6 +6,8 @@ each with ``trial`` and ``time`` (seconds since the epoch). A process killed whi
 opening the journal for appending cuts it off.
 """
 
+import contextlib
+import errno
 import json
 import os
 import time
@@ -41,14 +43,22 @@ class Journal:
         self.path = path
 
     def append(self, event: str, trial: str, **content: Any) -> None:
-        """Add one line and make sure it is on disk."""
+        """Add one line and make sure it is on disk. Raises ``OSError``, and leaves the journal as it was, where that
+        cannot be done."""
         assert event in EVENTS
         line = json.dumps({"event": event, "trial": trial, "time": round(time.time(), 3), **content}, allow_nan=False)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        data = (line + "\n").encode()
+        with self.path.open("ab", buffering=0) as stream:
+            before = stream.tell()
+            try:
+                if stream.write(data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+                os.fsync(stream.fileno())
+            except OSError:
+                with contextlib.suppress(OSError):  # half a line would damage the next one
+                    stream.truncate(before)
+                raise
 
     def events(self) -> Iterator[dict[str, Any]]:
         """All whole lines, oldest first; a torn last line is left out.

@@ -104,6 +104,9 @@ class ProgressCallback(Callback):
         """Say what it scored."""
         name, result = trial.config["trial"], trial.last_result
         self._running.pop(name, None)
+        if "no_space" in result:
+            self._print(f"{name} waits    {result['no_space']}")
+            return
         score = result.get("score")
         if score is None or not math.isfinite(score):
             reason = str(result.get("error", "no score")).strip().splitlines()[-1]

@@ -29,7 +29,7 @@ _HOPELESS = 3
 
 
 class BOSHNASSearch(Searcher):
-    """Ray Tune's view of a ``BOSHNAS``.
+    """Ray Tune's view of a ``BOSHNAS``. After a report of ``no_space`` it proposes nothing more.
 
     A trial's config holds ``trial`` (our name for it) and what ``make_config`` returns; its last report must hold
     ``metric``, and may hold ``objectives`` (a mapping) and ``cost_s``.
@@ -65,6 +65,7 @@ class BOSHNASSearch(Searcher):
         self._running: dict[str, tuple[str, Candidate]] = {}
         self._history: list[dict[str, Any]] = []
         self.num_suggested = self.num_finished = self.num_failed = 0
+        self.no_space = ""
 
     def replay(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Take up a journal: its results are told, its unfinished trials are run again first, under their names."""
@@ -98,7 +99,11 @@ class BOSHNASSearch(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's config; None while there is no room for one; ``FINISHED`` when there will be no more."""
-        if self.is_hopeless or (self._is_enough(self.num_finished + len(self._running)) and not self._queue):
+        if (
+            self.is_hopeless
+            or self.no_space
+            or (self._is_enough(self.num_finished + len(self._running)) and not self._queue)
+        ):
             return None if self._running else Searcher.FINISHED
         if self._max_concurrent is not None and len(self._running) >= self._max_concurrent:
             return None
@@ -120,6 +125,9 @@ class BOSHNASSearch(Searcher):
         trial, candidate = self._running.pop(trial_id)
         if error:
             self._fail(trial, candidate, "failed on the worker", is_written=True)
+            return
+        if result and "no_space" in result:  # the trial stays open, for when there is space again
+            self.no_space = result["no_space"]
             return
         if not result or self._score_key not in result:
             self._fail(trial, candidate, _why_without_score(result or {}, self._score_key))

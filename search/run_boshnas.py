@@ -1,7 +1,6 @@
 """The command ``run_boshnas``: search a graph library for the best architecture for a task."""
 
 import argparse
-import errno
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from design_space.command import run_command
 from embeddings import GraphLibrary
 
 from .evaluation import compare_baselines
+from .failures import no_space
 from .flags import goals_of, parse, recipe_of, settings_of
 from .heads import head_size
 from .report import write_report
@@ -35,7 +35,7 @@ def run_boshnas(arguments: Sequence[str] | None = None) -> None:
         else:
             search(options, Console())
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if no_space(error) is None:
             raise
         raise ValueError(
             f"No space is left for {options.run_dir}: {error}. Finished trials are in its journal; make room, for "

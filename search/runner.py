@@ -5,6 +5,7 @@ on from their checkpoints.
 """
 
 import dataclasses
+import errno
 import functools
 import math
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from flexibert import FlexiBERTConfig, transfer_overlap
 from .boshnas import BOSHNAS
 from .candidate import Candidate
 from .cluster import check_resources, fitting_trials, ray_cluster
+from .failures import no_space
 from .goals import SCORE, exact_costs
 from .journal import TrialRecord
 from .keeping import ModelKeeper
@@ -81,6 +83,7 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
     Raises:
         ValueError: when the cluster cannot be reached or has not what one trial needs.
         RuntimeError: when every trial failed.
+        OSError: when a disk is full.
     """
     search = _restored_search(run)
     if _is_over(run, search):
@@ -98,8 +101,12 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
         )
         try:
             _tuner(run, search, progress).fit()
+        except Exception as error:
+            raise no_space(error) or error from error
         finally:
             progress.close()
+    if search.no_space:
+        raise OSError(errno.ENOSPC, search.no_space)
     records = list(run.directory.journal.trials().values())
     if search.is_hopeless:
         errors = [record.error for record in records if record.error]
@@ -191,10 +198,14 @@ def _scheduler(run: LevelRun) -> TrialScheduler:
 def train_trial(config: dict[str, Any]) -> None:
     """The function Ray runs on a worker: train the job of the config, report figures on the way and the result at the
     end, or why there is none."""
-    from .failures import train_or_explain
+    from .failures import NoSpace, train_or_explain
 
     job = TrainingJob.from_json(config["job"])
-    result = train_or_explain(job, report=tune.report)
+    try:
+        result = train_or_explain(job, report=tune.report)
+    except NoSpace as error:
+        tune.report({"no_space": str(error)})
+        return
     if isinstance(result, str):
         tune.report({"score": math.nan, "error": result})
         return

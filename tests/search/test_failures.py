@@ -1,13 +1,16 @@
 """Failed trainings are tried again where that may help, and end with their reason otherwise."""
 
 import dataclasses
+import errno
+from pathlib import Path
 
 import pytest
 import torch
 
 import search.failures
-from search import Candidate, Origin
-from search.failures import train_or_explain, with_smaller_batches
+from search import BOSHNAS, BOSHNASSearch, Candidate, Origin
+from search.failures import NoSpace, no_space, train_or_explain, with_smaller_batches
+from search.journal import Journal
 from search.recipe import Recipe, TrainingJob
 
 
@@ -80,3 +83,32 @@ def test_other_errors_are_final(attempts, tiny_job):
 def test_gradient_accumulation_makes_up_for_small_batches():
     recipe = with_smaller_batches(Recipe(batch_size=7, pretrain_batch_size=1, gradient_accumulation=2))
     assert (recipe.batch_size, recipe.pretrain_batch_size, recipe.gradient_accumulation) == (3, 1, 4)
+
+
+def test_a_full_disk_is_no_fault_of_the_candidate(attempts, tiny_job):
+    _, errors = attempts
+    error = RuntimeError("the trainer failed")
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device", "/models")
+    errors[:] = [error]
+    with pytest.raises(NoSpace, match="No space left on device"):
+        train_or_explain(tiny_job, lambda _: None)
+    assert no_space(OSError(errno.EACCES, "Permission denied")) is None
+
+
+def test_a_search_on_a_full_disk_ends_and_leaves_its_trials_open(tiny_library, tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    search = BOSHNASSearch(BOSHNAS(tiny_library), journal=journal)
+    search.suggest("a")
+    search.suggest("b")
+    search.on_trial_complete("a", {"no_space": "[Errno 28] No space left on device"})
+    assert search.suggest("c") is None  # b is still running
+    search.on_trial_complete("b", {"score": 0.5})
+    assert search.suggest("c") == "FINISHED"
+    assert [record.state for record in journal.trials().values()] == ["open", "finished"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_journal_on_a_full_disk_says_so(tmp_path):
+    (tmp_path / "journal.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        Journal(tmp_path / "journal.jsonl").append("started", "t0001")
