@@ -20,6 +20,7 @@ class Observations:
     objectives: dict[str, dict[str, float]] = field(default_factory=dict)
     parents: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
+    _exact: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -55,12 +56,17 @@ class Observations:
         return sum(scores) / len(scores)
 
     def values(self, goals: Goals) -> dict[str, dict[str, float]]:
-        """Mean score, and the known objectives and limited quantities, by hash."""
-        return {
-            graph_hash: {SCORE: self.mean(graph_hash)}
-            | goals.values(self.specs[graph_hash], self.objectives.get(graph_hash, {}))
-            for graph_hash in self.scores
-        }
+        """Mean score, and the known objectives and limited quantities, by hash. The exact ones of a spec are computed
+        once: of the goals of one search."""
+        new = [graph_hash for graph_hash in self.scores if graph_hash not in self._exact]
+        columns = goals.columns([self.specs[graph_hash] for graph_hash in new]).tolist()
+        self._exact |= {one: dict(zip(goals.computed, row, strict=True)) for one, row in zip(new, columns, strict=True)}
+        known = {}
+        for graph_hash in self.scores:
+            measured = self.objectives.get(graph_hash, {})
+            told = {name: measured[name] for name in goals.modelled if name in measured}
+            known[graph_hash] = {SCORE: self.mean(graph_hash)} | told | self._exact[graph_hash]
+        return known
 
     def ranked(self, goals: Goals) -> list[str]:
         """Hashes, the best first; of equal ones the earlier."""
