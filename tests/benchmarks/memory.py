@@ -77,6 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--megabytes", type=int, nargs="+", default=[100, 300], help="sizes of the corpus")
     parser.add_argument("--limit_mb", type=int, default=2000, help="of a process's own memory")
+    parser.add_argument("--tokenizer", default="train", help="as of prepare_data; training one counts different words")
     options = parser.parse_args()
     print("| corpus, MB | own memory, MB | resident, MB | blocks on disk, MB | minutes |\n|" + " --- |" * 5)
     for megabytes in options.megabytes:
@@ -88,7 +89,14 @@ def main() -> None:
             (folder / "recipe.yaml").write_text(_RECIPE)
             command = [sys.executable, "-m", "search.evaluation", "--task", str(folder / "task.csv")]
             command += ["--corpus", str(folder / "corpus.txt"), "--recipe", str(folder / "recipe.yaml")]
-            command += ["--baseline", "bert-tiny", "--output_dir", str(folder / "out")]
+            command += [
+                "--tokenizer",
+                options.tokenizer,
+                "--baseline",
+                "bert-tiny",
+                "--output_dir",
+                str(folder / "out"),
+            ]
             own, resident, seconds = peaks_mb(command, options.limit_mb)
             blocks = sum(file.stat().st_size for file in (folder / "out" / "data" / "pretrain").iterdir()) / 1e6
             print(f"| {megabytes} | {own:.0f} | {resident:.0f} | {blocks:.0f} | {seconds / 60:.1f} |", flush=True)
