@@ -23,7 +23,7 @@ from search.training import _config, train_candidate
 NAMES = ("Anna", "Omar", "Ines", "Paul")
 CITIES = ("Oslo", "Lima", "Bonn", "Kyiv")
 CLASSES = {"words.jsonl": FlexiBERTForTokenClassification, "questions.jsonl": FlexiBERTForQuestionAnswering}
-RECIPE = Recipe(pretrain_steps=2, pretrain_batch_size=4, max_length=32, epochs=6, batch_size=8, learning_rate=1e-2)
+RECIPE = Recipe(pretrain_steps=2, pretrain_batch_size=4, max_length=32, epochs=3, batch_size=4, learning_rate=1e-2)
 
 
 def _spec(hidden: int = 16, operation: str = "sa") -> ModelSpec:
