@@ -19,6 +19,7 @@ _ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 _REACH_S = 5.0
+_PROBE_S = 120.0
 
 
 @contextlib.contextmanager
@@ -29,7 +30,7 @@ def ray_cluster(address: str | None) -> Iterator[None]:
         address: of a running cluster (``host:port``, ``ray://host:port`` or ``auto``); None starts a local one.
 
     Raises:
-        ValueError: when the cluster cannot be reached.
+        ValueError: when the cluster cannot be reached, or its workers do not run.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -51,6 +52,8 @@ def ray_cluster(address: str | None) -> Iterator[None]:
     except (ConnectionError, RuntimeError) as error:
         raise ValueError(f"No Ray cluster answers at '{address}': {error}") from error
     try:
+        if address not in (None, "local"):
+            _check_workers(str(address))
         yield
     finally:
         ray.shutdown()
@@ -72,6 +75,25 @@ def fitting_trials(resources: Mapping[str, float]) -> int:
     total = ray.cluster_resources()
     wanted = {"CPU": resources.get("cpu", 0), "GPU": resources.get("gpu", 0)}
     return max(1, min(int(total.get(name, 0) // amount) for name, amount in wanted.items() if amount))
+
+
+class _Probe:
+    """An actor that does nothing."""
+
+    def answer(self) -> bool:
+        return True
+
+
+def _check_workers(address: str) -> None:
+    """Whether the cluster runs our code, before trials fail for reasons that are not theirs."""
+    probe = ray.remote(num_cpus=0)(_Probe).remote()
+    try:
+        ray.get(probe.answer.remote(), timeout=_PROBE_S)
+    except (ray.exceptions.RayError, TimeoutError) as error:
+        raise ValueError(
+            f"The Ray cluster at '{address}' answers, but its workers do not run: {str(error).splitlines()[0]}. "
+            "Is this package installed on its nodes, and were they started with the same token (~/.ray/auth_token)?"
+        ) from error
 
 
 def _check_reachable(address: str) -> None:

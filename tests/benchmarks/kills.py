@@ -52,6 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work_dir", type=Path, default=Path(tempfile.gettempdir()) / "kills")
     options = parser.parse_args(arguments)
+    os.environ["RAY_AUTH_MODE"] = "disabled"
     shutil.rmtree(options.work_dir, ignore_errors=True)
     peaceful = _search(options.work_dir / "peaceful", options, num_kills=0)
     disturbed = _search(options.work_dir / "disturbed", options, num_kills=options.kills)
