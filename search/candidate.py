@@ -84,3 +84,17 @@ class Candidate:
         return Candidate(
             ModelSpec.from_dict(content["spec"]), Origin(**content["origin"]), content.get("proposed_by", "initial")
         )
+
+
+def describe(candidate: Candidate) -> str:
+    """An architecture in one line: runs of equal layers as ``depth x operation-parameter hidden/heads
+    feed-forward``."""
+    runs: list[tuple[int, str]] = []
+    for layer in candidate.spec.layers:
+        heads = "+".join(dict.fromkeys(f"{head.operation}-{head.parameter}" for head in layer.heads))
+        text = f"{heads} {layer.hidden_size}/{len(layer.heads)} ff {'-'.join(map(str, layer.feed_forward))}"
+        if runs and runs[-1][1] == text:
+            runs[-1] = runs[-1][0] + 1, text
+        else:
+            runs.append((1, text))
+    return ", ".join(f"{count} x {text}" for count, text in runs)

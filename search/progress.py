@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from .candidate import Candidate
+from .candidate import Candidate, describe
 from .goals import Goals
 
 _FIGURES = ("loss", "validation_score")
@@ -170,17 +170,3 @@ class ProgressCallback(Callback):
 
     def _print(self, line: str) -> None:
         self._console.print(f"{time.strftime('%H:%M:%S')} {line}", highlight=False, markup=False, soft_wrap=True)
-
-
-def describe(candidate: Candidate) -> str:
-    """An architecture in one line: runs of equal layers as ``depth x operation-parameter hidden/heads
-    feed-forward``."""
-    runs: list[tuple[int, str]] = []
-    for layer in candidate.spec.layers:
-        heads = "+".join(dict.fromkeys(f"{head.operation}-{head.parameter}" for head in layer.heads))
-        text = f"{heads} {layer.hidden_size}/{len(layer.heads)} ff {'-'.join(map(str, layer.feed_forward))}"
-        if runs and runs[-1][1] == text:
-            runs[-1] = runs[-1][0] + 1, text
-        else:
-            runs.append((1, text))
-    return ", ".join(f"{count} x {text}" for count, text in runs)

@@ -12,10 +12,10 @@ from typing import Any
 from dataset import PreparedData
 from design_space.files import write_atomically
 
+from .candidate import describe
 from .evaluation import evaluate
 from .goals import Goals
 from .journal import TrialRecord
-from .progress import describe
 from .ranking import best_record, front_records
 from .run_directory import RunDirectory
 

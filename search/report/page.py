@@ -19,9 +19,9 @@ from design_space import ModelSpec
 from design_space.files import write_atomically
 from embeddings import GraphLibrary
 
+from ..candidate import describe
 from ..goals import SCORE, Goals, parse_limit
 from ..journal import TrialRecord
-from ..progress import describe
 from ..ranking import front_records
 from ..run_directory import RunDirectory
 from . import figures

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from search.candidate import Candidate, Origin
-from search.progress import describe
+from search.candidate import Candidate, Origin, describe
 from search.serve import download
 from tests.search.serve.services import train, wait_until
 
