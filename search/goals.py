@@ -127,6 +127,7 @@ class Goals:
     def front(self, values: Mapping[Key, Values]) -> list[Key]:
         """Keys of what keeps the limits and is beaten by no other that does in all objectives, the highest score
         first. One with an unknown objective is not among them."""
+        costs = self.costs
         able = [
             key
             for key, of in values.items()
@@ -134,9 +135,9 @@ class Goals:
         ]
         if not able:
             return []
-        gains = np.array([[of[SCORE], *(-of[name] for name in self.costs)] for of in map(values.__getitem__, able)])
+        gains = np.array([[of[SCORE], *(-of[name] for name in costs)] for of in map(values.__getitem__, able)])
         best = [able[place] for place in np.flatnonzero(domination_ranks(gains, most=1) == 0)]
-        return sorted(best, key=lambda key: -values[key][SCORE])[: 1 if not self.costs else None]
+        return sorted(best, key=lambda key: -values[key][SCORE])[: None if costs else 1]
 
     def ranked(self, values: Mapping[Key, Values]) -> list[Key]:
         """All keys with a score: the front, the others that keep the limits by score, then those that do not by how

@@ -21,6 +21,7 @@ class Observations:
     parents: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     _exact: dict[str, dict[str, float]] = field(default_factory=dict)
+    _leaders: set[str] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -35,6 +36,7 @@ class Observations:
         objectives: Mapping[str, float] | None = None,
     ) -> None:
         """A measurement. One that is finite redeems an earlier failure."""
+        self._leaders = None
         self.specs[spec.hash] = spec
         self.scores.setdefault(spec.hash, []).append(float(score))
         self.failed.discard(spec.hash)
@@ -61,10 +63,10 @@ class Observations:
         new = [graph_hash for graph_hash in self.scores if graph_hash not in self._exact]
         columns = goals.columns([self.specs[graph_hash] for graph_hash in new]).tolist()
         self._exact |= {one: dict(zip(goals.computed, row, strict=True)) for one, row in zip(new, columns, strict=True)}
-        known = {}
+        known, modelled = {}, goals.modelled
         for graph_hash in self.scores:
             measured = self.objectives.get(graph_hash, {})
-            told = {name: measured[name] for name in goals.modelled if name in measured}
+            told = {name: measured[name] for name in modelled if name in measured}
             known[graph_hash] = {SCORE: self.mean(graph_hash)} | told | self._exact[graph_hash]
         return known
 
@@ -76,10 +78,13 @@ class Observations:
 
     def leaders(self, goals: Goals) -> set[str]:
         """The best, or the front; where nothing keeps the limits, what breaks them least."""
-        if goals.is_plain:
-            return set(self.ranked(goals)[:1])
-        known = self.values(goals)
-        return set(goals.front(known) or goals.ranked(known)[:1])
+        if self._leaders is None:
+            if goals.is_plain:
+                self._leaders = set(self.ranked(goals)[:1])
+            else:
+                known = self.values(goals)
+                self._leaders = set(goals.front(known) or goals.ranked(known)[:1])
+        return self._leaders
 
     def check_measured(self, goals: Goals) -> None:
         """Raises ``ValueError`` when no measurement has a quantity that steers and cannot be computed."""
