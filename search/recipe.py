@@ -6,7 +6,6 @@ of ``Recipe``.
 
 import dataclasses
 import json
-import random
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -42,8 +41,7 @@ class Recipe:
         compile_backend: of ``torch.compile``, or ``none``.
         num_workers: processes that make batches; 0 for the trainer's own.
         transfer_mode: ``consistent``, ``OD`` (ordered) or ``RP`` (random projection), for candidates with a parent.
-        autotune_trials: fine-tuning recipes tried per candidate; the first is this one, the others draw their
-            learning rate (within a factor 3) and batch size (half, the same or double).
+        autotune_trials: fine-tuning recipes tried per candidate (``RecipeTuner``); the first is this one.
         max_length: most tokens of a text; the data are prepared with it, and it bounds the model's positions.
     """
 
@@ -147,20 +145,6 @@ def _number(value: Any) -> Any:
         return float(value) if isinstance(value, str) else value
     except ValueError:
         return value
-
-
-def recipes_to_try(recipe: Recipe, seed: int) -> list[Recipe]:
-    """The recipe and ``autotune_trials - 1`` seeded variations of its learning rate and batch size."""
-    rng = random.Random(seed)
-    variations = [
-        dataclasses.replace(
-            recipe,
-            learning_rate=recipe.learning_rate * 3 ** rng.uniform(-1, 1),
-            batch_size=max(1, int(recipe.batch_size * rng.choice([0.5, 1, 2]))),
-        )
-        for _ in range(recipe.autotune_trials - 1)
-    ]
-    return [recipe, *variations]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,8 @@ from .heads import Model, label_options, model_class, outputs_of
 from .inheritance import inherited
 from .order import OrderedTrainer
 from .processes import is_first, wait_for_all
-from .recipe import Recipe, TrainingJob, recipes_to_try
+from .recipe import TrainingJob
+from .tuning import RecipeTuner
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -217,10 +218,12 @@ def _fine_tune_best(
     """Fine-tune from the same first weights with each recipe tried; the best on validation wins."""
     weights = {name: tensor.clone() for name, tensor in first.state_dict().items()}
     best: tuple[dict[str, torch.Tensor], dict[str, float], dict[str, float]] | None = None
-    for attempt, recipe in enumerate(recipes_to_try(job.recipe, job.seed)):
+    tuner = RecipeTuner(job.recipe, job.seed)
+    for attempt in range(job.recipe.autotune_trials):
         first.load_state_dict(weights)
         folder = Path(job.work_dir) / f"finetune-{data.name}-{attempt}"
-        metrics, figures = _fine_tune(job, recipe, folder, data, first, clock, report)
+        metrics, figures = _fine_tune(job, tuner, folder, data, first, clock, report)
+        tuner.tell(metrics[data.metric])
         if best is None or metrics[data.metric] > best[1][data.metric]:
             best = {name: tensor.clone() for name, tensor in first.state_dict().items()}, metrics, figures
     assert best is not None
@@ -231,14 +234,16 @@ def _fine_tune_best(
 
 def _fine_tune(
     job: TrainingJob,
-    recipe: Recipe,
+    tuner: RecipeTuner,
     folder: Path,
     data: PreparedData,
     model: Model,
     clock: "_Clock",
     report: Report,
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Fine-tune in place, keep the best epoch's weights; returns validation metrics, and figures of the speed."""
+    """Fine-tune in place by the tuner's next recipe, keep the best epoch's weights; returns validation metrics, and
+    figures of the speed."""
+    recipe = tuner.propose()
     measured: dict[str, float] = {}
 
     def measure(predictions: Any) -> dict[str, float]:
@@ -268,6 +273,7 @@ def _fine_tune(
         callbacks=[
             _Reporter(report, clock, "fine-tune", f"eval_{data.metric}"),
             *([EarlyStoppingCallback(recipe.early_stopping)] if recipe.early_stopping else []),
+            *([_GiveUp(tuner, f"eval_{data.metric}")] if recipe.autotune_trials > 1 else []),
         ],
     )
     figures = _train(trainer, folder, "finetune")
@@ -380,3 +386,15 @@ class _Reporter(TrainerCallback):
         if len(figures) > 2:
             self._clock.lap()
             self._report(figures)
+
+
+class _GiveUp(TrainerCallback):
+    """Ends the training of a recipe that falls behind the others of its candidate."""
+
+    def __init__(self, tuner: RecipeTuner, score_key: str) -> None:
+        self._tuner, self._score_key = tuner, score_key
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
+        """After each epoch."""
+        if self._tuner.falls_behind(float(metrics[self._score_key]), round(state.epoch)):
+            control.should_training_stop = True

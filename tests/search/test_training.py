@@ -15,7 +15,7 @@ from search import Candidate, Origin
 from search.batches import collator
 from search.evaluation import evaluate
 from search.failures import train_or_explain
-from search.recipe import Recipe, TrainingJob, recipes_to_try
+from search.recipe import Recipe, TrainingJob
 from search.training import last_checkpoint, train_candidate
 
 RECIPE = Recipe(pretrain_steps=12, epochs=2, batch_size=16, max_length=16)
@@ -145,15 +145,6 @@ def test_a_torn_checkpoint_is_removed_and_the_newest_whole_one_taken(tmp_path):
     assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
     assert not (tmp_path / "checkpoint-20").exists()
     assert last_checkpoint(tmp_path / "nowhere") is None
-
-
-def test_autotune_tries_the_recipe_first_and_then_seeded_variations():
-    recipes = recipes_to_try(dataclasses.replace(RECIPE, autotune_trials=4), seed=1)
-    assert len(recipes) == 4
-    assert recipes[0].learning_rate == RECIPE.learning_rate
-    assert recipes == recipes_to_try(dataclasses.replace(RECIPE, autotune_trials=4), seed=1)
-    assert all(RECIPE.learning_rate / 3 <= recipe.learning_rate <= 3 * RECIPE.learning_rate for recipe in recipes)
-    assert len({recipe.learning_rate for recipe in recipes}) == 4
 
 
 @pytest.mark.integration
