@@ -12,6 +12,7 @@ from ray._private.authentication.authentication_token_setup import maybe_enable_
 # Read by Ray when it is imported or by its workers when they start.
 _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the journal is our log
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # only epochs have the scores that schedulers compare
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the command; --resume goes on
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_AIR_NEW_OUTPUT": "0",

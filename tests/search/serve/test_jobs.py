@@ -188,6 +188,7 @@ def test_a_signal_of_someone_else_is_an_interruption(service, start):
     process = start(folder, PATIENT)
     wait_until(lambda: _is_ready(folder))
     process.terminate()
+    assert process.wait(timeout=60) is not None
     wait_until(lambda: _state(service, folder) == "interrupted")
 
 
