@@ -26,9 +26,11 @@ class NoSpace(OSError):
 
 def no_space(error: BaseException | None) -> OSError | None:
     """The full disk that an error goes back to, if it does."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # an error can be its own cause
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return error
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
     return None
 

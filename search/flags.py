@@ -88,6 +88,13 @@ def make_parser() -> ArgumentParser:
         default=None,
         help="running Ray cluster (host:port, ray://host:port or auto); a local Ray is started when not given",
     )
+    add(
+        "--storage",
+        type=_storage,
+        default=None,
+        help="where data and weights travel when nodes of the cluster share no folder: a URI that fsspec can open, for "
+        "example s3://bucket/folder",
+    )
     _add_search_flags(parser)
     _add_training_flags(parser)
     return parser
@@ -296,6 +303,11 @@ def _levels(text: str) -> str:
     if not layers_per_stack or any(b >= a for a, b in itertools.pairwise(layers_per_stack)):
         raise argparse.ArgumentTypeError(f"must be falling whole numbers with commas, for example 2,1. Got {text!r}")
     return text
+
+
+def _storage(text: str) -> str:
+    """A URI, or an absolute path."""
+    return text if "://" in text else str(Path(text).absolute())
 
 
 def _recipe(text: str) -> str:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from .boshnas import BOSHNAS
+from .storage import Storage, model_name
 
 
 class ModelKeeper:
@@ -11,10 +12,11 @@ class ModelKeeper:
 
     Args:
         number: how many of the best stay.
+        storage: where they lie too.
     """
 
-    def __init__(self, boshnas: BOSHNAS, models_dir: Path, number: int) -> None:
-        self._boshnas, self._models_dir, self._number = boshnas, models_dir, number
+    def __init__(self, boshnas: BOSHNAS, models_dir: Path, number: int, storage: Storage | None = None) -> None:
+        self._boshnas, self._models_dir, self._number, self._storage = boshnas, models_dir, number, storage
 
     def clean(self) -> None:
         """Remove what is not needed now."""
@@ -24,3 +26,5 @@ class ModelKeeper:
             if graph_hash not in kept:
                 self._boshnas.forget_weights(graph_hash)
                 shutil.rmtree(self._models_dir / graph_hash, ignore_errors=True)
+                if self._storage is not None:
+                    self._storage.remove(model_name(graph_hash))

@@ -39,6 +39,7 @@ class BOSHNASSearch(Searcher):
         journal: where suggestions and results are written; None for nowhere.
         max_trials: finished trials after which nothing more is proposed; None to go on until converged.
         max_concurrent: most trials in flight; None for no limit.
+        receive: called before a result counts, to bring its weights here.
         keeper: removes weights that are not needed, after every trial.
     """
 
@@ -51,6 +52,7 @@ class BOSHNASSearch(Searcher):
         journal: Journal | None = None,
         max_trials: int | None = None,
         max_concurrent: int | None = None,
+        receive: Callable[[Candidate], None] | None = None,
         keeper: ModelKeeper | None = None,
     ) -> None:
         super().__init__()  # Tune would demand the metric in every intermediate report
@@ -60,6 +62,7 @@ class BOSHNASSearch(Searcher):
         self._journal = journal
         self._max_trials = max_trials
         self._max_concurrent = max_concurrent
+        self._receive = receive
         self._keeper = keeper
         self._queue: deque[tuple[str, Candidate]] = deque()
         self._running: dict[str, tuple[str, Candidate]] = {}
@@ -141,6 +144,8 @@ class BOSHNASSearch(Searcher):
         if not math.isfinite(score):
             self._fail(trial, candidate, str(result.get("error", "the score is not a number (training diverged)")))
             return
+        if self._receive is not None:
+            self._receive(candidate)
         self.num_finished += 1
         self._write("finished", trial, score=score, objectives=objectives, cost_s=cost_s)
         self.boshnas.tell(candidate, score, cost_s=cost_s, objectives=objectives)

@@ -154,6 +154,8 @@ class TrainingJob:
     Attributes:
         data_dir: folder of the prepared data. models_dir: where trained models lie, by hash. work_dir: the trial's
             checkpoints.
+        storage: URI through which all of these travel when nodes share no folder; ``data_dir`` is then a name there,
+            and the other folders are the worker's own.
     """
 
     trial: str
@@ -164,6 +166,7 @@ class TrainingJob:
     recipe: Recipe
     seed: int
     num_threads: int = 1
+    storage: str = ""
 
     def to_json(self) -> str:
         """The job as a JSON string."""

@@ -19,6 +19,7 @@ from .heads import head_size
 from .report import write_report
 from .run_directory import RunDirectory
 from .runner import LevelRun, run_level
+from .storage import Storage
 from .summary import keep_best, write_summary
 
 NOT_SAVED = ("config", "resume", "run_dir")
@@ -82,6 +83,7 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             scheduler=options.scheduler,
             resources_per_trial=options.resources_per_trial,
             address=options.address,
+            storage=Storage.of_run(options.storage, models_dir) if options.storage else None,
         )
         records = run_level(run, console)
         scores = {record.candidate.spec.hash: record.score for record in records if record.score is not None}

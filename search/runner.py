@@ -33,6 +33,7 @@ from .ray_search import BOSHNASSearch, JournalCallback
 from .recipe import Recipe, TrainingJob
 from .run_directory import RunDirectory
 from .settings import BOSHNASSettings
+from .storage import Storage, data_name, model_name
 
 SCHEDULERS = ("none", "asha")
 _MOST_DEATHS = 5
@@ -54,6 +55,7 @@ class LevelRun:
         scheduler: of ``SCHEDULERS``; ``asha`` stops trials that fall behind (Li et al. 2020).
         resources_per_trial: ``{"cpu": 1.0, "gpu": 0.0}``, fractions allowed.
         address: of a running Ray cluster; None for a local one.
+        storage: where data and weights travel when its nodes share no folder with the driver; None when they do.
     """
 
     directory: RunDirectory
@@ -75,6 +77,7 @@ class LevelRun:
     scheduler: str = "none"
     resources_per_trial: Mapping[str, float] = field(default_factory=lambda: {"cpu": 1.0})
     address: str | None = None
+    storage: Storage | None = None
 
 
 def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
@@ -102,7 +105,9 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
         try:
             _tuner(run, search, progress).fit()
         except Exception as error:
-            raise no_space(error) or error from error
+            if full := no_space(error):
+                raise OSError(*full.args) from error
+            raise
         finally:
             progress.close()
     if search.no_space:
@@ -138,7 +143,8 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
         make_config=functools.partial(_trial_config, run, boshnas),
         journal=run.directory.journal,
         max_trials=run.max_trials,
-        keeper=None if run.keep_models is None else ModelKeeper(boshnas, run.models_dir, run.keep_models),
+        receive=None if run.storage is None else functools.partial(_receive, run.storage, run.models_dir),
+        keeper=None if run.keep_models is None else ModelKeeper(boshnas, run.models_dir, run.keep_models, run.storage),
     )
     search.replay(events)
     for graph_hash in boshnas.trained:
@@ -198,11 +204,12 @@ def _scheduler(run: LevelRun) -> TrialScheduler:
 def train_trial(config: dict[str, Any]) -> None:
     """The function Ray runs on a worker: train the job of the config, report figures on the way and the result at the
     end, or why there is none."""
+    from .away import train_away
     from .failures import NoSpace, train_or_explain
 
     job = TrainingJob.from_json(config["job"])
     try:
-        result = train_or_explain(job, report=tune.report)
+        result = (train_away if job.storage else train_or_explain)(job, report=tune.report)
     except NoSpace as error:
         tune.report({"no_space": str(error)})
         return
@@ -222,14 +229,29 @@ def _trial_config(run: LevelRun, boshnas: BOSHNAS, trial: str, candidate: Candid
     job = TrainingJob(
         trial=trial,
         candidate=candidate,
-        data_dir=str(run.data_dir),
-        models_dir=str(run.models_dir),
-        work_dir=str(run.directory.work_dir / trial),
         recipe=recipe,
         seed=run.seed + int(trial[1:]),
         num_threads=max(1, math.floor(run.resources_per_trial.get("cpu", 1))),
+        **_places(run, trial, candidate),
     )
     return {**candidate.to_dict(), "job": job.to_json()}
+
+
+def _places(run: LevelRun, trial: str, candidate: Candidate) -> dict[str, str]:
+    """Where a job finds what it needs; in the run's storage it is put there."""
+    if run.storage is None:
+        work_dir = run.directory.work_dir / trial
+        return {"data_dir": str(run.data_dir), "models_dir": str(run.models_dir), "work_dir": str(work_dir)}
+    needed = {data_name(run.data_dir): run.data_dir}
+    needed |= {model_name(parent): run.models_dir / parent for parent in candidate.origin.parents}
+    for name, folder in needed.items():
+        if not run.storage.has(name):
+            run.storage.push(folder, name)
+    return {"data_dir": data_name(run.data_dir), "models_dir": "", "work_dir": "", "storage": run.storage.uri}
+
+
+def _receive(storage: Storage, models_dir: Path, candidate: Candidate) -> None:
+    storage.fetch(model_name(candidate.spec.hash), models_dir / candidate.spec.hash)
 
 
 def _trial_name(trial: Any) -> str:

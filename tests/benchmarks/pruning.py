@@ -174,7 +174,7 @@ def _compare(
         teacher = type(model)(model.config)
         teacher.load_state_dict(state)
         pruner = MovementPruner(masked, PruningConfig(**options), teacher=teacher)
-        _train(masked, train, 2 * steps // 3, rate / 2, seed + 100, pruner)
+        _train(masked, train, 2 * steps // 3, rate, seed + 100, pruner)  # what is left learns anew
         small = pruner.compact()
         note(f"pruned {share}, compacted", _accuracy(small, dev))
         _train(small, train, steps - 2 * steps // 3, rate / 4, seed + 200, teacher=pruner)

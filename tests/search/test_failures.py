@@ -95,6 +95,12 @@ def test_a_full_disk_is_no_fault_of_the_candidate(attempts, tiny_job):
     assert no_space(OSError(errno.EACCES, "Permission denied")) is None
 
 
+def test_an_error_that_is_its_own_cause_is_looked_at_once():
+    error = RuntimeError("no storage")
+    error.__cause__ = error
+    assert no_space(error) is None
+
+
 def test_a_search_on_a_full_disk_ends_and_leaves_its_trials_open(tiny_library, tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     search = BOSHNASSearch(BOSHNAS(tiny_library), journal=journal)

@@ -1,0 +1,83 @@
+"""Training on a node that shares no folder with the driver: what a job needs is fetched from the run's storage to a
+folder of the node's own, its checkpoints and its model go back there.
+"""
+
+import dataclasses
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from .failures import train_or_explain
+from .recipe import TrainingJob
+from .storage import Storage, model_name
+from .training import Report, TrainingResult
+
+
+def train_away(job: TrainingJob, report: Report) -> TrainingResult | str:
+    """``train_or_explain`` with the folders of ``job.storage``; ``job.data_dir`` is a name there.
+
+    Raises:
+        ValueError: when the storage holds not what the job needs.
+        NoSpace: when a disk is full.
+    """
+    storage = Storage(job.storage)
+    node = Path(tempfile.gettempdir()) / f"flexibert-nas-{hashlib.sha256(job.storage.encode()).hexdigest()[:12]}"
+    own = node / f"{job.trial}-{job.candidate.spec.hash[:12]}"
+    shutil.rmtree(own, ignore_errors=True)
+    own.mkdir(parents=True)
+    work = f"work/{own.name}"
+    here = dataclasses.replace(
+        job, storage="", data_dir=str(node / job.data_dir), models_dir=str(own / "models"), work_dir=str(own / "work")
+    )
+    try:
+        with FileLock(node / f".{job.data_dir}.lock"):  # trials side by side on one node
+            if not Path(here.data_dir).exists():
+                _fetch(storage, job.data_dir, Path(here.data_dir))
+        for graph_hash in job.candidate.origin.parents:
+            _fetch(storage, model_name(graph_hash), own / "models" / graph_hash)
+        if checkpoints := storage.names(work):
+            _fetch(storage, f"{work}/{checkpoints[-1]}", own / "work")
+        trained = model_name(job.candidate.spec.hash)
+        storage.fetch(trained, own / "models" / job.candidate.spec.hash)  # by a trial whose end was not heard
+        result = train_or_explain(here, _Keeping(report, storage, work, Path(here.work_dir)))
+        if isinstance(result, TrainingResult) and not storage.has(trained):
+            storage.push(own / "models" / job.candidate.spec.hash, trained)
+        storage.remove(work)
+        return result
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+class _Keeping:
+    """A report that also puts away what a job that is cut need not do again, whenever there is a new checkpoint."""
+
+    def __init__(self, report: Callable[[dict[str, Any]], None], storage: Storage, name: str, work_dir: Path) -> None:
+        self._report, self._storage, self._name, self._work_dir = report, storage, name, work_dir
+        self._kept = self._checkpoints()
+
+    def __call__(self, figures: dict[str, Any]) -> None:
+        checkpoints = self._checkpoints()
+        if checkpoints - self._kept:
+            before = self._storage.names(self._name)
+            number = int(before[-1]) + 1 if before else 0
+            self._storage.push(self._work_dir, f"{self._name}/{number:04d}")
+            for name in before:
+                self._storage.remove(f"{self._name}/{name}")
+        self._kept = checkpoints
+        self._report(figures)
+
+    def _checkpoints(self) -> set[str]:
+        """The last-written files of checkpoints, and of phases that are done."""
+        files = [path for name in ("trainer_state.json", "figures.json") for path in self._work_dir.rglob(name)]
+        return {str(path.relative_to(self._work_dir)) for path in files}
+
+
+def _fetch(storage: Storage, name: str, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not storage.fetch(name, folder):
+        raise ValueError(f"The run's storage {storage.uri} does not hold '{name}'")

@@ -1,0 +1,118 @@
+"""Where data and weights travel on a cluster whose nodes share no folder: a place that fsspec knows.
+
+Below the URI lies a folder of the run's own, and in it ``data-<digest>/``, ``models/<hash>/`` and, of trials in flight,
+``work/<trial>/<number>/``. Files of a folder are written first, its mark last; a folder without a mark is not there.
+"""
+
+import hashlib
+import shutil
+import uuid
+from pathlib import Path
+
+import fsspec
+
+from dataset.prepared import TASK_FILE
+
+_MARK = ".complete"
+_ID_FILE = ".storage-id"
+
+
+class Storage:
+    """Folders by name at a URI, each there whole or not at all.
+
+    Args:
+        uri: of any protocol whose package is installed, or the path of a shared folder.
+
+    Raises:
+        ValueError: for an unknown protocol, or one whose package is missing.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        try:
+            self._files, root = fsspec.core.url_to_fs(uri)
+        except (ValueError, ImportError) as error:
+            raise ValueError(f"'storage' must be a path or a URI that fsspec can open. Got {uri!r}: {error}") from error
+        self._root = root.rstrip("/")
+
+    @classmethod
+    def of_run(cls, uri: str, models_dir: Path) -> "Storage":
+        """The run's own folder at a URI, by a name that lies with its models; levels of one run share it.
+
+        Raises:
+            ValueError: when nothing can be written there.
+        """
+        models_dir.mkdir(parents=True, exist_ok=True)
+        id_file = models_dir / _ID_FILE
+        if not id_file.exists():
+            id_file.write_text(uuid.uuid4().hex[:12])
+        storage = cls(f"{uri.rstrip('/')}/run-{id_file.read_text()}")
+        try:
+            storage._write_mark("probe")
+            storage.remove("probe")
+        except Exception as error:  # each protocol has its own
+            raise ValueError(f"'storage' must be writable. At {uri}: {type(error).__name__}: {error}") from error
+        return storage
+
+    def has(self, name: str) -> bool:
+        """Whether a folder is there, whole."""
+        return bool(self._files.exists(f"{self._root}/{name}/{_MARK}"))
+
+    def push(self, folder: Path, name: str) -> None:
+        """Copy a local folder there, in place of what has that name."""
+        self.remove(name)
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                target = f"{self._root}/{name}/{path.relative_to(folder).as_posix()}"
+                self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
+                self._files.put_file(str(path), target)
+        self._write_mark(name)
+
+    def fetch(self, name: str, folder: Path) -> bool:
+        """Copy a folder from there, in place of the local one; False, and nothing done, when it is not there."""
+        if not self.has(name):
+            return False
+        partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+        base = f"{self._root}/{name}"
+        try:
+            for path in self._files.find(base):
+                inner = path[path.index(base) + len(base) + 1 :]
+                if inner != _MARK:
+                    (partial / inner).parent.mkdir(parents=True, exist_ok=True)
+                    self._files.get_file(path, str(partial / inner))
+            shutil.rmtree(folder, ignore_errors=True)
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return True
+
+    def remove(self, name: str) -> None:
+        """Take a folder away, its mark first."""
+        mark = f"{self._root}/{name}/{_MARK}"
+        if self._files.exists(mark):
+            self._files.rm_file(mark)
+        if self._files.exists(f"{self._root}/{name}"):
+            self._files.rm(f"{self._root}/{name}", recursive=True)
+
+    def names(self, folder: str) -> list[str]:
+        """Of the whole folders in one, sorted."""
+        base = f"{self._root}/{folder}"
+        if not self._files.exists(base):
+            return []
+        self._files.invalidate_cache()
+        names = [path.rstrip("/").rpartition("/")[2] for path in self._files.ls(base, detail=False)]
+        return sorted(name for name in names if self.has(f"{folder}/{name}"))
+
+    def _write_mark(self, name: str) -> None:
+        self._files.makedirs(f"{self._root}/{name}", exist_ok=True)
+        self._files.pipe_file(f"{self._root}/{name}/{_MARK}", b"")
+
+
+def data_name(data_dir: Path) -> str:
+    """The name of prepared data, by what they were made from."""
+    return f"data-{hashlib.sha256((data_dir / TASK_FILE).read_bytes()).hexdigest()[:12]}"
+
+
+def model_name(graph_hash: str) -> str:
+    """The name of a trained model's folder."""
+    return f"models/{graph_hash}"
