@@ -2,7 +2,7 @@
 architectures reach under a recipe.
 
 ``python -m search.evaluation --task glue --data_dir FOLDER --baseline bert-mini --recipe cpu --seeds 3`` trains
-baselines (Turc et al., 2019, "Well-Read Students Learn Better") as a search trains its candidates, prints a table, and
+baselines as a search trains its candidates, prints a table, and
 writes it, the figures of each run and answers to unlabelled test rows to ``--output_dir``. ``torchrun --nproc_per_node
 2 -m search.evaluation ...`` and ``accelerate launch`` do so in several processes.
 """
@@ -11,7 +11,7 @@ import argparse
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from design_space.command import ArgumentParser, run_command
 from design_space.files import write_atomically
 from flexibert import FlexiBERTForMaskedLM
 
+from .baselines import BASELINES, baseline_spec
 from .batches import MaskedBlocks, collator
 from .candidate import Candidate, Origin
 from .heads import joined, model_class, predicted
@@ -39,8 +40,6 @@ from .recipe import RECIPES, Recipe, TrainingJob, load_recipe
 if TYPE_CHECKING:
     from .training import TrainingResult
 
-# Layers, hidden size, heads, feed-forward size.
-BASELINES = {"bert-tiny": (2, 128, 2, 512), "bert-mini": (4, 256, 4, 1024), "bert-small": (4, 512, 8, 2048)}
 MOST_BLOCKS = 512
 _MASK_SEED = 0
 
@@ -91,30 +90,22 @@ def perplexity(model: FlexiBERTForMaskedLM, data: PreparedData, recipe: Recipe) 
     return math.exp(min(loss / max(num_hidden, 1), 700.0))
 
 
-def baseline_spec(name: str) -> ModelSpec:
-    """The homogeneous architecture of that name in ``BASELINES``."""
-    layers, hidden, heads, feed_forward = BASELINES[name]
-    return ModelSpec.from_dict(
-        {
-            "l": layers,
-            "o": ["sa"] * layers,
-            "h": [hidden] * layers,
-            "n": [heads] * layers,
-            "f": [[feed_forward]] * layers,
-            "p": ["sdp"] * layers,
-        }
-    )
-
-
 def train_baseline(
-    name: str, data: PreparedData, recipe: Recipe, folder: Path, *, seed: int, num_threads: int | None = None
+    name: str,
+    spec: ModelSpec,
+    data: PreparedData,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    seed: int,
+    num_threads: int | None = None,
 ) -> "TrainingResult":
-    """Train a baseline from scratch as a search trains a candidate, to ``folder/models``; one that was is read."""
+    """Train an architecture from scratch as a search trains a candidate, to ``folder/models``; one that was is read."""
     from .training import train_candidate  # which evaluates with this module
 
     job = TrainingJob(
         trial=name,
-        candidate=Candidate(baseline_spec(name), Origin(), proposed_by="baseline"),
+        candidate=Candidate(spec, Origin(), proposed_by="baseline"),
         data_dir=str(data.path),
         models_dir=str(folder / "models"),
         work_dir=str(folder / "work" / name),
@@ -126,7 +117,7 @@ def train_baseline(
 
 
 def compare_baselines(
-    names: Sequence[str],
+    specs: Mapping[str, ModelSpec],
     data: PreparedData,
     recipe: Recipe,
     folder: Path,
@@ -135,14 +126,18 @@ def compare_baselines(
     seed: int,
     num_threads: int,
 ) -> None:
-    """What a search can be compared with: train baselines under its recipe, print their scores, and write them to
-    ``baselines.json`` in ``folder``."""
+    """What a search can be compared with: train architectures under its recipe, print their scores, and write them by
+    name to ``baselines.json`` in ``folder``."""
     results = {}
-    for name in names:
+    for name, spec in specs.items():
         with console.status(f"training the baseline {name}"):
-            result = train_baseline(name, data, recipe, folder, seed=seed, num_threads=num_threads)
+            result = train_baseline(name, spec, data, recipe, folder, seed=seed, num_threads=num_threads)
         results[name] = dataclasses.asdict(result)
-        console.print(f"Baseline {name}: {data.metric} on validation {result.score:.4f}", highlight=False)
+        console.print(
+            f"Baseline {name}: {data.metric} on validation {result.score:.4f}, "
+            f"{result.objectives['parameters']:,.0f} parameters",
+            highlight=False,
+        )
     if results:
         write_atomically(folder / "baselines.json", json.dumps(results, indent=2))
 
@@ -178,7 +173,7 @@ def _compare(options: argparse.Namespace, recipe: Recipe, data: PreparedData, fo
             for kind, of_kind in kinds.items():
                 place = folder / f"{f'{name}{kind}'.replace(' ', '-')}-seed-{seed}"
                 with console.status(f"{name}{kind}, seed {seed}"):
-                    result = train_baseline(name, data, of_kind, place, seed=seed)
+                    result = train_baseline(name, baseline_spec(name), data, of_kind, place, seed=seed)
                 if is_first():
                     _answer(place / "models" / baseline_spec(name).hash, data, place / "submission")
                 run = {"seed": seed, "score": result.score, "cost_s": result.cost_s}

@@ -11,8 +11,8 @@ from dataset.prepare import add_data_flags
 from design_space.command import ArgumentParser
 from design_space.files import read_yaml, unknown_keys
 
+from .baselines import BASELINES, SAME_SIZE
 from .candidate import ORIGINS
-from .evaluation import BASELINES
 from .goals import SCORE, Goals, parse_limit
 from .recipe import RECIPES, Recipe, load_recipe
 from .run_directory import RunDirectory
@@ -154,9 +154,10 @@ def _add_training_flags(parser: ArgumentParser) -> None:
     add(
         "--baseline",
         nargs="*",
-        choices=list(BASELINES),
+        choices=[*BASELINES, SAME_SIZE],
         default=[],
-        help="known architectures to train under the same recipe after the search, for comparison",
+        help="known architectures to train under the same recipe after the search, for comparison; same-size: a "
+        "homogeneous one with as many layers and about as many parameters as the best found",
     )
     add("--epochs", type=_at_least_one, default=recipe.epochs, help="epochs of fine-tuning")
     add(

@@ -12,6 +12,7 @@ from dataset.prepare import DataOptions
 from design_space.command import run_command
 from embeddings import GraphLibrary
 
+from .baselines import SAME_SIZE, baseline_spec, same_size
 from .evaluation import compare_baselines
 from .failures import no_space
 from .flags import goals_of, parse, recipe_of, settings_of
@@ -89,8 +90,13 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         scores = {record.candidate.spec.hash: record.score for record in records if record.score is not None}
         GraphLibrary.record(options.dataset_file, scores, task=data.name)
         evaluation = keep_best(directory, models_dir, records, data, goals)
+        best = next(record.candidate.spec for record in records if record.trial == evaluation["trial"])
+        parameters = run.exact["parameters"]
         compare_baselines(
-            options.baseline,
+            {
+                name: same_size(best, parameters) if name == SAME_SIZE else baseline_spec(name)
+                for name in options.baseline
+            },
             data,
             recipe,
             directory.path / "baselines",

@@ -25,7 +25,7 @@ from .boshnas import BOSHNAS
 from .candidate import Candidate
 from .cluster import check_resources, fitting_trials, ray_cluster
 from .failures import no_space
-from .goals import SCORE, exact_costs
+from .goals import SCORE, Exact, exact_costs
 from .journal import TrialRecord
 from .keeping import ModelKeeper
 from .progress import ProgressCallback
@@ -79,6 +79,16 @@ class LevelRun:
     address: str | None = None
     storage: Storage | None = None
 
+    @property
+    def exact(self) -> dict[str, Exact]:
+        """What a spec alone tells of a model, by name."""
+        return exact_costs(self.config, length=self.recipe.max_length, num_outputs=self.num_outputs, pooler=self.pooler)
+
+    @property
+    def config(self) -> FlexiBERTConfig:
+        """Vocabulary and positions of every model."""
+        return FlexiBERTConfig(vocab_size=self.vocab_size, max_position_embeddings=self.recipe.num_positions)
+
 
 def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
     """Search until ``max_trials`` are finished or BOSHNAS has converged; returns all trials of the journal.
@@ -122,15 +132,14 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
 
 
 def _restored_search(run: LevelRun) -> BOSHNASSearch:
-    config = FlexiBERTConfig(vocab_size=run.vocab_size, max_position_embeddings=run.recipe.num_positions)
     boshnas = BOSHNAS(
         run.library,
         seed=run.seed,
         settings=run.settings,
-        overlap=functools.partial(_overlap, config=config),
+        overlap=functools.partial(_overlap, config=run.config),
         objectives=run.objectives,
         constraints=run.constraints,
-        exact=exact_costs(config, length=run.recipe.max_length, num_outputs=run.num_outputs, pooler=run.pooler),
+        exact=run.exact,
     )
     events = list(run.directory.journal.events())
     own = {event["hash"] for event in events if event["event"] == "suggested"}

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -9,7 +10,9 @@ from rich.console import Console
 from design_space import ModelSpec
 from flexibert import FlexiBERTConfig, FlexiBERTModel
 from search import evaluation
-from search.evaluation import BASELINES, baseline_spec, compare, compare_baselines
+from search.baselines import BASELINES, baseline_spec, homogeneous, same_size
+from search.evaluation import compare, compare_baselines
+from search.goals import exact_costs
 from search.recipe import Recipe
 
 TINY = ModelSpec.from_dict({"l": 1, "o": ["sa"], "h": [16], "n": [2], "f": [[32]], "p": ["sdp"]})
@@ -27,6 +30,19 @@ def test_baselines_have_the_size_of_the_published_ones(name, millions):
     total = sum(parameter.numel() for layer in (model.encoder, model.pooler) for parameter in layer.parameters())
     assert total / 1e6 == pytest.approx(millions, rel=0.06)
     assert sum(parameter.numel() for parameter in model.embeddings.parameters()) > words
+
+
+def test_the_homogeneous_architecture_of_the_same_size_has_its_depth_and_nearly_its_parameters(tiny_library):
+    parameters = exact_costs(FlexiBERTConfig(vocab_size=500))["parameters"]
+    for name in BASELINES:
+        assert same_size(baseline_spec(name), parameters) == baseline_spec(name)
+    nearby_sizes = [(16, 1, 64), (32, 1, 128), (48, 3, 192), (64, 1, 256), (80, 5, 320), (96, 3, 384), (128, 2, 512)]
+    for spec in tiny_library.specs[::30]:
+        found = same_size(spec, parameters)
+        nearby = [homogeneous(len(spec.layers), *sizes) for sizes in nearby_sizes]
+        differences = np.abs(parameters(nearby) - parameters([spec]))
+        assert len(found.layers) == len(spec.layers)
+        assert np.abs(parameters([found]) - parameters([spec]))[0] == differences.min()
 
 
 @pytest.fixture
@@ -77,8 +93,8 @@ def test_baselines_of_a_search_are_written_beside_it(inputs):
     )
     data = options.prepare(inputs / "data", Console(quiet=True))
     recipe = Recipe(pretrain_steps=0, epochs=1)
-    compare_baselines(["bert-tiny"], data, recipe, inputs / "run", Console(quiet=True), seed=1, num_threads=1)
+    compare_baselines({"bert-tiny": TINY}, data, recipe, inputs / "run", Console(quiet=True), seed=1, num_threads=1)
     results = json.loads((inputs / "run" / "baselines.json").read_text())
     assert results["bert-tiny"]["score"] == results["bert-tiny"]["objectives"]["accuracy"]
-    compare_baselines([], data, recipe, inputs / "none", Console(quiet=True), seed=1, num_threads=1)
+    compare_baselines({}, data, recipe, inputs / "none", Console(quiet=True), seed=1, num_threads=1)
     assert not (inputs / "none").exists()

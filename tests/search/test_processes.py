@@ -10,7 +10,7 @@ from accelerate.data_loader import BatchSamplerShard
 from torch.utils.data import BatchSampler
 
 from flexibert import FlexiBERTForSequenceClassification
-from search.evaluation import baseline_spec
+from search.baselines import baseline_spec
 from search.order import EpochOrder
 
 ROOT = Path(__file__).resolve().parents[2]

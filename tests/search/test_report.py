@@ -2,7 +2,10 @@
 
 import html.parser
 import json
+import shutil
+import subprocess
 
+import matplotlib.image
 import numpy as np
 import pytest
 import yaml
@@ -13,6 +16,10 @@ from search.report import write_report
 from search.report.__main__ import report
 from search.report.figures import pareto_front
 
+BROWSER_FLAGS = (
+    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update "
+    "--disable-sync --enable-logging=stderr"
+).split()
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
 
@@ -84,6 +91,29 @@ def test_a_finished_run_is_told_in_one_page(tiny_library, tmp_path):
     assert "cola <b>" not in text
     assert "seed: 3" in text
     assert "library_fingerprint" not in text
+
+
+@pytest.mark.integration
+def test_a_browser_shows_the_page_without_complaint(tiny_library, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("needs Chromium")
+    (tmp_path / "run").mkdir()
+    _run(tmp_path / "run", tiny_library)
+    picture = tmp_path / "page.png"
+    flags = [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1100,2400", f"--screenshot={picture}"]
+    shown = subprocess.run(
+        [browser, *BROWSER_FLAGS, *flags, write_report(tmp_path / "run").as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "CONSOLE" not in shown.stderr  # warnings and errors of the page
+    pixels = matplotlib.image.imread(picture)
+    assert pixels.shape[:2] == (2400, 1100)
+    colours = {tuple(colour) for colour in (255 * pixels[::3, ::3, :3]).astype(int).reshape(-1, 3).tolist()}
+    assert len(colours) > 100  # of pictures, beside those of text
 
 
 def test_the_front_and_the_constraints_are_told(tiny_library, tmp_path):
