@@ -58,6 +58,9 @@ _MUTATED = 5
 _MUTATED_FRONT = 20
 """The same, where the best are a front."""
 
+_NEAREST_PARENTS = 100
+"""How many of the nearest trained architectures are looked at for a parent."""
+
 
 class BOSHNAS:
     """The searcher.
@@ -110,6 +113,7 @@ class BOSHNAS:
         )
         self._overlap = overlap or (lambda parent, child: float(parent.hash == child.hash))
         self._observed = Observations()
+        self._known: dict[str, Tensor] = {}
         self._pending: dict[str, Candidate] = {}
         self._num_proposed = 0
         self._num_told = 0
@@ -311,17 +315,14 @@ class BOSHNAS:
     def _with_origin(self, spec: ModelSpec, proposed_by: str) -> Candidate:
         """The nearest parent with enough overlap as origin, else scratch."""
         if "transfer" in self.settings.origins:
-            able = [
-                parent
-                for parent_hash in sorted(self._observed.parents)
-                if (parent := self._observed.specs[parent_hash]).format == spec.format
-                and self._overlap(parent, spec) >= self.settings.min_overlap
-            ]
-            if able:
+            parents = [self._observed.specs[parent_hash] for parent_hash in sorted(self._observed.parents)]
+            parents = [parent for parent in parents if parent.format == spec.format]
+            if parents:
                 columns = self._pool.layout.embedding_columns
-                vectors = self._pool.vectors([spec, *able])[:, columns]
-                nearest = int((vectors[1:] - vectors[0]).square().sum(1).argmin())
-                return Candidate(spec, Origin("transfer", able[nearest].hash), proposed_by)
+                offsets = self._vectors(parents)[:, columns] - self._pool.vectors([spec])[:, columns]
+                for place in offsets.square().sum(1).argsort(stable=True)[:_NEAREST_PARENTS].tolist():
+                    if self._overlap(parents[place], spec) >= self.settings.min_overlap:
+                        return Candidate(spec, Origin("transfer", parents[place].hash), proposed_by)
         return Candidate(spec, Origin(), proposed_by)
 
     def _steered(self) -> Steering:
@@ -362,7 +363,7 @@ class BOSHNAS:
             return self._fitted()
         if self._believing is None:
             X, Y = self._measured()
-            waiting = self._pool.vectors([candidate.spec for candidate in self._pending.values()])
+            waiting = self._vectors([candidate.spec for candidate in self._pending.values()])
             with torch.no_grad():
                 believed = self._fitted().moments(waiting).mean
             self._believing = self._fit(torch.cat([X, waiting]), torch.cat([Y, believed]))
@@ -370,10 +371,17 @@ class BOSHNAS:
 
     def _measured(self) -> tuple[Tensor, Tensor]:
         """Vectors (N, K) and scores (N,), one row per measurement."""
-        hashes = [graph_hash for graph_hash, scores in self._observed.scores.items() for _ in scores]
-        scores = [score for scores in self._observed.scores.values() for score in scores]
-        X = self._pool.vectors([self._observed.specs[graph_hash] for graph_hash in hashes])
-        return X, torch.tensor(scores, dtype=torch.float64)
+        chosen = self._observed.chosen(self.settings.num_fitted)
+        specs = [self._observed.specs[graph_hash] for graph_hash, scores in chosen.items() for _ in scores]
+        scores = [score for scores in chosen.values() for score in scores]
+        return self._vectors(specs), torch.tensor(scores, dtype=torch.float64)
+
+    def _vectors(self, specs: Sequence[ModelSpec]) -> Tensor:
+        """(N, K) of architectures that are asked for again and again."""
+        new = list({spec.hash: spec for spec in specs if spec.hash not in self._known}.values())
+        if new:
+            self._known |= zip((spec.hash for spec in new), self._pool.vectors(new), strict=True)
+        return torch.stack([self._known[spec.hash] for spec in specs])
 
     def _forget(self, *, observed: bool) -> None:
         """Surrogates are fitted anew when needed."""

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from design_space import ModelSpec
 
 from .goals import SCORE, Goals
@@ -69,6 +71,16 @@ class Observations:
             told = {name: measured[name] for name in modelled if name in measured}
             known[graph_hash] = {SCORE: self.mean(graph_hash)} | told | self._exact[graph_hash]
         return known
+
+    def chosen(self, most: int) -> dict[str, list[float]]:
+        """Scores of at most so many architectures, in the order they came: of the best half as many, the others spread
+        evenly over the ranks below."""
+        if len(self.scores) <= most:
+            return self.scores
+        ranked = sorted(self.scores, key=lambda graph_hash: -self.mean(graph_hash))
+        others = np.linspace(most // 2, len(ranked) - 1, most - most // 2).round().astype(int)
+        kept = {*ranked[: most // 2], *(ranked[place] for place in others)}
+        return {graph_hash: scores for graph_hash, scores in self.scores.items() if graph_hash in kept}
 
     def ranked(self, goals: Goals) -> list[str]:
         """Hashes, the best first; of equal ones the earlier."""

@@ -31,6 +31,8 @@ class BOSHNASSettings:
             from scratch.
         patience: optimisation steps without a new best that end a phase.
         surrogate: a name of ``SURROGATES``.
+        num_fitted: architectures that the surrogate learns from at most: the best ones, and of the others as many,
+            spread evenly over their ranks.
         origins: kinds of first weights that may be proposed; ``scratch`` is always among them. Of ``prune``,
             ``stitch`` and ``merge`` the children of the best trained are candidates beside the space's members.
     """
@@ -49,6 +51,7 @@ class BOSHNASSettings:
     min_overlap: float = 0.8
     patience: int = 5
     surrogate: str = "features"
+    num_fitted: int = 1000
     origins: tuple[str, ...] = ("scratch", "transfer")
 
     def __post_init__(self) -> None:
@@ -61,6 +64,7 @@ class BOSHNASSettings:
                 ("num_samples", 1),
                 ("num_mutations", 0),
                 ("patience", 1),
+                ("num_fitted", 2),
                 ("confidence", 0),
             )
             if not getattr(self, name) >= least

@@ -161,6 +161,18 @@ def test_a_candidate_never_asked_for_is_welcome_and_a_score_redeems_a_failure(ti
     assert boshnas.best == (stranger.spec, 0.25)
 
 
+def test_of_many_observations_the_surrogate_sees_the_best_and_a_spread_of_the_others(tiny_library):
+    settings = BOSHNASSettings(num_init=2, num_fitted=8)
+    boshnas = BOSHNAS(tiny_library, settings=settings)
+    for number, spec in enumerate(tiny_library.specs[:31]):
+        boshnas.tell_known(spec, float((number * 7) % 31), parent=False)
+    X, Y = boshnas._measured()
+    assert sorted(Y.tolist()) == [0, 9, 17, 26, 27, 28, 29, 30]
+    places = [number for number in range(31) if (number * 7) % 31 in Y.tolist()]
+    assert Y.tolist() == [float((number * 7) % 31) for number in places]  # in the order they came
+    assert X.tolist() == boshnas._pool.vectors([tiny_library.specs[place] for place in places]).tolist()
+
+
 def test_costs_and_objectives_must_be_finite(tiny_library):
     boshnas = BOSHNAS(tiny_library, settings=QUICK)
     (candidate,) = boshnas.ask(1)
