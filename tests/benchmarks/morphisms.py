@@ -38,7 +38,7 @@ LENGTH, VOCAB, BATCH = 64, 2048, 48
 # Steps of pre-training with relative positions, and with absolute ones for stitching: a layer has one table of relative
 # positions, which two sources do not share.
 PRETRAIN_STEPS = {"relative_key": 800, "absolute": 600}
-SCRATCH_STEPS, CONTROL_STEPS, FINE_TUNE_STEPS, SENTENCE = 400, 150, 500, 32
+SCRATCH_STEPS, CONTROL_STEPS, FINE_TUNE_STEPS, SENTENCE = 400, 150, 300, 32
 PARENT = {"l": 4, "o": ["sa"] * 4, "h": [128] * 4, "n": [2] * 4, "f": [[256]] * 4, "p": ["sdp"] * 4}
 CONTROL = PARENT | {"h": [256] * 4, "n": [4] * 4, "f": [[512]] * 4}
 CHILDREN = {
