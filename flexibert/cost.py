@@ -59,7 +59,7 @@ def flops_per_token(spec: ModelSpec, length: int, config: Any = None) -> float:
 
 
 def cost_of(specs: Sequence[ModelSpec], length: int, config: Any = None, *, pooler: bool = True) -> Cost:
-    """Parameters and operations of many specs at once; equal layers are counted once.
+    """Parameters and operations of many specs at once; a layer that several share is counted once.
 
     Args:
         specs: architectures, in any mixture of formats.
@@ -68,7 +68,7 @@ def cost_of(specs: Sequence[ModelSpec], length: int, config: Any = None, *, pool
         pooler: whether the pooler counts.
     """
     sizes = _sizes(length, config)
-    layers: dict[Any, tuple[int, int]] = {}
+    costs = _LayerCosts(length, sizes)
     ends: dict[tuple[int, int], int] = {}
     parameters, flops = np.empty(len(specs), dtype=np.int64), np.empty(len(specs))
     for number, spec in enumerate(specs):
@@ -76,25 +76,54 @@ def cost_of(specs: Sequence[ModelSpec], length: int, config: Any = None, *, pool
             parameters[number] = count_parameters(spec, config, pooler=pooler)
             flops[number] = count_flops(spec, length, config, pooler=pooler) / length
             continue
-        is_hetero = spec.format == "hetero"
+        of_format = costs.hetero if spec.format == "hetero" else costs.standard
         first, last = spec.layers[0].hidden_size, spec.layers[-1].hidden_size
         if (first, last) not in ends:
             ends[first, last] = embedding_and_pooler_parameters(first, last, sizes, pooler=pooler)
-        num_parameters, num_flops = ends[first, last], 2 * last**2 if pooler else 0
-        for layer, following in zip(spec.layers, next_widths(spec), strict=True):
-            heads = layer.heads if is_hetero else layer.heads[:1]  # hashing every head would take most of the time
-            kinds = [(head.operation, head.parameter, head.size) for head in heads]
-            key = (layer.hidden_size, len(layer.heads), *kinds, layer.feed_forward, following, is_hetero)
-            if key not in layers:
-                layers[key] = (
-                    layer_parameter_count(layer, following, is_hetero, sizes),
-                    _layer_flops(layer, following, is_hetero, length, sizes.position_embedding_type, False),
-                )
-            of_layer = layers[key]
-            num_parameters += of_layer[0]
-            num_flops += of_layer[1]
+        num_parameters, num_flops, following = ends[first, last], 2 * last**2 if pooler else 0, last
+        for layer in reversed(spec.layers):
+            found = of_format.get(id(layer)) or costs.add(layer, of_format)
+            num_parameters += found[0]
+            num_flops += found[1]
+            width = layer.hidden_size
+            if width != following:
+                num_parameters += width * following + following
+                num_flops += 2 * length * width * following
+            following = width
         parameters[number], flops[number] = num_parameters, num_flops / length
     return Cost(parameters, flops)
+
+
+_OfLayer = tuple[int, int, Layer]
+
+
+class _LayerCosts:
+    """Parameters and operations of layers that hand on their own width, by object: members of a space share their
+    layers, and to hash one takes longer than all else. Layers are kept, so that no later one gets the number of one
+    that is gone; what they cost without their feed-forwards is kept by their heads."""
+
+    def __init__(self, length: int, sizes: Sizes) -> None:
+        self._length, self._sizes = length, sizes
+        self.standard: dict[int, _OfLayer] = {}
+        self.hetero: dict[int, _OfLayer] = {}
+        self._mixing: dict[tuple[int, int, bool], tuple[int, int, Layer]] = {}
+
+    def add(self, layer: Layer, to: dict[int, _OfLayer]) -> _OfLayer:
+        """Count one that is not there yet."""
+        width, is_hetero = layer.hidden_size, to is self.hetero
+        products = sum(before * after for before, after in pairwise((width, *layer.feed_forward, width)))
+        parameters, flops = products + sum(layer.feed_forward) + width, 2 * self._length * products
+        key = width, id(layer.heads), is_hetero
+        if key not in self._mixing:
+            positions = self._sizes.position_embedding_type
+            self._mixing[key] = (
+                layer_parameter_count(layer, width, is_hetero, self._sizes) - parameters,
+                _layer_flops(layer, width, is_hetero, self._length, positions, False) - flops,
+                layer,
+            )
+        mixing = self._mixing[key]
+        to[id(layer)] = found = mixing[0] + parameters, mixing[1] + flops, layer
+        return found
 
 
 def _layer_flops(
