@@ -63,7 +63,7 @@ class DataOptions:
 
     def prepare(self, output_dir: Path, console: Console) -> PreparedData:
         """The prepared folder: as it is when it was made from the same, else made now; what a cut preparation left is
-        used.
+        used. Sources that are gone since are not missed, and named.
 
         Raises:
             ValueError: when the folder was made from something else, or for bad data.
@@ -72,7 +72,7 @@ class DataOptions:
         if output_dir.is_file():
             raise ValueError(f"'output_dir' must be a folder. {output_dir} is a file")
         if output_dir.is_dir() and any(output_dir.iterdir()):
-            return self._check(PreparedData.load(output_dir))
+            return self._check(PreparedData.load(output_dir), console)
         lengths = Lengths(max_length=self.max_length, pretrain_length=self.pretrain_length or self.max_length)
         for name, length in dataclasses.asdict(lengths).items():
             if length < 8:
@@ -108,26 +108,38 @@ class DataOptions:
 
     def _made_from(self) -> dict[str, Any]:
         """The options and a fingerprint of every input file, as JSON types."""
-        sources = [self.data_dir, self.table.validation_file, self.table.test_file]
-        sources += [source for source in self.corpus if not is_hub_name(source)]
-        sources += [
-            name for name in (self.task, self.tokenizer) if name not in (EMBEDDED_TASK, TRAIN) and Path(name).exists()
-        ]
         values = {
             option.name: getattr(self, option.name) for option in dataclasses.fields(self) if option.name != "table"
         }
         plain = {name: _plain(value) for name, value in (values | dataclasses.asdict(self.table)).items()}
-        files = fingerprint(Path(source) for source in sources if source is not None)
+        files = fingerprint(self._sources())
         # The embedded text is that of the Python at hand.
         return plain | {"files": files, "python": platform.python_version()}
 
-    def _check(self, data: PreparedData) -> PreparedData:
+    def _sources(self) -> list[Path]:
+        """Files and folders that the data come from; of those on the Hub none."""
+        sources: list[Path | str | None] = [self.data_dir, self.table.validation_file, self.table.test_file]
+        sources += [source for source in self.corpus if not is_hub_name(source)]
+        named = [Path(name) for name in (self.task, self.tokenizer) if name not in (EMBEDDED_TASK, TRAIN)]
+        sources += [path for path in named if path.exists() or path.suffix in (*TABLE_SUFFIXES, ".txt")]
+        return [Path(source) for source in sources if source is not None]
+
+    def _check(self, data: PreparedData, console: Console) -> PreparedData:
         wanted, there = self._made_from(), data.made_from
+        gone = [str(source) for source in self._sources() if not source.exists()]
+        if gone:
+            wanted["files"] = there.get("files")
         different = sorted(name for name in wanted if wanted[name] != there.get(name))
         if different:
             changes = "; ".join(f"{name}: {there.get(name)!r} there, {wanted[name]!r} wanted" for name in different)
             raise ValueError(
                 f"{data.path} was prepared from something else ({changes}). Remove it, or choose another folder"
+            )
+        if gone:
+            console.print(
+                f"{', '.join(gone)}: no longer there. Going on with what was prepared from it in {data.path}",
+                highlight=False,
+                soft_wrap=True,
             )
         return data
 

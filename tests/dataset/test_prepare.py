@@ -53,6 +53,21 @@ def test_the_same_call_uses_the_folder_and_another_is_refused(options: DataOptio
         _prepare(other, tmp_path / "out")
 
 
+def test_sources_that_are_gone_are_named_and_not_missed(
+    options: DataOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _prepare(options, tmp_path / "out")
+    Path(options.task).unlink()
+    data = options.prepare(tmp_path / "out", Console())
+    assert len(data.train) == 32
+    assert f"{options.task}: no longer there. Going on with what was prepared from it" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="max_length: 16 there, 24 wanted"):
+        _prepare(dataclasses.replace(options, max_length=24), tmp_path / "out")
+    with pytest.raises(ValueError, match=Path(options.task).name):
+        _prepare(options, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 def test_an_interruption_leaves_no_folder(
     options: DataOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

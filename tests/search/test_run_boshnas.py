@@ -178,8 +178,11 @@ def test_a_killed_run_resumes_and_loses_no_finished_trial(tmp_path, tiny_library
         stream.write('{"event": "finished", "tri')  # as a kill in the middle of writing leaves it
     before = {name: record.score for name, record in journal.trials().items() if record.state == "finished"}
     assert len(before) >= 2
-    done = _run("--run_dir", str(tmp_path / "run"), "--resume")
+    (tmp_path / "films.csv").unlink()
+    done = _run("--run_dir", str(tmp_path / "run"), "--resume", "--objectives", "score", "latency_ms")
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "films.csv: no longer there. Going on with what was prepared from it" in done.stdout
+    assert "Pareto front of score, latency_ms (" in (tmp_path / "run" / "summary.md").read_text()
     finished = [event for event in journal.events() if event["event"] == "finished"]
     assert Counter(event["trial"] for event in finished) == dict.fromkeys((f"t000{i}" for i in range(1, 6)), 1)
     assert before.items() <= {event["trial"]: event["score"] for event in finished}.items()
