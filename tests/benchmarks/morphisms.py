@@ -11,6 +11,7 @@ processes of their own (``--parts``). About two hours on one core. Not part of `
 import argparse
 import csv
 import gzip
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,10 +36,7 @@ from flexibert import transfer as ordered_transfer
 from flexibert.text_loss import hide_tokens, masked_lm_loss, text_blocks
 
 LENGTH, VOCAB, BATCH = 64, 2048, 48
-# Steps of pre-training with relative positions, and with absolute ones for stitching: a layer has one table of relative
-# positions, which two sources do not share.
-PRETRAIN_STEPS = {"relative_key": 800, "absolute": 600}
-SCRATCH_STEPS, CONTROL_STEPS, FINE_TUNE_STEPS, SENTENCE = 400, 150, 300, 32
+PRETRAIN_STEPS, SCRATCH_STEPS, TASK_STEPS, FINE_TUNE_STEPS, SENTENCE = 800, 400, 800, 300, 32
 PARENT = {"l": 4, "o": ["sa"] * 4, "h": [128] * 4, "n": [2] * 4, "f": [[256]] * 4, "p": ["sdp"] * 4}
 CONTROL = PARENT | {"h": [256] * 4, "n": [4] * 4, "f": [[512]] * 4}
 CHILDREN = {
@@ -149,7 +147,7 @@ def pretrain(model: Any, texts: Texts, steps: int, seed: int, rate: float = 2e-3
     return steps_of(model, steps, rate, loss_of)
 
 
-def fine_tune(model: Any, texts: Texts, seed: int, rate: float = 5e-4) -> float:
+def fine_tune(model: Any, texts: Texts, seed: int, steps: int, rate: float = 5e-4) -> float:
     """SST-2 in place; returns the accuracy on its validation split."""
     batches = texts.batches(seed)
 
@@ -157,7 +155,7 @@ def fine_tune(model: Any, texts: Texts, seed: int, rate: float = 5e-4) -> float:
         ids, mask, labels = next(batches)
         return model(ids, mask, labels=labels).loss
 
-    for _ in steps_of(model, FINE_TUNE_STEPS, rate, loss_of):
+    for _ in steps_of(model, steps, rate, loss_of):
         pass
     return accuracy(model, texts)
 
@@ -171,24 +169,31 @@ def accuracy(model: Any, texts: Texts) -> float:
     return float((logits.argmax(1) == labels).float().mean())
 
 
-def parent(texts: Texts, work: Path, seed: int, positions: str = "relative_key") -> Any:
+def parent(texts: Texts, work: Path, seed: int) -> Any:
     """A pre-trained masked-LM model, from the working folder where it is there."""
-    return _trained(texts, work / f"parent-{positions}-{seed}", seed, PARENT, positions, PRETRAIN_STEPS[positions])
-
-
-def control(texts: Texts, work: Path, seed: int) -> Any:
-    """One as wide as two stitched parents, trained for about as many operations as one of them; one for all seeds."""
-    return _trained(texts, work / "control", seed, CONTROL, "absolute", CONTROL_STEPS)
-
-
-def _trained(texts: Texts, folder: Path, seed: int, model_dict: dict[str, Any], positions: str, steps: int) -> Any:
+    folder = work / f"parent-{seed}"
     if not folder.exists():
         torch.manual_seed(seed)
-        model = FlexiBERTForMaskedLM(configuration(model_dict, texts, positions))
-        for _ in pretrain(model, texts, steps, seed):
+        model = FlexiBERTForMaskedLM(configuration(PARENT, texts))
+        for _ in pretrain(model, texts, PRETRAIN_STEPS, seed):
             pass
         model.save_pretrained(folder)
     return FlexiBERTForMaskedLM.from_pretrained(folder).eval()
+
+
+def classifier(texts: Texts, work: Path, seed: int, name: str = "classifier", model_dict: Any = PARENT) -> Any:
+    """A model trained on SST-2 from scratch, from the working folder where it is there.
+
+    With absolute positions: a layer has one table of relative ones, which two stitched sources do not share. Pre-trained
+    first for 600 steps, such a model still gave every token one state, and then did not learn the task.
+    """
+    folder = work / f"{name}-{seed}"
+    if not folder.exists():
+        torch.manual_seed(seed)
+        model = FlexiBERTForSequenceClassification(configuration(model_dict, texts, "absolute"))
+        fine_tune(model, texts, seed, TASK_STEPS, rate=1e-3)
+        model.save_pretrained(folder)
+    return FlexiBERTForSequenceClassification.from_pretrained(folder).eval()
 
 
 def moved(source: Any, model_dict: dict, texts: Texts, mode: str, seed: int) -> tuple[Any, float]:
@@ -249,18 +254,10 @@ def steps_to_reach(texts: Texts, work: Path, seed: int, name: str) -> dict[str, 
     return found
 
 
-def as_classifier(encoder_of: Any, seed: int) -> Any:
-    """A classifier with the encoder of a masked-LM model."""
-    torch.manual_seed(seed)
-    model = FlexiBERTForSequenceClassification(encoder_of.config)
-    model.bert.load_state_dict(encoder_of.bert.state_dict(), strict=False)
-    return model
-
-
 def stitches(texts: Texts, work: Path, seed: int) -> dict[str, float]:
-    """Accuracy of each kind of stitch after the same fine-tuning."""
-    first, second = (as_classifier(parent(texts, work, number, "absolute"), number) for number in (seed, seed % 3 + 1))
-    wide = as_classifier(control(texts, work, seed), seed)
+    """Accuracy of each kind of stitch of two trained classifiers after the same fine-tuning."""
+    first, second = (classifier(texts, work, number) for number in (seed, seed % 3 + 1))
+    wide = classifier(texts, work, seed, "control", CONTROL)
     random_source = random_like(second, seed=seed)
     variants = {
         "mini": lambda: first,
@@ -275,7 +272,7 @@ def stitches(texts: Texts, work: Path, seed: int) -> dict[str, float]:
     found = {}
     ids, mask, _ = texts.dev
     with torch.no_grad():
-        mean = (first.eval()(ids[:64], mask[:64]).logits + second.eval()(ids[:64], mask[:64]).logits) / 2
+        mean = (first(ids[:64], mask[:64]).logits + second(ids[:64], mask[:64]).logits) / 2
         found["grouped, logits less mean"] = float(
             (stitch(first, second)(ids[:64], mask[:64]).logits - mean).abs().max()
         )
@@ -283,25 +280,24 @@ def stitches(texts: Texts, work: Path, seed: int) -> dict[str, float]:
     for name, make in variants.items():
         first.load_state_dict(states)
         model = make()
-        found[f"{name} | accuracy"] = fine_tune(model, texts, seed)
+        found[f"{name} | accuracy before"] = accuracy(model, texts)
+        found[f"{name} | accuracy"] = fine_tune(model, texts, seed + 10, FINE_TUNE_STEPS)
         found[f"{name} | parameters"] = model.num_parameters()
     return found
 
 
 def merges(texts: Texts, work: Path, seed: int) -> dict[str, float]:
-    """Accuracy of a fine-tuned model, and with every second pair of layers merged, before and after fine-tuning."""
-    teacher = as_classifier(parent(texts, work, seed), seed)
-    fine_tune(teacher, texts, seed)
-    ids, mask, _ = texts.sentences
-    order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed)).split(32)[:-1]
-    batches = [{"input_ids": ids[rows], "attention_mask": mask[rows]} for rows in order]
+    """Accuracy of a trained classifier, and with every second pair of layers merged, before and after fine-tuning."""
+    teacher = classifier(texts, work, seed)
+    source = texts.batches(seed + 20)
+    batches = [{"input_ids": ids, "attention_mask": mask} for ids, mask, _ in itertools.islice(source, 150)]
     merged = merge_layers(teacher, batches, training=Training(steps=150, seed=seed))
     found = {"teacher": accuracy(teacher, texts), "merged": accuracy(merged, texts)}
-    found["merged, fine-tuned"] = fine_tune(merged, texts, seed)
+    found["merged, fine-tuned"] = fine_tune(merged, texts, seed + 10, FINE_TUNE_STEPS)
     found["share kept"] = found["merged, fine-tuned"] / found["teacher"]
     torch.manual_seed(seed)
     shallow = FlexiBERTForSequenceClassification(merged.config)
-    found["half the layers, from scratch"] = fine_tune(shallow, texts, seed)
+    found["half the layers, from scratch"] = fine_tune(shallow, texts, seed + 10, FINE_TUNE_STEPS)
     return found
 
 
