@@ -184,8 +184,8 @@ def parent(texts: Texts, work: Path, seed: int) -> Any:
 def classifier(texts: Texts, work: Path, seed: int, name: str = "classifier", model_dict: Any = PARENT) -> Any:
     """A model trained on SST-2 from scratch, from the working folder where it is there.
 
-    With absolute positions: a layer has one table of relative ones, which two stitched sources do not share. Pre-trained
-    first for 600 steps, such a model still gave every token one state, and then did not learn the task.
+    With absolute positions: a layer has one table of relative ones, which two stitched sources do not share. Such a
+    model that was pre-trained for 600 steps gave every token one state, and then did not learn the task.
     """
     folder = work / f"{name}-{seed}"
     if not folder.exists():
