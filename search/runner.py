@@ -260,7 +260,14 @@ def _places(run: LevelRun, trial: str, candidate: Candidate) -> dict[str, str]:
 
 
 def _receive(storage: Storage, models_dir: Path, candidate: Candidate) -> None:
-    storage.fetch(model_name(candidate.spec.hash), models_dir / candidate.spec.hash)
+    """Bring a trained model here.
+
+    Raises:
+        ValueError: when its worker did not leave it in the storage.
+    """
+    name, folder = model_name(candidate.spec.hash), models_dir / candidate.spec.hash
+    if not storage.fetch(name, folder) and not folder.is_dir():
+        raise ValueError(f"The run's storage {storage.uri} does not hold '{name}', whose training has ended")
 
 
 def _trial_name(trial: Any) -> str:

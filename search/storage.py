@@ -56,6 +56,7 @@ class Storage:
 
     def has(self, name: str) -> bool:
         """Whether a folder is there, whole."""
+        self._files.invalidate_cache()  # another process may have written
         return bool(self._files.exists(f"{self._root}/{name}/{_MARK}"))
 
     def push(self, folder: Path, name: str) -> None:
@@ -75,6 +76,7 @@ class Storage:
         partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
         base = f"{self._root}/{name}"
         try:
+            partial.mkdir(parents=True)
             for path in self._files.find(base):
                 inner = path[path.index(base) + len(base) + 1 :]
                 if inner != _MARK:
@@ -96,10 +98,10 @@ class Storage:
 
     def names(self, folder: str) -> list[str]:
         """Of the whole folders in one, sorted."""
+        self._files.invalidate_cache()
         base = f"{self._root}/{folder}"
         if not self._files.exists(base):
             return []
-        self._files.invalidate_cache()
         names = [path.rstrip("/").rpartition("/")[2] for path in self._files.ls(base, detail=False)]
         return sorted(name for name in names if self.has(f"{folder}/{name}"))
 
