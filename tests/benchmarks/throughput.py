@@ -1,6 +1,6 @@
 """Tokens per second of making batches alone and of training BERT-mini on them, and the share of padding, per recipe.
 
-    python -m tests.benchmarks.throughput [--steps 5] [--rows 640] [--work_dir DIR]
+    python -m tests.benchmarks.throughput [--steps 1] [--rows 1024] [--work_dir DIR]
 
 Pre-training on the embedded corpus, fine-tuning on the embedded task, by the code that trains candidates, for a few
 steps. A ratio below 10 ends with an error.
@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from dataset.prepare import DataOptions
@@ -25,10 +26,11 @@ _LEAST = 10.0
 def main(arguments: list[str] | None = None) -> None:
     """Print one row per recipe and phase."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=5, help="of pre-training")
-    parser.add_argument("--rows", type=int, default=640, help="of fine-tuning, one epoch")
+    parser.add_argument("--steps", type=int, default=1, help="of pre-training")
+    parser.add_argument("--rows", type=int, default=1024, help="of fine-tuning, one epoch")
     parser.add_argument("--baseline", default="bert-mini")
-    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
+    usual = RECIPES if torch.cuda.is_available() else [name for name in RECIPES if name != "single-gpu"]
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(usual))
     parser.add_argument("--work_dir", type=Path)
     options = parser.parse_args([] if arguments is None else arguments)
     ratios = []
