@@ -308,16 +308,15 @@ class BOSHNAS:
         costs = self._observed.costs
         if not self.settings.cost_aware or not costs:
             return value
-        trained = self._pool.vectors([self._observed.specs[graph_hash] for graph_hash in costs])
+        trained = self._vectors([self._observed.specs[graph_hash] for graph_hash in costs])
         seconds = torch.tensor(list(costs.values()), dtype=torch.float64)
         return value - log_cost(trained, seconds, self._pool.layout, X)
 
     def _with_origin(self, spec: ModelSpec, proposed_by: str) -> Candidate:
         """The nearest parent with enough overlap as origin, else scratch."""
         if "transfer" in self.settings.origins:
-            parents = [self._observed.specs[parent_hash] for parent_hash in sorted(self._observed.parents)]
-            parents = [parent for parent in parents if parent.format == spec.format]
-            if parents:
+            trained = (self._observed.specs[parent_hash] for parent_hash in sorted(self._observed.parents))
+            if parents := [parent for parent in trained if parent.format == spec.format]:
                 columns = self._pool.layout.embedding_columns
                 offsets = self._vectors(parents)[:, columns] - self._pool.vectors([spec])[:, columns]
                 for place in offsets.square().sum(1).argsort(stable=True)[:_NEAREST_PARENTS].tolist():
@@ -371,9 +370,7 @@ class BOSHNAS:
 
     def _measured(self) -> tuple[Tensor, Tensor]:
         """Vectors (N, K) and scores (N,), one row per measurement."""
-        chosen = self._observed.chosen(self.settings.num_fitted)
-        specs = [self._observed.specs[graph_hash] for graph_hash, scores in chosen.items() for _ in scores]
-        scores = [score for scores in chosen.values() for score in scores]
+        specs, scores = self._observed.chosen(self.settings.num_fitted)
         return self._vectors(specs), torch.tensor(scores, dtype=torch.float64)
 
     def _vectors(self, specs: Sequence[ModelSpec]) -> Tensor:

@@ -72,15 +72,16 @@ class Observations:
             known[graph_hash] = {SCORE: self.mean(graph_hash)} | told | self._exact[graph_hash]
         return known
 
-    def chosen(self, most: int) -> dict[str, list[float]]:
-        """Scores of at most so many architectures, in the order they came: of the best half as many, the others spread
-        evenly over the ranks below."""
-        if len(self.scores) <= most:
-            return self.scores
-        ranked = sorted(self.scores, key=lambda graph_hash: -self.mean(graph_hash))
-        others = np.linspace(most // 2, len(ranked) - 1, most - most // 2).round().astype(int)
-        kept = {*ranked[: most // 2], *(ranked[place] for place in others)}
-        return {graph_hash: scores for graph_hash, scores in self.scores.items() if graph_hash in kept}
+    def chosen(self, most: int) -> tuple[list[ModelSpec], list[float]]:
+        """Every score of at most so many architectures, in the order they came: of the best half as many, the others
+        spread evenly over the ranks below."""
+        kept = set(self.scores)
+        if len(kept) > most:
+            ranked = sorted(self.scores, key=lambda graph_hash: -self.mean(graph_hash))
+            others = np.linspace(most // 2, len(ranked) - 1, most - most // 2).round().astype(int)
+            kept = {*ranked[: most // 2], *(ranked[place] for place in others)}
+        rows = [(self.specs[one], score) for one, scores in self.scores.items() if one in kept for score in scores]
+        return [spec for spec, _ in rows], [score for _, score in rows]
 
     def ranked(self, goals: Goals) -> list[str]:
         """Hashes, the best first; of equal ones the earlier."""
