@@ -85,11 +85,12 @@ def test_runs_have_folders_of_their_own_and_levels_share_one(tmp_path):
 
 @pytest.mark.integration
 def test_a_search_needs_no_folder_that_its_nodes_share(tmp_path, tiny_library, monkeypatch):
-    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
-        pytest.skip("needs the right to make a mount namespace, to hide the driver's folder from a node")
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     hidden, away = tmp_path / "driver", tmp_path / "away"
     hidden.mkdir()
+    trial = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", str(hidden)]
+    if shutil.which("unshare") is None or subprocess.run(trial, capture_output=True).returncode:
+        pytest.skip("needs the right to make a mount namespace, to hide the driver's folder from a node")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     tiny_library.save(hidden / "library.json")
     rows = [f"a {'fine' if i % 2 else 'dull'} story number {i},{'good' if i % 2 else 'bad'}" for i in range(160)]
     (hidden / "films.csv").write_text("\n".join(["review,verdict", *rows]))
