@@ -20,7 +20,7 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def test_space() -> DesignSpace:
+def flexibert_space() -> DesignSpace:
     return DesignSpace.from_yaml(ROOT / "design_space" / "design_space_test.yaml")
 
 

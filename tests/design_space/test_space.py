@@ -67,8 +67,8 @@ def test_a_sample_covers_depths_in_proportion(tiny_space):
     assert deep >= 85  # 256 of 272
 
 
-def test_a_stranger_has_no_index(tiny_space, test_space):
-    stranger = test_space.spec(0, layers_per_stack=2)
+def test_a_stranger_has_no_index(tiny_space, flexibert_space):
+    stranger = flexibert_space.spec(0, layers_per_stack=2)
     with pytest.raises(ValueError, match="Not in the design space"):
         tiny_space.index(stranger, layers_per_stack=2)
     uneven = tiny_space.spec(70_000 - 5_000, layers_per_stack=1)
@@ -81,9 +81,9 @@ def test_places_outside_the_space_are_refused(tiny_space):
         tiny_space.spec(272, layers_per_stack=2)
 
 
-def test_layers_per_stack_must_divide_every_depth(test_space):
+def test_layers_per_stack_must_divide_every_depth(flexibert_space):
     with pytest.raises(ValueError, match=r"must divide every option of 'encoder_layers'. Got 3, but \[2, 4\]"):
-        test_space.size(layers_per_stack=3)
+        flexibert_space.size(layers_per_stack=3)
 
 
 @pytest.mark.parametrize(
@@ -117,16 +117,16 @@ def test_a_missing_yaml_is_named(tmp_path):
         DesignSpace.from_yaml(tmp_path / "nowhere.yaml")
 
 
-def test_the_order_of_labels_is_the_documented_one(test_space):
-    positions = test_space.label_order().positions
+def test_the_order_of_labels_is_the_documented_one(flexibert_space):
+    positions = flexibert_space.label_order().positions
     expected = {"input": 0, "output": 1, "add_norm": 2, "f512": 4, "f1024": 5, "l_h128_p-dft": 7, "l_h128_p-dct": 8}
     expected |= {"l_h256_p-dft": 9, "l_h256_p-dct": 10, "sa_h128_p-sdp": 12, "sa_h128_p-wma": 13, "sa_h256_p-sdp": 14}
     expected |= {"sa_h256_p-wma": 15, "c_h128_p-5": 17, "c_h128_p-9": 18, "c_h256_p-5": 19, "c_h256_p-9": 20}
     assert positions == expected
 
 
-def test_the_order_takes_in_labels_of_other_spaces(test_space):
-    order = test_space.label_order()
+def test_the_order_takes_in_labels_of_other_spaces(flexibert_space):
+    order = flexibert_space.label_order()
     assert order.extended(["f512"]) is order
     wider = order.extended(["f2048", "sa_sdp_64"]).positions
     assert wider["f2048"] == 6

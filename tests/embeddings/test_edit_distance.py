@@ -38,8 +38,8 @@ SMALL = [
 
 
 @pytest.mark.parametrize(("i", "j"), list(itertools.combinations(range(len(SMALL)), 2)))
-def test_small_graphs_are_measured_exactly_or_a_little_above(test_space, i, j):
-    order = test_space.label_order()
+def test_small_graphs_are_measured_exactly_or_a_little_above(flexibert_space, i, j):
+    order = flexibert_space.label_order()
     exact = _networkx_distance(SMALL[i], SMALL[j], order)
     assert exact - 1e-6 <= graph_edit_distance(SMALL[i], SMALL[j], order) <= 1.02 * exact + 1e-6
 
@@ -56,9 +56,9 @@ HETERO = [
 
 
 @pytest.mark.parametrize(("i", "j"), list(itertools.combinations(range(len(HETERO)), 2)))
-def test_so_are_hetero_graphs_and_stacks_of_mixed_widths(test_space, i, j):
+def test_so_are_hetero_graphs_and_stacks_of_mixed_widths(flexibert_space, i, j):
     labels = [data["label"] for spec in HETERO for _, data in spec.graph().nodes(data=True)]
-    order = test_space.label_order().extended(labels)
+    order = flexibert_space.label_order().extended(labels)
     exact = _networkx_distance(HETERO[i], HETERO[j], order)
     assert exact - 1e-6 <= EditDistance(order).between([HETERO[i]], [HETERO[j]])[0, 0] <= 1.02 * exact + 1e-6
 
@@ -88,7 +88,7 @@ def test_random_pairs_are_within_a_few_percent_of_the_exact_distance(heterogeneo
     assert (ours / exact).max() <= 1.06
 
 
-def test_layers_that_changed_places_as_a_block_are_kept_together(test_space):
+def test_layers_that_changed_places_as_a_block_are_kept_together(flexibert_space):
     def stacks(*stacks: tuple[str, str | int, int, int, list[int]]) -> ModelSpec:
         layers = [stack for stack in stacks for _ in range(2)]
         return ModelSpec.from_dict(dict(zip("lophnf", [4, *map(list, zip(*layers, strict=True))], strict=True)))
@@ -96,27 +96,27 @@ def test_layers_that_changed_places_as_a_block_are_kept_together(test_space):
     a = stacks(("c", 5, 256, 2, [1024]), ("sa", "wma", 128, 4, [512] * 3))
     b = stacks(("sa", "wma", 128, 4, [512] * 3), ("c", 9, 128, 2, [512]))
     # By mixed-integer programming (exact_distance, a minute). Aligned in order the two would be at 12.
-    assert graph_edit_distance(a, b, test_space.label_order()) == pytest.approx(7.8)
+    assert graph_edit_distance(a, b, flexibert_space.label_order()) == pytest.approx(7.8)
 
 
-def test_a_distance_does_not_depend_on_what_else_is_asked_for(test_space):
-    specs = test_space.sample(12, layers_per_stack=1, seed=6, heterogeneous_feed_forward=True)
-    specs += test_space.sample(12, layers_per_stack=2, seed=6)
-    order = test_space.label_order()
+def test_a_distance_does_not_depend_on_what_else_is_asked_for(flexibert_space):
+    specs = flexibert_space.sample(12, layers_per_stack=1, seed=6, heterogeneous_feed_forward=True)
+    specs += flexibert_space.sample(12, layers_per_stack=2, seed=6)
+    order = flexibert_space.label_order()
     together = EditDistance(order).between(specs, specs)
     alone = [[EditDistance(order).between([a], [b])[0, 0] for b in specs] for a in specs]
     assert np.array_equal(together, alone)
 
 
-def test_the_triangle_inequality_holds_but_for_an_edge(test_space):
-    specs = test_space.sample(60, layers_per_stack=2, seed=7)
-    d = EditDistance(test_space.label_order()).between(specs, specs)
+def test_the_triangle_inequality_holds_but_for_an_edge(flexibert_space):
+    specs = flexibert_space.sample(60, layers_per_stack=2, seed=7)
+    d = EditDistance(flexibert_space.label_order()).between(specs, specs)
     excess = d[:, None, :] - (d[:, :, None] + d[None, :, :])
     assert excess.max() <= 2 * 2 * EDGE_COST + 1e-9
     assert (excess > 1e-9).mean() < 1e-4
 
 
-def test_deep_graphs_are_measured(test_space):
+def test_deep_graphs_are_measured(flexibert_space):
     def deep(layers: list[int]) -> ModelSpec:
         kernels = [(5, 9)[layer % 2] for layer in layers]
         return ModelSpec.from_dict(
@@ -139,17 +139,17 @@ def test_a_distance_worked_out_by_hand():
 
 
 @pytest.mark.parametrize("options", [{"layers_per_stack": 2}, {"layers_per_stack": 1}], ids=["2", "1"])
-def test_it_is_symmetric_to_the_last_bit_and_zero_on_itself_alone(test_space, options):
-    specs = test_space.sample(60, seed=4, **options)
-    distances = EditDistance(test_space.label_order()).between(specs, specs)
+def test_it_is_symmetric_to_the_last_bit_and_zero_on_itself_alone(flexibert_space, options):
+    specs = flexibert_space.sample(60, seed=4, **options)
+    distances = EditDistance(flexibert_space.label_order()).between(specs, specs)
     assert np.array_equal(distances, distances.T)
     assert (np.diag(distances) == 0).all()
     assert (distances[~np.eye(60, dtype=bool)] > 0).all()
 
 
-def test_it_is_at_least_the_vertex_part(test_space):
-    specs = test_space.sample(40, layers_per_stack=2, seed=5)
-    order = test_space.label_order()
+def test_it_is_at_least_the_vertex_part(flexibert_space):
+    specs = flexibert_space.sample(40, layers_per_stack=2, seed=5)
+    order = flexibert_space.label_order()
     counts = np.array(
         [np.bincount([order.positions[d["label"]] for _, d in s.graph().nodes(data=True)], minlength=21) for s in specs]
     )
@@ -178,7 +178,7 @@ def test_hetero_specs_and_labels_of_other_spaces_are_measured():
     assert graph_edit_distance(a, SMALL[0]) > 0
 
 
-def test_labels_outside_the_order_are_refused(test_space):
+def test_labels_outside_the_order_are_refused(flexibert_space):
     stranger = _layer("sa", "sdp", 1, [2048])
     with pytest.raises(ValueError, match="Labels outside the space's order: f2048"):
-        EditDistance(test_space.label_order()).between([stranger], [stranger])
+        EditDistance(flexibert_space.label_order()).between([stranger], [stranger])

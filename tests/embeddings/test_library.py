@@ -104,11 +104,11 @@ def test_no_score_is_lost_when_two_processes_write_theirs(tiny_library, tmp_path
     assert GraphLibrary.load(path).performances == {key: {"cola": 0.5, "rte": 0.5} for key in hashes}
 
 
-def test_a_library_of_another_space_is_refused(tiny_library, tiny_space, test_space, tmp_path):
+def test_a_library_of_another_space_is_refused(tiny_library, tiny_space, flexibert_space, tmp_path):
     tiny_library.save(tmp_path / "library.json")
     assert GraphLibrary.load(tmp_path / "library.json", space=tiny_space).space == tiny_space
     with pytest.raises(ValueError, match="is the library of another design space"):
-        GraphLibrary.load(tmp_path / "library.json", space=test_space)
+        GraphLibrary.load(tmp_path / "library.json", space=flexibert_space)
 
 
 def test_a_damaged_or_foreign_parquet_file_is_refused(tiny_library, tmp_path):
@@ -148,11 +148,11 @@ def test_a_damaged_or_foreign_file_is_refused(tiny_library, tmp_path):
         GraphLibrary.load(tmp_path / "nowhere.json")
 
 
-def test_a_space_too_large_to_list_needs_a_sample(test_space):
+def test_a_space_too_large_to_list_needs_a_sample(flexibert_space):
     with pytest.raises(ValueError, match="84,943,872 architectures, too many to list"):
-        GraphLibrary.build(test_space, layers_per_stack=1)
+        GraphLibrary.build(flexibert_space, layers_per_stack=1)
     library = GraphLibrary.build(
-        test_space, layers_per_stack=1, max_graphs=60, embedding_size=4, kernel="WeisfeilerLehman"
+        flexibert_space, layers_per_stack=1, max_graphs=60, embedding_size=4, kernel="WeisfeilerLehman"
     )
     assert len(library) == 60
     assert library.neighbors.shape == (60, 59)

@@ -164,8 +164,8 @@ def test_what_is_told_of_an_exact_objective_does_not_count(tiny_library):
     assert boshnas.front[0][1]["parameters"] == parameters([candidate.spec])[0]
 
 
-def test_limits_hold_in_a_space_too_large_to_list(test_space):
-    level = test_space.level(layers_per_stack=1)
+def test_limits_hold_in_a_space_too_large_to_list(flexibert_space):
+    level = flexibert_space.level(layers_per_stack=1)
     sizes = parameters(list(level.stream(seed=1, limit=200)))
     limit = float(sizes.min())
     settings = BOSHNASSettings(num_init=4, num_samples=100, num_mutations=100, patience=100)
@@ -206,9 +206,9 @@ def test_goals_that_make_no_sense_are_refused(tiny_library, options, message):
         BOSHNAS(tiny_library, **options)
 
 
-def test_an_impossible_limit_on_a_large_space_is_refused(test_space):
+def test_an_impossible_limit_on_a_large_space_is_refused(flexibert_space):
     with pytest.raises(ValueError, match="None of the members found of the design space keeps all constraints"):
-        BOSHNAS(test_space.level(layers_per_stack=1), constraints={"parameters": 1000})
+        BOSHNAS(flexibert_space.level(layers_per_stack=1), constraints={"parameters": 1000})
 
 
 @pytest.mark.parametrize(

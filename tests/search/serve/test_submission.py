@@ -11,14 +11,15 @@ from search.serve.options import check_options, search_parser
 from tests.search.serve.services import SPACE, TABLE
 
 
-def _refused(service, message, code=422, **parts):
+def _refusal(service, code=422, **parts):
+    """Why a submission is refused; nothing of it stays, and the reason names no place on the server."""
     answer = service.submit(**parts)
     assert answer.status_code == code, answer.text
     detail = answer.json()["detail"]
-    assert message in detail
     assert str(service.root) not in detail
     assert not any((service.root / "searches").iterdir())
     assert not any((service.root / "incoming").glob("*"))
+    return detail
 
 
 def test_a_submission_lies_in_its_folder(service):
@@ -93,7 +94,7 @@ BOMB = b"a: &a [1, 1]\nb: &b [*a, *a]\narchitecture: {hidden_size: *b}\n"
     ids=["yaml", "list", "bytes", "key", "heads", "python", "alias", "deep", "long", "size"],
 )
 def test_a_bad_design_space_is_refused(refusing, content, message):
-    _refused(refusing, message, design_space=content, library_options={"layers_per_stack": 1})
+    assert message in _refusal(refusing, design_space=content, library_options={"layers_per_stack": 1})
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_a_bad_design_space_is_refused(refusing, content, message):
     ids=lambda value: str(value)[:40] if isinstance(value, str | dict) else "",
 )
 def test_bad_options_are_refused(refusing, options, message):
-    _refused(refusing, message, options=options)
+    assert message in _refusal(refusing, options=options)
 
 
 OUTSIDE = ["run_dir", "data_dir", "models_dir", "prepared_dir", "dataset_file", "config", "address", "resume"]
@@ -141,7 +142,7 @@ def test_options_that_name_places_are_the_servers(refusing, name):
     for value in ("/etc", "../..", ["/etc"], True, None):
         with pytest.raises(ValueError, match=message):
             check_options({name: value}, search_parser(), "options")
-    _refused(refusing, message, options={name: "x"})
+    assert message in _refusal(refusing, options={name: "x"})
 
 
 @pytest.mark.parametrize("value", ["/etc/passwd", "../../x", "~/x", "a/../b", "..", "./a", "a//b", "a/b/c", "a\\b", ""])
@@ -151,7 +152,7 @@ def test_texts_cannot_be_paths(refusing, value):
     )
     with pytest.raises(ValueError, match=message):
         check_options({"tokenizer": value, "recipe": f"{value}.yaml"}, search_parser(), "options")
-    _refused(refusing, "Unknown task", task=value or "x")
+    assert "Unknown task" in _refusal(refusing, task=value or "x")
 
 
 def test_a_name_on_the_hub_is_a_tokenizer(service):
@@ -175,7 +176,7 @@ def test_a_name_on_the_hub_is_a_tokenizer(service):
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_bad_options_of_the_library_are_refused(refusing, options, message):
-    _refused(refusing, message, library_options=options)
+    assert message in _refusal(refusing, library_options=options)
 
 
 @pytest.mark.parametrize(
@@ -193,11 +194,11 @@ def test_bad_options_of_the_library_are_refused(refusing, options, message):
     ids=["fields", "empty", "classes", "bytes", "json", "parquet", "exe", "none"],
 )
 def test_a_bad_table_is_refused(refusing, name, content, message):
-    _refused(refusing, message, table=(name, content))
+    assert message in _refusal(refusing, table=(name, content))
 
 
 def test_columns_of_the_table_are_checked(service):
-    _refused(service, "has no column 'stars'", table=TABLE, options={"label_column": "stars"})
+    assert "has no column 'stars'" in _refusal(service, table=TABLE, options={"label_column": "stars"})
     folder = service.accepted(table=TABLE, options={"label_column": "verdict", "text_column": "review"})
     assert read_yaml(folder.options_file) == {"label_column": "verdict", "text_column": "review"}
 
@@ -245,7 +246,7 @@ def test_names_of_uploads_lead_nowhere(service, name, stored):
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_what_does_not_make_a_search_is_refused(refusing, parts, message):
-    _refused(refusing, message, **parts)
+    assert message in _refusal(refusing, **parts)
 
 
 def test_all_problems_are_told_at_once(refusing):
