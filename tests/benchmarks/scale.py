@@ -9,7 +9,6 @@ taking what was measured around that number of trials. Trials are log-normal, of
 import argparse
 import heapq
 import resource
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,8 @@ from flexibert import FlexiBERTConfig, transfer_overlap
 from search import BOSHNAS, BOSHNASSettings
 from search.candidate import Candidate, Origin
 
-from .search_speed import score
+from .search_speed import REPEATS, score
+from .search_speed import seconds as suggestion_seconds
 
 SPACE = Path(__file__).resolve().parents[2] / "design_space" / "design_space.yaml"
 
@@ -31,9 +31,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=500)
     parser.add_argument("--minutes", type=float, nargs="+", default=[10.0, 20.0, 30.0, 60.0], help="mean of a trial")
     parser.add_argument("--counts", type=int, nargs="+", default=[0, 100, 1000, 3000, 10_000])
-    parser.add_argument("--repeats", type=int, default=3, help="suggestions timed at each count")
     options = parser.parse_args([] if arguments is None else arguments)
-    seconds = measure(options.counts, options.workers, options.repeats)
+    seconds = measure(options.counts, options.workers)
     for minutes in options.minutes:
         busy, hours = simulate(options.trials, options.workers, 60 * minutes, options.counts, seconds)
         print(
@@ -41,8 +40,8 @@ def main(arguments: list[str] | None = None) -> None:
         )
 
 
-def measure(counts: list[int], in_flight: int, repeats: int) -> list[float]:
-    """Median seconds of a suggestion at each number of ended trials."""
+def measure(counts: list[int], in_flight: int) -> list[float]:
+    """Median processor seconds of a suggestion, which takes one core, at each number of ended trials."""
     level = DesignSpace.from_yaml(SPACE).level(layers_per_stack=1, heterogeneous_feed_forward=True)
     config, found = FlexiBERTConfig(vocab_size=30_000), []
     boshnas = BOSHNAS(
@@ -59,14 +58,8 @@ def measure(counts: list[int], in_flight: int, repeats: int) -> list[float]:
             spec = next(members)
             boshnas.tell_known(spec, score(spec), parent=True)
             told += 1
-        times = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            (candidate,) = boshnas.ask(1)
-            times.append(time.perf_counter() - start)
-            boshnas.tell(candidate, score(candidate.spec))
-            told += 1
-        found.append(float(np.median(times)))
+        found.append(suggestion_seconds(boshnas))
+        told += REPEATS
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"{count:,} ended, {in_flight} in flight: {found[-1]:.2f} s a suggestion, {memory:,.0f} MB", flush=True)
     return found
