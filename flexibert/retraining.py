@@ -97,7 +97,8 @@ def retrain_block(
     training = training or Training()
     check_teacher(teacher, [index])
     layer = teacher.config.model_spec.layers[index]
-    count, size = num_heads or len(layer.heads), head_size or layer.head_size
+    count = len(layer.heads) if num_heads is None else num_heads
+    size = layer.head_size if head_size is None else head_size
     if objective not in OBJECTIVES:
         raise ValueError(f"'objective' must be one of {', '.join(OBJECTIVES)}. Got {objective!r}")
     if objective == "scores":

@@ -138,6 +138,8 @@ def test_blocks_and_teachers_that_do_not_fit_are_refused(tiny: Callable) -> None
         (dict(index=-1), "The teacher has layers 0 to 3. Got -1"),
         (dict(objective="kl"), "'objective' must be one of mse, outputs, scores. Got 'kl'"),
         (dict(objective="scores", num_heads=4), "ties the heads to the teacher's, 2 of size 8. Got 4 of size 8"),
+        (dict(num_heads=0), "needs at least one head"),
+        (dict(head_size=0), "size"),
         (dict(batches=[]), "one batch or more to learn from. Got none"),
         (dict(teacher=torch.nn.Linear(2, 2)), "must be a FlexiBERT model of text. Got Linear"),
         (dict(teacher=stitch(teacher, teacher)), "must have one residual stream"),
