@@ -152,6 +152,9 @@ def _compare(
     _train(model, train, 2 * steps, rate, seed)
     note("parent, first phase", _accuracy(model, dev))
     state = {key: value.clone() for key, value in model.state_dict().items()}
+    _train(model, train, steps, rate, seed + 100)
+    note("parent, both phases, at the masks' learning rate", _accuracy(model, dev))
+    model.load_state_dict(state)
     _train(model, train, steps, rate / 2, seed + 100)
     note("parent, both phases", _accuracy(model, dev))
     examples = list(_batches(train, 8, 7))
