@@ -5,13 +5,18 @@ Each origin is a morphism: ``scratch`` pre-trains random weights; ``transfer`` t
 fine-tuned directly. Lineage is the graph of candidates by their parents' hashes.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from design_space import ModelSpec
 
 ORIGINS = ("scratch", "transfer", "prune", "stitch", "merge")
+
+RESULT_FILE = "training.json"
+"""Beside a trained model's weights: its candidate, and what was measured."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,12 @@ class Candidate:
         return Candidate(
             ModelSpec.from_dict(content["spec"]), Origin(**content["origin"]), content.get("proposed_by", "initial")
         )
+
+
+def trained_candidate(model_dir: Path) -> Candidate | None:
+    """Whose weights lie in a folder; None where there are none."""
+    path = model_dir / RESULT_FILE
+    return Candidate.from_dict(json.loads(path.read_text())["candidate"]) if path.exists() else None
 
 
 def describe(candidate: Candidate) -> str:

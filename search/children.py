@@ -17,10 +17,8 @@ DENSITIES = (0.75, 0.5)
 
 
 def children(parents: Sequence[ModelSpec], origins: Collection[str]) -> list[Candidate]:
-    """All children of some trained architectures by the given kinds of origin.
-
-    A parent that is stitched itself has none: every further stitch would be as wide as all before together.
-    """
+    """All children of some trained architectures by the given kinds of origin; a parent that is stitched itself has
+    none."""
     single = [parent for parent in parents if not parent.groups]
     found = []
     if "prune" in origins:

@@ -21,6 +21,7 @@ _ENVIRONMENT = {
 }
 _REACH_S = 5.0
 _PROBE_S = 120.0
+_PROBES = 3
 
 
 @contextlib.contextmanager
@@ -87,14 +88,18 @@ class _Probe:
 
 def _check_workers(address: str) -> None:
     """Whether the cluster runs our code, before trials fail for reasons that are not theirs."""
-    probe = ray.remote(num_cpus=0)(_Probe).remote()
-    try:
-        ray.get(probe.answer.remote(), timeout=_PROBE_S)
-    except (ray.exceptions.RayError, TimeoutError) as error:
-        raise ValueError(
-            f"The Ray cluster at '{address}' answers, but its workers do not run: {str(error).splitlines()[0]}. "
-            "Is this package installed on its nodes, and were they started with the same token (~/.ray/auth_token)?"
-        ) from error
+    for attempt in range(1, _PROBES + 1):
+        probe = ray.remote(num_cpus=0)(_Probe).remote()
+        try:
+            ray.get(probe.answer.remote(), timeout=_PROBE_S)
+            return
+        except (ray.exceptions.RayError, TimeoutError) as error:
+            if attempt < _PROBES and isinstance(error, ray.exceptions.RayActorError):
+                continue  # a node may have died under it
+            raise ValueError(
+                f"The Ray cluster at '{address}' answers, but its workers do not run: {str(error).splitlines()[0]}. "
+                "Is this package installed on its nodes, and were they started with the same token (~/.ray/auth_token)?"
+            ) from error
 
 
 def _check_reachable(address: str) -> None:

@@ -65,6 +65,12 @@ def make_parser() -> ArgumentParser:
         "BOSHNAS converges",
     )
     add(
+        "--max_hours",
+        type=_hours,
+        default=None,
+        help="propose nothing more when the finished trials (of a level) have trained this long together",
+    )
+    add(
         "--keep_models",
         type=_at_least_one,
         default=None,
@@ -117,6 +123,11 @@ def _add_search_flags(parser: ArgumentParser) -> None:
         type=float,
         default=settings.min_overlap,
         help="share of parameters a parent must fill for a transfer",
+    )
+    add(
+        "--cost_aware",
+        action="store_true",
+        help="of the most promising candidates, train the one of highest expected improvement per predicted second",
     )
     add(
         "--patience",
@@ -219,6 +230,7 @@ def settings_of(options: argparse.Namespace) -> BOSHNASSettings:
         num_init=options.num_init,
         surrogate=options.surrogate,
         origins=tuple(options.origins),
+        cost_aware=options.cost_aware,
         min_overlap=options.min_overlap,
         patience=options.patience,
     )
@@ -276,6 +288,16 @@ def _at_least_one(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1. Got {text!r}")
+    return value
+
+
+def _hours(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of hours above 0. Got {text!r}")
     return value
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from design_space import ModelSpec
 
+from .candidate import Candidate, Origin
 from .goals import SCORE, Goals
 
 
@@ -17,6 +18,7 @@ class Observations:
     number is needed."""
 
     specs: dict[str, ModelSpec] = field(default_factory=dict)
+    origins: dict[str, Origin] = field(default_factory=dict)
     scores: dict[str, list[float]] = field(default_factory=dict)
     costs: dict[str, float] = field(default_factory=dict)
     objectives: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -30,7 +32,7 @@ class Observations:
 
     def add(
         self,
-        spec: ModelSpec,
+        candidate: Candidate,
         score: float,
         *,
         parent: bool,
@@ -39,7 +41,8 @@ class Observations:
     ) -> None:
         """A measurement. One that is finite redeems an earlier failure."""
         self._leaders = None
-        self.specs[spec.hash] = spec
+        spec = candidate.spec
+        self.specs[spec.hash], self.origins[spec.hash] = spec, candidate.origin
         self.scores.setdefault(spec.hash, []).append(float(score))
         self.failed.discard(spec.hash)
         if cost_s is not None:
@@ -72,7 +75,11 @@ class Observations:
             known[graph_hash] = {SCORE: self.mean(graph_hash)} | told | self._exact[graph_hash]
         return known
 
-    def chosen(self, most: int) -> tuple[list[ModelSpec], list[float]]:
+    def candidate(self, graph_hash: str) -> Candidate:
+        """A measured architecture, with the origin it had last."""
+        return Candidate(self.specs[graph_hash], self.origins[graph_hash])
+
+    def chosen(self, most: int) -> tuple[list[Candidate], list[float]]:
         """Every score of at most so many architectures, in the order they came: of the best half as many, the others
         spread evenly over the ranks below."""
         kept = set(self.scores)
@@ -80,8 +87,8 @@ class Observations:
             ranked = sorted(self.scores, key=lambda graph_hash: -self.mean(graph_hash))
             others = np.linspace(most // 2, len(ranked) - 1, most - most // 2).round().astype(int)
             kept = {*ranked[: most // 2], *(ranked[place] for place in others)}
-        rows = [(self.specs[one], score) for one, scores in self.scores.items() if one in kept for score in scores]
-        return [spec for spec, _ in rows], [score for _, score in rows]
+        rows = [(self.candidate(one), score) for one, scores in self.scores.items() if one in kept for score in scores]
+        return [candidate for candidate, _ in rows], [score for _, score in rows]
 
     def ranked(self, goals: Goals) -> list[str]:
         """Hashes, the best first; of equal ones the earlier."""

@@ -53,12 +53,14 @@ class ProgressCallback(Callback):
         console: Console,
         *,
         max_trials: int | None,
+        max_hours: float | None = None,
         num_finished: int,
         best: tuple[str, float] | None,
         goals: Goals | None = None,
     ) -> None:
         self._console = console
         self._max_trials = max_trials
+        self._until = str(max_trials or ("until converged" if max_hours is None else f"{max_hours:g} h of training"))
         self._num_finished = num_finished
         self._best = best
         self._goals = goals or Goals()
@@ -124,7 +126,7 @@ class ProgressCallback(Callback):
             f"{name} finished score {score:.4f}, {objectives['parameters'] / 1e6:.2f}M parameters, "
             f"{result['cost_s']:.0f} s{'' if keeps else ', breaks a constraint'}; "
             f"{self._best_text()}, "
-            f"{self._num_finished} of {self._max_trials or 'until converged'}"
+            f"{self._num_finished} of {self._until}"
         )
         self._refresh()
 
@@ -156,7 +158,7 @@ class ProgressCallback(Callback):
         return Group(self._head(), table)
 
     def _head(self) -> str:
-        parts = [self._best_text(), f"{self._num_finished} of {self._max_trials or 'until converged'}"]
+        parts = [self._best_text(), f"{self._num_finished} of {self._until}"]
         parts.append(f"{_minutes(time.monotonic() - self._begin)} gone")
         if self._costs and self._max_trials and self._running:
             left = (self._max_trials - self._num_finished) / len(self._running)

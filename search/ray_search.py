@@ -38,6 +38,7 @@ class BOSHNASSearch(Searcher):
         make_config: (trial name, candidate) -> config; by default the candidate's own dictionary.
         journal: where suggestions and results are written; None for nowhere.
         max_trials: finished trials after which nothing more is proposed; None to go on until converged.
+        max_seconds: most ``cost_s`` of finished trials together, then nothing more is proposed; None for no limit.
         max_concurrent: most trials in flight; None for no limit.
         receive: called before a result counts, to bring its weights here.
         keeper: removes weights that are not needed, after every trial.
@@ -51,6 +52,7 @@ class BOSHNASSearch(Searcher):
         make_config: MakeConfig | None = None,
         journal: Journal | None = None,
         max_trials: int | None = None,
+        max_seconds: float | None = None,
         max_concurrent: int | None = None,
         receive: Callable[[Candidate], None] | None = None,
         keeper: ModelKeeper | None = None,
@@ -61,6 +63,7 @@ class BOSHNASSearch(Searcher):
         self._make_config = make_config or (lambda _, candidate: candidate.to_dict())
         self._journal = journal
         self._max_trials = max_trials
+        self._max_seconds = max_seconds
         self._max_concurrent = max_concurrent
         self._receive = receive
         self._keeper = keeper
@@ -68,6 +71,7 @@ class BOSHNASSearch(Searcher):
         self._running: dict[str, tuple[str, Candidate]] = {}
         self._history: list[dict[str, Any]] = []
         self.num_suggested = self.num_finished = self.num_failed = 0
+        self.seconds_spent = 0.0
         self.no_space = ""
 
     def replay(self, events: Iterable[Mapping[str, Any]]) -> None:
@@ -88,6 +92,7 @@ class BOSHNASSearch(Searcher):
                     candidates[trial], event["score"], cost_s=event["cost_s"], objectives=event["objectives"]
                 )
                 self.num_finished += 1
+                self.seconds_spent += event["cost_s"]
                 open_trials.pop(trial)
             elif event["event"] == "failed":
                 self.boshnas.tell_failed(candidates[trial])
@@ -100,12 +105,17 @@ class BOSHNASSearch(Searcher):
         """Whether everything has failed so far, often enough to give up."""
         return self.num_finished == 0 and self.num_failed >= _HOPELESS
 
+    def is_enough(self, num_trials: int) -> bool:
+        """Whether so many trials, or the seconds spent, are all that was asked for."""
+        limits = (self._max_trials, num_trials), (self._max_seconds, self.seconds_spent)
+        return any(most is not None and spent >= most for most, spent in limits)
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's config; None while there is no room for one; ``FINISHED`` when there will be no more."""
         if (
             self.is_hopeless
             or self.no_space
-            or (self._is_enough(self.num_finished + len(self._running)) and not self._queue)
+            or (self.is_enough(self.num_finished + len(self._running)) and not self._queue)
         ):
             return None if self._running else Searcher.FINISHED
         if self._max_concurrent is not None and len(self._running) >= self._max_concurrent:
@@ -147,6 +157,7 @@ class BOSHNASSearch(Searcher):
         if self._receive is not None:
             self._receive(candidate)
         self.num_finished += 1
+        self.seconds_spent += cost_s
         self._write("finished", trial, score=score, objectives=objectives, cost_s=cost_s)
         self.boshnas.tell(candidate, score, cost_s=cost_s, objectives=objectives)
         if self._keeper is not None:
@@ -174,11 +185,8 @@ class BOSHNASSearch(Searcher):
         """What the surrogate expects of a candidate that it chose."""
         if candidate.proposed_by != "optimized":
             return {}
-        mean, epistemic, aleatoric = self.boshnas.predict(candidate.spec)
+        mean, epistemic, aleatoric = self.boshnas.predict(candidate.spec, candidate.origin)
         return {"predicted": {"mean": round(mean, 6), "deviation": round(math.hypot(epistemic, aleatoric), 6)}}
-
-    def _is_enough(self, num_trials: int) -> bool:
-        return self._max_trials is not None and num_trials >= self._max_trials
 
     def _fail(self, trial: str, candidate: Candidate, error: str, *, is_written: bool = False) -> None:
         """Count a failure. ``is_written``: the journal has it, with its traceback, from ``JournalCallback``."""

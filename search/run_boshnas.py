@@ -79,6 +79,7 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             **head_size(data),
             seed=options.seed,
             max_trials=options.max_trials,
+            max_hours=options.max_hours,
             max_concurrent=options.max_concurrent,
             keep_models=options.keep_models,
             scheduler=options.scheduler,

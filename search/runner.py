@@ -22,7 +22,7 @@ from embeddings import GraphLibrary
 from flexibert import FlexiBERTConfig, transfer_overlap
 
 from .boshnas import BOSHNAS
-from .candidate import Candidate
+from .candidate import Candidate, trained_candidate
 from .cluster import check_resources, fitting_trials, ray_cluster
 from .failures import no_space
 from .goals import SCORE, Exact, exact_costs
@@ -50,6 +50,7 @@ class LevelRun:
         objectives, constraints: what is searched for (see ``BOSHNAS``).
         num_outputs, pooler: of the task's head, and whether it has a pooler: both count as parameters.
         max_trials: finished trials to stop after; None for until converged.
+        max_hours: of training, all finished trials together, to stop after; None for no limit.
         max_concurrent: trials side by side; None for as many as fit.
         keep_models: how many of the best keep their weights; None for all.
         scheduler: of ``SCHEDULERS``; ``asha`` stops trials that fall behind (Li et al. 2020).
@@ -72,6 +73,7 @@ class LevelRun:
     num_outputs: int = 0
     pooler: bool = True
     max_trials: int | None = None
+    max_hours: float | None = None
     max_concurrent: int | None = None
     keep_models: int | None = None
     scheduler: str = "none"
@@ -99,7 +101,7 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
         OSError: when a disk is full.
     """
     search = _restored_search(run)
-    if _is_over(run, search):
+    if _is_over(search):
         console.print(f"The run has its {search.num_finished} trials; nothing is left to train", highlight=False)
         return list(run.directory.journal.trials().values())
     with ray_cluster(run.address):
@@ -108,6 +110,7 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
         progress = ProgressCallback(
             console,
             max_trials=run.max_trials,
+            max_hours=run.max_hours,
             num_finished=search.num_finished,
             best=_best_so_far(run, search.boshnas),
             goals=search.boshnas.goals,
@@ -145,13 +148,19 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
     own = {event["hash"] for event in events if event["event"] == "suggested"}
     for graph_hash, scores in run.library.performances.items():
         if run.task_name in scores and graph_hash not in own and graph_hash in run.library:
-            has_weights = (run.models_dir / graph_hash).is_dir()
-            boshnas.tell_known(run.library.get(graph_hash).spec, scores[run.task_name], parent=has_weights)
+            candidate = trained_candidate(run.models_dir / graph_hash)
+            boshnas.tell_known(
+                run.library.get(graph_hash).spec,
+                scores[run.task_name],
+                parent=candidate is not None,
+                origin=candidate.origin if candidate else None,
+            )
     search = BOSHNASSearch(
         boshnas,
         make_config=functools.partial(_trial_config, run, boshnas),
         journal=run.directory.journal,
         max_trials=run.max_trials,
+        max_seconds=None if run.max_hours is None else 3600 * run.max_hours,
         receive=None if run.storage is None else functools.partial(_receive, run.storage, run.models_dir),
         keeper=None if run.keep_models is None else ModelKeeper(boshnas, run.models_dir, run.keep_models, run.storage),
     )
@@ -162,9 +171,8 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
     return search
 
 
-def _is_over(run: LevelRun, search: BOSHNASSearch) -> bool:
-    enough = run.max_trials is not None and search.num_finished >= run.max_trials
-    return enough or (
+def _is_over(search: BOSHNASSearch) -> bool:
+    return search.is_enough(search.num_finished) or (
         search.boshnas.phase == "converged" and search.num_finished + search.num_failed == search.num_suggested
     )
 

@@ -31,6 +31,7 @@ from flexibert import (
 )
 
 from .batches import MaskedBlocks, collator, measure_input
+from .candidate import RESULT_FILE
 from .evaluation import perplexity
 from .heads import Model, label_options, model_class, outputs_of
 from .inheritance import inherited
@@ -41,7 +42,6 @@ from .tuning import RecipeTuner
 
 Report = Callable[[dict[str, Any]], None]
 
-RESULT_FILE = "training.json"
 FIGURES_FILE = "figures.json"
 _NUM_CHECKPOINTS = 4
 _LATENCY_NOTE = (

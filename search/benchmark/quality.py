@@ -17,7 +17,7 @@ from scipy.stats import kendalltau, norm
 from design_space.files import nearest_name
 from embeddings import GraphLibrary
 
-from ..boshnas import LANDSCAPE_SAMPLE
+from ..beliefs import LANDSCAPE_SAMPLE
 from ..pool import LibraryPool
 from ..surrogates import SURROGATES, fit_surrogate
 from .statistics import interval

@@ -1,8 +1,8 @@
 """What a surrogate is to the search: a BoTorch model of the score over the vectors of architectures, with two kinds of
 uncertainty told apart.
 
-A vector has four parts, in this order: the embedding, exact features, category codes, and exact objectives (see
-``Layout``); the last are for the acquisition alone.
+A vector has five parts, in this order: the embedding, exact features, category codes, exact objectives (for the
+acquisition alone), and numbers about the origin (see ``Layout``).
 Shapes: X (batch..., q, K) vectors, K their size; moments (batch..., q).
 """
 
@@ -20,39 +20,47 @@ from torch import Tensor
 
 
 class Layout(NamedTuple):
-    """How many columns of a vector are embedding, features, categories (equal or not, nothing between) and exact
-    objectives (in their own units; no surrogate sees them)."""
+    """How many columns of a vector are embedding, features, categories (equal or not, nothing between), exact
+    objectives (in their own units; no surrogate sees them) and numbers about the origin."""
 
     embedding: int
     features: int = 0
     codes: int = 0
     exact: int = 0
+    origin: int = 0
 
     @property
     def numbers(self) -> list[int]:
-        """Columns of embedding and features."""
-        return list(range(self.embedding + self.features))
+        """Columns of embedding, features and origin."""
+        return list(range(self.embedding + self.features)) + self.origin_columns
 
     @property
     def feature_columns(self) -> list[int]:
-        """Columns of features; of the embedding where there are no features."""
-        return self.numbers[self.embedding :] or self.numbers
+        """Columns of features and origin; all numbers where there are no features."""
+        return self.numbers[self.embedding :] if self.features else self.numbers
 
     @property
     def embedding_columns(self) -> list[int]:
         """Columns of the embedding; of features where there is no embedding."""
-        return self.numbers[: self.embedding] or self.numbers
+        return list(range(self.embedding or self.features))
 
     @property
     def code_columns(self) -> list[int]:
         """Columns of categories."""
-        return list(range(len(self.numbers), len(self.numbers) + self.codes))
+        first = self.embedding + self.features
+        return list(range(first, first + self.codes))
 
     @property
     def exact_columns(self) -> list[int]:
         """Columns of exact objectives."""
-        first = len(self.numbers) + self.codes
+        first = self.embedding + self.features + self.codes
         return list(range(first, first + self.exact))
+
+    @property
+    def origin_columns(self) -> list[int]:
+        """Columns of numbers about the origin."""
+        first = self.embedding + self.features + self.codes + self.exact
+        return list(range(first, first + self.origin))
 
 
 class Moments(NamedTuple):

@@ -3,7 +3,8 @@
     python -m tests.benchmarks.kills [--kills 50] [--trials 40] [--seed 0] [--work_dir DIR]
 
 Two searches with one seed over a Ray cluster of a head and two nodes, one trial at a time: one in peace, one that
-something is killed in every few seconds. A driver that was killed is started again with ``--resume``, a node is
+something is killed in again and again, at a random moment after a new event in the journal: else the first trial would
+never end. A driver that was killed is started again with ``--resume``, a node is
 replaced. At the end the journals must hold the same trials, each finished once, with the same scores.
 """
 
@@ -77,11 +78,11 @@ def _search(folder: Path, options: argparse.Namespace, *, num_kills: int) -> Jou
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     killed: Counter[str] = Counter()
-    begin = time.monotonic()
+    begin, num_seen = time.monotonic(), 0
     driver = _start(flags, cluster, folder)
     try:
         while True:
-            pause = rng.uniform(2, 12) if sum(killed.values()) < num_kills else 5.0
+            pause = rng.uniform(0.5, 6) if sum(killed.values()) < num_kills else 5.0
             try:
                 code = driver.wait(timeout=pause)
             except subprocess.TimeoutExpired:
@@ -90,7 +91,8 @@ def _search(folder: Path, options: argparse.Namespace, *, num_kills: int) -> Jou
                 break
             if code is not None or time.monotonic() - begin > _LONGEST_S:
                 sys.exit(f"The search ended with {code}:\n{(folder / 'log.txt').read_text()[-3000:]}")
-            if sum(killed.values()) >= num_kills or not any(event["event"] == "started" for event in journal.events()):
+            num_events = sum(event["event"] in ("started", "reported") for event in journal.events())
+            if sum(killed.values()) >= num_kills or num_events == num_seen:
                 continue
             what = rng.choice(["driver", "worker", "node"])
             if what == "driver":
@@ -103,6 +105,7 @@ def _search(folder: Path, options: argparse.Namespace, *, num_kills: int) -> Jou
                 cluster.remove_node(nodes.pop(rng.randrange(len(nodes))), allow_graceful=False)
                 nodes.append(cluster.add_node(num_cpus=1))
             killed[what] += 1
+            num_seen = num_events
     finally:
         if driver.poll() is None:
             driver.kill()
@@ -116,7 +119,7 @@ def _kill_a_worker(rng: random.Random) -> bool:
     training = [
         process
         for process in psutil.process_iter(["cmdline"])
-        if " ".join(process.info["cmdline"] or []).startswith("ray::") and "IDLE" not in process.info["cmdline"][0]
+        if " ".join(process.info["cmdline"] or []).startswith("ray::ImplicitFunc")
     ]
     if not training:
         return False

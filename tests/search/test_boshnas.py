@@ -166,7 +166,7 @@ def test_of_many_observations_the_surrogate_sees_the_best_and_a_spread_of_the_ot
     boshnas = BOSHNAS(tiny_library, settings=settings)
     for number, spec in enumerate(tiny_library.specs[:31]):
         boshnas.tell_known(spec, float((number * 7) % 31), parent=False)
-    X, Y = boshnas._measured()
+    X, Y = boshnas._beliefs.measured()
     assert sorted(Y.tolist()) == [0, 9, 17, 26, 27, 28, 29, 30]
     places = [number for number in range(31) if (number * 7) % 31 in Y.tolist()]
     assert Y.tolist() == [float((number * 7) % 31) for number in places]  # in the order they came

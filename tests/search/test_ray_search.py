@@ -43,6 +43,25 @@ def test_it_proposes_up_to_its_concurrency_and_its_number_of_trials(tiny_library
     assert finished[0]["cost_s"] == 1.5
 
 
+def test_it_ends_when_the_trials_have_trained_long_enough_also_after_a_replay(tiny_library, tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    search = _search(tiny_library, journal, max_seconds=3.0)
+    search.suggest("a")
+    _finish(search, "a", 0.5)  # 1.5 s each
+    search.suggest("b")
+    search.suggest("c")
+    _finish(search, "b", 0.6)
+    assert search.suggest("d") is None
+    again = _search(tiny_library, journal, max_seconds=3.0)
+    again.replay(list(journal.events()))
+    assert again.suggest("x")["trial"] == "t0003"  # it was in flight
+    _finish(again, "x", 0.7)
+    assert again.suggest("y") == "FINISHED"
+    longer = _search(tiny_library, journal, max_seconds=5.0)
+    longer.replay(list(journal.events()))
+    assert longer.suggest("z")["trial"] == "t0004"
+
+
 def test_a_failed_trial_is_replaced_by_another(tiny_library, tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     search = _search(tiny_library, journal, max_trials=1, max_concurrent=1)
