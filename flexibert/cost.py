@@ -8,12 +8,12 @@ Letters in the formulas: S sequence length, H layer width, N heads, D head size,
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from design_space import Layer, ModelSpec
+from design_space import Head, Layer, ModelSpec
 
 from .parameters import Sizes, count_parameters, embedding_and_pooler_parameters, layer_parameter_count, next_widths
 
@@ -68,62 +68,63 @@ def cost_of(specs: Sequence[ModelSpec], length: int, config: Any = None, *, pool
         pooler: whether the pooler counts.
     """
     sizes = _sizes(length, config)
-    costs = _LayerCosts(length, sizes)
-    ends: dict[tuple[int, int], int] = {}
-    parameters, flops = np.empty(len(specs), dtype=np.int64), np.empty(len(specs))
-    for number, spec in enumerate(specs):
-        if spec.groups:
-            parameters[number] = count_parameters(spec, config, pooler=pooler)
-            flops[number] = count_flops(spec, length, config, pooler=pooler) / length
-            continue
-        of_format = costs.hetero if spec.format == "hetero" else costs.standard
-        first, last = spec.layers[0].hidden_size, spec.layers[-1].hidden_size
-        if (first, last) not in ends:
-            ends[first, last] = embedding_and_pooler_parameters(first, last, sizes, pooler=pooler)
-        num_parameters, num_flops, following = ends[first, last], 2 * last**2 if pooler else 0, last
-        for layer in reversed(spec.layers):
-            found = of_format.get(id(layer)) or costs.add(layer, of_format)
-            num_parameters += found[0]
-            num_flops += found[1]
-            width = layer.hidden_size
-            if width != following:
-                num_parameters += width * following + following
-                num_flops += 2 * length * width * following
-            following = width
-        parameters[number], flops[number] = num_parameters, num_flops / length
-    return Cost(parameters, flops)
+    counts = np.zeros((2, len(specs)), dtype=np.int64)
+    grouped = [number for number, spec in enumerate(specs) if spec.groups]
+    for number in grouped:
+        counts[0, number] = count_parameters(specs[number], config, pooler=pooler)
+        counts[1, number] = count_flops(specs[number], length, config, pooler=pooler)
+    others = np.setdiff1d(np.arange(len(specs)), grouped)
+    if len(others):
+        counts[:, others] = _counted([specs[number] for number in others], length, sizes, pooler)
+    return Cost(counts[0], counts[1] / length)
 
 
-_OfLayer = tuple[int, int, Layer]
+def _counted(specs: Sequence[ModelSpec], length: int, sizes: Sizes, pooler: bool) -> np.ndarray:
+    """Parameters and operations (2, number of specs). Layers are told apart by object: members of a space share
+    theirs, and to hash one takes longer than all else."""
+    layers = list(chain.from_iterable(spec.layers for spec in specs))
+    depths = np.array([len(spec.layers) for spec in specs])
+    is_hetero = np.repeat([spec.format == "hetero" for spec in specs], depths)
+    keys = np.array(list(map(id, layers)), dtype=np.int64) * 2 + is_hetero
+    _, examples, members = np.unique(keys, return_index=True, return_inverse=True)
+    mixing: _Mixing = {}
+    of_layers = [_layer_costs(layers[place], bool(is_hetero[place]), length, sizes, mixing) for place in examples]
+    parameters, flops = np.array(of_layers, dtype=np.int64).T[:, members]
+    widths = np.array([layers[place].hidden_size for place in examples], dtype=np.int64)[members]
+
+    lasts = np.cumsum(depths) - 1
+    firsts = lasts - depths + 1
+    following = np.append(widths[1:], 0)
+    following[lasts] = widths[lasts]
+    changes = widths != following
+    parameters = parameters + changes * (widths * following + following)
+    flops = flops + changes * (2 * length * widths * following)
+    pairs, of_pair = np.unique(np.stack([widths[firsts], widths[lasts]]), axis=1, return_inverse=True)
+    ends = [embedding_and_pooler_parameters(first, last, sizes, pooler=pooler) for first, last in pairs.T.tolist()]
+    return np.stack(
+        [
+            np.add.reduceat(parameters, firsts) + np.array(ends)[of_pair],
+            np.add.reduceat(flops, firsts) + (2 * widths[lasts] ** 2 if pooler else 0),
+        ]
+    )
 
 
-class _LayerCosts:
-    """Parameters and operations of layers that hand on their own width, by object: members of a space share their
-    layers, and to hash one takes longer than all else. Layers are kept, so that no later one gets the number of one
-    that is gone; what they cost without their feed-forwards is kept by their heads."""
+_Mixing = dict[tuple[int, tuple[Head, ...], bool], tuple[int, int]]
 
-    def __init__(self, length: int, sizes: Sizes) -> None:
-        self._length, self._sizes = length, sizes
-        self.standard: dict[int, _OfLayer] = {}
-        self.hetero: dict[int, _OfLayer] = {}
-        self._mixing: dict[tuple[int, int, bool], tuple[int, int, Layer]] = {}
 
-    def add(self, layer: Layer, to: dict[int, _OfLayer]) -> _OfLayer:
-        """Count one that is not there yet."""
-        width, is_hetero = layer.hidden_size, to is self.hetero
-        products = sum(before * after for before, after in pairwise((width, *layer.feed_forward, width)))
-        parameters, flops = products + sum(layer.feed_forward) + width, 2 * self._length * products
-        key = width, id(layer.heads), is_hetero
-        if key not in self._mixing:
-            positions = self._sizes.position_embedding_type
-            self._mixing[key] = (
-                layer_parameter_count(layer, width, is_hetero, self._sizes) - parameters,
-                _layer_flops(layer, width, is_hetero, self._length, positions, False) - flops,
-                layer,
-            )
-        mixing = self._mixing[key]
-        to[id(layer)] = found = mixing[0] + parameters, mixing[1] + flops, layer
-        return found
+def _layer_costs(layer: Layer, is_hetero: bool, length: int, sizes: Sizes, mixing: _Mixing) -> tuple[int, int]:
+    """Parameters and operations of a layer that hands on its own width; what it costs without its feed-forwards is
+    kept in ``mixing``."""
+    width = layer.hidden_size
+    products = sum(before * after for before, after in pairwise((width, *layer.feed_forward, width)))
+    parameters, flops = products + sum(layer.feed_forward) + width, 2 * length * products
+    key = width, layer.heads, is_hetero
+    if key not in mixing:
+        mixing[key] = (
+            layer_parameter_count(layer, width, is_hetero, sizes) - parameters,
+            _layer_flops(layer, width, is_hetero, length, sizes.position_embedding_type, False) - flops,
+        )
+    return mixing[key][0] + parameters, mixing[key][1] + flops
 
 
 def _layer_flops(

@@ -54,7 +54,7 @@ _MUTATED = 5
 _MUTATED_FRONT = 20
 """The same, where the best are a front."""
 
-_NEAREST_PARENTS = 50
+_NEAREST_PARENTS = 20
 """How many of the nearest trained architectures are looked at for a parent."""
 
 _SHORTLISTED = 20
@@ -298,11 +298,12 @@ class BOSHNAS:
         return candidates
 
     def _children(self, taken: set[str]) -> list[Candidate]:
-        """Architectures made of the best trained ones, stitched ones apart: every further stitch would be as wide as
-        all before together."""
+        """Architectures made of the best trained ones that break no exact limit. Stitched ones have no children: every
+        further stitch would be as wide as all before together."""
         single = [graph_hash for graph_hash in self.trained if not self._observed.specs[graph_hash].groups]
         born = children(self._best_specs(single), self._origins.made)
-        return [child for child in born if child.spec.hash not in taken]
+        allowed = self.goals.allows(self.goals.columns([child.spec for child in born]))
+        return [child for child, keeps in zip(born, allowed, strict=True) if keeps and child.spec.hash not in taken]
 
     def _best_of(self, candidates: Sequence[Candidate]) -> Candidate:
         """By the acquisition; of a kind of origin that has never been tried, while there is one: nothing is known of
@@ -313,8 +314,7 @@ class BOSHNAS:
             return candidates[0]
         vectors = self._beliefs.vectors(candidates)
         with torch.no_grad():
-            promise = self._promise(vectors, per_second=True).where(self._pool.allows(vectors), -torch.inf)
-        return candidates[int(promise.argmax())]
+            return candidates[int(self._promise(vectors, per_second=True).argmax())]
 
     def _initial(self, taken: set[str]) -> Candidate | None:
         num_largest = min(self.settings.num_largest, self.settings.num_init // 2)

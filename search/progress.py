@@ -3,6 +3,7 @@ far, the time left, and what is training. Where the output is a file, a status l
 
 import math
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,7 @@ class ProgressCallback(Callback):
         *,
         max_trials: int | None,
         max_hours: float | None = None,
+        put_back: Collection[str] = (),
         num_finished: int,
         best: tuple[str, float] | None,
         goals: Goals | None = None,
@@ -61,6 +63,7 @@ class ProgressCallback(Callback):
         self._console = console
         self._max_trials = max_trials
         self._until = str(max_trials or ("until converged" if max_hours is None else f"{max_hours:g} h of training"))
+        self._put_back = put_back
         self._num_finished = num_finished
         self._best = best
         self._goals = goals or Goals()
@@ -134,7 +137,10 @@ class ProgressCallback(Callback):
         """Say that it failed."""
         name = trial.config["trial"]
         self._running.pop(name, None)
-        self._print(f"{name} failed   (its traceback is in the journal)")
+        if name in self._put_back:
+            self._print(f"{name} again    its worker or node died")
+        else:
+            self._print(f"{name} failed   (its traceback is in the journal)")
         self._refresh()
 
     def _refresh(self) -> None:

@@ -6,8 +6,8 @@ names trials itself, so that a resumed run, which starts a fresh ``Tuner``, know
 
 import json
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class BOSHNASSearch(Searcher):
         max_trials: finished trials after which nothing more is proposed; None to go on until converged.
         max_seconds: most ``cost_s`` of finished trials together, then nothing more is proposed; None for no limit.
         max_concurrent: most trials in flight; None for no limit.
+        second_chances: how often a trial is put back that Tune has given up: for trainables that report their own
+            failures, so that what Tune sees are deaths of workers and nodes.
         receive: called before a result counts, to bring its weights here.
         keeper: removes weights that are not needed, after every trial.
     """
@@ -54,6 +56,7 @@ class BOSHNASSearch(Searcher):
         max_trials: int | None = None,
         max_seconds: float | None = None,
         max_concurrent: int | None = None,
+        second_chances: int = 0,
         receive: Callable[[Candidate], None] | None = None,
         keeper: ModelKeeper | None = None,
     ) -> None:
@@ -65,6 +68,7 @@ class BOSHNASSearch(Searcher):
         self._max_trials = max_trials
         self._max_seconds = max_seconds
         self._max_concurrent = max_concurrent
+        self._second_chances = second_chances
         self._receive = receive
         self._keeper = keeper
         self._queue: deque[tuple[str, Candidate]] = deque()
@@ -72,6 +76,8 @@ class BOSHNASSearch(Searcher):
         self._history: list[dict[str, Any]] = []
         self.num_suggested = self.num_finished = self.num_failed = 0
         self.seconds_spent = 0.0
+        self._deaths: Counter[str] = Counter()
+        self.put_back: set[str] = set()
         self.no_space = ""
 
     def replay(self, events: Iterable[Mapping[str, Any]]) -> None:
@@ -136,6 +142,12 @@ class BOSHNASSearch(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the score of a trial that ended, or that it failed (its traceback is written by ``JournalCallback``)."""
         trial, candidate = self._running.pop(trial_id)
+        if error and self._deaths[trial] < self._second_chances:
+            self._deaths[trial] += 1
+            self._queue.appendleft((trial, candidate))
+            self.put_back.add(trial)
+            return
+        self.put_back.discard(trial)
         if error:
             self._fail(trial, candidate, "failed on the worker", is_written=True)
             return
@@ -211,10 +223,10 @@ def _why_without_score(result: Mapping[str, Any], score_key: str) -> str:
 
 class JournalCallback(Callback):
     """Writes the events that Tune sees and a searcher does not: starts, intermediate reports, and why a trial
-    failed."""
+    failed; not of those that were ``put_back``."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, put_back: Collection[str] = ()) -> None:
+        self._journal, self._put_back = journal, put_back
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """A worker took the trial up (again, after a worker's death)."""
@@ -231,6 +243,8 @@ class JournalCallback(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """The trial failed for good."""
+        if trial.config["trial"] in self._put_back:
+            return
         error_file = trial.error_file
         error = (
             Path(error_file).read_text(errors="replace")

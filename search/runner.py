@@ -36,8 +36,11 @@ from .settings import BOSHNASSettings
 from .storage import Storage, data_name, model_name
 
 SCHEDULERS = ("none", "asha")
-_MOST_DEATHS = 5
-"""Workers or nodes that may die under one trial; what kills more is taken to be the trial itself."""
+_MOST_DEATHS = 2
+"""Workers or nodes that may die under a trial for Tune, which gives up at once when one dies before the trial runs."""
+
+_SECOND_CHANCES = 2
+"""How often what Tune has given up is tried again. What kills more is taken to be the trial itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +114,7 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
             console,
             max_trials=run.max_trials,
             max_hours=run.max_hours,
+            put_back=search.put_back,
             num_finished=search.num_finished,
             best=_best_so_far(run, search.boshnas),
             goals=search.boshnas.goals,
@@ -161,6 +165,7 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
         journal=run.directory.journal,
         max_trials=run.max_trials,
         max_seconds=None if run.max_hours is None else 3600 * run.max_hours,
+        second_chances=_SECOND_CHANCES,
         receive=None if run.storage is None else functools.partial(_receive, run.storage, run.models_dir),
         keeper=None if run.keep_models is None else ModelKeeper(boshnas, run.models_dir, run.keep_models, run.storage),
     )
@@ -203,7 +208,7 @@ def _tuner(run: LevelRun, search: BOSHNASSearch, progress: ProgressCallback) -> 
             name=f"attempt-{attempt}",
             storage_path=str(run.directory.path / "tune"),
             failure_config=tune.FailureConfig(max_failures=_MOST_DEATHS),
-            callbacks=[JournalCallback(run.directory.journal), progress],
+            callbacks=[JournalCallback(run.directory.journal, search.put_back), progress],
             verbose=0,
         ),
     )

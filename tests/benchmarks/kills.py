@@ -40,7 +40,8 @@ SPACE = {
     }
 }
 FLAGS = (
-    "--pretrain_steps 40 --epochs 2 --vocab_size 300 --max_length 16 --num_init 5 --min_overlap 0.3 --max_concurrent 1"
+    "--pretrain_steps 40 --epochs 2 --vocab_size 300 --max_length 16 --num_init 5 --min_overlap 0.3 "
+    "--max_concurrent 1 --patience 1000"
 ).split()
 _LONGEST_S = 3600.0
 
@@ -99,7 +100,7 @@ def _search(folder: Path, options: argparse.Namespace, *, num_kills: int) -> Jou
                 driver.kill()
                 driver.wait()
                 driver = _start([*flags, "--resume"], cluster, folder)
-            elif what == "worker" and not _kill_a_worker(rng):
+            elif what == "worker" and not _kill_a_worker(cluster, rng):
                 continue
             elif what == "node":
                 cluster.remove_node(nodes.pop(rng.randrange(len(nodes))), allow_graceful=False)
@@ -114,12 +115,14 @@ def _search(folder: Path, options: argparse.Namespace, *, num_kills: int) -> Jou
     return journal
 
 
-def _kill_a_worker(rng: random.Random) -> bool:
-    """SIGKILL for a process that trains; False when there is none."""
+def _kill_a_worker(cluster: Cluster, rng: random.Random) -> bool:
+    """SIGKILL for a process of the cluster that trains; False when there is none."""
+    nodes = [started for node in cluster.list_all_nodes() for started in node.all_processes["raylet"]]
+    raylets = {started.process.pid for started in nodes}
     training = [
         process
-        for process in psutil.process_iter(["cmdline"])
-        if " ".join(process.info["cmdline"] or []).startswith("ray::ImplicitFunc")
+        for process in psutil.process_iter(["cmdline", "ppid"])
+        if process.info["ppid"] in raylets and "".join(process.info["cmdline"] or []).startswith("ray::ImplicitFunc")
     ]
     if not training:
         return False

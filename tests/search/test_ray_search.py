@@ -148,9 +148,30 @@ def test_save_and_restore_keep_history_and_running_trials(tiny_library, tmp_path
     assert restored.suggest("e") is None  # c and d are running
 
 
+def test_a_trial_whose_workers_die_is_put_back_and_fails_in_the_end(tiny_library, tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    search = _search(tiny_library, journal, max_trials=2, second_chances=1)
+    first = search.suggest("a")
+    search.on_trial_complete("a", error=True)
+    assert search.put_back == {"t0001"}
+    assert search.num_failed == 0
+    assert search.suggest("b") == first
+    search.on_trial_complete("b", error=True)
+    assert search.put_back == set()
+    assert search.num_failed == 1
+    assert search.suggest("c")["trial"] == "t0002"
+
+
 def _trainable(config):
-    """Fails on one architecture, diverges on another, and scores the others by their depth."""
+    """Dies the first time with one architecture, fails on another, diverges on a third, and scores the others by their
+    depth."""
+    import os
+
     from ray import tune
+
+    if config["trial"] == "t0003" and not (died := Path(config["folder"]) / "died").exists():
+        died.touch()
+        os._exit(1)
 
     if config["trial"] == "t0001":
         raise RuntimeError("the worker met an accident")
@@ -174,12 +195,17 @@ from search.ray_search import JournalCallback
 from tests.search.test_ray_search import _search, _trainable
 folder = pathlib.Path({str(tmp_path)!r})
 journal = Journal(folder / "journal.jsonl")
-search = _search(GraphLibrary.load(folder / "library.json"), journal, max_trials=4, max_concurrent=2)
+search = _search(
+    GraphLibrary.load(folder / "library.json"), journal, max_trials=4, max_concurrent=2, second_chances=1,
+    make_config=lambda trial, candidate: candidate.to_dict() | {{"folder": str(folder)}},
+)
 with ray_cluster(None):
     tune.Tuner(
         _trainable,
         tune_config=tune.TuneConfig(search_alg=search, num_samples=-1, reuse_actors=True),
-        run_config=tune.RunConfig(storage_path=str(folder / "tune"), callbacks=[JournalCallback(journal)], verbose=0),
+        run_config=tune.RunConfig(
+            storage_path=str(folder / "tune"), callbacks=[JournalCallback(journal, search.put_back)], verbose=0
+        ),
     ).fit()
 assert search.boshnas.best is not None and search.num_finished == 4, search.num_finished
 """
@@ -189,8 +215,9 @@ assert search.boshnas.best is not None and search.num_finished == 4, search.num_
     )
     assert done.returncode == 0, done.stderr[-3000:]
     records = Journal(tmp_path / "journal.jsonl").trials()
+    assert (tmp_path / "died").exists()
     states = [record.state for record in records.values()]
-    assert states[:2] == ["failed", "failed"]
+    assert states[:3] == ["failed", "failed", "finished"]
     assert states.count("finished") == 4
     assert "the worker met an accident" in records["t0001"].error
     assert "not a number" in records["t0002"].error

@@ -205,6 +205,7 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--dataset_file", "nowhere.json"], "No library file"),
         (["--max_trials", "0"], "must be a whole number of at least 1. Got '0'"),
         (["--min_overlap", "2"], "'min_overlap' must be in [0, 1]. Got 2.0"),
+        (["--max_hours", "0"], "must be a number of hours above 0. Got '0'"),
         (["--resources_per_trial", "ram=4"], "must give cpu, gpu or both, above 0. Got 'ram=4'"),
         (["--resume"], "Nothing to resume"),
         (["--levels", "1,2"], "must be falling whole numbers with commas, for example 2,1. Got '1,2'"),
