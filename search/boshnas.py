@@ -23,7 +23,6 @@ candidate in every process.
 """
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -54,14 +53,11 @@ _MUTATED = 5
 _MUTATED_FRONT = 20
 """The same, where the best are a front."""
 
-_NEAREST_PARENTS = 20
+_NEAREST_PARENTS = 10
 """How many of the nearest trained architectures are looked at for a parent."""
 
-_SHORTLISTED = 20
+_SHORTLISTED = 10
 """How many of the most promising architectures are weighed with all their origins."""
-
-_RELATIVES = 4
-"""How many of the nearest to each of the best are weighed beside them: they can inherit most."""
 
 
 class BOSHNAS:
@@ -117,7 +113,7 @@ class BOSHNAS:
         self._beliefs = Beliefs(self.settings, self.goals, self._pool, self._origins, seed)
         self._observed, self._pending = self._beliefs.observed, self._beliefs.pending
         self._num_proposed = 0
-        self._kinds: Counter[str] = Counter()
+        self._kinds: set[str] = set()
         self._num_told = 0
         self._steps_since_best = 0
         self._phase = "explore"
@@ -159,7 +155,7 @@ class BOSHNAS:
         """Count a candidate as proposed: what ``ask`` does, and what a resumed run does for those of the journal."""
         self._pending[candidate.spec.hash] = candidate
         self._num_proposed += 1
-        self._kinds[candidate.origin.kind] += 1
+        self._kinds.add(candidate.origin.kind)
         self._beliefs.forget(observed=False)
 
     def tell(
@@ -245,7 +241,8 @@ class BOSHNAS:
             return None if spec is None else self._best_of(self._with_origins([spec], "diverse"))
         free = self._pool.free(taken, self._best_specs(self._observed.ranked(self.goals)), rng)
         if not len(free):
-            return None
+            born = self._children(taken)
+            return self._best_of(born) if born else None
         if draw < settings.alpha:
             with torch.no_grad():
                 moments = self._beliefs.expecting().moments(self._beliefs.from_scratch(free.vectors))
@@ -257,7 +254,8 @@ class BOSHNAS:
         return self._beliefs.promise(X, refine=self._phase == "refine", per_second=per_second)
 
     def _most_promising(self, free: Candidates) -> list[ModelSpec]:
-        """The best to train from scratch, and, where origins or seconds count too, more that may turn out better."""
+        """The best to train from scratch; where origins or seconds count too, more of these, and the nearest to each of
+        the best trained ones, which can inherit most."""
         with torch.no_grad():
             promise = self._promise(self._beliefs.from_scratch(free.vectors))
         if not self._origins.num_columns and not self._beliefs.is_priced:
@@ -266,7 +264,7 @@ class BOSHNAS:
         if parents := self._best_specs(self.trained):
             columns = self._pool.layout.embedding_columns
             distances = torch.cdist(self._beliefs.of_specs(parents)[:, columns], free.vectors[:, columns])
-            places += distances.topk(min(_RELATIVES, len(free)), largest=False).indices.flatten().tolist()
+            places += distances.argmin(1).tolist()
         return [free.specs[place] for place in dict.fromkeys(places)]
 
     def _snapped_optima(self, free: Candidates, rng: np.random.Generator) -> list[ModelSpec]:
@@ -288,12 +286,13 @@ class BOSHNAS:
         """Each from scratch, and by transfer from the nearest parents."""
         candidates = [Candidate(spec, Origin(), proposed_by) for spec in specs]
         trained = [self._observed.specs[graph_hash] for graph_hash in sorted(self._observed.parents)]
-        if not trained or not self._origins.num_columns:
+        parents = [parent for parent in trained if parent.format == specs[0].format and not parent.groups]
+        if not parents or not self._origins.num_columns:
             return candidates
         columns = self._pool.layout.embedding_columns
-        distances = torch.cdist(self._beliefs.of_specs(specs)[:, columns], self._beliefs.of_specs(trained)[:, columns])
+        distances = torch.cdist(self._beliefs.of_specs(specs)[:, columns], self._beliefs.of_specs(parents)[:, columns])
         for spec, order in zip(specs, distances.argsort(stable=True)[:, :_NEAREST_PARENTS].tolist(), strict=True):
-            nearest = [trained[place] for place in order]
+            nearest = [parents[place] for place in order]
             candidates += [Candidate(spec, origin, proposed_by) for origin in self._origins.transfers(spec, nearest)]
         return candidates
 
@@ -308,7 +307,8 @@ class BOSHNAS:
     def _best_of(self, candidates: Sequence[Candidate]) -> Candidate:
         """By the acquisition; of a kind of origin that has never been tried, while there is one: nothing is known of
         it."""
-        untried = {candidate.origin.kind for candidate in candidates} - self._kinds.keys()
+        tried = self._kinds | {origin.kind for origin in self._observed.origins.values()}
+        untried = {candidate.origin.kind for candidate in candidates} - tried
         candidates = [one for one in candidates if one.origin.kind in untried] or candidates
         if len(candidates) == 1:
             return candidates[0]

@@ -68,7 +68,7 @@ def make_parser() -> ArgumentParser:
         "--max_hours",
         type=_hours,
         default=None,
-        help="propose nothing more when the finished trials (of a level) have trained this long together",
+        help="propose nothing more when the trials (of a level) have trained this long together",
     )
     add(
         "--keep_models",

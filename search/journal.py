@@ -1,9 +1,9 @@
 """The journal of a run: one JSON object a line, only ever appended, and the truth about what happened.
 
 Events: ``suggested`` (with ``spec``, ``hash``, ``origin``, and ``predicted`` where there was a surrogate),
-``started``, ``reported``, ``finished`` (with ``score``, ``objectives``, ``cost_s``) and ``failed`` (with ``error``);
-each with ``trial`` and ``time`` (seconds since the epoch). A process killed while writing leaves a torn last line;
-opening the journal for appending cuts it off.
+``started``, ``reported``, ``finished`` (with ``score``, ``objectives``, ``cost_s``) and ``failed`` (with ``error``, and
+``cost_s`` where it is known); each with ``trial`` and ``time`` (seconds since the epoch). A process killed while
+writing leaves a torn last line; opening the journal for appending cuts it off.
 """
 
 import contextlib

@@ -7,6 +7,7 @@ Shapes: N candidates, W columns.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,9 @@ _FEW = 2
 """Parents, of those with enough overlap, from which one architecture may be transferred: the nearest."""
 
 
+_MOST_KNOWN = 20_000
+
+
 class Origins:
     """Of one search.
 
@@ -42,6 +46,7 @@ class Origins:
         self._min_overlap = min_overlap
         self.made = tuple(kind for kind in MADE if kind in kinds)
         self._known: dict[tuple[str, Origin], tuple[float, float]] = {}
+        self._overlaps: dict[tuple[str, str], float] = {}
 
     @property
     def num_columns(self) -> int:
@@ -50,18 +55,19 @@ class Origins:
         return 3 + len(self.made) if self.made or self._overlap else 0
 
     def transfers(self, spec: ModelSpec, parents: Sequence[ModelSpec]) -> list[Origin]:
-        """From the first of the given parents that have enough in common with an architecture."""
+        """From the first of the given parents, all of its format, that have enough in common with an architecture."""
         found: list[Origin] = []
         for parent in parents:
             if self._overlap is None or len(found) == _FEW:
                 break
             origin = Origin("transfer", parent.hash)
-            if parent.format == spec.format and self._shares(spec, origin, [parent])[0] >= self._min_overlap:
+            if self._inherited(spec, origin, parent) >= self._min_overlap:
                 found.append(origin)
         return found
 
     def columns(self, candidates: Sequence[Candidate], observed: Observations) -> Tensor:
-        """(N, W). Scores are in standard deviations from the mean of what is observed; 0 for none, or one not known."""
+        """(N, W). Scores are in standard deviations from the mean of what is observed; 0 for none. Of parents that are
+        not known all is taken to be inherited."""
         rows = np.zeros((len(candidates), self.num_columns))
         if not self.num_columns:
             return torch.from_numpy(rows)
@@ -69,6 +75,8 @@ class Origins:
         unit = float(means.std()) or 1.0
         for row, candidate in zip(rows, candidates, strict=True):
             origin = candidate.origin
+            if origin.parents:
+                row[0] = 1.0
             if parents := [parent for parent in origin.parents if parent in observed.scores]:
                 row[:2] = self._shares(candidate.spec, origin, [observed.specs[parent] for parent in parents])
                 row[2] = (np.mean([observed.mean(parent) for parent in parents]) - means.mean()) / unit
@@ -79,9 +87,22 @@ class Origins:
     def _shares(self, spec: ModelSpec, origin: Origin, parents: Sequence[ModelSpec]) -> tuple[float, float]:
         """Of the child, inherited; of the parents, lost."""
         if (key := (spec.hash, origin)) not in self._known:
-            inherited = 1.0
-            if origin.kind == "transfer":
-                inherited = float(self._overlap(parents[0], spec)) if self._overlap else 0.0
+            _make_room(self._known)
+            inherited = self._inherited(spec, origin, parents[0])
             own, *of_parents = np.exp(features([spec, *parents])[:, 0])  # parameters
             self._known[key] = inherited, max(0.0, 1 - inherited * own / sum(of_parents))
         return self._known[key]
+
+    def _inherited(self, spec: ModelSpec, origin: Origin, parent: ModelSpec) -> float:
+        if origin.kind != "transfer" or self._overlap is None:
+            return 1.0
+        if (key := (spec.hash, parent.hash)) not in self._overlaps:
+            _make_room(self._overlaps)
+            self._overlaps[key] = float(self._overlap(parent, spec))
+        return self._overlaps[key]
+
+
+def _make_room(known: dict[Any, Any]) -> None:
+    """Memory stays bounded over thousands of trials; what is needed again is computed again."""
+    if len(known) >= _MOST_KNOWN:
+        known.clear()

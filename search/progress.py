@@ -16,6 +16,7 @@ from rich.table import Table
 
 from .candidate import Candidate, describe
 from .goals import Goals
+from .ray_search import last_error
 
 _FIGURES = ("loss", "validation_score")
 _QUIET_S = 10.0
@@ -138,7 +139,7 @@ class ProgressCallback(Callback):
         name = trial.config["trial"]
         self._running.pop(name, None)
         if name in self._put_back:
-            self._print(f"{name} again    its worker or node died")
+            self._print(f"{name} again    {last_error(trial).strip().splitlines()[-1]}")
         else:
             self._print(f"{name} failed   (its traceback is in the journal)")
         self._refresh()

@@ -38,7 +38,7 @@ class BOSHNASSearch(Searcher):
         make_config: (trial name, candidate) -> config; by default the candidate's own dictionary.
         journal: where suggestions and results are written; None for nowhere.
         max_trials: finished trials after which nothing more is proposed; None to go on until converged.
-        max_seconds: most ``cost_s`` of finished trials together, then nothing more is proposed; None for no limit.
+        max_seconds: most seconds of trials that ended, together; then nothing more is proposed. None for no limit.
         max_concurrent: most trials in flight; None for no limit.
         second_chances: how often a trial is put back that Tune has given up: for trainables that report their own
             failures, so that what Tune sees are deaths of workers and nodes.
@@ -103,6 +103,7 @@ class BOSHNASSearch(Searcher):
             elif event["event"] == "failed":
                 self.boshnas.tell_failed(candidates[trial])
                 self.num_failed += 1
+                self.seconds_spent += event.get("cost_s", 0.0)
                 open_trials.pop(trial)
         self._queue.extend((trial, candidates[trial]) for trial in open_trials)
 
@@ -110,6 +111,12 @@ class BOSHNASSearch(Searcher):
     def is_hopeless(self) -> bool:
         """Whether everything has failed so far, often enough to give up."""
         return self.num_finished == 0 and self.num_failed >= _HOPELESS
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to train: all that was asked for has ended, or the search has converged."""
+        is_done = self.is_enough(self.num_finished) or self.boshnas.phase == "converged"
+        return is_done and self.num_finished + self.num_failed == self.num_suggested
 
     def is_enough(self, num_trials: int) -> bool:
         """Whether so many trials, or the seconds spent, are all that was asked for."""
@@ -155,7 +162,7 @@ class BOSHNASSearch(Searcher):
             self.no_space = result["no_space"]
             return
         if not result or self._score_key not in result:
-            self._fail(trial, candidate, _why_without_score(result or {}, self._score_key))
+            self._fail(trial, candidate, _why_without_score(result or {}, self._score_key), result)
             return
         score, cost_s = float(result[self._score_key]), float(result.get("cost_s", result.get("time_total_s", 0.0)))
         # Tune hands results over with nested mappings flattened.
@@ -164,7 +171,8 @@ class BOSHNASSearch(Searcher):
         }
         objectives |= self.boshnas.goals.values(candidate.spec, {})  # the exact ones that steer
         if not math.isfinite(score):
-            self._fail(trial, candidate, str(result.get("error", "the score is not a number (training diverged)")))
+            why = str(result.get("error", "the score is not a number (training diverged)"))
+            self._fail(trial, candidate, why, result)
             return
         if self._receive is not None:
             self._receive(candidate)
@@ -200,14 +208,24 @@ class BOSHNASSearch(Searcher):
         mean, epistemic, aleatoric = self.boshnas.predict(candidate.spec, candidate.origin)
         return {"predicted": {"mean": round(mean, 6), "deviation": round(math.hypot(epistemic, aleatoric), 6)}}
 
-    def _fail(self, trial: str, candidate: Candidate, error: str, *, is_written: bool = False) -> None:
+    def _fail(
+        self,
+        trial: str,
+        candidate: Candidate,
+        error: str,
+        result: Mapping[str, Any] | None = None,
+        *,
+        is_written: bool = False,
+    ) -> None:
         """Count a failure. ``is_written``: the journal has it, with its traceback, from ``JournalCallback``."""
         self.num_failed += 1
         self.boshnas.tell_failed(candidate)
         if is_written:
             self._history.append({"event": "failed", "trial": trial, "error": error})
-        else:
-            self._write("failed", trial, error=error)
+            return
+        cost_s = round(float((result or {}).get("time_total_s", 0.0)), 2)
+        self.seconds_spent += cost_s
+        self._write("failed", trial, error=error, cost_s=cost_s)
 
     def _write(self, event: str, trial: str, **content: Any) -> None:
         self._history.append({"event": event, "trial": trial, **content})
@@ -245,10 +263,10 @@ class JournalCallback(Callback):
         """The trial failed for good."""
         if trial.config["trial"] in self._put_back:
             return
-        error_file = trial.error_file
-        error = (
-            Path(error_file).read_text(errors="replace")
-            if error_file and Path(error_file).exists()
-            else "unknown error"
-        )
-        self._journal.append("failed", trial.config["trial"], error=error[-4000:])
+        self._journal.append("failed", trial.config["trial"], error=last_error(trial)[-4000:])
+
+
+def last_error(trial: Trial) -> str:
+    """What Tune knows of why a trial failed."""
+    path = trial.error_file
+    return (Path(path).read_text(errors="replace") if path and Path(path).exists() else "") or "unknown error"

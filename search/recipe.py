@@ -60,7 +60,7 @@ class Recipe:
     adam_beta2: float = 0.999
     gradient_accumulation: int = 1
     precision: str = "fp32"
-    optimizer: str = "adamw_torch"
+    optimizer: str = "adamw_torch_fused"
     compile_backend: str = "none"
     num_workers: int = 0
     transfer_mode: str = "consistent"

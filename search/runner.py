@@ -39,7 +39,7 @@ SCHEDULERS = ("none", "asha")
 _MOST_DEATHS = 2
 """Workers or nodes that may die under a trial for Tune, which gives up at once when one dies before the trial runs."""
 
-_SECOND_CHANCES = 2
+_SECOND_CHANCES = 1
 """How often what Tune has given up is tried again. What kills more is taken to be the trial itself."""
 
 
@@ -53,7 +53,7 @@ class LevelRun:
         objectives, constraints: what is searched for (see ``BOSHNAS``).
         num_outputs, pooler: of the task's head, and whether it has a pooler: both count as parameters.
         max_trials: finished trials to stop after; None for until converged.
-        max_hours: of training, all finished trials together, to stop after; None for no limit.
+        max_hours: of training, all trials that ended together, to stop after; None for no limit.
         max_concurrent: trials side by side; None for as many as fit.
         keep_models: how many of the best keep their weights; None for all.
         scheduler: of ``SCHEDULERS``; ``asha`` stops trials that fall behind (Li et al. 2020).
@@ -104,7 +104,7 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
         OSError: when a disk is full.
     """
     search = _restored_search(run)
-    if _is_over(search):
+    if search.is_over:
         console.print(f"The run has its {search.num_finished} trials; nothing is left to train", highlight=False)
         return list(run.directory.journal.trials().values())
     with ray_cluster(run.address):
@@ -174,12 +174,6 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
         if not (run.models_dir / graph_hash).is_dir():
             boshnas.forget_weights(graph_hash)
     return search
-
-
-def _is_over(search: BOSHNASSearch) -> bool:
-    return search.is_enough(search.num_finished) or (
-        search.boshnas.phase == "converged" and search.num_finished + search.num_failed == search.num_suggested
-    )
 
 
 def _best_so_far(run: LevelRun, boshnas: BOSHNAS) -> tuple[str, float] | None:

@@ -42,8 +42,9 @@ def _newton_step(objective: Callable[[Tensor], Tensor], points: Tensor) -> Tenso
     with torch.enable_grad():
         X = points.detach().requires_grad_()
         gradient = torch.autograd.grad(objective(X).sum(), X, create_graph=True)[0]
-        rows = [torch.autograd.grad(gradient[:, k].sum(), X, retain_graph=True)[0] for k in range(X.shape[1])]
-    hessian = torch.stack(rows, dim=1)
+        hessian = torch.zeros(*X.shape, X.shape[1], dtype=X.dtype)
+        for k in gradient.any(0).nonzero().flatten().tolist():  # of a column that does not count, all is 0
+            hessian[:, k] = torch.autograd.grad(gradient[:, k].sum(), X, retain_graph=True)[0]
     hessian = (hessian + hessian.mT) / 2
     eigenvalues, eigenvectors = torch.linalg.eigh(hessian)
     floor = _CURVATURE_FLOOR * eigenvalues.abs().amax(1, keepdim=True).clamp_min(1e-9)

@@ -28,8 +28,7 @@ class BOSHNASSettings:
             predicted training time; for one objective. Seconds are measured, so that equal searches may differ.
         num_samples: architectures drawn per proposal from a space too large to list.
         num_mutations: mutations of the best ones, per proposal, in such a space.
-        min_overlap: a candidate is transferred from a parent when this share of its parameters can be, else trained
-            from scratch.
+        min_overlap: least share of a candidate's parameters that a parent must fill for a transfer to be weighed.
         patience: optimisation steps without a new best that end a phase.
         surrogate: a name of ``SURROGATES``.
         num_fitted: architectures that the surrogate learns from at most: the best ones, and of the others as many,

@@ -2,7 +2,7 @@
 
 - ``auto``: of ``features``, ``architecture`` and ``gp``, the one with the best leave-one-out predictive likelihood.
 - ``features``, ``architecture``, ``gp``, ``embedding``: Gaussian processes on exact features; on those and layer-wise
-  categories; on those and the embedding; on the embedding alone.
+  categories; on those and the embedding; on the embedding without features. All see numbers about the origin.
 - ``ensemble``: a deep ensemble. ``forest``: a tree ensemble.
 - ``boshnas``: the original's natural-parameter network, teacher and student.
 """
@@ -27,7 +27,9 @@ SURROGATES: dict[str, Fit] = {
         X, Y, numbers=layout.feature_columns, codes=layout.code_columns
     ),
     "gp": lambda X, Y, _, layout, seed: GaussianProcessSurrogate(X, Y, numbers=layout.numbers),
-    "embedding": lambda X, Y, _, layout, seed: GaussianProcessSurrogate(X, Y, numbers=layout.embedding_columns),
+    "embedding": lambda X, Y, _, layout, seed: GaussianProcessSurrogate(
+        X, Y, numbers=layout.embedding_columns + layout.origin_columns
+    ),
     "ensemble": lambda X, Y, _, layout, seed: DeepEnsembleSurrogate(X, Y, columns=layout.numbers, seed=seed),
     "forest": lambda X, Y, _, layout, seed: ForestSurrogate(X, Y, columns=layout.numbers, seed=seed),
     "boshnas": lambda X, Y, unlabelled, layout, seed: HeteroscedasticSurrogate(

@@ -35,7 +35,7 @@ class DeepEnsembleSurrogate(Surrogate):
             for i, o in itertools.pairwise(sizes)
         )
         self.biases = nn.ParameterList(torch.zeros(_MEMBERS, 1, o, dtype=X.dtype) for o in sizes[1:])
-        optimizer = torch.optim.AdamW(self.parameters(), lr=1e-2, weight_decay=1e-2)
+        optimizer = torch.optim.AdamW(self.parameters(), lr=1e-2, weight_decay=1e-2, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
         with torch.enable_grad():
             for _ in range(_STEPS):

@@ -79,7 +79,7 @@ def _mlp(num_inputs: int, dropout: float) -> nn.Sequential:
 
 
 def _minimize(module: nn.Module, loss: Callable[[], Tensor]) -> None:
-    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-2, weight_decay=1e-3)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-2, weight_decay=1e-3, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
     for _ in range(_STEPS):
         optimizer.zero_grad()

@@ -26,9 +26,9 @@ def kinds(candidates: list[Candidate]) -> list[str]:
     return [candidate.origin.kind for candidate in candidates]
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_the_search_learns_which_origin_pays(tiny_library, seed):
-    settings = BOSHNASSettings(**OPEN)
+@pytest.mark.parametrize(("seed", "surrogate"), [(0, "features"), (1, "features"), (2, "features"), (0, "embedding")])
+def test_the_search_learns_which_origin_pays(tiny_library, seed, surrogate):
+    settings = BOSHNASSettings(**OPEN, surrogate=surrogate)
     good = asked(BOSHNAS(tiny_library, seed=seed, settings=settings, overlap=overlap), {"transfer": 0.5}, 20)[14:]
     bad = asked(BOSHNAS(tiny_library, seed=seed, settings=settings, overlap=overlap), {"transfer": -0.5}, 20)[14:]
     assert kinds(good) == ["transfer"] * 6
@@ -42,6 +42,26 @@ def test_every_kind_is_tried_and_what_pays_is_asked_for_again(tiny_library, good
     assert found[:4] == ["scratch"] * 4
     assert {good, bad} <= set(found[4:7])
     assert found[7:].count(good) > found[7:].count(bad)
+
+
+def test_kinds_that_were_tried_on_an_earlier_level_are_not_tried_again_for_their_own_sake(tiny_library):
+    settings = BOSHNASSettings(**OPEN)
+    before = BOSHNAS(tiny_library, seed=0, settings=settings, overlap=overlap)
+    found = asked(before, {"transfer": -0.5}, 16)
+    after = BOSHNAS(tiny_library, seed=1, settings=settings, overlap=overlap)
+    for candidate in found:
+        known = before.predict(candidate.spec, candidate.origin)[0]
+        after.tell_known(candidate.spec, known, parent=True, origin=candidate.origin)
+    assert kinds(asked(after, {"transfer": -0.5}, 4)) == ["scratch"] * 4
+
+
+def test_children_are_asked_for_when_no_member_is_left(tiny_library):
+    settings = BOSHNASSettings(num_init=1, origins=("scratch", "prune"))
+    boshnas = BOSHNAS(tiny_library, settings=settings)
+    for spec in tiny_library.specs:
+        boshnas.tell_known(spec, score(spec), parent=True)
+    (candidate,) = boshnas.ask(1)
+    assert candidate.origin.kind == "prune"
 
 
 def test_what_is_predicted_depends_on_the_origin(tiny_library):
@@ -87,7 +107,7 @@ def test_columns_say_what_is_inherited_what_is_lost_and_how_good_the_parents_are
     torch.testing.assert_close(rows[:, 2], torch.tensor([0, 0.4 / unit, 0.2 / unit], dtype=torch.float64))
     assert rows[2, [0, 3]].tolist() == [1.0, 1.0]
     unknown = origins.columns([Candidate(child, Origin("transfer", "gone"))], observed)
-    assert unknown.tolist() == [[0, 0, 0, 0]]
+    assert unknown.tolist() == [[1, 0, 0, 0]]
 
 
 def test_where_only_scratch_is_possible_vectors_hold_nothing_about_origins(tiny_library):

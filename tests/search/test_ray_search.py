@@ -19,6 +19,12 @@ def _search(library, journal=None, **options) -> BOSHNASSearch:
     return BOSHNASSearch(BOSHNAS(library, seed=0, settings=SETTINGS), journal=journal, **options)
 
 
+def _replayed(library, journal, **options) -> BOSHNASSearch:
+    search = _search(library, journal, **options)
+    search.replay(list(journal.events()))
+    return search
+
+
 def _finish(search: BOSHNASSearch, trial_id: str, score: float) -> None:
     search.on_trial_complete(trial_id, {"score": score, "objectives/parameters": 5, "cost_s": 1.5})
 
@@ -57,9 +63,32 @@ def test_it_ends_when_the_trials_have_trained_long_enough_also_after_a_replay(ti
     assert again.suggest("x")["trial"] == "t0003"  # it was in flight
     _finish(again, "x", 0.7)
     assert again.suggest("y") == "FINISHED"
+    assert again.is_over
+    assert not _replayed(tiny_library, journal, max_seconds=5.0).is_over
     longer = _search(tiny_library, journal, max_seconds=5.0)
     longer.replay(list(journal.events()))
     assert longer.suggest("z")["trial"] == "t0004"
+
+
+def test_a_search_is_not_over_while_a_trial_is_in_flight(tiny_library, tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    search = _search(tiny_library, journal, max_seconds=1.0)
+    search.suggest("a")
+    search.suggest("b")
+    _finish(search, "a", 0.5)
+    assert not _replayed(tiny_library, journal, max_seconds=1.0).is_over
+    _finish(search, "b", 0.5)
+    assert _replayed(tiny_library, journal, max_seconds=1.0).is_over
+
+
+def test_seconds_of_trials_without_a_score_count_too(tiny_library, tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    search = _search(tiny_library, journal, max_seconds=10.0)
+    search.suggest("a")
+    search.on_trial_complete("a", {"validation_score": 0.1, "epoch": 1.0, "time_total_s": 12.0})
+    assert search.seconds_spent == 12.0
+    assert search.suggest("b") == "FINISHED"
+    assert _replayed(tiny_library, journal, max_seconds=10.0).seconds_spent == 12.0
 
 
 def test_a_failed_trial_is_replaced_by_another(tiny_library, tmp_path):
@@ -219,6 +248,8 @@ assert search.boshnas.best is not None and search.num_finished == 4, search.num_
     states = [record.state for record in records.values()]
     assert states[:3] == ["failed", "failed", "finished"]
     assert states.count("finished") == 4
+    failed = [event["trial"] for event in Journal(tmp_path / "journal.jsonl").events() if event["event"] == "failed"]
+    assert failed.count("t0003") == 0
     assert "the worker met an accident" in records["t0001"].error
     assert "not a number" in records["t0002"].error
     events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]

@@ -32,7 +32,7 @@ def test_what_a_recipe_by_name_says_reaches_the_trainer(name):
     assert arguments["gradient_accumulation_steps"] == said.get("gradient_accumulation", 1)
     assert arguments["bf16"] == (said.get("precision") == "bf16")
     assert arguments["torch_compile_backend"] == said.get("compile_backend")
-    assert arguments["optim"] == said.get("optimizer", "adamw_torch")
+    assert arguments["optim"] == said.get("optimizer", "adamw_torch_fused")
     assert arguments["adam_beta2"] == said.get("adam_beta2", 0.999)
 
 
