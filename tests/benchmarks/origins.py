@@ -74,6 +74,7 @@ def _figures(
     """Of one search, run unless it was."""
     if not (folder / "figures.json").exists():
         data_dir, own = folder.parent / "data", folder.parent / f"{folder.name}.json"
+        folder.parent.mkdir(exist_ok=True)
         if not own.exists():
             shutil.copy(library, own)  # a search writes its scores there
         flags = ["--dataset_file", str(own), "--run_dir", str(folder), "--prepared_dir", str(data_dir)]
