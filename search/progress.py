@@ -139,7 +139,7 @@ class ProgressCallback(Callback):
         name = trial.config["trial"]
         self._running.pop(name, None)
         if name in self._put_back:
-            self._print(f"{name} again    {last_error(trial).strip().splitlines()[-1]}")
+            self._print(f"{name} again    {last_error(trial).splitlines()[-1]}")
         else:
             self._print(f"{name} failed   (its traceback is in the journal)")
         self._refresh()

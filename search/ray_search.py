@@ -269,4 +269,5 @@ class JournalCallback(Callback):
 def last_error(trial: Trial) -> str:
     """What Tune knows of why a trial failed."""
     path = trial.error_file
-    return (Path(path).read_text(errors="replace") if path and Path(path).exists() else "") or "unknown error"
+    text = Path(path).read_text(errors="replace") if path and Path(path).exists() else ""
+    return text.strip() or "unknown error"
