@@ -32,6 +32,7 @@ from .transfer_plan import CONSISTENT
 logger = logging.get_logger(__name__)
 
 DECODER = "cls.predictions.decoder.weight"
+_NO_LABEL = -100  # what cross_entropy leaves out
 
 
 class PredictionTransform(nn.Module):
@@ -135,7 +136,8 @@ class FlexiBERTForMaskedLM(TiedDecoder, FlexiBERTPreTrainedModel):
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
     ) -> MaskedLMOutput:
-        """``labels``: (B, S) token ids, -100 where no prediction counts. ``logits``: (B, S, V)."""
+        """``labels``: (B, S) token ids, -100 where no prediction counts. ``logits``: (B, S, V); with labels and
+        ``sparse_prediction``, those of the tokens that count: (number of them, V)."""
         encoded = self.bert(
             input_ids,
             attention_mask,
@@ -145,8 +147,14 @@ class FlexiBERTForMaskedLM(TiedDecoder, FlexiBERTPreTrainedModel):
             output_attentions,
             return_dict=True,
         )
-        logits = self.cls(encoded.last_hidden_state)
-        loss = None if labels is None else functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten())
+        states = encoded.last_hidden_state
+        if labels is not None and self.config.sparse_prediction:
+            is_counted = labels != _NO_LABEL
+            states, labels = states[is_counted], labels[is_counted]
+        logits = self.cls(states)
+        loss = None
+        if labels is not None:
+            loss = functional.cross_entropy(logits.flatten(0, -2).float(), labels.flatten())
         return MaskedLMOutput(loss=loss, logits=logits, **encoder_extras(encoded))
 
 

@@ -192,6 +192,7 @@ def _pretrain(
     if (done / FIGURES_FILE).exists():
         return FlexiBERTForMaskedLM.from_pretrained(done), json.loads((done / FIGURES_FILE).read_text())
     model = FlexiBERTForMaskedLM(config)
+    model.config.sparse_prediction = True
     trainer = OrderedTrainer(
         model=model,
         args=_arguments(
@@ -374,10 +375,8 @@ class _Reporter(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         """Report a loss while training and a score after evaluating."""
-        figures: dict[str, Any] = {
-            "phase": self._phase,
-            "progress": round(state.global_step / max(state.max_steps, 1), 3),
-        }
+        progress = round(state.global_step / max(state.max_steps, 1), 3)
+        figures: dict[str, Any] = {"phase": self._phase, "progress": progress}
         if logs and "loss" in logs:
             figures["loss"] = float(logs["loss"])
         if logs and self._score_key in logs:

@@ -55,6 +55,24 @@ def test_masked_lm_loss_counts_labelled_tokens_only(tiny: Callable) -> None:
     assert output.logits.shape == (2, 5, 41)
 
 
+def test_sparse_prediction_scores_labelled_tokens_only_with_the_same_loss_and_gradients(tiny: Callable) -> None:
+    model = FlexiBERTForMaskedLM(tiny(MODEL_DICT)).eval()
+    labels = torch.full_like(IDS, -100)
+    labels[0, 1], labels[1, 2] = 5, 6
+    dense = model(**BATCH, labels=labels)
+    dense.loss.backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    model.zero_grad(set_to_none=True)
+    model.config.sparse_prediction = True
+    sparse = model(**BATCH, labels=labels)
+    torch.testing.assert_close(sparse.loss, dense.loss)
+    torch.testing.assert_close(sparse.logits, torch.stack([dense.logits[0, 1], dense.logits[1, 2]]))
+    sparse.loss.backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, gradients[name])
+    assert model(**BATCH).logits.shape == (2, 5, 41)
+
+
 @pytest.mark.parametrize(
     ("num_labels", "labels", "loss"),
     [
