@@ -22,8 +22,20 @@ class SeparableConvolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels, 1))
 
     def forward(self, x_BSC: Tensor) -> Tensor:
-        local_BSC = self.depthwise(x_BSC.transpose(1, 2)).transpose(1, 2)
+        local_BSC = depthwise_convolution(x_BSC, self.depthwise.weight)
         return functional.linear(local_BSC, self.pointwise.weight.squeeze(-1), self.bias.squeeze(-1))
+
+
+def depthwise_convolution(x_BSC: Tensor, weight_C1K: Tensor) -> Tensor:
+    """(B, S, C) -> (B, S, C), each channel along S with its own kernel and zeros beyond the ends.
+
+    As a picture of height 1 whose channels come last in memory, as they do in ``x``: one-dimensional convolutions would
+    copy it to another order and back.
+    """
+    padding = (0, weight_C1K.shape[-1] // 2)
+    picture = x_BSC.transpose(1, 2).unsqueeze(2)
+    convolved = functional.conv2d(picture, weight_C1K.unsqueeze(2), padding=padding, groups=x_BSC.shape[-1])
+    return convolved.squeeze(2).transpose(1, 2)
 
 
 def separable_convolution_per_head(k_BNSD: Tensor, modules: list[SeparableConvolution]) -> Tensor:
@@ -37,14 +49,11 @@ def separable_convolution_per_head(k_BNSD: Tensor, modules: list[SeparableConvol
     Returns:
         (B, N, S, D).
     """
-    batch, heads, length, size = k_BNSD.shape
     depthwise = torch.cat([module.depthwise.weight for module in modules])
-    channels = k_BNSD.transpose(2, 3).reshape(batch, heads * size, length)
-    local = functional.conv1d(channels, depthwise, padding=depthwise.shape[-1] // 2, groups=heads * size)
-    pointwise = [module.pointwise.weight.squeeze(-1) for module in modules]
+    local_BSC = depthwise_convolution(k_BNSD.transpose(1, 2).flatten(2), depthwise)
     return product_per_head(
-        local.view(batch, heads, size, length).transpose(2, 3),
-        pointwise,
+        local_BSC.unflatten(2, (len(modules), -1)).transpose(1, 2),
+        [module.pointwise.weight.squeeze(-1) for module in modules],
         [module.bias.squeeze(-1) for module in modules],
     )
 

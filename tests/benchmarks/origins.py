@@ -73,7 +73,7 @@ def _figures(
 ) -> dict[str, float]:
     """Of one search, run unless it was."""
     if not (folder / "figures.json").exists():
-        data_dir, own = folder.parent / "data", folder.parent / f"{folder.name}.json"
+        data_dir, own = folder.parent / f"data-{seed}", folder.parent / f"{folder.name}.json"
         folder.parent.mkdir(exist_ok=True)
         if not own.exists():
             shutil.copy(library, own)  # a search writes its scores there
@@ -85,7 +85,7 @@ def _figures(
         data = PreparedData.load(data_dir)
         finished = [trial for trial in Journal(folder / "journal.jsonl").trials().values() if trial.score is not None]
         best = max(finished, key=lambda trial: trial.score or 0.0)
-        (baseline,) = json.loads((folder / "baselines.json").read_text()).values()
+        (baseline,) = json.loads((folder / "baselines" / "baselines.json").read_text()).values()
         (baseline_dir,) = (folder / "baselines" / "models").iterdir()
         figures = {
             "validation": best.score,
@@ -119,12 +119,15 @@ def _table(task: str, runs: dict[str, list[dict[str, float]]]) -> str:
 def _sst2(work_dir: Path) -> list[str]:
     """The task's flags; its files are split anew, so that there is a test."""
     folder = work_dir / "glue" / "SST-2"
-    folder.mkdir(parents=True, exist_ok=True)
+    flags = ["--task", "sst2", "--data_dir", str(folder)]
+    if folder.exists():
+        return flags
+    folder.mkdir(parents=True)
     header, *rows = (SST2 / "train.tsv").read_text(encoding="utf-8").splitlines()
     for name, part in (("train.tsv", rows[:_NUM_TRAIN]), ("dev.tsv", rows[-2000:])):
         (folder / name).write_text("\n".join([header, *part]) + "\n", encoding="utf-8")
     (folder / "test.tsv").write_text((SST2 / "dev.tsv").read_text(encoding="utf-8"), encoding="utf-8")
-    return ["--task", "sst2", "--data_dir", str(folder)]
+    return flags
 
 
 def _call(module: str, *flags: str) -> None:

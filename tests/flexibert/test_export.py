@@ -22,9 +22,16 @@ HETERO = {"l": 1, "o": [["sa_sdp_8", "c_5_8", "l_dft_8", "sa_wma_8", "l_dct_8"]]
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
-@pytest.mark.parametrize("model_dict", [STANDARD, HETERO], ids=["standard", "hetero"])
-def test_onnx_runtime_computes_the_same(model_dict: dict[str, Any], tiny: Callable, tmp_path: Path) -> None:
-    model = FlexiBERTForSequenceClassification(tiny(model_dict, max_position_embeddings=40)).eval()
+@pytest.mark.parametrize(
+    ("model_dict", "positions"),
+    [(STANDARD, "relative_key"), (STANDARD, "absolute"), (HETERO, "relative_key")],
+    ids=["standard", "absolute", "hetero"],
+)
+def test_onnx_runtime_computes_the_same(
+    model_dict: dict[str, Any], positions: str, tiny: Callable, tmp_path: Path
+) -> None:
+    config = tiny(model_dict, max_position_embeddings=40, position_embedding_type=positions)
+    model = FlexiBERTForSequenceClassification(config).eval()
     example = {"input_ids": torch.randint(5, 41, (2, 17)), "attention_mask": torch.ones(2, 17, dtype=torch.long)}
     sizes = {0: "batch", 1: "length"}
     program = torch.onnx.export(

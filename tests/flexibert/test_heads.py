@@ -42,7 +42,9 @@ def test_auto_classes_find_ours_and_outputs_survive_saving(name: str, tiny: Call
     model.save_pretrained(tmp_path)
     loaded = getattr(transformers, name).from_pretrained(tmp_path).eval()
     assert type(loaded) is AUTO_CLASSES[name]
-    assert torch.equal(loaded(**inputs)[0], model(**inputs)[0])
+    # Where weights lie in memory changes the last bits of a product.
+    torch.testing.assert_close(loaded(**inputs)[0], model(**inputs)[0], atol=1e-6, rtol=1e-6)
+    assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in model.state_dict().items())
 
 
 def test_masked_lm_loss_counts_labelled_tokens_only(tiny: Callable) -> None:

@@ -48,6 +48,20 @@ def test_a_file_gets_a_line_for_every_event(trials):
     assert "ValueError: bad parent (its traceback is in the journal)" in lines[5]
 
 
+@pytest.mark.parametrize(
+    ("put_back", "expected"),
+    [({"t0"}, "t0 again    the worker died"), (set(), "t0 failed   (its traceback is in the journal)")],
+)
+def test_a_trial_that_is_tried_again_is_told_from_one_that_failed(trials, tmp_path, put_back, expected):
+    stream, (trial, *_) = io.StringIO(), trials
+    console = Console(file=stream, width=150, color_system=None)
+    progress = ProgressCallback(console, max_trials=3, put_back=put_back, num_finished=0, best=None)
+    (tmp_path / "error.txt").write_text("Traceback ...\nthe worker died\n")
+    trial.error_file = str(tmp_path / "error.txt")
+    progress.on_trial_error(0, trials, trial)
+    assert stream.getvalue().strip().endswith(expected)
+
+
 def test_a_terminal_shows_what_is_training_and_the_time_left(trials):
     shown = _shown(trials, terminal=True)
     assert "3.210" in shown
