@@ -1,6 +1,6 @@
 """Does it pay to inherit weights? Searches with other origins, for equal seconds of training.
 
-    python -m tests.benchmarks.origins [--tasks python_docs sst2] [--seeds 3] [--minutes 3.5] [--work_dir DIR]
+    python -m tests.benchmarks.origins [--tasks python_docs sst2] [--seeds 3] [--minutes 6] [--work_dir DIR]
 
 Each search has the quick start's space and recipe, but widths of 32 and 64, one trial at a time, and ends when its
 trials have trained for so long together. Afterwards a homogeneous BERT as deep as the best found, and of as many
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=3.5)
+    parser.add_argument("--minutes", type=float, default=6.0)
     parser.add_argument("--work_dir", type=Path, default=Path(tempfile.gettempdir()) / "origins")
     options = parser.parse_args([] if arguments is None else arguments)
     options.work_dir.mkdir(parents=True, exist_ok=True)
