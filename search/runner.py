@@ -39,8 +39,10 @@ SCHEDULERS = ("none", "asha")
 _MOST_DEATHS = 2
 """Workers or nodes that may die under a trial for Tune, which gives up at once when one dies before the trial runs."""
 
-_SECOND_CHANCES = 1
-"""How often what Tune has given up is tried again. What kills more is taken to be the trial itself."""
+_SECOND_CHANCES = 4
+"""How often what Tune has given up is tried again: fifteen deaths in all, each of which costs the time since the last
+checkpoint. What kills more is taken to be the trial itself. (Six were too few: a cluster that lost something every
+twenty seconds failed a healthy trial.)"""
 
 
 @dataclass(frozen=True, kw_only=True)
