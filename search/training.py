@@ -192,7 +192,7 @@ def _pretrain(
     if (done / FIGURES_FILE).exists():
         return FlexiBERTForMaskedLM.from_pretrained(done), json.loads((done / FIGURES_FILE).read_text())
     model = FlexiBERTForMaskedLM(config)
-    model.config.sparse_prediction = True
+    model.config.sparse_prediction = recipe.compile_backend == "none"  # how many tokens is known too late to compile
     trainer = OrderedTrainer(
         model=model,
         args=_arguments(
