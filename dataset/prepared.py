@@ -40,12 +40,13 @@ from .task import QUESTIONS, TEXT, TOKENS, Task, TaskDescription, majority_share
 TASK_FILE = "task.json"
 MADE_FROM_FILE = "made_from.json"
 _HELD_OUT = 20  # one of so many blocks of the corpus is kept for validation
-_UNLABELLED, _TEXTS = "unlabelled_", "texts_"
+LABELLED_SPLITS = ("train", "validation", "test")
+_UNLABELLED_SPLITS, _TEXTS = "unlabelled_", "texts_"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedData(TaskDescription):
-    """The folder's content; splits are memory-mapped when first used.
+    """The folder's content; splits are memory-mapped.
 
     Args:
         max_length: most tokens of a text. pretrain_length: tokens of a block of the corpus.
@@ -95,29 +96,26 @@ class PreparedData(TaskDescription):
         return hf_datasets.load_from_disk(str(self._shared / "pretrain_validation"))
 
     @cached_property
-    def train(self) -> hf_datasets.Dataset:
-        return self._split("train")
-
-    @cached_property
-    def validation(self) -> hf_datasets.Dataset:
-        return self._split("validation")
-
-    @cached_property
-    def test(self) -> hf_datasets.Dataset | None:
-        return self._split("test") if "test" in self.sizes else None
-
-    @cached_property
     def unlabelled(self) -> dict[str, hf_datasets.Dataset]:
         """Published rows whose labels are secret, by split."""
-        names = [name for name in self.sizes if name.startswith(_UNLABELLED)]
-        return {name.removeprefix(_UNLABELLED): self._split(name) for name in names}
+        names = [name for name in self.sizes if name.startswith(_UNLABELLED_SPLITS)]
+        return {name.removeprefix(_UNLABELLED_SPLITS): self._read(name) for name in names}
+
+    def split(self, name: str) -> hf_datasets.Dataset:
+        """The rows of ``train``, ``validation`` or ``test``. Raises ``ValueError`` when the task has no such split."""
+        if self.task_names:
+            raise ValueError(f"'{self.name}' is several tasks; take a split of one of 'tasks'")
+        if name not in LABELLED_SPLITS or name not in self.sizes:
+            known = [known for known in LABELLED_SPLITS if known in self.sizes]
+            raise ValueError(f"Task '{self.name}' has no split '{name}'. Available: {', '.join(known)}")
+        return self._read(name)
 
     def majority_share(self, split: str) -> float | None:
         """Accuracy, on a split, of always answering the most frequent class of training; None where there are no
         classes."""
         if self.is_regression or self.kind == QUESTIONS:
             return None
-        labels = self.train["labels"][:], self._split(split)["labels"][:]
+        labels = self.split("train")["labels"][:], self.split(split)["labels"][:]
         return majority_share(*labels, of_words=self.kind == TOKENS)
 
     def measure(self, outputs: npt.ArrayLike, split: str) -> Metrics:
@@ -127,11 +125,11 @@ class PreparedData(TaskDescription):
             outputs: of each row, in order: ``(N, num_labels)``; of words ``(N, S, num_labels)``; of questions
                 ``(N, 2, S)``, scores of first and last token. ``S`` as long as the longest row, or longer.
         """
-        rows, outputs = self._split(split), np.asarray(outputs)
+        rows, outputs = self.split(split), np.asarray(outputs)
         if self.kind == TOKENS:
             return self.compute_metrics(*sentences_of(outputs, rows))
         if self.kind == QUESTIONS:
-            texts = self._split(f"{_TEXTS}{split}")
+            texts = self._read(f"{_TEXTS}{split}")
             answers = best_answers(outputs, rows, texts["context"][:], may_lack_answers=self.may_lack_answers)
             return self.compute_metrics(answers, texts["answers"][:])
         return self.compute_metrics(outputs[:, 0] if self.is_regression else outputs, np.asarray(rows["labels"][:]))
@@ -148,9 +146,7 @@ class PreparedData(TaskDescription):
         """Where the tokenizer and the corpus lie: here, or of one of several tasks, above."""
         return self.path if (self.path / "tokenizer").is_dir() else self.path.parent
 
-    def _split(self, name: str) -> hf_datasets.Dataset:
-        if self.task_names:
-            raise ValueError(f"'{self.name}' is several tasks; take a split of one of 'tasks'")
+    def _read(self, name: str) -> hf_datasets.Dataset:
         return hf_datasets.load_from_disk(str(self.path / name))
 
 
@@ -267,7 +263,7 @@ def _write(
         encode = _ENCODERS[task.kind]
         tables = {split: encode(rows, tokenizer, lengths.max_length) for split, rows in task.splits.items()}
         for split, rows in task.unlabelled.items():
-            tables[f"{_UNLABELLED}{split}"] = encode(rows, tokenizer, lengths.max_length)
+            tables[f"{_UNLABELLED_SPLITS}{split}"] = encode(rows, tokenizer, lengths.max_length)
         of_task = folder / task.name if len(tasks) > 1 else folder
         task_sizes = sizes | _save(of_task, tables)
         if task.kind == QUESTIONS:

@@ -71,6 +71,7 @@ class FlexiBERTConfig(PreTrainedConfig):
             equal.
         sparse_prediction: score only the tokens that have a label in masked LM, which costs a seventh of the decoder at
             the usual 15 % of hidden tokens; ``logits`` are then (number of labels, vocabulary). The loss is the same.
+            Their number is only known at run time, which breaks the graph of ``torch.compile``: leave it off there.
         classifier_dropout: dropout before the task heads; default: ``hidden_dropout_prob``.
         mask_padding: whether transforms and convolutions read zeros at padded positions (attention never looks there).
             Default: true, and false for folders of the original code, whose weights learned with padding read and

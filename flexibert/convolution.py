@@ -15,9 +15,7 @@ class SeparableConvolution(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
         super().__init__()
-        self.depthwise = nn.Conv1d(
-            in_channels, in_channels, kernel, padding=kernel // 2, groups=in_channels, bias=False
-        )
+        self.depthwise = nn.Conv1d(in_channels, in_channels, kernel, groups=in_channels, bias=False)
         self.pointwise = nn.Conv1d(in_channels, out_channels, 1, bias=False)
         self.bias = nn.Parameter(torch.zeros(out_channels, 1))
 

@@ -79,8 +79,9 @@ class MaskedLMHead(nn.Module):
         return self.predictions(x_BSH)
 
 
-class TiedDecoder:
-    """Of a model with ``cls.predictions``: its decoder, tied to the word embeddings where their widths agree."""
+class WordPredictor:
+    """Of a model with ``cls.predictions``: its scores of words and their loss, and its decoder, tied to the word
+    embeddings where their widths agree."""
 
     config: FlexiBERTConfig
     cls: Any
@@ -110,8 +111,18 @@ class TiedDecoder:
         self.cls.predictions.decoder = new_embeddings
         self.cls.predictions.bias = new_embeddings.bias
 
+    def _scored_words(self, x_BSH: Tensor, labels: Tensor | None) -> tuple[Tensor | None, Tensor]:
+        """Loss, where labels are given, and logits: (B, S, V), or (labelled tokens, V) where only these are scored."""
+        if labels is not None and self.config.sparse_prediction:
+            is_counted = labels != _NO_LABEL
+            x_BSH, labels = x_BSH[is_counted], labels[is_counted]
+        logits = self.cls.predictions(x_BSH)
+        if labels is None:
+            return None, logits
+        return functional.cross_entropy(logits.flatten(0, -2).float(), labels.flatten()), logits
 
-class FlexiBERTForMaskedLM(TiedDecoder, FlexiBERTPreTrainedModel):
+
+class FlexiBERTForMaskedLM(WordPredictor, FlexiBERTPreTrainedModel):
     """Masked language modelling.
 
     The decoder shares the word embeddings' matrix when ``tie_word_embeddings`` says so and their widths agree.
@@ -147,14 +158,7 @@ class FlexiBERTForMaskedLM(TiedDecoder, FlexiBERTPreTrainedModel):
             output_attentions,
             return_dict=True,
         )
-        states = encoded.last_hidden_state
-        if labels is not None and self.config.sparse_prediction:
-            is_counted = labels != _NO_LABEL
-            states, labels = states[is_counted], labels[is_counted]
-        logits = self.cls(states)
-        loss = None
-        if labels is not None:
-            loss = functional.cross_entropy(logits.flatten(0, -2).float(), labels.flatten())
+        loss, logits = self._scored_words(encoded.last_hidden_state, labels)
         return MaskedLMOutput(loss=loss, logits=logits, **encoder_extras(encoded))
 
 

@@ -7,7 +7,6 @@ Shapes: B batch, S sequence, H hidden size of the last layer, V vocabulary.
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_outputs import NextSentencePredictorOutput
@@ -15,7 +14,7 @@ from transformers.models.bert.modeling_bert import BertForPreTrainingOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration import FlexiBERTConfig
-from .heads import DECODER, Predictions, TiedDecoder, encoder_extras
+from .heads import DECODER, Predictions, WordPredictor, encoder_extras
 from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
 from .transfer_plan import CONSISTENT
 
@@ -67,7 +66,7 @@ class FlexiBERTForNextSentencePrediction(FlexiBERTPreTrainedModel):
         return NextSentencePredictorOutput(loss=loss, logits=logits, **encoder_extras(encoded))
 
 
-class FlexiBERTForPreTraining(TiedDecoder, FlexiBERTPreTrainedModel):
+class FlexiBERTForPreTraining(WordPredictor, FlexiBERTPreTrainedModel):
     """Masked LM and next sentence together."""
 
     _tied_weights_keys: ClassVar[dict[str, str]] = {DECODER: "bert.embeddings.word_embeddings.weight"}
@@ -92,19 +91,17 @@ class FlexiBERTForPreTraining(TiedDecoder, FlexiBERTPreTrainedModel):
     ) -> BertForPreTrainingOutput:
         """``labels`` as in masked LM, ``next_sentence_label``: (B,); the losses of those given are added.
 
-        ``prediction_logits``: (B, S, V); ``seq_relationship_logits``: (B, 2).
+        ``prediction_logits``: as in masked LM. ``seq_relationship_logits``: (B, 2).
         """
         inputs = (input_ids, attention_mask, token_type_ids, inputs_embeds, output_hidden_states, output_attentions)
         encoded = self.bert(*inputs, return_dict=True)
-        words = self.cls.predictions(encoded.last_hidden_state)
+        loss, words = self._scored_words(encoded.last_hidden_state, labels)
         follows = self.cls(encoded.pooler_output)
-        losses = []
-        if labels is not None:
-            losses.append(functional.cross_entropy(words.flatten(0, 1).float(), labels.flatten()))
         if next_sentence_label is not None:
-            losses.append(functional.cross_entropy(follows.float(), next_sentence_label.view(-1)))
+            of_next = functional.cross_entropy(follows.float(), next_sentence_label.view(-1))
+            loss = of_next if loss is None else loss + of_next
         return BertForPreTrainingOutput(
-            loss=torch.stack(losses).sum() if losses else None,
+            loss=loss,
             prediction_logits=words,
             seq_relationship_logits=follows,
             **encoder_extras(encoded),

@@ -56,15 +56,12 @@ def evaluate(model_dir: Path, data: PreparedData, split: str) -> dict[str, float
         scores = [of_each[task.name][task.metric] for task in data.tasks]
         named = {f"{task}_{name}": value for task, metrics in of_each.items() for name, value in metrics.items()}
         return named | {data.metric: float(np.mean(scores))}
-    examples = getattr(data, split)
-    if examples is None:
-        raise ValueError(f"Task '{data.name}' has no split '{split}'")
     return data.measure(predict(model_dir, data, split), split)
 
 
 def predict(model_dir: Path, data: PreparedData, split: str) -> np.ndarray:
     """Outputs (``heads``) of a saved model on a split, labelled or one of ``unlabelled``."""
-    examples = data.unlabelled[split] if split in data.unlabelled else getattr(data, split)
+    examples = data.unlabelled[split] if split in data.unlabelled else data.split(split)
     transformers_logging.disable_progress_bar()
     model = model_class(data).from_pretrained(model_dir).eval()
     model.to("cuda" if torch.cuda.is_available() else "cpu")

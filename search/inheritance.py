@@ -66,7 +66,8 @@ def _parent(job: TrainingJob, data: PreparedData, graph_hash: str) -> Model:
 
 def _batches(data: PreparedData, model: Model, num_rows: int) -> Iterator[dict[str, Any]]:
     """Batches of the first training rows, with labels."""
-    rows = data.train.select(range(min(num_rows, len(data.train))))
+    train = data.split("train")
+    rows = train.select(range(min(num_rows, len(train))))
     return iter(DataLoader(rows, batch_size=_BATCH_SIZE, collate_fn=collator(data, model.config.model_spec)))
 
 

@@ -37,7 +37,7 @@ def keep_best(
     goals = goals or Goals()
     best = best_record(records, goals)
     graph_hash = best.candidate.spec.hash
-    split = "test" if data.test is not None else "validation"
+    split = "test" if "test" in data.sizes else "validation"
     evaluation = {
         "trial": best.trial,
         "hash": graph_hash,

@@ -87,7 +87,7 @@ def train_candidate(job: TrainingJob, report: Report) -> TrainingResult:
     data = PreparedData.load(job.data_dir)
     set_seed(job.seed)
     trained = [_train_on(job, task, clock, report) for task in data.tasks]
-    largest = max(range(len(trained)), key=lambda number: len(data.tasks[number].train))
+    largest = max(range(len(trained)), key=lambda number: data.tasks[number].sizes["train"])
     model = trained[largest].model
     metrics = trained[0].metrics
     if data.task_names:
@@ -268,8 +268,8 @@ def _fine_tune(
             greater_is_better=True,
         ),
         data_collator=collator(data, job.candidate.spec),
-        train_dataset=data.train,
-        eval_dataset=data.validation,
+        train_dataset=data.split("train"),
+        eval_dataset=data.split("validation"),
         measure=measure,
         callbacks=[
             _Reporter(report, clock, "fine-tune", f"eval_{data.metric}"),
@@ -340,7 +340,7 @@ def _save(job: TrainingJob, data: PreparedData, trained: list[_Trained], largest
             one.model,
             title=f"FlexiBERT `{job.candidate.spec.hash[:12]}` for {task.name}",
             scores=one.metrics | shown,
-            scores_heading=f"measured on validation ({len(task.validation):,} texts)",
+            scores_heading=f"measured on validation ({task.sizes['validation']:,} texts)",
             notes=[f"Chosen by the search as `{job.candidate.proposed_by}`.", _LATENCY_NOTE],
         )
     content = {"trial": job.trial, "candidate": job.candidate.to_dict(), "result": dataclasses.asdict(result)}

@@ -34,7 +34,7 @@ def main() -> None:
     size = options.batch_size
     print("| task | rows | random, % | transformers, % | ours, % |\n|" + " --- |" * 5)
     for task in PreparedData.load(options.folder).tasks:
-        lengths = lengths_of(task.train)
+        lengths = lengths_of(task.split("train"))
         for number in [*options.sizes, len(lengths)]:
             of_part: list[Lengths] = [
                 np.random.default_rng(epoch).choice(lengths, number, replace=False) for epoch in range(_EPOCHS)

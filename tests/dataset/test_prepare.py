@@ -10,7 +10,7 @@ from rich.console import Console
 
 from dataset import PreparedData, load_corpus, packing
 from dataset.prepare import DataOptions
-from dataset.prepared import _alone
+from dataset.prepared import LABELLED_SPLITS, _alone
 
 
 @pytest.fixture
@@ -29,11 +29,11 @@ def _prepare(options: DataOptions, folder: Path) -> PreparedData:
 def test_what_was_prepared_comes_back_from_the_folder_alone(options: DataOptions, tmp_path: Path) -> None:
     _prepare(options, tmp_path / "out")
     data = PreparedData.load(tmp_path / "out")
-    assert (len(data.train), len(data.validation), len(data.test)) == (32, 4, 4)
+    assert [len(data.split(name)) for name in LABELLED_SPLITS] == [32, 4, 4]
     assert (data.label_names, data.metric, data.num_labels) == (("no", "yes"), "accuracy", 2)
     assert data.compute_metrics([[0.0, 1.0], [1.0, 0.0]], [1, 1]) == {"accuracy": 0.5}
     assert data.vocab_size == len(data.tokenizer) <= 300
-    ids = data.train[0]["input_ids"]
+    ids = data.split("train")[0]["input_ids"]
     assert (ids[0], ids[-1]) == (data.tokenizer.cls_token_id, data.tokenizer.sep_token_id)
     assert "film number" in data.tokenizer.decode(ids)
 
@@ -59,7 +59,7 @@ def test_sources_that_are_gone_are_named_and_not_missed(
     _prepare(options, tmp_path / "out")
     Path(options.task).unlink()
     data = options.prepare(tmp_path / "out", Console())
-    assert len(data.train) == 32
+    assert len(data.split("train")) == 32
     assert f"{options.task}: no longer there. Going on with what was prepared from it" in capsys.readouterr().out
     with pytest.raises(ValueError, match="max_length: 16 there, 24 wanted"):
         _prepare(dataclasses.replace(options, max_length=24), tmp_path / "out")
@@ -164,7 +164,7 @@ def test_blocks_are_full_and_hold_every_token_but_a_rest(
     blocks = [*data.pretrain["input_ids"], *data.pretrain_validation["input_ids"]]
     assert {len(block) for block in blocks} == {32}
     assert 0 <= tokens - 30 * len(blocks) < 30
-    assert max(map(len, data.train["input_ids"])) <= 16
+    assert max(map(len, data.split("train")["input_ids"])) <= 16
 
 
 def test_glue_is_prepared_as_a_folder_of_tasks(options: DataOptions, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_glue_is_prepared_as_a_folder_of_tasks(options: DataOptions, tmp_path: P
     _prepare(dataclasses.replace(options, task="glue", data_dir=tmp_path / "glue"), tmp_path / "out")
     data = PreparedData.load(tmp_path / "out")
     assert (data.name, data.metric, data.task_names) == ("glue", "glue", ("stsb", "rte"))
-    assert [(task.name, task.metric, len(task.train)) for task in data.tasks] == [
+    assert [(task.name, task.metric, len(task.split("train"))) for task in data.tasks] == [
         ("stsb", "pearson_spearman", 20),
         ("rte", "accuracy", 20),
     ]
@@ -189,7 +189,9 @@ def test_glue_is_prepared_as_a_folder_of_tasks(options: DataOptions, tmp_path: P
     assert rte.pretrain[0] == data.pretrain[0]
     assert rte.tokenizer.get_vocab() == data.tokenizer.get_vocab()
     with pytest.raises(ValueError, match="'glue' is several tasks"):
-        _ = data.train
+        data.split("train")
+    with pytest.raises(ValueError, match="Task 'rte' has no split 'test'. Available: train, validation"):
+        rte.split("test")
 
 
 def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:

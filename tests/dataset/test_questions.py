@@ -164,8 +164,8 @@ def test_prepared_questions_come_back_and_are_measured(tmp_path: Path) -> None:
     data = options.prepare(tmp_path / "prepared", Console(quiet=True))
     assert (data.kind, data.num_labels, data.is_regression) == ("question_answering", 2, False)
     assert data.majority_share("validation") is None
-    outputs = np.zeros((len(data.validation), 2, 48))
-    for number, row in enumerate(data.validation):
+    outputs = np.zeros((len(data.split("validation")), 2, 48))
+    for number, row in enumerate(data.split("validation")):
         if row["end_positions"]:
             outputs[number, 0, row["start_positions"]] = outputs[number, 1, row["end_positions"]] = 1.0
     assert data.measure(outputs, "validation") == {"answer_f1": 1.0, "exact_match": 1.0}

@@ -166,10 +166,10 @@ def test_prepared_tags_come_back_and_are_measured(tmp_path: Path) -> None:
     options = DataOptions(task=str(path), corpus=(tmp_path / "corpus.txt",), vocab_size=300, max_length=32)
     data = options.prepare(tmp_path / "prepared", Console(quiet=True))
     assert (data.kind, data.num_labels, data.problem_type) == ("token_classification", 6, None)
-    longest = max(map(len, data.validation["labels"]))
-    nothing = np.zeros((len(data.validation), longest, 6))
+    longest = max(map(len, data.split("validation")["labels"]))
+    nothing = np.zeros((len(data.split("validation")), longest, 6))
     nothing[..., 0] = 1
-    words = [label for row in data.validation["labels"] for label in row if label >= 0]
+    words = [label for row in data.split("validation")["labels"] for label in row if label >= 0]
     share = words.count(0) / len(words)
     assert data.measure(nothing, "validation") == {
         "entity_f1": 0.0,

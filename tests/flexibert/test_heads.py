@@ -13,6 +13,7 @@ import flexibert
 from flexibert import (
     FlexiBERTForMaskedLM,
     FlexiBERTForMultipleChoice,
+    FlexiBERTForPreTraining,
     FlexiBERTForQuestionAnswering,
     FlexiBERTForSequenceClassification,
     FlexiBERTForTokenClassification,
@@ -57,22 +58,28 @@ def test_masked_lm_loss_counts_labelled_tokens_only(tiny: Callable) -> None:
     assert output.logits.shape == (2, 5, 41)
 
 
-def test_sparse_prediction_scores_labelled_tokens_only_with_the_same_loss_and_gradients(tiny: Callable) -> None:
-    model = FlexiBERTForMaskedLM(tiny(MODEL_DICT)).eval()
+@pytest.mark.parametrize("of", [FlexiBERTForMaskedLM, FlexiBERTForPreTraining])
+def test_sparse_prediction_scores_labelled_tokens_only_with_the_same_loss_and_gradients(
+    of: type[FlexiBERTForMaskedLM | FlexiBERTForPreTraining], tiny: Callable
+) -> None:
+    model = of(tiny(MODEL_DICT)).eval()
     labels = torch.full_like(IDS, -100)
     labels[0, 1], labels[1, 2] = 5, 6
-    dense = model(**BATCH, labels=labels)
+    targets = {"labels": labels}
+    if of is FlexiBERTForPreTraining:
+        targets["next_sentence_label"] = torch.tensor([0, 1])
+    dense = model(**BATCH, **targets)
     dense.loss.backward()
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     model.zero_grad(set_to_none=True)
     model.config.sparse_prediction = True
-    sparse = model(**BATCH, labels=labels)
+    sparse = model(**BATCH, **targets)
     torch.testing.assert_close(sparse.loss, dense.loss)
-    torch.testing.assert_close(sparse.logits, torch.stack([dense.logits[0, 1], dense.logits[1, 2]]))
+    torch.testing.assert_close(sparse[1], torch.stack([dense[1][0, 1], dense[1][1, 2]]))
     sparse.loss.backward()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad, gradients[name])
-    assert model(**BATCH).logits.shape == (2, 5, 41)
+    assert model(**BATCH)[0].shape == (2, 5, 41)
 
 
 @pytest.mark.parametrize(

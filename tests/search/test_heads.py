@@ -118,14 +118,14 @@ def test_every_origin_keeps_the_head(name, prepared, tmp_path, monkeypatch):
 
 def test_batches_hold_what_a_model_takes_and_labels_of_words_are_padded(prepared):
     words, questions = prepared["words.jsonl"], prepared["questions.jsonl"]
-    rows = sorted(words.train, key=lambda row: len(row["input_ids"]))
+    rows = sorted(words.split("train"), key=lambda row: len(row["input_ids"]))
     batch = collator(words, _spec())([rows[0], rows[-1]])
     assert set(batch) == {"input_ids", "attention_mask", "labels"}
     assert batch["labels"].shape == batch["input_ids"].shape
     assert (batch["labels"][batch["attention_mask"] == 0] == -100).all()
     fixed = collator(words, _spec(operation="l"))([rows[0]])
     assert fixed["labels"].shape == fixed["input_ids"].shape == (1, 32)
-    batch = collator(questions, _spec())([questions.train[0], questions.train[1]])
+    batch = collator(questions, _spec())([questions.split("train")[0], questions.split("train")[1]])
     assert {"start_positions", "end_positions"} < set(batch)
     assert not {"example", "starts", "ends"} & set(batch)
 

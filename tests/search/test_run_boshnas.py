@@ -95,10 +95,11 @@ def test_the_best_model_loads_with_auto_classes_and_gives_its_test_score(finishe
         "model = AutoModelForSequenceClassification.from_pretrained(folder + '/best').eval()\n"
         "tokenizer = AutoTokenizer.from_pretrained(folder + '/best')\n"
         "data = PreparedData.load(folder + '/data')\n"
-        "rows = [dict(input_ids=row['input_ids'], attention_mask=row['attention_mask']) for row in data.test]\n"
+        "test = data.split('test')\n"
+        "rows = [dict(input_ids=row['input_ids'], attention_mask=row['attention_mask']) for row in test]\n"
         "batch = tokenizer.pad(rows, padding='max_length', max_length=data.max_length, return_tensors='pt')\n"
         "with torch.no_grad(): logits = model(**batch).logits.numpy()\n"
-        "print(data.compute_metrics(logits, data.test['labels'])['accuracy'])"
+        "print(data.compute_metrics(logits, test['labels'])['accuracy'])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -127,7 +127,7 @@ def test_several_labels_a_text_are_learnt(inputs, tmp_path):
     data = _data(inputs, str(inputs / "tags.jsonl"))
     result = train_candidate(_job(data, tmp_path), lambda _: None)
     assert result.objectives["f1_micro"] == result.score
-    assert predict(tmp_path / "models" / SPEC.hash, data, "validation").shape == (len(data.validation), 2)
+    assert predict(tmp_path / "models" / SPEC.hash, data, "validation").shape == (len(data.split("validation")), 2)
 
 
 @pytest.mark.integration
