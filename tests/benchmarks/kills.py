@@ -76,7 +76,7 @@ def _search(folder: Path, options: argparse.Namespace, *, num_kills: int) -> Jou
     """One search to its end; prints what was killed."""
     flags = [*_files(folder), *FLAGS, "--max_trials", str(options.trials), "--seed", str(options.seed)]
     journal, rng = Journal(folder / "run" / "journal.jsonl"), random.Random(options.seed)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "dashboard_port": None})
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     killed: Counter[str] = Counter()
     begin, num_seen = time.monotonic(), 0

@@ -30,7 +30,8 @@ def test_a_search_outlives_one_of_its_nodes(tmp_path, tiny_library, monkeypatch)
     files = ["--dataset_file", str(tmp_path / "library.json"), "--run_dir", str(tmp_path / "run")]
     files += ["--task", str(tmp_path / "films.csv"), "--corpus", str(tmp_path / "corpus.txt")]
     journal = Journal(tmp_path / "run" / "journal.jsonl")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    # No fixed port: where another Ray has it, ours would leave a socket open, a warning in any later test.
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "dashboard_port": None})
     try:
         first = cluster.add_node(num_cpus=1)
         cluster.wait_for_nodes()

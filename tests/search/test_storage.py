@@ -108,7 +108,8 @@ def test_a_search_needs_no_folder_that_its_nodes_share(tmp_path, tiny_library, m
         "--keep_models",
         "3",
     ]
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    # No fixed port: where another Ray has it, ours would leave a socket open, a warning in any later test.
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "dashboard_port": None})
     node = None
     try:
         start = [shutil.which("ray", path=str(Path(sys.executable).parent)), "start", "--block", "--num-cpus", "1"]
