@@ -25,14 +25,19 @@ _BATCH_SIZE = 32
 def inherited(job: TrainingJob, data: PreparedData, config: FlexiBERTConfig) -> tuple[Model, float]:
     """The job's model with what its parents give it, before fine-tuning, and the share of its encoder that they give.
 
+    Of several tasks a transfer comes from the parent's model for the task with most rows, other children from its model
+    for the same task, which they go on from.
+
     Args:
+        data: the task; one of several of the job.
         config: of the model that is wanted.
 
     Raises:
         ValueError: for a parent with another vocabulary, or one that no longer makes this child.
     """
     origin = job.candidate.origin
-    parents = [_parent(job, data, graph_hash) for graph_hash in origin.parents]
+    own = data.name if origin.kind != "transfer" and data.path != Path(job.data_dir) else ""
+    parents = [_parent(Path(job.models_dir) / graph_hash / own, data) for graph_hash in origin.parents]
     if origin.kind == "transfer":
         model = model_class(data)(config, transfer_mode=job.recipe.transfer_mode)
         return model, model.load_model_from_source(parents[0])
@@ -54,11 +59,11 @@ def inherited(job: TrainingJob, data: PreparedData, config: FlexiBERTConfig) -> 
 INPUTS = ("input_ids", "attention_mask")
 
 
-def _parent(job: TrainingJob, data: PreparedData, graph_hash: str) -> Model:
-    parent = model_class(data).from_pretrained(Path(job.models_dir) / graph_hash)
+def _parent(folder: Path, data: PreparedData) -> Model:
+    parent = model_class(data).from_pretrained(folder)
     if parent.config.vocab_size != data.vocab_size:
         raise ValueError(
-            f"The tokenizer has {data.vocab_size:,} tokens, but the parent {graph_hash[:12]} was "
+            f"The tokenizer has {data.vocab_size:,} tokens, but the parent in {folder} was "
             f"trained with {parent.config.vocab_size:,}. Use its tokenizer, or another --models_dir"
         )
     return parent

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from rich.console import Console
 
+from dataset.prepare import DataOptions
 from flexibert import FlexiBERTForSequenceClassification
 from search import Origin
 from search.children import children
@@ -70,3 +72,32 @@ def test_a_parent_that_makes_another_child_is_refused(data, folder):
     job = _job(data, folder, child.spec, Origin("merge", _spec().hash))
     with pytest.raises(ValueError, match=r"merge\(.*\) makes another architecture than"):
         inherited(job, data, _config(job, data))
+
+
+def test_of_several_tasks_a_child_for_each_is_made_of_the_parents_model_for_it(tmp_path):
+    for name, header, value in (("WNLI", "label", "01"), ("STS-B", "score", "05")):
+        (tmp_path / "glue" / name).mkdir(parents=True)
+        lines = [f"a story {i}\tanother story\t{value[i % 2]}" for i in range(40 if name == "WNLI" else 30)]
+        for split in ("train", "dev"):
+            text = "\n".join([f"sentence1\tsentence2\t{header}", *lines])
+            (tmp_path / "glue" / name / f"{split}.tsv").write_text(text)
+    (tmp_path / "corpus.txt").write_text("\n".join(f"a story about people, number {i}" for i in range(200)))
+    options = DataOptions(
+        task="glue", data_dir=tmp_path / "glue", corpus=(tmp_path / "corpus.txt",), vocab_size=300, max_length=16
+    )
+    data = options.prepare(tmp_path / "prepared", Console(quiet=True))
+    train_candidate(_job(data, tmp_path, _spec()), lambda _: None)
+    train_candidate(_job(data, tmp_path, _spec(hidden=32)), lambda _: None)
+    embeddings = "bert.embeddings.word_embeddings.weight"
+    born = children([_spec(), _spec(hidden=32)], ["prune", "merge", "stitch"])
+    assert {child.origin.kind for child in born} == {"prune", "merge", "stitch"}
+    for child in born:
+        job = _job(data, tmp_path, child.spec, child.origin, trial="t0009")
+        for task in data.tasks:
+            model, _ = inherited(job, task, _config(job, task))
+            folders = [tmp_path / "models" / parent / task.name for parent in child.origin.parents]
+            parents = [FlexiBERTForSequenceClassification.from_pretrained(folder) for folder in folders]
+            if len(parents) == 1:
+                assert torch.equal(model.get_parameter(embeddings), parents[0].get_parameter(embeddings))
+            else:
+                assert torch.allclose(_logits(model), sum(map(_logits, parents)) / 2, atol=1e-5)
