@@ -12,6 +12,7 @@ from pathlib import Path
 import fsspec
 
 from dataset.prepared import TASK_FILE
+from design_space.files import write_atomically
 
 _MARK = ".complete"
 _ID_FILE = ".storage-id"
@@ -45,7 +46,7 @@ class Storage:
         models_dir.mkdir(parents=True, exist_ok=True)
         id_file = models_dir / _ID_FILE
         if not id_file.exists():
-            id_file.write_text(uuid.uuid4().hex[:12])
+            write_atomically(id_file, uuid.uuid4().hex[:12])
         storage = cls(f"{uri.rstrip('/')}/run-{id_file.read_text()}")
         try:
             storage._write_mark("probe")

@@ -22,13 +22,8 @@ from transformers.training_args import TrainingArguments
 from transformers.utils import logging as transformers_logging
 
 from dataset import PreparedData
-from flexibert import (
-    FlexiBERTConfig,
-    FlexiBERTForMaskedLM,
-    add_to_lineage,
-    measure_latency,
-    write_model_card,
-)
+from design_space.files import write_atomically
+from flexibert import FlexiBERTConfig, FlexiBERTForMaskedLM, add_to_lineage, measure_latency, write_model_card
 
 from .batches import MaskedBlocks, collator, measure_input
 from .candidate import RESULT_FILE
@@ -143,7 +138,7 @@ def _keep(folder: Path, model: PreTrainedModel, figures: dict[str, Any]) -> None
     """Save what a job that is cut need not do again; of several processes the first does."""
     if is_first():
         model.save_pretrained(folder)
-        (folder / FIGURES_FILE).write_text(json.dumps(figures))
+        write_atomically(folder / FIGURES_FILE, json.dumps(figures))
     wait_for_all()
 
 
@@ -313,12 +308,13 @@ def _arguments(folder: Path, job: TrainingJob, **arguments: Any) -> TrainingArgu
 
 
 def last_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint of a ``Trainer`` folder; torn ones (without their last-written file) are removed."""
+    """The newest whole checkpoint of a ``Trainer`` folder; those whose last file is missing or cut are removed."""
     whole = []
     for checkpoint in folder.glob("checkpoint-*"):
-        if (checkpoint / "trainer_state.json").exists():
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text())
             whole.append(checkpoint)
-        else:
+        except (OSError, ValueError):
             shutil.rmtree(checkpoint, ignore_errors=True)  # another process may do the same
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
@@ -363,8 +359,7 @@ class _Clock:
         self._since = now
         if not is_first():
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(f"{self.total_s:.3f}")
+        write_atomically(self._path, f"{self.total_s:.3f}")
 
 
 class _Reporter(TrainerCallback):

@@ -136,14 +136,43 @@ def test_a_job_cut_off_goes_on_to_the_result_of_a_straight_run(data, tmp_path):
     assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
 
 
+@pytest.mark.integration
+def test_a_job_goes_on_after_a_kill_in_the_middle_of_writing_any_file(data, tmp_path, monkeypatch):
+    straight = train_candidate(_job(data, tmp_path / "straight", _spec()), lambda _: None)
+
+    class PowerCut(Exception):
+        pass
+
+    num_cuts, torn = 0, set()
+
+    def write(path: Path, text: str, **_: object) -> None:
+        with path.open("w") as stream:  # which empties it
+            if path.name not in torn:
+                torn.add(path.name)
+                raise PowerCut
+            stream.write(text)
+
+    monkeypatch.setattr(Path, "write_text", write)
+    while True:  # each file is torn the first time it is written
+        try:
+            resumed = train_candidate(_job(data, tmp_path / "cut", _spec()), lambda _: None)
+            break
+        except PowerCut:
+            num_cuts += 1
+    assert num_cuts == len(torn) >= 3
+    assert resumed.score == straight.score
+    assert train_candidate(_job(data, tmp_path / "cut", _spec()), lambda _: None) == resumed
+
+
 def test_a_torn_checkpoint_is_removed_and_the_newest_whole_one_taken(tmp_path):
-    for number, files in ((10, ["trainer_state.json"]), (9, ["trainer_state.json"]), (20, ["model.safetensors"])):
+    for number, state in ((10, "{}"), (9, "{}"), (20, None), (30, ""), (40, '{"best_global_step": 40, "epo')):
         folder = tmp_path / f"checkpoint-{number}"
         folder.mkdir()
-        for name in files:
-            (folder / name).touch()
+        (folder / "model.safetensors").touch()
+        if state is not None:
+            (folder / "trainer_state.json").write_text(state)
     assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
-    assert not (tmp_path / "checkpoint-20").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-9"]
     assert last_checkpoint(tmp_path / "nowhere") is None
 
 
