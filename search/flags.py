@@ -115,8 +115,9 @@ def _add_search_flags(parser: ArgumentParser) -> None:
         "--origins",
         nargs="+",
         choices=ORIGINS,
-        default=list(settings.origins),
-        help="kinds of first weights that may be proposed; of prune, stitch and merge, children of the best trained",
+        default=list(ORIGINS),
+        help="kinds of first weights that may be proposed; prune, stitch and merge make children of the best trained, "
+        "which need not be members of the library: 'scratch transfer' keeps to these",
     )
     add(
         "--min_overlap",

@@ -34,7 +34,8 @@ class BOSHNASSettings:
         num_fitted: architectures that the surrogate learns from at most: the best ones, and of the others as many,
             spread evenly over their ranks.
         origins: kinds of first weights that may be proposed; ``scratch`` is always among them. Of ``prune``,
-            ``stitch`` and ``merge`` the children of the best trained are candidates beside the space's members.
+            ``stitch`` and ``merge`` the children of the best trained are candidates beside the space's members; the
+            default keeps to these, ``run_boshnas`` allows all.
     """
 
     num_init: int = 10
