@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from .remote_code import AUTO_CLASSES
+from .remote_code import auto_class_of
 
 # A card with this line is written anew when a model is saved beside it; without the line it is left as it is.
 GENERATED = "<!-- Generated when the model was saved. Remove this line to keep your own changes. -->"
@@ -68,9 +68,7 @@ def _table(heading: str, scores: Mapping[str, float]) -> str:
 
 
 def _loading(name: str, model_type: str) -> str:
-    places = AUTO_CLASSES[model_type]
-    fitting = [auto for auto, ours in places.items() if any(place.endswith(f".{name}") for place in ours)]
-    auto_class = fitting[0] if fitting else "AutoModel"
+    auto_class = auto_class_of(name, model_type)
     return f"""```python
 from transformers import {auto_class}
 

@@ -40,6 +40,12 @@ AUTO_CLASSES: dict[str, dict[str, tuple[str, ...]]] = {
 FLATTENED = ("design_space",)
 
 
+def auto_class_of(name: str, model_type: str) -> str:
+    """The Auto class that loads our class of this name; ``AutoModel`` where none does more."""
+    places = AUTO_CLASSES[model_type].items()
+    return next((auto for auto, ours in places if any(place.endswith(f".{name}") for place in ours)), "AutoModel")
+
+
 def write_code(folder: Path, model_type: str, architectures: Iterable[str]) -> dict[str, str]:
     """Write the modules that models of ``model_type`` are made of into ``folder``.
 

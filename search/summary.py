@@ -18,6 +18,7 @@ from .goals import Goals
 from .journal import TrialRecord
 from .ranking import best_record, front_records
 from .run_directory import RunDirectory
+from .trained import speed_of
 
 SHOWN = ("parameters", "latency_ms")
 """What always gets a column beside the score."""
@@ -31,8 +32,9 @@ def keep_best(
     goals: Goals | None = None,
 ) -> dict[str, Any]:
     """Copy the best model to ``best/``, evaluate it on test (validation where there is no test split), and return its
-    evaluation: ``trial``, ``hash``, ``split``, ``metrics``, ``majority_share`` (None for regression), ``model``, and,
-    under constraints, these and whether they are kept (``feasible``).
+    evaluation: ``trial``, ``hash``, ``split``, ``metrics``, ``majority_share`` (None for regression), ``model``,
+    ``speed`` (with its interval and how it was measured), and, under constraints, these and whether they are kept
+    (``feasible``).
     """
     goals = goals or Goals()
     best = best_record(records, goals)
@@ -48,6 +50,7 @@ def keep_best(
         "majority_share": None if data.is_regression else data.majority_share(split),
         "validation_score": best.score,
         "objectives": best.objectives,
+        "speed": speed_of(models_dir / graph_hash),
     }
     if goals.constraints:
         kept = goals.violation(best.objectives) == 0
@@ -85,6 +88,7 @@ def write_summary(
         lines.append(f"- accuracy of always answering the most frequent class: {evaluation['majority_share']:.4f}")
     lines += [
         *(f"- {name}: {best.objectives[name]:g}" for name in shown if name in best.objectives),
+        *([f"- speed of the saved model: {evaluation['speed']}"] if evaluation.get("speed") else []),
         *_constraints(best, goals),
         f"- lineage: {' <- '.join(_lineage(best, trials))}",
         "",

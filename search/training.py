@@ -1,20 +1,17 @@
 """Training one candidate: first weights by its origin, masked-LM pre-training where it starts from scratch,
-fine-tuning on the task, or on each of several, measurement.
+fine-tuning on the task, or on each of several.
 
 All state lies in the job's ``work_dir``, so a job that is run again after its process died goes on from the last
 checkpoint; and a job whose model is already saved returns its measurements at once.
 """
 
-import dataclasses
 import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, set_seed
 from transformers.trainer_callback import PrinterCallback, TrainerCallback
@@ -23,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from dataset import PreparedData
 from design_space.files import write_atomically
-from flexibert import FlexiBERTConfig, FlexiBERTForMaskedLM, add_to_lineage, measure_latency, write_model_card
+from flexibert import FlexiBERTConfig, FlexiBERTForMaskedLM, add_to_lineage
 
 from .batches import MaskedBlocks, collator, measure_input
 from .candidate import RESULT_FILE
@@ -33,36 +30,13 @@ from .inheritance import inherited
 from .order import OrderedTrainer
 from .processes import is_first, wait_for_all
 from .recipe import TrainingJob
+from .trained import Trained, TrainingResult, save_and_measure
 from .tuning import RecipeTuner
 
 Report = Callable[[dict[str, Any]], None]
 
 FIGURES_FILE = "figures.json"
 _NUM_CHECKPOINTS = 4
-_LATENCY_NOTE = (
-    "`latency_ms` is the median time of a forward pass over 8 full-length texts, on the worker that trained it."
-)
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a trained candidate measured.
-
-    Attributes:
-        score: the task's metric on the validation split; higher is better. Of several tasks the mean.
-        objectives: ``parameters``, ``latency_ms`` and every metric of the task, of several with the task's name before.
-        cost_s: seconds of training and evaluation, of all attempts together.
-        overlap: share of parameters that came from the parent; 0 from scratch.
-        figures: ``pretrain_perplexity``, and of each phase (``pretrain``, ``finetune``) tokens per second of training
-            and of making batches alone (``_train_tokens_per_s``, ``_input_tokens_per_s``; the first not of a phase that
-            was cut) and ``_padding_share``. Of several tasks those of the one with most rows, and each with its name.
-    """
-
-    score: float
-    objectives: dict[str, float]
-    cost_s: float
-    overlap: float
-    figures: dict[str, float] = field(default_factory=dict)
 
 
 def train_candidate(job: TrainingJob, report: Report) -> TrainingResult:
@@ -73,62 +47,31 @@ def train_candidate(job: TrainingJob, report: Report) -> TrainingResult:
         report: called with intermediate figures: ``phase``, ``progress`` in [0, 1], ``loss``, and ``score`` after an
             evaluation.
     """
-    model_dir = Path(job.models_dir) / job.candidate.spec.hash
-    if (model_dir / RESULT_FILE).exists():
-        return TrainingResult(**json.loads((model_dir / RESULT_FILE).read_text())["result"])
-    torch.set_num_threads(job.num_threads)
-    transformers_logging.disable_progress_bar()
-    clock = _Clock(Path(job.work_dir) / "seconds")
-    data = PreparedData.load(job.data_dir)
-    set_seed(job.seed)
-    trained = [_train_on(job, task, clock, report) for task in data.tasks]
-    largest = max(range(len(trained)), key=lambda number: data.tasks[number].sizes["train"])
-    model = trained[largest].model
-    metrics = trained[0].metrics
-    if data.task_names:
-        pairs = list(zip(data.tasks, trained, strict=True))
-        metrics = {f"{task.name}_{name}": value for task, one in pairs for name, value in one.metrics.items()}
-        metrics[data.metric] = float(np.mean([one.metrics[task.metric] for task, one in pairs]))
-    objectives = {
-        **metrics,
-        "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
-        "latency_ms": round(measure_latency(model, length=job.recipe.max_length, repeats=9).median_ms, 3),
-    }
-    clock.lap()
-    figures = dict(trained[largest].figures)
-    if data.task_names:
-        for task, one in zip(data.tasks, trained, strict=True):
-            figures |= {f"{task.name}_{name}": value for name, value in one.figures.items() if "finetune" in name}
-    result = TrainingResult(
-        metrics[data.metric], objectives, round(clock.total_s, 2), trained[largest].overlap, figures
-    )
-    if is_first():
-        _save(job, data, trained, largest, result)
-        shutil.rmtree(job.work_dir, ignore_errors=True)
-    wait_for_all()
-    return result
+    saved = Path(job.models_dir) / job.candidate.spec.hash / RESULT_FILE
+    if not saved.exists():
+        torch.set_num_threads(job.num_threads)
+        transformers_logging.disable_progress_bar()
+        clock = _Clock(Path(job.work_dir) / "seconds")
+        data = PreparedData.load(job.data_dir)
+        set_seed(job.seed)
+        trained = [_train_on(job, task, clock, report) for task in data.tasks]
+        if is_first():
+            save_and_measure(job, data, trained, clock.lap)
+            shutil.rmtree(job.work_dir, ignore_errors=True)
+        wait_for_all()
+    return TrainingResult(**json.loads(saved.read_text())["result"])
 
 
-@dataclass(frozen=True)
-class _Trained:
-    """A candidate after one task."""
-
-    model: Model
-    metrics: dict[str, float]
-    overlap: float
-    figures: dict[str, float]
-
-
-def _train_on(job: TrainingJob, task: PreparedData, clock: "_Clock", report: Report) -> _Trained:
+def _train_on(job: TrainingJob, task: PreparedData, clock: "_Clock", report: Report) -> Trained:
     """Fine-tune on one task from the candidate's first weights; a task that was done before the job was cut is
     read."""
     folder = Path(job.work_dir) / f"trained-{task.name}"
     if (folder / FIGURES_FILE).exists():
         content = json.loads((folder / FIGURES_FILE).read_text())
-        return _Trained(model_class(task).from_pretrained(folder), **content)
+        return Trained(model_class(task).from_pretrained(folder), **content)
     first, overlap, figures = _first_weights(job, task, clock, report)
     model, metrics, tuning = _fine_tune_best(job, task, first, clock, report)
-    trained = _Trained(model, metrics, overlap, figures | tuning)
+    trained = Trained(model, metrics, overlap, figures | tuning)
     if task.path != Path(job.data_dir):  # one of several
         _keep(folder, model, {"metrics": metrics, "overlap": overlap, "figures": trained.figures})
     return trained
@@ -319,32 +262,6 @@ def last_checkpoint(folder: Path) -> str | None:
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
-def _save(job: TrainingJob, data: PreparedData, trained: list[_Trained], largest: int, result: TrainingResult) -> None:
-    """Write the model folder under another name and rename it, so that it is there whole or not at all."""
-    model_dir = Path(job.models_dir) / job.candidate.spec.hash
-    partial = model_dir.with_name(f".{model_dir.name}.{job.trial}")
-    shutil.rmtree(partial, ignore_errors=True)
-    folders = [(partial, trained[largest], data.tasks[largest])]
-    if data.task_names:
-        folders += [(partial / task.name, one, task) for task, one in zip(data.tasks, trained, strict=True)]
-    for folder, one, task in folders:
-        one.model.save_pretrained(folder)
-        data.tokenizer.save_pretrained(folder)
-        shown = {name: result.objectives[name] for name in ("parameters", "latency_ms")}
-        write_model_card(
-            folder,
-            one.model,
-            title=f"FlexiBERT `{job.candidate.spec.hash[:12]}` for {task.name}",
-            scores=one.metrics | shown,
-            scores_heading=f"measured on validation ({task.sizes['validation']:,} texts)",
-            notes=[f"Chosen by the search as `{job.candidate.proposed_by}`.", _LATENCY_NOTE],
-        )
-    content = {"trial": job.trial, "candidate": job.candidate.to_dict(), "result": dataclasses.asdict(result)}
-    (partial / RESULT_FILE).write_text(json.dumps(content, indent=2))
-    shutil.rmtree(model_dir, ignore_errors=True)
-    partial.rename(model_dir)
-
-
 class _Clock:
     """Seconds spent on a job, kept on disk so that they add up over attempts."""
 
@@ -353,13 +270,14 @@ class _Clock:
         self._since = time.monotonic()
         self.total_s = float(path.read_text()) if path.exists() else 0.0
 
-    def lap(self) -> None:
+    def lap(self) -> float:
+        """Add what went by since the last one; the seconds in all."""
         now = time.monotonic()
         self.total_s += now - self._since
         self._since = now
-        if not is_first():
-            return
-        write_atomically(self._path, f"{self.total_s:.3f}")
+        if is_first():
+            write_atomically(self._path, f"{self.total_s:.3f}")
+        return self.total_s
 
 
 class _Reporter(TrainerCallback):

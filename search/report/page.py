@@ -18,6 +18,7 @@ from scipy.stats import spearmanr
 from design_space import ModelSpec
 from design_space.files import write_atomically
 from embeddings import GraphLibrary
+from flexibert.remote_code import auto_class_of
 
 from ..candidate import describe
 from ..goals import SCORE, Goals, parse_limit
@@ -69,7 +70,10 @@ def _content(directory: RunDirectory) -> dict[str, Any]:
     ranked = sorted(finished, key=lambda record: (goals.violation(record.objectives), -(record.score or 0.0)))
     limits = goals.constraints
     pictures = [
-        ("Scores as they came in", figures.progress_figure(finished, metric, baselines)),
+        (
+            "Scores as they came in",
+            figures.progress_figure(finished, metric, {name: entry["score"] for name, entry in baselines.items()}),
+        ),
         *(
             (title, figures.tradeoff_figure(finished, metric, name, limit=limits.get(name)))
             for name, title in TRADEOFFS.items()
@@ -84,6 +88,7 @@ def _content(directory: RunDirectory) -> dict[str, Any]:
         "metric": metric,
         "evaluation": evaluation,
         "best_dir": directory.best_dir,
+        "auto_class": _auto_class(_json(directory.best_dir / "config.json")),
         "best": [_row(record) for record in ranked[:5]],
         "objectives": goals.objectives,
         "front": [_row(record) for record in front_records(finished, goals)],
@@ -171,9 +176,13 @@ def _map(config: dict[str, Any], finished: Sequence[TrialRecord], metric: str) -
     return figures.map_figure(library.embeddings, trained, metric)
 
 
-def _baselines(path: Path) -> dict[str, float]:
+def _auto_class(config: dict[str, Any] | None) -> str:
+    return auto_class_of(config["architectures"][0], config["model_type"]) if config else "AutoModel"
+
+
+def _baselines(path: Path) -> dict[str, dict[str, Any]]:
     found = _json(path) or {}
-    return {name: float(entry["score"]) for name, entry in found.items() if "score" in entry}
+    return {name: {"objectives": {}} | entry for name, entry in found.items() if "score" in entry}
 
 
 def _json(path: Path) -> dict[str, Any] | None:

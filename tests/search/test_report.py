@@ -71,9 +71,16 @@ def test_a_finished_run_is_told_in_one_page(tiny_library, tmp_path):
     specs = _run(tmp_path, tiny_library)
     (tmp_path / "best").mkdir()
     evaluation = {"metric": "accuracy", "split": "test", "metrics": {"accuracy": 0.625}, "majority_share": 0.5}
+    evaluation["speed"] = "3.00 ms (2.90 to 3.20) for 8 x 16 tokens on cpu with 1 thread(s)"
     (tmp_path / "best" / "evaluation.json").write_text(json.dumps(evaluation))
+    config = {"model_type": "flexibert", "architectures": ["FlexiBERTForTokenClassification"]}
+    (tmp_path / "best" / "config.json").write_text(json.dumps(config))
     (tmp_path / "baselines").mkdir()
-    (tmp_path / "baselines" / "baselines.json").write_text(json.dumps({"bert-mini": {"score": 0.5375}}))
+    baselines = {
+        "same-size": {"score": 0.5375, "objectives": {"parameters": 7e6, "latency_ms": 3.5}},
+        "bert-mini": {"score": 0.5},
+    }
+    (tmp_path / "baselines" / "baselines.json").write_text(json.dumps(baselines))
     text = write_report(tmp_path).read_text()
     page = _Page(text)
     assert page.open == []
@@ -83,7 +90,10 @@ def test_a_finished_run_is_told_in_one_page(tiny_library, tmp_path):
     assert all(place.startswith("data:") for place in page.fetched)
     assert "<script" not in text
     assert "<b>Best model: t0006</b>, accuracy 0.5600 on validation;\non test: accuracy 0.6250" in text
-    assert "Baseline bert-mini, trained under the same recipe: accuracy 0.5375" in text
+    assert "7,000,000 parameters, 3.00 ms (2.90 to 3.20) for 8 x 16 tokens on cpu with 1 thread(s)." in text
+    assert "model = AutoModelForTokenClassification.from_pretrained" in text
+    assert "same-size, trained under the same recipe: accuracy 0.5375 on validation; 7,000,000 parameters, 3.5" in text
+    assert "Baseline bert-mini, trained under the same recipe: accuracy 0.5000 on validation.<" in text
     assert all(spec.hash in text for spec in specs)
     assert f"transfer({specs[0].hash[:8]})" in text
     assert "Traceback: &lt;out of memory&gt; &amp; more" in text

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from dataset.prepare import DataOptions
 from design_space import ModelSpec
-from flexibert import FlexiBERTForSequenceClassification
-from search import Candidate, Origin
+from flexibert import FlexiBERTForSequenceClassification, measure_latency
+from search import Candidate, Origin, trained
 from search.batches import collator
 from search.evaluation import evaluate
 from search.failures import train_or_explain
@@ -76,6 +76,27 @@ def test_a_candidate_from_scratch_learns_and_its_score_is_that_of_the_saved_mode
     card = (folder / "README.md").read_text()
     assert "Pre-trained from scratch for 12 steps" in card
     assert json.dumps(_spec().to_dict()) in card
+
+
+@pytest.mark.integration
+def test_speed_is_that_of_the_saved_model_loaded_again_and_says_how_it_was_measured(data, tmp_path, monkeypatch):
+    measured = []
+
+    def measure(model, **options):
+        measured.append((Path(model.name_or_path).name, model.dtype, model.training))
+        return measure_latency(model, **options)
+
+    monkeypatch.setattr(trained, "measure_latency", measure)
+    result = train_candidate(_job(data, tmp_path, _spec()), lambda _: None)
+    assert measured == [(f".{_spec().hash}.t0001", torch.float32, False)]  # the folder before it was renamed
+    low, median, high = (result.objectives[f"latency_{name}ms"] for name in ("low_", "", "high_"))
+    assert 0 < low <= median <= high
+    how = {name: result.speed[name] for name in ("batch_size", "length", "threads", "device", "repeats")}
+    assert how == {"batch_size": 8, "length": 16, "threads": 1, "device": "cpu", "repeats": 9}
+    told = f"{median:.2f} ms ({low:.2f} to {high:.2f}) for 8 x 16 tokens on cpu with 1 thread(s)"
+    assert trained.speed_of(tmp_path / "models" / _spec().hash) == told
+    assert f"A forward pass takes {told}" in (tmp_path / "models" / _spec().hash / "README.md").read_text()
+    assert trained.speed_of(tmp_path) is None
 
 
 @pytest.mark.integration

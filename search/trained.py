@@ -1,0 +1,134 @@
+"""A trained candidate: its folder, and what was measured of it. Its speed is that of the model in the folder, loaded
+again.
+"""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset import PreparedData
+from flexibert import Latency, measure_latency, write_model_card
+
+from .candidate import RESULT_FILE
+from .heads import Model, model_class
+from .recipe import TrainingJob
+
+_REPEATS = 9
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a trained candidate measured.
+
+    Attributes:
+        score: the task's metric on the validation split; higher is better. Of several tasks the mean.
+        objectives: ``parameters``, ``latency_ms`` and its 95 % confidence interval (``latency_low_ms``,
+            ``latency_high_ms``), and every metric of the task, of several with the task's name before.
+        cost_s: seconds of training and evaluation, of all attempts together.
+        overlap: share of parameters that came from the parent; 0 from scratch.
+        figures: ``pretrain_perplexity``, and of each phase (``pretrain``, ``finetune``) tokens per second of training
+            and of making batches alone (``_train_tokens_per_s``, ``_input_tokens_per_s``; the first not of a phase that
+            was cut) and ``_padding_share``. Of several tasks those of the one with most rows, and each with its name.
+        speed: how the latency was measured: the fields of ``Latency``.
+    """
+
+    score: float
+    objectives: dict[str, float]
+    cost_s: float
+    overlap: float
+    figures: dict[str, float] = field(default_factory=dict)
+    speed: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A candidate after one task."""
+
+    model: Model
+    metrics: dict[str, float]
+    overlap: float
+    figures: dict[str, float]
+
+
+def save_and_measure(
+    job: TrainingJob, data: PreparedData, trained: Sequence[Trained], lap: Callable[[], float]
+) -> None:
+    """Write the model folder, with ``training.json``, under another name and rename it, so that it is there whole or
+    not at all.
+
+    Args:
+        trained: of each task.
+        lap: says how many seconds the job has taken.
+    """
+    model_dir = Path(job.models_dir) / job.candidate.spec.hash
+    partial = model_dir.with_name(f".{model_dir.name}.{job.trial}")
+    shutil.rmtree(partial, ignore_errors=True)
+    largest = max(range(len(trained)), key=lambda number: data.tasks[number].sizes["train"])
+    folders = [(partial, trained[largest], data.tasks[largest])]
+    if data.task_names:
+        folders += [(partial / task.name, one, task) for task, one in zip(data.tasks, trained, strict=True)]
+    for folder, one, _ in folders:
+        one.model.save_pretrained(folder)
+        data.tokenizer.save_pretrained(folder)
+    result = _measured(job, data, trained, largest, partial, lap)
+    speed = Latency(**result.speed)
+    for folder, one, task in folders:
+        write_model_card(
+            folder,
+            one.model,
+            title=f"FlexiBERT `{job.candidate.spec.hash[:12]}` for {task.name}",
+            scores=one.metrics | {name: result.objectives[name] for name in ("parameters", "latency_ms")},
+            scores_heading=f"measured on validation ({task.sizes['validation']:,} texts)",
+            notes=[
+                f"Chosen by the search as `{job.candidate.proposed_by}`.",
+                f"A forward pass takes {speed}: the median and its 95 % confidence interval, on the worker that "
+                "trained it.",
+            ],
+        )
+    content = {"trial": job.trial, "candidate": job.candidate.to_dict(), "result": dataclasses.asdict(result)}
+    (partial / RESULT_FILE).write_text(json.dumps(content, indent=2))
+    shutil.rmtree(model_dir, ignore_errors=True)
+    partial.rename(model_dir)
+
+
+def speed_of(model_dir: Path) -> str | None:
+    """How fast the model in a folder was, and how that was measured; None of a folder that does not say."""
+    file = model_dir / RESULT_FILE
+    speed = json.loads(file.read_text())["result"].get("speed") if file.is_file() else None
+    return str(Latency(**speed)) if speed else None
+
+
+def _measured(
+    job: TrainingJob,
+    data: PreparedData,
+    trained: Sequence[Trained],
+    largest: int,
+    folder: Path,
+    lap: Callable[[], float],
+) -> TrainingResult:
+    """The mean over the tasks; size and speed of the model in ``folder``."""
+    metrics, figures = dict(trained[largest].metrics), dict(trained[largest].figures)
+    if data.task_names:
+        pairs = list(zip(data.tasks, trained, strict=True))
+        metrics = {f"{task.name}_{name}": value for task, one in pairs for name, value in one.metrics.items()}
+        metrics[data.metric] = float(np.mean([one.metrics[task.metric] for task, one in pairs]))
+        for task, one in pairs:
+            figures |= {f"{task.name}_{name}": value for name, value in one.figures.items() if "finetune" in name}
+    model = model_class(data.tasks[largest]).from_pretrained(folder).to(trained[largest].model.device)
+    speed = measure_latency(model, length=job.recipe.max_length, repeats=_REPEATS)
+    objectives = {
+        **metrics,
+        "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
+        "latency_ms": round(speed.median_ms, 3),
+        "latency_low_ms": round(speed.low_ms, 3),
+        "latency_high_ms": round(speed.high_ms, 3),
+    }
+    return TrainingResult(
+        metrics[data.metric], objectives, round(lap(), 2), trained[largest].overlap, figures, speed._asdict()
+    )
