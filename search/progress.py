@@ -1,26 +1,32 @@
 """What a user sees while a search runs: a line when a trial starts and ends, and below, in a terminal, the best so
-far, the time left, and what is training. Where the output is a file, a status line comes every ten seconds instead."""
+far, trials per hour, how good the surrogate's predictions were, the time left, and what is training. Where the output
+is a file, a status line comes every ten seconds instead; in quiet mode every minute, and of trials only failures."""
 
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from scipy.stats import spearmanr
 
 from .candidate import Candidate, describe
 from .goals import Goals
 from .ray_search import last_error
 
-_FIGURES = ("loss", "validation_score")
-_QUIET_S = 10.0
-"""Seconds between status lines where there is no terminal to redraw one on."""
+_FIGURES = {"loss": ("loss", ".3f"), "validation_score": ("score", ".3f"), "tokens_per_s": ("tokens/s", ",.0f")}
+_LINE_S, _QUIET_LINE_S = 10.0, 60.0
+"""Seconds between status lines where there is no terminal to redraw one on, and in quiet mode."""
+_FEWEST_JUDGED = 4
+_WIDTH = 1.96
+"""Deviations to each side that hold 95 % of a normal distribution."""
 
 
 @dataclass
@@ -33,8 +39,15 @@ class _Running:
     figures: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        figures = [f"{name.split('_')[-1]} {self.figures[name]:.3f}" for name in _FIGURES if name in self.figures]
+        figures = [f"{name} {shown}" for name, shown in self.shown().items() if shown]
         return " ".join([self.phase, f"{self.progress:.0%}", *figures])
+
+    def shown(self) -> dict[str, str]:
+        """Each figure by its title; empty where it is not known yet."""
+        return {
+            title: format(self.figures[name], kind) if name in self.figures else ""
+            for name, (title, kind) in _FIGURES.items()
+        }
 
 
 def _minutes(seconds: float) -> str:
@@ -48,7 +61,14 @@ def _minutes(seconds: float) -> str:
 
 
 class ProgressCallback(Callback):
-    """Prints to a console."""
+    """Prints to a console.
+
+    Args:
+        put_back: trials that will be tried again. judged: predicted mean, deviation and score of those that ended. Both
+            are looked at again each time.
+        num_finished, best: of the run so far, if it is resumed; the best by name and score.
+        quiet: leave out what went as planned.
+    """
 
     def __init__(
         self,
@@ -60,6 +80,8 @@ class ProgressCallback(Callback):
         num_finished: int,
         best: tuple[str, float] | None,
         goals: Goals | None = None,
+        judged: Sequence[tuple[float, float, float]] = (),
+        quiet: bool = False,
     ) -> None:
         self._console = console
         self._max_trials = max_trials
@@ -68,6 +90,7 @@ class ProgressCallback(Callback):
         self._num_finished = num_finished
         self._best = best
         self._goals = goals or Goals()
+        self._judged, self._is_quiet = judged, quiet
         self._running: dict[str, _Running] = {}
         self._costs: list[float] = []
         self._live: Live | None = None
@@ -79,7 +102,7 @@ class ProgressCallback(Callback):
 
     def setup(self, **_: Any) -> None:
         """Show the view for as long as Tune runs."""
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._is_quiet:
             self._live = Live(self._view(), console=self._console, refresh_per_second=2, transient=True)
             self._live.start()
 
@@ -92,7 +115,8 @@ class ProgressCallback(Callback):
         """Say what is trained, and how it was chosen."""
         name, candidate = trial.config["trial"], Candidate.from_dict(trial.config)
         self._running[name] = _Running(describe(candidate))
-        self._print(f"{name} starts   {candidate.proposed_by}, {candidate.origin}: {describe(candidate)}")
+        if not self._is_quiet:
+            self._print(f"{name} starts   {candidate.proposed_by}, {candidate.origin}: {describe(candidate)}")
         self._refresh()
 
     def on_trial_result(
@@ -103,7 +127,7 @@ class ProgressCallback(Callback):
             self._print(f"{trial.config['trial']} again    {result['note']}")
         if "phase" in result and (running := self._running.get(trial.config["trial"])):
             running.phase, running.progress = result["phase"], result["progress"]
-            running.figures |= {name: result[name] for name in ("loss", "validation_score") if name in result}
+            running.figures |= {name: result[name] for name in _FIGURES if name in result}
             self._refresh()
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
@@ -126,12 +150,13 @@ class ProgressCallback(Callback):
         keeps = self._goals.violation(known) == 0
         if keeps and (self._best is None or score > self._best[1]):
             self._best = (name, score)
-        self._print(
-            f"{name} finished score {score:.4f}, {objectives['parameters'] / 1e6:.2f}M parameters, "
-            f"{result['cost_s']:.0f} s{'' if keeps else ', breaks a constraint'}; "
-            f"{self._best_text()}, "
-            f"{self._num_finished} of {self._until}"
-        )
+        if not self._is_quiet:
+            self._print(
+                f"{name} finished score {score:.4f}, {objectives['parameters'] / 1e6:.2f}M parameters, "
+                f"{result['cost_s']:.0f} s{'' if keeps else ', breaks a constraint'}; "
+                f"{self._best_text()}, "
+                f"{self._num_finished} of {self._until}"
+            )
         self._refresh()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
@@ -147,30 +172,42 @@ class ProgressCallback(Callback):
     def _refresh(self) -> None:
         if self._live is not None:
             self._live.update(self._view())
-        elif time.monotonic() - self._last_line > _QUIET_S:
+        elif time.monotonic() - self._last_line > (_QUIET_LINE_S if self._is_quiet else _LINE_S):
             self._last_line = time.monotonic()
             training = "; ".join(f"{name} {running}" for name, running in self._running.items())
             self._print(f"{self._head()}; training {training}")
 
     def _view(self) -> Group:
         table = Table(box=None, pad_edge=False)
-        for column in ("trial", "architecture", "phase", "", "loss", "score"):
+        for column in ("trial", "architecture", "phase", "", *(title for title, _ in _FIGURES.values())):
             table.add_column(
                 column, style="dim" if column == "architecture" else None, overflow="ellipsis", no_wrap=True
             )
         for name, running in self._running.items():
-            figures = [f"{running.figures[key]:.3f}" if key in running.figures else "" for key in _FIGURES]
             bar = ProgressBar(total=1.0, completed=running.progress, width=16)
-            table.add_row(name, running.text, running.phase, bar, *figures)
+            table.add_row(name, running.text, running.phase, bar, *running.shown().values())
         return Group(self._head(), table)
 
     def _head(self) -> str:
         parts = [self._best_text(), f"{self._num_finished} of {self._until}"]
-        parts.append(f"{_minutes(time.monotonic() - self._begin)} gone")
+        gone_s = time.monotonic() - self._begin
+        parts.append(f"{_minutes(gone_s)} gone")
+        if self._costs:
+            parts.append(f"{3600 * len(self._costs) / max(gone_s, 1e-9):,.0f} trials an hour")
         if self._costs and self._max_trials and self._running:
             left = (self._max_trials - self._num_finished) / len(self._running)
             parts.append(f"about {_minutes(left * sum(self._costs) / len(self._costs))} left")
-        return ", ".join(parts)
+        return ", ".join(parts + self._surrogate())
+
+    def _surrogate(self) -> list[str]:
+        """Of scores that were predicted: their rank correlation with the predictions, and how many lay in the 95 %
+        interval."""
+        if len(self._judged) < _FEWEST_JUDGED:
+            return []
+        mean, deviation, score = np.array(self._judged).T
+        inside = int((np.abs(score - mean) <= _WIDTH * deviation).sum())
+        ranks = "" if np.ptp(mean) == 0 or np.ptp(score) == 0 else f"rank correlation {spearmanr(mean, score)[0]:.2f}, "
+        return [f"surrogate: {ranks}{inside} of {len(score)} in the 95 % interval"]
 
     def _best_text(self) -> str:
         if self._best is None:

@@ -78,6 +78,8 @@ class BOSHNASSearch(Searcher):
         self.seconds_spent = 0.0
         self._deaths: Counter[str] = Counter()
         self.put_back: set[str] = set()
+        self.judged: list[tuple[float, float, float]] = []
+        self._predictions: dict[str, tuple[float, float]] = {}
         self.no_space = ""
 
     def replay(self, events: Iterable[Mapping[str, Any]]) -> None:
@@ -90,6 +92,7 @@ class BOSHNASSearch(Searcher):
                 self._history.append(dict(event))
             if event["event"] == "suggested":
                 candidates[trial] = Candidate.from_dict(event)
+                self._keep_prediction(trial, event)
                 self.boshnas.remember(candidates[trial])
                 self.num_suggested += 1
                 open_trials[trial] = None
@@ -97,6 +100,7 @@ class BOSHNASSearch(Searcher):
                 self.boshnas.tell(
                     candidates[trial], event["score"], cost_s=event["cost_s"], objectives=event["objectives"]
                 )
+                self._judge(trial, event["score"])
                 self.num_finished += 1
                 self.seconds_spent += event["cost_s"]
                 open_trials.pop(trial)
@@ -142,7 +146,9 @@ class BOSHNASSearch(Searcher):
             candidate = candidates[0]
             self.num_suggested += 1
             trial = f"t{self.num_suggested:04d}"
-            self._write("suggested", trial, **candidate.to_dict(), **self._predicted(candidate))
+            predicted = self._predicted(candidate)
+            self._keep_prediction(trial, predicted)
+            self._write("suggested", trial, **candidate.to_dict(), **predicted)
         self._running[trial_id] = trial, candidate
         return {"trial": trial, **self._make_config(trial, candidate)}
 
@@ -176,6 +182,7 @@ class BOSHNASSearch(Searcher):
             return
         if self._receive is not None:
             self._receive(candidate)
+        self._judge(trial, score)
         self.num_finished += 1
         self.seconds_spent += cost_s
         self._write("finished", trial, score=score, objectives=objectives, cost_s=cost_s)
@@ -207,6 +214,14 @@ class BOSHNASSearch(Searcher):
             return {}
         mean, epistemic, aleatoric = self.boshnas.predict(candidate.spec, candidate.origin)
         return {"predicted": {"mean": round(mean, 6), "deviation": round(math.hypot(epistemic, aleatoric), 6)}}
+
+    def _keep_prediction(self, trial: str, event: Mapping[str, Any]) -> None:
+        if "predicted" in event:
+            self._predictions[trial] = event["predicted"]["mean"], event["predicted"]["deviation"]
+
+    def _judge(self, trial: str, score: float) -> None:
+        if trial in self._predictions:
+            self.judged.append((*self._predictions.pop(trial), score))
 
     def _fail(
         self,

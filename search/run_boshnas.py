@@ -23,7 +23,7 @@ from .runner import LevelRun, run_level
 from .storage import Storage
 from .summary import keep_best, write_summary
 
-NOT_SAVED = ("config", "resume", "run_dir")
+NOT_SAVED = ("config", "quiet", "resume", "run_dir")
 
 
 def run_boshnas(arguments: Sequence[str] | None = None) -> None:
@@ -86,6 +86,7 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             resources_per_trial=options.resources_per_trial,
             address=options.address,
             storage=Storage.of_run(options.storage, models_dir) if options.storage else None,
+            quiet=options.quiet,
         )
         records = run_level(run, console)
         scores = {record.candidate.spec.hash: record.score for record in records if record.score is not None}

@@ -62,6 +62,7 @@ class LevelRun:
         resources_per_trial: ``{"cpu": 1.0, "gpu": 0.0}``, fractions allowed.
         address: of a running Ray cluster; None for a local one.
         storage: where data and weights travel when its nodes share no folder with the driver; None when they do.
+        quiet: whether to leave out what went as planned.
     """
 
     directory: RunDirectory
@@ -85,6 +86,7 @@ class LevelRun:
     resources_per_trial: Mapping[str, float] = field(default_factory=lambda: {"cpu": 1.0})
     address: str | None = None
     storage: Storage | None = None
+    quiet: bool = False
 
     @property
     def exact(self) -> dict[str, Exact]:
@@ -120,6 +122,8 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
             num_finished=search.num_finished,
             best=_best_so_far(run, search.boshnas),
             goals=search.boshnas.goals,
+            judged=search.judged,
+            quiet=run.quiet,
         )
         try:
             _tuner(run, search, progress).fit()

@@ -285,6 +285,11 @@ class _Reporter(TrainerCallback):
 
     def __init__(self, report: Report, clock: _Clock, phase: str, score_key: str | None = None) -> None:
         self._report, self._clock, self._phase, self._score_key = report, clock, phase, score_key
+        self._since_s, self._tokens = 0.0, 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Count from here."""
+        self._since_s, self._tokens = time.monotonic(), int(state.num_input_tokens_seen)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         """Report a loss while training and a score after evaluating."""
@@ -292,6 +297,9 @@ class _Reporter(TrainerCallback):
         figures: dict[str, Any] = {"phase": self._phase, "progress": progress}
         if logs and "loss" in logs:
             figures["loss"] = float(logs["loss"])
+            now, tokens = time.monotonic(), int(state.num_input_tokens_seen)
+            figures["tokens_per_s"] = (tokens - self._tokens) / (now - self._since_s)
+            self._since_s, self._tokens = now, tokens
         if logs and self._score_key in logs:
             figures["validation_score"] = float(logs[self._score_key])
             figures["epoch"] = round(state.epoch, 3)

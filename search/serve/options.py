@@ -23,7 +23,7 @@ from .schemas import Option
 
 TABLE_OPTIONS = ("text_column", "text_pair_column", "label_column", "label_separator", "metric")
 _TEXTS = (*TABLE_OPTIONS, "constraints", "recipe", "tokenizer", "resources_per_trial")
-_OF_THE_SERVER = ("help", "resume", "n_jobs")
+_OF_THE_SERVER = ("help", "resume", "n_jobs", "quiet")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _LONGEST_TEXT = 200
 

@@ -114,6 +114,10 @@ def test_what_the_surrogate_expects_is_written_down_before_it_is_known(tiny_libr
     mean, deviation = records[3].predicted
     assert 0 <= mean <= 0.3
     assert deviation > 0
+    assert search.judged == [(mean, deviation, 0.3)]
+    again = _search(tiny_library, journal)
+    again.replay(journal.events())
+    assert again.judged == search.judged
 
 
 def test_a_trial_stopped_early_is_no_score(tiny_library, tmp_path):

@@ -71,6 +71,8 @@ def test_a_candidate_from_scratch_learns_and_its_score_is_that_of_the_saved_mode
     assert result.objectives["parameters"] == sum(p.numel() for p in model.parameters())
     assert {report["phase"] for report in reports} == {"pretrain", "fine-tune"}
     assert any("validation_score" in report for report in reports)
+    speeds = [report["tokens_per_s"] for report in reports if "loss" in report]
+    assert min(speeds) > 100
     assert [path.name for path in (tmp_path / "models").iterdir()] == [_spec().hash]
     assert not (tmp_path / "work" / "t0001").exists()
     card = (folder / "README.md").read_text()
