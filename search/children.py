@@ -3,6 +3,8 @@
 ``first_weights`` in ``inheritance.py`` makes the models.
 """
 
+import contextlib
+import functools
 import itertools
 from collections.abc import Collection, Sequence
 
@@ -23,11 +25,10 @@ def children(parents: Sequence[ModelSpec], origins: Collection[str]) -> list[Can
     found = []
     if "prune" in origins:
         for parent, density in itertools.product(single, DENSITIES):
-            origin = Origin("prune", parent.hash, density=density)
-            found += _candidate(lambda parent=parent, density=density: prune(parent, density=density), origin)
+            found += _candidate(_pruned(parent, density), Origin("prune", parent.hash, density=density))
     if "merge" in origins:
         for parent in single:
-            found += _candidate(lambda parent=parent: merged_spec(parent), Origin("merge", parent.hash))
+            found += _candidate(_merged(parent), Origin("merge", parent.hash))
     if "stitch" in origins:
         for a, b in itertools.combinations(single, 2):
             if len(a.layers) == len(b.layers):
@@ -37,9 +38,21 @@ def children(parents: Sequence[ModelSpec], origins: Collection[str]) -> list[Can
     return [candidate for candidate in found if candidate.spec.hash not in known]
 
 
-def _candidate(make, origin: Origin) -> list[Candidate]:  # type: ignore[no-untyped-def]
-    """The child, or nothing where this parent has no such child."""
-    try:
-        return [Candidate(make(), origin, "optimized")]
-    except ValueError:
-        return []
+def _candidate(spec: ModelSpec | None, origin: Origin) -> list[Candidate]:
+    return [] if spec is None else [Candidate(spec, origin, "optimized")]
+
+
+@functools.lru_cache(maxsize=1024)  # the best stay the best for many suggestions
+def _pruned(parent: ModelSpec, density: float) -> ModelSpec | None:
+    """None where this parent has no such child."""
+    with contextlib.suppress(ValueError):
+        return prune(parent, density=density)
+    return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _merged(parent: ModelSpec) -> ModelSpec | None:
+    """None where this parent has no such child."""
+    with contextlib.suppress(ValueError):
+        return merged_spec(parent)
+    return None
