@@ -35,13 +35,12 @@ from .metrics import Metrics
 from .packing import pack
 from .questions import best_answers, encode_questions
 from .tags import encode_tags, sentences_of
-from .task import QUESTIONS, TEXT, TOKENS, Task, TaskDescription, majority_share
+from .task import QUESTIONS, SPLITS, TEXT, TOKENS, Task, TaskDescription, majority_share
 
 TASK_FILE = "task.json"
 MADE_FROM_FILE = "made_from.json"
 _HELD_OUT = 20  # one of so many blocks of the corpus is kept for validation
-LABELLED_SPLITS = ("train", "validation", "test")
-_UNLABELLED_SPLITS, _TEXTS = "unlabelled_", "texts_"
+_UNLABELLED, _TEXTS = "unlabelled_", "texts_"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,15 +97,15 @@ class PreparedData(TaskDescription):
     @cached_property
     def unlabelled(self) -> dict[str, hf_datasets.Dataset]:
         """Published rows whose labels are secret, by split."""
-        names = [name for name in self.sizes if name.startswith(_UNLABELLED_SPLITS)]
-        return {name.removeprefix(_UNLABELLED_SPLITS): self._read(name) for name in names}
+        names = [name for name in self.sizes if name.startswith(_UNLABELLED)]
+        return {name.removeprefix(_UNLABELLED): self._read(name) for name in names}
 
     def split(self, name: str) -> hf_datasets.Dataset:
         """The rows of ``train``, ``validation`` or ``test``. Raises ``ValueError`` when the task has no such split."""
         if self.task_names:
             raise ValueError(f"'{self.name}' is several tasks; take a split of one of 'tasks'")
-        if name not in LABELLED_SPLITS or name not in self.sizes:
-            known = [known for known in LABELLED_SPLITS if known in self.sizes]
+        if name not in SPLITS or name not in self.sizes:
+            known = [known for known in SPLITS if known in self.sizes]
             raise ValueError(f"Task '{self.name}' has no split '{name}'. Available: {', '.join(known)}")
         return self._read(name)
 
@@ -263,7 +262,7 @@ def _write(
         encode = _ENCODERS[task.kind]
         tables = {split: encode(rows, tokenizer, lengths.max_length) for split, rows in task.splits.items()}
         for split, rows in task.unlabelled.items():
-            tables[f"{_UNLABELLED_SPLITS}{split}"] = encode(rows, tokenizer, lengths.max_length)
+            tables[f"{_UNLABELLED}{split}"] = encode(rows, tokenizer, lengths.max_length)
         of_task = folder / task.name if len(tasks) > 1 else folder
         task_sizes = sizes | _save(of_task, tables)
         if task.kind == QUESTIONS:

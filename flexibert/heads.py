@@ -75,9 +75,6 @@ class MaskedLMHead(nn.Module):
         super().__init__()
         self.predictions = Predictions(config)
 
-    def forward(self, x_BSH: Tensor) -> Tensor:
-        return self.predictions(x_BSH)
-
 
 class WordPredictor:
     """Of a model with ``cls.predictions``: its scores of words and their loss, and its decoder, tied to the word

@@ -21,7 +21,7 @@ from .origins import Origins
 from .pool import Pool
 from .settings import BOSHNASSettings
 from .steering import Steering, cost_models
-from .surrogates import Surrogate, fit_surrogate
+from .surrogates import Surrogate, fit_surrogate, single_thread
 
 LANDSCAPE_SAMPLE = 256
 """Vectors on which the surrogate learns uncertainty, beside the observed ones."""
@@ -80,11 +80,13 @@ class Beliefs:
         if not self.pending:
             return self.fitted()
         if self._believing is None:
-            X, Y = self.measured()
             waiting = self.vectors(list(self.pending.values()))
-            with torch.no_grad():
+            with torch.no_grad(), single_thread():
                 believed = self.fitted().moments(waiting).mean
-            self._believing = self._fit(torch.cat([X, waiting]), torch.cat([Y, believed]))
+                self._believing = self.fitted().given(waiting, believed)
+            if self._believing is None:
+                X, Y = self.measured()
+                self._believing = self._fit(torch.cat([X, waiting]), torch.cat([Y, believed]))
         return self._believing
 
     def measured(self) -> tuple[Tensor, Tensor]:

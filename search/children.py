@@ -1,6 +1,6 @@
 """Children that pruning, stitching and merging make of trained architectures: specs known before any weight is touched.
 
-``first_weights`` in ``inheritance.py`` makes the models.
+``inheritance.py`` makes the models.
 """
 
 import contextlib

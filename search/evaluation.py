@@ -105,7 +105,7 @@ def train_baseline(
         candidate=Candidate(spec, Origin(), proposed_by="baseline"),
         data_dir=str(data.path),
         models_dir=str(folder / "models"),
-        work_dir=str(folder / "work" / name),
+        work_dir=str(folder / "work" / f"{name}-{spec.hash[:12]}"),
         recipe=recipe,
         seed=seed,
         num_threads=num_threads or torch.get_num_threads(),

@@ -38,7 +38,11 @@ def make_parser() -> ArgumentParser:
     add("--run_dir", type=Path, default=Path("runs/boshnas"), help="where everything of this run goes")
     add("--resume", action="store_true", help="go on with the run in --run_dir; other flags override its saved ones")
     add("--config", type=Path, default=None, help="YAML file with any of these flags")
-    add("--quiet", action="store_true", help="for logs: failures, the result, and a line of progress every minute")
+    add(
+        "--quiet",
+        action="store_true",
+        help="for logs: what went wrong, the result, and a line of progress every minute",
+    )
     add(
         "--models_dir",
         type=Path,

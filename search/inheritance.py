@@ -36,7 +36,7 @@ def inherited(job: TrainingJob, data: PreparedData, config: FlexiBERTConfig) -> 
         ValueError: for a parent with another vocabulary, or one that no longer makes this child.
     """
     origin = job.candidate.origin
-    own = data.name if origin.kind != "transfer" and data.path != Path(job.data_dir) else ""
+    own = data.name if origin.kind != "transfer" and job.has_part(data.path) else ""
     parents = [_parent(Path(job.models_dir) / graph_hash / own, data) for graph_hash in origin.parents]
     if origin.kind == "transfer":
         model = model_class(data)(config, transfer_mode=job.recipe.transfer_mode)

@@ -1,6 +1,7 @@
 """What a user sees while a search runs: a line when a trial starts and ends, and below, in a terminal, the best so
 far, trials per hour, how good the surrogate's predictions were, the time left, and what is training. Where the output
-is a file, a status line comes every ten seconds instead; in quiet mode every minute, and of trials only failures."""
+is a file, a status line comes every ten seconds instead; in quiet mode every minute, and of trials only what went
+wrong."""
 
 import math
 import time

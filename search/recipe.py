@@ -168,6 +168,10 @@ class TrainingJob:
     num_threads: int = 1
     storage: str = ""
 
+    def has_part(self, task: Path) -> bool:
+        """Whether a folder of prepared data is that of one of the job's several tasks."""
+        return task != Path(self.data_dir).absolute()
+
     def to_json(self) -> str:
         """The job as a JSON string."""
         content: dict[str, Any] = {

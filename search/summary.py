@@ -18,7 +18,7 @@ from .goals import Goals
 from .journal import TrialRecord
 from .ranking import best_record, front_records
 from .run_directory import RunDirectory
-from .trained import speed_of
+from .trained import speed_again
 
 SHOWN = ("parameters", "latency_ms")
 """What always gets a column beside the score."""
@@ -33,13 +33,14 @@ def keep_best(
 ) -> dict[str, Any]:
     """Copy the best model to ``best/``, evaluate it on test (validation where there is no test split), and return its
     evaluation: ``trial``, ``hash``, ``split``, ``metrics``, ``majority_share`` (None for regression), ``model``,
-    ``speed`` (with its interval and how it was measured), and, under constraints, these and whether they are kept
-    (``feasible``).
+    ``speed`` (measured again, when no other trial trains; with its interval), and, under constraints, these and whether
+    they are kept (``feasible``).
     """
     goals = goals or Goals()
     best = best_record(records, goals)
     graph_hash = best.candidate.spec.hash
     split = "test" if "test" in data.sizes else "validation"
+    speed = speed_again(models_dir / graph_hash, data)
     evaluation = {
         "trial": best.trial,
         "hash": graph_hash,
@@ -50,7 +51,7 @@ def keep_best(
         "majority_share": None if data.is_regression else data.majority_share(split),
         "validation_score": best.score,
         "objectives": best.objectives,
-        "speed": speed_of(models_dir / graph_hash),
+        "speed": None if speed is None else str(speed),
     }
     if goals.constraints:
         kept = goals.violation(best.objectives) == 0

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from dataset import PreparedData
+from design_space.files import write_atomically
 from flexibert import Latency, measure_latency, write_model_card
 
 from .candidate import RESULT_FILE
@@ -69,7 +71,7 @@ def save_and_measure(
     model_dir = Path(job.models_dir) / job.candidate.spec.hash
     partial = model_dir.with_name(f".{model_dir.name}.{job.trial}")
     shutil.rmtree(partial, ignore_errors=True)
-    largest = max(range(len(trained)), key=lambda number: data.tasks[number].sizes["train"])
+    largest = _largest(data)
     folders = [(partial, trained[largest], data.tasks[largest])]
     if data.task_names:
         folders += [(partial / task.name, one, task) for task, one in zip(data.tasks, trained, strict=True)]
@@ -92,16 +94,31 @@ def save_and_measure(
             ],
         )
     content = {"trial": job.trial, "candidate": job.candidate.to_dict(), "result": dataclasses.asdict(result)}
-    (partial / RESULT_FILE).write_text(json.dumps(content, indent=2))
+    write_atomically(partial / RESULT_FILE, json.dumps(content, indent=2))
     shutil.rmtree(model_dir, ignore_errors=True)
     partial.rename(model_dir)
 
 
-def speed_of(model_dir: Path) -> str | None:
-    """How fast the model in a folder was, and how that was measured; None of a folder that does not say."""
+def speed_again(model_dir: Path, data: PreparedData) -> Latency | None:
+    """The speed of the model in a folder, measured here as it was where it was trained, but beside nothing else; None
+    of a folder that does not say how."""
     file = model_dir / RESULT_FILE
     speed = json.loads(file.read_text())["result"].get("speed") if file.is_file() else None
-    return str(Latency(**speed)) if speed else None
+    return _speed(_load(model_dir, data), length=speed["length"], threads=speed["threads"]) if speed else None
+
+
+def _load(folder: Path, data: PreparedData) -> Model:
+    """Of several tasks, the model of the one with most rows."""
+    model = model_class(data.tasks[_largest(data)]).from_pretrained(folder)
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _speed(model: Model, *, length: int, threads: int | None = None) -> Latency:
+    return measure_latency(model, length=length, threads=threads, repeats=_REPEATS)
+
+
+def _largest(data: PreparedData) -> int:
+    return max(range(len(data.tasks)), key=lambda number: data.tasks[number].sizes["train"])
 
 
 def _measured(
@@ -120,8 +137,8 @@ def _measured(
         metrics[data.metric] = float(np.mean([one.metrics[task.metric] for task, one in pairs]))
         for task, one in pairs:
             figures |= {f"{task.name}_{name}": value for name, value in one.figures.items() if "finetune" in name}
-    model = model_class(data.tasks[largest]).from_pretrained(folder).to(trained[largest].model.device)
-    speed = measure_latency(model, length=job.recipe.max_length, repeats=_REPEATS)
+    model = _load(folder, data)
+    speed = _speed(model, length=job.recipe.max_length)
     objectives = {
         **metrics,
         "parameters": float(sum(parameter.numel() for parameter in model.parameters())),

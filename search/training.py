@@ -44,8 +44,8 @@ def train_candidate(job: TrainingJob, report: Report) -> TrainingResult:
     training rows, and each task's in a folder of its name below.
 
     Args:
-        report: called with intermediate figures: ``phase``, ``progress`` in [0, 1], ``loss``, and ``score`` after an
-            evaluation.
+        report: called with intermediate figures: ``phase``, ``progress`` in [0, 1], ``loss`` and ``tokens_per_s``, or
+            after an evaluation ``validation_score`` and ``epoch``.
     """
     saved = Path(job.models_dir) / job.candidate.spec.hash / RESULT_FILE
     if not saved.exists():
@@ -72,7 +72,7 @@ def _train_on(job: TrainingJob, task: PreparedData, clock: "_Clock", report: Rep
     first, overlap, figures = _first_weights(job, task, clock, report)
     model, metrics, tuning = _fine_tune_best(job, task, first, clock, report)
     trained = Trained(model, metrics, overlap, figures | tuning)
-    if task.path != Path(job.data_dir):  # one of several
+    if job.has_part(task.path):
         _keep(folder, model, {"metrics": metrics, "overlap": overlap, "figures": trained.figures})
     return trained
 
@@ -257,7 +257,7 @@ def last_checkpoint(folder: Path) -> str | None:
         try:
             json.loads((checkpoint / "trainer_state.json").read_text())
             whole.append(checkpoint)
-        except (OSError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             shutil.rmtree(checkpoint, ignore_errors=True)  # another process may do the same
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 

@@ -18,6 +18,7 @@ from scipy.stats import spearmanr
 from design_space import ModelSpec
 from design_space.files import write_atomically
 from embeddings import GraphLibrary
+from flexibert import Latency
 from flexibert.remote_code import auto_class_of
 
 from ..candidate import describe
@@ -67,7 +68,10 @@ def _content(directory: RunDirectory) -> dict[str, Any]:
         objectives=tuple(config.get("objectives") or (SCORE,)),
         constraints=dict(map(parse_limit, config.get("constraints") or ())),
     )
-    ranked = sorted(finished, key=lambda record: (goals.violation(record.objectives), -(record.score or 0.0)))
+    scored = [record for record in records if record.score is not None]
+    ranked = sorted(scored, key=lambda record: (goals.violation(record.objectives), -(record.score or 0.0)))
+    if evaluation and [evaluation["trial"]] != [record.trial for record in ranked[:1]]:
+        evaluation = None  # ``best/`` is of an earlier state of a run that goes on
     limits = goals.constraints
     pictures = [
         (
@@ -182,7 +186,10 @@ def _auto_class(config: dict[str, Any] | None) -> str:
 
 def _baselines(path: Path) -> dict[str, dict[str, Any]]:
     found = _json(path) or {}
-    return {name: {"objectives": {}} | entry for name, entry in found.items() if "score" in entry}
+    baselines = {name: {"objectives": {}} | entry for name, entry in found.items() if "score" in entry}
+    for baseline in baselines.values():
+        baseline["speed"] = str(Latency(**baseline["speed"])) if baseline.get("speed") else None
+    return baselines
 
 
 def _json(path: Path) -> dict[str, Any] | None:

@@ -35,5 +35,8 @@ class AutomaticSurrogate(Surrogate):
     def moments(self, X: Tensor) -> Moments:
         return self._best.moments(X)
 
+    def given(self, X: Tensor, Y: Tensor) -> Surrogate | None:
+        return self._best.given(X, Y)
+
     def posterior(self, X: Tensor, observation_noise: bool = False, **_: object) -> GPyTorchPosterior:
         return self._best.posterior(X, observation_noise=observation_noise)

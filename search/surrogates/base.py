@@ -80,6 +80,11 @@ class Surrogate(Model):
     def moments(self, X: Tensor) -> Moments:
         """Mean, epistemic and aleatoric standard deviation at X."""
 
+    def given(self, X: Tensor, Y: Tensor) -> "Surrogate | None":
+        """The same model with further observations X (M, K), Y (M,), its hyperparameters kept; None where it would have
+        to be fitted anew."""
+        return None
+
     @property
     def num_outputs(self) -> int:
         return 1

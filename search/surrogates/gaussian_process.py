@@ -3,6 +3,7 @@
 Letters: N observations, M points, K numbers, C categories.
 """
 
+import copy
 import math
 from collections.abc import Sequence
 
@@ -48,10 +49,20 @@ class GaussianProcessSurrogate(Surrogate):
         self._standardizer = Standardizer(Y)
         target = self._standardizer.forward(Y)
         extra = torch.zeros_like(Y) if Yvar is None else Yvar / self._standardizer.scale.square()
-        self._X = X
         few = _spread(target, MOST_FITTED)
         arrays = (part[few].detach().cpu().numpy() for part in (X[:, self._numbers], X[:, self._codes], target, extra))
         self.hyperparameters: Hyperparameters = fit_hyperparameters(*arrays)
+        self._observe(X, target, extra)
+
+    def given(self, X: Tensor, Y: Tensor) -> "GaussianProcessSurrogate":
+        other = copy.copy(self)
+        target = torch.cat([self._target, self._standardizer.forward(Y)])
+        other._observe(torch.cat([self._X, X]), target, torch.cat([self._extra, torch.zeros_like(Y)]))
+        return other
+
+    def _observe(self, X: Tensor, target: Tensor, extra: Tensor) -> None:
+        """Take up all observations: vectors (N, K), standardised scores (N,) and their known variances (N,)."""
+        self._X, self._target, self._extra = X, target, extra
         noise = extra + self.hyperparameters.noise + JITTER
         self._factor = torch.linalg.cholesky(self._kernel(X, X) + torch.diag(noise))
         inverse = torch.cholesky_inverse(self._factor)

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from dataset import PreparedData, load_corpus, packing
 from dataset.prepare import DataOptions
-from dataset.prepared import LABELLED_SPLITS, _alone
+from dataset.prepared import _alone
+from dataset.task import SPLITS
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def _prepare(options: DataOptions, folder: Path) -> PreparedData:
 def test_what_was_prepared_comes_back_from_the_folder_alone(options: DataOptions, tmp_path: Path) -> None:
     _prepare(options, tmp_path / "out")
     data = PreparedData.load(tmp_path / "out")
-    assert [len(data.split(name)) for name in LABELLED_SPLITS] == [32, 4, 4]
+    assert [len(data.split(name)) for name in SPLITS] == [32, 4, 4]
     assert (data.label_names, data.metric, data.num_labels) == (("no", "yes"), "accuracy", 2)
     assert data.compute_metrics([[0.0, 1.0], [1.0, 0.0]], [1, 1]) == {"accuracy": 0.5}
     assert data.vocab_size == len(data.tokenizer) <= 300

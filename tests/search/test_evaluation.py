@@ -1,6 +1,7 @@
 """Baselines: the published architectures, trained by one command, compared in one table."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -82,6 +83,15 @@ def test_one_command_trains_baselines_on_all_of_glue_and_answers_the_board(input
     submission = inputs / "out" / "bert-tiny-seed-0" / "submission"
     assert [path.name for path in submission.iterdir()] == ["RTE.tsv"]
     assert len((submission / "RTE.tsv").read_text().splitlines()) == 3
+
+
+def test_a_baseline_of_another_size_does_not_go_on_from_the_checkpoints_of_the_last(inputs, monkeypatch):
+    folders = []
+    monkeypatch.setattr("search.training.train_candidate", lambda job, report: folders.append(job.work_dir))
+    data = SimpleNamespace(path=inputs / "data")
+    for spec in (TINY, homogeneous(1, 32, 2, 64)):
+        evaluation.train_baseline("same-size", spec, data, Recipe(), inputs / "run", seed=1)
+    assert len(set(folders)) == 2
 
 
 @pytest.mark.integration

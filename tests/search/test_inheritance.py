@@ -6,7 +6,7 @@ from rich.console import Console
 
 from dataset.prepare import DataOptions
 from flexibert import FlexiBERTForSequenceClassification
-from search import Origin
+from search import Candidate, Origin
 from search.children import children
 from search.inheritance import inherited
 from search.training import _config, train_candidate
@@ -89,6 +89,12 @@ def test_of_several_tasks_a_child_for_each_is_made_of_the_parents_model_for_it(t
     train_candidate(_job(data, tmp_path, _spec()), lambda _: None)
     train_candidate(_job(data, tmp_path, _spec(hidden=32)), lambda _: None)
     embeddings = "bert.embeddings.word_embeddings.weight"
+    transferred = Candidate(_spec(parameter="wma"), Origin("transfer", _spec().hash))
+    largest = FlexiBERTForSequenceClassification.from_pretrained(tmp_path / "models" / _spec().hash / "wnli")
+    for task in data.tasks:  # WNLI has more rows
+        job = _job(data, tmp_path, transferred.spec, transferred.origin)
+        model, _ = inherited(job, task, _config(job, task))
+        assert torch.equal(model.get_parameter(embeddings), largest.get_parameter(embeddings))
     born = children([_spec(), _spec(hidden=32)], ["prune", "merge", "stitch"])
     assert {child.origin.kind for child in born} == {"prune", "merge", "stitch"}
     for child in born:

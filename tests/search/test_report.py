@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from flexibert import Latency
 from search.candidate import Candidate, Origin
 from search.journal import Journal
 from search.report import write_report
@@ -71,13 +72,15 @@ def test_a_finished_run_is_told_in_one_page(tiny_library, tmp_path):
     specs = _run(tmp_path, tiny_library)
     (tmp_path / "best").mkdir()
     evaluation = {"metric": "accuracy", "split": "test", "metrics": {"accuracy": 0.625}, "majority_share": 0.5}
+    evaluation["trial"] = "t0006"
     evaluation["speed"] = "3.00 ms (2.90 to 3.20) for 8 x 16 tokens on cpu with 1 thread(s)"
     (tmp_path / "best" / "evaluation.json").write_text(json.dumps(evaluation))
     config = {"model_type": "flexibert", "architectures": ["FlexiBERTForTokenClassification"]}
     (tmp_path / "best" / "config.json").write_text(json.dumps(config))
     (tmp_path / "baselines").mkdir()
+    speed = Latency(3.456, 3.4, 3.6, batch_size=8, length=16, threads=1, device="cpu", repeats=9)._asdict()
     baselines = {
-        "same-size": {"score": 0.5375, "objectives": {"parameters": 7e6, "latency_ms": 3.5}},
+        "same-size": {"score": 0.5375, "objectives": {"parameters": 7e6, "latency_ms": 3.5}, "speed": speed},
         "bert-mini": {"score": 0.5},
     }
     (tmp_path / "baselines" / "baselines.json").write_text(json.dumps(baselines))
@@ -92,7 +95,10 @@ def test_a_finished_run_is_told_in_one_page(tiny_library, tmp_path):
     assert "<b>Best model: t0006</b>, accuracy 0.5600 on validation;\non test: accuracy 0.6250" in text
     assert "7,000,000 parameters, 3.00 ms (2.90 to 3.20) for 8 x 16 tokens on cpu with 1 thread(s)." in text
     assert "model = AutoModelForTokenClassification.from_pretrained" in text
-    assert "same-size, trained under the same recipe: accuracy 0.5375 on validation; 7,000,000 parameters, 3.5" in text
+    assert (
+        "same-size, trained under the same recipe: accuracy 0.5375 on validation; 7,000,000 parameters, 3.46 ms (3.4"
+        in text
+    )
     assert "Baseline bert-mini, trained under the same recipe: accuracy 0.5000 on validation.<" in text
     assert all(spec.hash in text for spec in specs)
     assert f"transfer({specs[0].hash[:8]})" in text
@@ -139,6 +145,28 @@ def test_the_front_and_the_constraints_are_told(tiny_library, tmp_path):
     assert [number for number in range(8) if f"<td>t000{number}</td>" in front] == [0, 1, 2, 3]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config | goals | {"constraints": ["latency_ms=0.5"]}))
     assert "kept by no trial; this one breaks them least" in write_report(tmp_path).read_text()
+
+
+def test_the_best_of_a_run_that_goes_on_is_not_told_with_an_earlier_ones_test(tiny_library, tmp_path):
+    _run(tmp_path, tiny_library)
+    (tmp_path / "best").mkdir()
+    evaluation = {"metric": "accuracy", "split": "test", "metrics": {"accuracy": 0.625}, "majority_share": 0.5}
+    (tmp_path / "best" / "evaluation.json").write_text(json.dumps(evaluation | {"trial": "t0002", "speed": "9 ms"}))
+    text = write_report(tmp_path).read_text()
+    assert "<b>Best model: t0006</b>, accuracy 0.5600 on validation" in text
+    assert "0.6250" not in text
+    assert "9 ms" not in text
+    assert "holds an earlier model" in text
+
+
+def test_of_equal_scores_the_first_suggested_is_the_best_as_in_the_folder_of_the_best(tiny_library, tmp_path):
+    _run(tmp_path, tiny_library)
+    journal = Journal(tmp_path / "journal.jsonl")
+    for number in (20, 21):
+        journal.append("suggested", f"t00{number}", **Candidate(tiny_library.specs[number], Origin()).to_dict())
+    for number in (21, 20):
+        journal.append("finished", f"t00{number}", score=0.9, objectives={"parameters": 1e6}, cost_s=10.0)
+    assert "<b>Best model: t0020</b>" in write_report(tmp_path).read_text()
 
 
 def test_a_run_that_goes_on_has_a_report_too(tiny_library, tmp_path):

@@ -182,8 +182,10 @@ def test_a_killed_run_resumes_and_loses_no_finished_trial(tmp_path, tiny_library
     before = {name: record.score for name, record in journal.trials().items() if record.state == "finished"}
     assert len(before) >= 2
     (tmp_path / "films.csv").unlink()
-    done = _run("--run_dir", str(tmp_path / "run"), "--resume", "--objectives", "score", "latency_ms")
+    done = _run("--run_dir", str(tmp_path / "run"), "--resume", "--objectives", "score", "latency_ms", "--quiet")
     assert done.returncode == 0, done.stderr[-3000:]
+    assert " starts " not in done.stdout
+    assert "quiet" not in (tmp_path / "run" / "config.yaml").read_text()
     assert "films.csv: no longer there. Going on with what was prepared from it" in done.stdout
     assert "Pareto front of score, latency_ms (" in (tmp_path / "run" / "summary.md").read_text()
     finished = [event for event in journal.events() if event["event"] == "finished"]

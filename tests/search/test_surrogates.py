@@ -52,6 +52,26 @@ def test_it_serves_botorch_acquisitions(fitted, data):
     assert (noisy > fitted.posterior(unseen[:, None]).variance).all()
 
 
+@pytest.mark.parametrize("name", ["gp", "auto"])
+def test_a_process_given_its_own_predictions_expects_the_same_and_is_surer_of_it(name, data):
+    fitted = fit_surrogate(name, data[0], data[1], unlabelled=data[2], seed=0)
+    waiting = data[2][:5]
+    before = fitted.moments(data[2])
+    given = fitted.given(waiting, before.mean[:5])
+    after = given.moments(data[2])
+    torch.testing.assert_close(after.mean, before.mean, rtol=1e-6, atol=1e-4)
+    torch.testing.assert_close(after.aleatoric, before.aleatoric)
+    assert (after.epistemic[:5] < 0.99 * before.epistemic[:5]).all()
+    assert (after.epistemic <= before.epistemic + 1e-6).all()
+    assert given.given(waiting, before.mean[:5] + 5).moments(waiting).mean.gt(after.mean[:5]).all()
+    torch.testing.assert_close(fitted.moments(data[2]), before)
+
+
+def test_surrogates_without_closed_form_are_fitted_anew(data):
+    fitted = fit_surrogate("forest", data[0], data[1], unlabelled=data[2], seed=0)
+    assert fitted.given(data[2], data[2][:, 0]) is None
+
+
 @pytest.mark.parametrize("name", SMOOTH)
 def test_it_can_be_differentiated_twice(name, data):
     fitted = fit_surrogate(name, data[0], data[1], unlabelled=data[2], seed=0)
