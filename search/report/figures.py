@@ -11,9 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from ..journal import TrialRecord
+
+Points = npt.NDArray[np.float64]
 
 ORIGIN_COLORS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860")
 
@@ -70,25 +74,34 @@ def pareto_front(costs: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]
     return front
 
 
-def map_figure(vectors: npt.NDArray[np.float64], trained: Mapping[int, float], metric: str) -> str | None:
-    """The library in the two directions in which its vectors vary most; trained members by score.
+def map_figure(
+    library: Points, trained: Points, scores: Sequence[float], *, are_members: Sequence[bool], metric: str
+) -> str | None:
+    """The library in the two directions in which its vectors vary most; what was trained by score, others than members
+    as triangles.
 
     Args:
-        vectors: (N, K). trained: index -> score.
+        library: (N, K). trained: (M, K), with M scores.
     """
-    if not trained:
+    if not len(scores):
         return None
-    centred = vectors - vectors.mean(0)
-    directions = np.linalg.svd(centred, full_matrices=False)[2][:2]
-    points = centred @ directions.T
+    middle = library.mean(0)
+    directions = np.linalg.svd(library - middle, full_matrices=False)[2][:2].T
+    points, places, values = (library - middle) @ directions, (trained - middle) @ directions, np.array(scores)
     shown = np.random.default_rng(0).permutation(len(points))[:3000]  # a page one can still open
     figure, axis = _axes()
     axis.scatter(points[shown, 0], points[shown, 1], s=2, color="#d8d8d8", linewidths=0, rasterized=True)
-    places, scores = list(trained), list(trained.values())
-    drawn = axis.scatter(
-        points[places, 0], points[places, 1], c=scores, s=30, cmap="viridis", edgecolors="white", lw=0.5
-    )
-    figure.colorbar(drawn, ax=axis, label=metric)
+    colours = ScalarMappable(Normalize(values.min(), values.max()), "viridis")
+    for marker, chosen, label in (
+        ("o", np.array(are_members), "of the library"),
+        ("^", ~np.array(are_members), "made by pruning, stitching, merging"),
+    ):
+        if chosen.any():
+            x, y, color = places[chosen, 0], places[chosen, 1], colours.to_rgba(values[chosen])
+            axis.scatter(x, y, c=color, s=30, marker=marker, edgecolors="white", lw=0.5)
+            axis.scatter([], [], color="gray", marker=marker, label=label)
+    figure.colorbar(colours, ax=axis, label=metric)
+    axis.legend(fontsize=8)
     axis.set(xticks=[], yticks=[])
     return _svg(figure)
 
@@ -113,7 +126,7 @@ def calibration_figure(finished: Sequence[TrialRecord], metric: str) -> str | No
 
 
 def lineage_figure(records: Sequence[TrialRecord]) -> str | None:
-    """Trials by generation from left to right, with lines from parents to children; the better, the darker."""
+    """Trials by generation from left to right, with lines from parents to children; the better, the lighter."""
     trials = {record.candidate.spec.hash: record for record in records if record.score is not None}
     generation: dict[str, int] = {}
     for graph_hash, record in trials.items():  # parents finish before their children are proposed
@@ -134,7 +147,7 @@ def lineage_figure(records: Sequence[TrialRecord]) -> str | None:
             if parent in places:
                 axis.plot(*zip(places[parent], places[graph_hash], strict=True), color="#bbbbbb", lw=0.8, zorder=1)
     xs, ys = zip(*places.values(), strict=True)
-    axis.scatter(xs, ys, c=[trials[name].score for name in places], cmap="viridis_r", s=40, zorder=2)
+    axis.scatter(xs, ys, c=[trials[name].score for name in places], cmap="viridis", s=40, zorder=2)
     for graph_hash, (x, y) in places.items():
         axis.annotate(trials[graph_hash].trial, (x, y), fontsize=7, xytext=(5, -2), textcoords="offset points")
     axis.set(xticks=sorted(columns), yticks=[], xlabel="generation")

@@ -12,6 +12,7 @@ import yaml
 
 from flexibert import Latency
 from search.candidate import Candidate, Origin
+from search.children import children
 from search.journal import Journal
 from search.report import write_report
 from search.report.__main__ import report
@@ -157,6 +158,19 @@ def test_the_best_of_a_run_that_goes_on_is_not_told_with_an_earlier_ones_test(ti
     assert "0.6250" not in text
     assert "9 ms" not in text
     assert "holds an earlier model" in text
+
+
+def test_children_from_outside_of_the_library_are_on_the_map(tiny_library, tmp_path):
+    _run(tmp_path, tiny_library)
+    assert "made by pruning, stitching, merging" not in write_report(tmp_path).read_text()
+    parents = [spec for spec in tiny_library.specs if len(spec.layers) == 4][:2]
+    (child,) = children(parents, ["stitch"])
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append("suggested", "t0020", **child.to_dict())
+    journal.append("finished", "t0020", score=0.7, objectives={"parameters": 1e6}, cost_s=10.0)
+    text = write_report(tmp_path).read_text()
+    assert "made by pruning, stitching, merging" in text
+    assert "of the library" in text
 
 
 def test_of_equal_scores_the_first_suggested_is_the_best_as_in_the_folder_of_the_best(tiny_library, tmp_path):
