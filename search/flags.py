@@ -28,6 +28,16 @@ def make_parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="run_boshnas", description="Search a graph library for the best architecture for a task."
     )
+    _add_place_flags(parser)
+    add_data_flags(parser)
+    _add_run_flags(parser)
+    _add_search_flags(parser)
+    _add_training_flags(parser)
+    return parser
+
+
+def _add_place_flags(parser: ArgumentParser) -> None:
+    """Where everything lies, and what is said."""
     add = parser.add_argument
     add(
         "--dataset_file",
@@ -55,7 +65,11 @@ def make_parser() -> ArgumentParser:
         default=None,
         help="tokenised data, as prepare_data writes it; RUN_DIR/data when not given",
     )
-    add_data_flags(parser)
+
+
+def _add_run_flags(parser: ArgumentParser) -> None:
+    """How long is searched, and with which means."""
+    add = parser.add_argument
     add(
         "--levels",
         type=_levels,
@@ -106,9 +120,6 @@ def make_parser() -> ArgumentParser:
         help="where data and weights travel when nodes of the cluster share no folder: a URI that fsspec can open, for "
         "example s3://bucket/folder",
     )
-    _add_search_flags(parser)
-    _add_training_flags(parser)
-    return parser
 
 
 def _add_search_flags(parser: ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from search.training import _config, train_candidate
 
 from .test_training import _job, _spec
 from .test_training import data as data  # the task
+from .test_training_recipes import write_glue
 
 pytestmark = pytest.mark.integration
 
@@ -75,12 +76,7 @@ def test_a_parent_that_makes_another_child_is_refused(data, folder):
 
 
 def test_of_several_tasks_a_child_for_each_is_made_of_the_parents_model_for_it(tmp_path):
-    for name, header, value in (("WNLI", "label", "01"), ("STS-B", "score", "05")):
-        (tmp_path / "glue" / name).mkdir(parents=True)
-        lines = [f"a story {i}\tanother story\t{value[i % 2]}" for i in range(40 if name == "WNLI" else 30)]
-        for split in ("train", "dev"):
-            text = "\n".join([f"sentence1\tsentence2\t{header}", *lines])
-            (tmp_path / "glue" / name / f"{split}.tsv").write_text(text)
+    write_glue(tmp_path / "glue", num_wnli=40, num_stsb=30)
     (tmp_path / "corpus.txt").write_text("\n".join(f"a story about people, number {i}" for i in range(200)))
     options = DataOptions(
         task="glue", data_dir=tmp_path / "glue", corpus=(tmp_path / "corpus.txt",), vocab_size=300, max_length=16

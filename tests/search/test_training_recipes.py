@@ -30,14 +30,19 @@ def inputs(tmp_path_factory):
     (folder / "films.csv").write_text("\n".join(["review,verdict", *rows]))
     many = [{"text": f"a {'fine' if i % 2 else 'dull'} story", "tags": ["x", "y"][: i % 3]} for i in range(40)]
     (folder / "tags.jsonl").write_text("\n".join(map(json.dumps, many)))
-    for name, label, values in (("WNLI", "label", "01"), ("STS-B", "score", "15")):
-        (folder / "glue" / name).mkdir(parents=True)
-        lines = [f"a story {i}\tanother story\t{values[i % 2]}" for i in range(30 if name == "WNLI" else 40)]
-        for split in ("train", "dev"):
-            text = "\n".join([f"sentence1\tsentence2\t{label}", *lines])
-            (folder / "glue" / name / f"{split}.tsv").write_text(text)
+    write_glue(folder / "glue", num_wnli=30, num_stsb=40)
     (folder / "glue" / "WNLI" / "test.tsv").write_text("index\tsentence1\tsentence2\n0\ta story\tb\n1\tc\td\n")
     return folder
+
+
+def write_glue(folder, *, num_wnli: int, num_stsb: int) -> None:
+    """Two of its tasks, with so many rows for training."""
+    for name, label, values, num_rows in (("WNLI", "label", "01", num_wnli), ("STS-B", "score", "15", num_stsb)):
+        (folder / name).mkdir(parents=True)
+        lines = [f"a story {i}\tanother story\t{values[i % 2]}" for i in range(num_rows)]
+        for split in ("train", "dev"):
+            text = "\n".join([f"sentence1\tsentence2\t{label}", *lines])
+            (folder / name / f"{split}.tsv").write_text(text)
 
 
 def _data(inputs, task: str, data_dir=None):
