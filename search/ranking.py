@@ -6,14 +6,19 @@ from .goals import SCORE, Goals
 from .journal import TrialRecord
 
 
-def best_record(records: Sequence[TrialRecord], goals: Goals | None = None) -> TrialRecord:
-    """The finished trial with the highest score of those that keep all constraints; where none does, the one that
-    breaks them least. Raises ``ValueError`` when none is finished."""
-    goals = goals or Goals()
+def ranked_records(records: Sequence[TrialRecord], goals: Goals) -> list[TrialRecord]:
+    """The finished trials: those that keep all constraints by score, then others by how little they break them; of
+    equal ones the first suggested first."""
     finished = [record for record in records if record.score is not None]
-    if not finished:
+    return sorted(finished, key=lambda record: (goals.violation(record.objectives), -(record.score or 0.0)))
+
+
+def best_record(records: Sequence[TrialRecord], goals: Goals | None = None) -> TrialRecord:
+    """The first of ``ranked_records``. Raises ``ValueError`` when none is finished."""
+    ranked = ranked_records(records, goals or Goals())
+    if not ranked:
         raise ValueError("No trial has finished: there is no best model")
-    return min(finished, key=lambda record: (goals.violation(record.objectives), -(record.score or 0.0)))
+    return ranked[0]
 
 
 def front_records(records: Sequence[TrialRecord], goals: Goals) -> list[TrialRecord]:

@@ -24,7 +24,7 @@ from flexibert.remote_code import auto_class_of
 from ..candidate import describe
 from ..goals import SCORE, Goals, parse_limit
 from ..journal import TrialRecord
-from ..ranking import front_records
+from ..ranking import front_records, ranked_records
 from ..run_directory import RunDirectory
 from . import figures
 
@@ -70,8 +70,7 @@ def _content(directory: RunDirectory) -> dict[str, Any]:
         objectives=tuple(config.get("objectives") or (SCORE,)),
         constraints=dict(map(parse_limit, config.get("constraints") or ())),
     )
-    scored = [record for record in records if record.score is not None]
-    ranked = sorted(scored, key=lambda record: (goals.violation(record.objectives), -(record.score or 0.0)))
+    ranked = ranked_records(records, goals)
     if evaluation and [evaluation["trial"]] != [record.trial for record in ranked[:1]]:
         evaluation = None  # ``best/`` is of an earlier state of a run that goes on
     limits = goals.constraints
