@@ -1,17 +1,17 @@
 """Scores and contexts of attention heads: content, relative positions (Shaw et al. 2018) and padding.
 
-Shapes: B batch, S sequence, N heads, D head size, M max_position_embeddings. Every function treats all N heads at once.
+Shapes: B batch, S sequence, N heads, n of them that compare contents (the first), D head size, M
+max_position_embeddings. Every function treats all heads at once.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .cost import num_blocks
+from .relative_attention import skew
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,65 +45,75 @@ class Padding:
         return x * (keep.unsqueeze(1) if x.dim() == 4 else keep)
 
 
-def relative_scores(x_BNSD: Tensor, table: Tensor, scale: float = 1) -> Tensor:
-    """score[i, j] = scale x_i . r_{i-j}, by one product with every distance and a skewed view of the result.
-
-    The positions i are cut into blocks, for a block of s positions meets S + s - 1 distances instead of 2 S - 1.
+def attend(
+    q_BNSD: Tensor | None,
+    content_BnSD: Tensor | None,
+    k_BnSD: Tensor | None,
+    v_BNSD: Tensor,
+    bias: Tensor | None,
+    dropout: float,
+    return_weights: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """softmax(c kT / sqrt(D) + bias) v; heads without keys, the last ones, attend by the bias alone, and where there is
+    none, they average all positions.
 
     Args:
-        x_BNSD: (B, N, S, D).
-        table: (2 M - 1, D); row m is r_{m - M + 1}.
+        q_BNSD: queries; None when no head compares contents.
+        content_BnSD: what is compared with keys; default: the queries.
+        k_BnSD: keys of the first n heads; None when no head compares contents.
+        v_BNSD: values.
+        bias: broadcastable to (B, N, S, S).
+        dropout: probability with which attention weights are dropped.
+        return_weights: return the weights, instead of using the fused kernel.
 
     Returns:
-        (B, N, S, S), of its own memory.
+        Context (B, N, S, D), and weights (B, N, S, S) where asked for.
     """
-    batch, heads, length, size = x_BNSD.shape
-    middle = (table.shape[0] + 1) // 2
-    nearest_first = table[middle - length : middle + length - 1].flip(0)  # row c is r_{S-1-c}
-    nearest_first = nearest_first * scale
-    if torch.compiler.is_compiling():  # the length may be a symbol there, which ``unfold`` would make a number
-        blocks, windows = 1, nearest_first.transpose(0, 1).unsqueeze(0)
-    else:
-        blocks = num_blocks(length)
-        windows = nearest_first.unfold(0, length + length // blocks - 1, length // blocks).flip(0)
-    rows = length // blocks
-    x_blocks = x_BNSD.reshape(-1, blocks, rows, size).transpose(0, 1).reshape(blocks, -1, size)
-    by_distance = (x_blocks @ windows).view(blocks, batch * heads, rows, length + rows - 1)
-    is_plain = torch.compiler.is_compiling() or not torch.is_grad_enabled()
-    skewed = skew(by_distance) if is_plain else _Skew.apply(by_distance)
-    return skewed.transpose(0, 1).contiguous().view(batch, heads, length, length)
+    if k_BnSD is None:
+        return _attend_by_bias(v_BNSD, bias, dropout)
+    if content_BnSD is None:
+        assert q_BNSD is not None
+        content_BnSD = q_BNSD[:, : k_BnSD.shape[1]]
+    sizes = [k_BnSD.shape[1], v_BNSD.shape[1] - k_BnSD.shape[1]]
+    if not sizes[1]:
+        return _attend_by_content(content_BnSD, k_BnSD, v_BNSD, bias, dropout, return_weights)
+    biases = (bias, bias) if bias is None or bias.shape[1] == 1 else bias.split(sizes, dim=1)
+    values = v_BNSD.split(sizes, dim=1)
+    by_content, weights = _attend_by_content(content_BnSD, k_BnSD, values[0], biases[0], dropout, return_weights)
+    by_position, other_weights = _attend_by_bias(values[1], biases[1], dropout)
+    context = torch.cat([by_content, by_position], dim=1)
+    return context, None if weights is None else torch.cat([weights, other_weights], dim=1)
 
 
-def skew(by_distance: Tensor) -> Tensor:
-    """Columns R-1-i ... C-1-i of row i of the last two axes (R, C), as a view (R, C - R + 1)."""
-    *leading, rows, columns = by_distance.shape
-    if rows == 1:
-        return by_distance
-    # After dropping R-1 entries, rows of C-1 start exactly there.
-    flat = by_distance.flatten(-2)[..., rows - 1 : rows - 1 + rows * (columns - 1)]
-    return flat.view(*leading, rows, columns - 1)[..., : columns - rows + 1]
+def _attend_by_content(
+    content_BNSD: Tensor, k_BNSD: Tensor, v_BNSD: Tensor, bias: Tensor | None, dropout: float, return_weights: bool
+) -> tuple[Tensor, Tensor | None]:
+    if not return_weights:
+        context = functional.scaled_dot_product_attention(
+            content_BNSD, k_BNSD, v_BNSD, attn_mask=bias, dropout_p=dropout
+        )
+        return context, None
+    scores = content_BNSD @ k_BNSD.transpose(-1, -2) / math.sqrt(content_BNSD.shape[-1])
+    return _attend_by_bias(v_BNSD, scores if bias is None else scores + bias, dropout)
 
 
-class _Skew(torch.autograd.Function):
-    """``skew`` with a gradient written in one pass; autograd's own takes one per slice."""
-
-    @staticmethod
-    def forward(context: Any, by_distance: Tensor) -> Tensor:
-        return skew(by_distance)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        *leading, rows, kept = gradient.shape
-        by_distance = gradient.new_zeros(*leading, rows, kept + rows - 1)
-        skew(by_distance).copy_(gradient)
-        return by_distance
+def _attend_by_bias(v_BNSD: Tensor, bias: Tensor | None, dropout: float) -> tuple[Tensor, Tensor]:
+    batch, heads, length, _ = v_BNSD.shape
+    if bias is None:
+        bias = v_BNSD.new_zeros(1, 1, 1, 1)
+    weights = torch.softmax(bias.expand(batch, heads, length, length), dim=-1)
+    if dropout:
+        weights = functional.dropout(weights, dropout)
+    return weights @ v_BNSD, weights
 
 
-def position_bias(q_BNSD: Tensor, k_BNSD: Tensor | None, table: Tensor | None, padding: Padding) -> Tensor | None:
+def position_bias(
+    q_BNSD: Tensor | None, k_BNSD: Tensor | None, table: Tensor | None, padding: Padding
+) -> Tensor | None:
     """What is added to the scaled content scores: relative positions over sqrt(D), and the padding mask.
 
     Args:
-        q_BNSD: queries.
+        q_BNSD: queries, where there is a table.
         k_BNSD: keys, where the key's term is wanted too (``relative_key_query``), else None.
         table: (2 M - 1, D), or None with absolute positions.
 
@@ -112,6 +122,7 @@ def position_bias(q_BNSD: Tensor, k_BNSD: Tensor | None, table: Tensor | None, p
     """
     if table is None:
         return padding.scores
+    assert q_BNSD is not None
     scale = 1 / math.sqrt(q_BNSD.shape[-1])
     bias = relative_scores(q_BNSD, table, scale)
     if k_BNSD is not None:
@@ -119,51 +130,17 @@ def position_bias(q_BNSD: Tensor, k_BNSD: Tensor | None, table: Tensor | None, p
     return bias if padding.scores is None else bias.add_(padding.scores)
 
 
-def attend(
-    q_BNSD: Tensor, k_BNSD: Tensor, v_BNSD: Tensor, bias: Tensor | None, dropout: float, return_weights: bool
-) -> tuple[Tensor, Tensor | None]:
-    """softmax(q kT / sqrt(D) + bias) v.
-
-    By the fused kernel, unless the weights are asked for or, on a CPU, the bias is learned: there the kernel's
-    gradient for a bias is slower than the plain products.
+def relative_scores(x_BNSD: Tensor, table: Tensor, scale: float = 1) -> Tensor:
+    """score[i, j] = scale x_i . r_{i-j}, by one product with every distance and a skewed view of the result.
 
     Args:
-        dropout: probability with which attention weights are dropped.
-        return_weights: return the weights.
+        x_BNSD: (B, N, S, D).
+        table: (2 M - 1, D); row m is r_{m - M + 1}.
 
     Returns:
-        Context (B, N, S, D), and weights (B, N, S, S) where asked for.
+        (B, N, S, S), of its own memory.
     """
-    if not return_weights and not _is_learned_on_cpu(bias):
-        return functional.scaled_dot_product_attention(q_BNSD, k_BNSD, v_BNSD, attn_mask=bias, dropout_p=dropout), None
-    batch, heads, length, size = q_BNSD.shape
-    if bias is None:
-        bias = q_BNSD.new_zeros(1, 1, 1, 1)
-    scores = torch.baddbmm(
-        bias.expand(batch, heads, length, length).flatten(0, 1),
-        q_BNSD.flatten(0, 1),
-        k_BNSD.flatten(0, 1).transpose(1, 2),
-        alpha=1 / math.sqrt(size),
-    )
-    return attend_by_bias(v_BNSD, scores.view(batch, heads, length, length), dropout)
-
-
-def _is_learned_on_cpu(bias: Tensor | None) -> bool:
-    if bias is None or torch.compiler.is_compiling():
-        return False
-    return bias.requires_grad and bias.device.type == "cpu"
-
-
-def attend_by_bias(v_BNSD: Tensor, bias: Tensor | None, dropout: float) -> tuple[Tensor, Tensor]:
-    """softmax(bias) v: attention by position only; an average over all positions where there is no bias.
-
-    Returns:
-        Context (B, N, S, D) and weights (B, N, S, S).
-    """
-    batch, heads, length, _ = v_BNSD.shape
-    if bias is None:
-        bias = v_BNSD.new_zeros(1, 1, 1, 1)
-    weights = torch.softmax(bias.expand(batch, heads, length, length), dim=-1)
-    if dropout:
-        weights = functional.dropout(weights, dropout)
-    return weights @ v_BNSD, weights
+    length = x_BNSD.shape[2]
+    middle = (table.shape[0] + 1) // 2
+    nearest_first = table[middle - length : middle + length - 1].flip(0)  # row c is r_{S-1-c}
+    return skew(x_BNSD @ (nearest_first * scale).transpose(0, 1), length).contiguous()

@@ -1,7 +1,7 @@
 """What an architecture costs, from its spec alone: parameters and floating-point operations, without building it.
 
 A multiply-add counts as two operations. Counted are matrix products, convolutions and transforms of the encoder (no
-task head), as this package computes them; element-wise operations, softmax and LayerNorm are not, as in
+task head), as this package computes them on a CPU; element-wise operations, softmax and LayerNorm are not, as in
 ``torch.utils.flop_counter``. The measured time of a spec on a machine is in ``latency.py``.
 Letters in the formulas: S sequence length, H layer width, N heads, D head size, K kernel size.
 """
@@ -36,8 +36,7 @@ def count_flops(
         config: a ``FlexiBERTConfig`` to take the kind of position embeddings from; default: its defaults.
         pooler: whether the pooler counts.
         products_only: leave out what is neither a matrix product nor a ``torch`` convolution (the fast Fourier
-            transform, by its usual count of 5/2 n log2 n for n real numbers, and the span convolution's weighted
-            sums), as ``torch.utils.flop_counter`` does.
+            transform, by its usual count of 5/2 n log2 n for n real numbers), as ``torch.utils.flop_counter`` does.
 
     Raises:
         ValueError: when ``length`` is below 1 or above the configured ``max_position_embeddings``.
@@ -145,7 +144,7 @@ def _standard_mixing(layer: Layer, length: int, positions: str) -> tuple[int, in
     """Multiply-adds of products, and operations of the rest."""
     head, num_heads, width = layer.heads[0], len(layer.heads), layer.hidden_size
     if head.operation == "c":
-        return _mixed_attention(layer, length, positions)
+        return _mixed_attention(layer, length, positions), 0
     is_content = head.operation == "sa"
     square = num_heads * length * length * head.size
     linears = 1 + (is_content or positions != "absolute") + (is_content or positions == "relative_key_query")
@@ -157,24 +156,26 @@ def _standard_mixing(layer: Layer, length: int, positions: str) -> tuple[int, in
     return products, _fourier(length * width)
 
 
-def _mixed_attention(layer: Layer, length: int, positions: str) -> tuple[int, int]:
+def _mixed_attention(layer: Layer, length: int, positions: str) -> int:
     head, width = layer.heads[0], layer.hidden_size
     kernel, attending = int(head.parameter), len(layer.heads) // 2
     convolving = len(layer.heads) - attending
     inner = convolving * head.size
     products = length * (3 * width * inner + width * kernel + inner * convolving * kernel)
+    products += _span_convolution(length, inner, kernel)
     if attending:
         products += 2 * length * width * attending * head.size + 2 * attending * length * length * head.size
         products += _relative(attending, head.size, length, positions)
-    return products, 2 * length * inner * kernel
+    return products
 
 
 def _hetero_mixing(layer: Layer, length: int, positions: str) -> tuple[int, int]:
     num_heads, size = len(layer.heads), layer.head_size
-    is_content = any(head.operation != "l" for head in layer.heads)
-    linears = 1 + (is_content or positions != "absolute") + (is_content or positions == "relative_key_query")
+    num_reading = sum(head.operation != "l" for head in layer.heads)
+    queries = num_reading if positions == "absolute" else num_heads
+    keys = num_heads if positions == "relative_key_query" else num_reading
     square = length * length * size
-    products = linears * length * layer.hidden_size * num_heads * size
+    products = (queries + keys + num_heads) * length * layer.hidden_size * size
     products += num_heads * square + _relative(num_heads, size, length, positions)
     other = 0
     for head in layer.heads:
@@ -182,8 +183,7 @@ def _hetero_mixing(layer: Layer, length: int, positions: str) -> tuple[int, int]
             products += square + (length * size * size if head.parameter == "wma" else 0)
         elif head.operation == "c":
             kernel = int(head.parameter)
-            products += length * (2 * size * size + 2 * size * kernel)
-            other += 2 * length * size * kernel
+            products += length * (2 * size * size + 2 * size * kernel) + _span_convolution(length, size, kernel)
         elif head.parameter == "dct":
             products += length * size * (size + length)
         else:
@@ -191,16 +191,21 @@ def _hetero_mixing(layer: Layer, length: int, positions: str) -> tuple[int, int]
     return products, other
 
 
+def _span_convolution(length: int, width: int, kernel: int) -> int:
+    """Multiply-adds of ``convolution.span_convolution``: a block of positions reads kernel - 1 values more."""
+    return length * (length // num_blocks(length) + kernel - 1) * width
+
+
 def _relative(num_heads: int, size: int, length: int, positions: str) -> int:
-    """Multiply-adds of ``attention.relative_scores``: as many distances as a block of positions meets."""
+    """Multiply-adds of ``relative_attention``: as many distances as a block of positions meets, and one more."""
     if positions == "absolute":
         return 0
-    distances = length + length // num_blocks(length) - 1
+    distances = length + length // num_blocks(length)
     return (2 if positions == "relative_key_query" else 1) * num_heads * length * distances * size
 
 
 def num_blocks(length: int) -> int:
-    """Into how many blocks ``attention.relative_scores`` cuts a sequence: as many as pay on a CPU."""
+    """Into how many blocks relative positions and span convolutions cut a sequence: as many as pay on a CPU."""
     return next(blocks for blocks in (4, 2, 1) if length % blocks == 0)
 
 

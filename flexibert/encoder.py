@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers.activations import ACT2FN
+from transformers.activations import ACT2FN, GELUActivation
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from design_space import Layer, ModelSpec
 
 from .attention import Padding
+from .head_layout import is_eager_on_cpu, is_plain, is_watched
 from .hetero_mixing import HeteroMixing
 from .mixing import ConvolutionMixing, LinearTransform, Mixing, SelfAttention
 
@@ -77,6 +78,26 @@ class MixingBlock(nn.Module):
         return self.output(context, x_BSH), weights
 
 
+class Stack(nn.Sequential):
+    """Linear and activation in turn. Evaluation on a CPU writes GELU over its argument, for memory that is new at every
+    call costs more there than the function."""
+
+    def forward(self, x_BSH: Tensor) -> Tensor:
+        modules = list(self)
+        for linear, activation in zip(modules[::2], modules[1::2], strict=True):
+            x_BSH = linear(x_BSH)
+            if torch.is_grad_enabled() or not is_eager_on_cpu(x_BSH) or not _is_gelu_alone(linear, activation):
+                x_BSH = activation(x_BSH)
+            else:
+                torch.ops.aten.gelu.out(x_BSH, out=x_BSH)
+        return x_BSH
+
+
+def _is_gelu_alone(linear: nn.Module, activation: nn.Module) -> bool:
+    """Whether nobody but the GELU reads what the linear map gives."""
+    return type(activation) is GELUActivation and is_plain(linear) and not is_watched(activation)
+
+
 class FeedForward(nn.Module):
     """Linear and activation, once per width of the stack: (B, S, H) -> (B, S, F_last).
 
@@ -97,7 +118,7 @@ class FeedForward(nn.Module):
             stack += [nn.Linear(width, next_width), ACT2FN[config.hidden_act]]
             width = next_width
         self.dense = stack[0]
-        self.sequential = nn.Sequential(*stack)
+        self.sequential = Stack(*stack)
 
     def forward(self, x_BSH: Tensor) -> Tensor:
         return self.sequential(x_BSH)

@@ -1,14 +1,15 @@
 """Token mixing of one layer in the hetero format (FlexiBERT 2.0): its heads may differ in operation.
 
 Heads are taken in groups: first those that compare contents (``sa``), then those that attend by position alone (``l``,
-``c``), of which heads with the same transform or the same kernel size are treated together. Every tensor is split once
-per group structure, for each slice of it would cost a pass over its gradient.
+``c``), of which heads with the same transform or the same kernel size are treated together. Of queries, keys
+and values, those that are read are projected, in this order, and split once.
 
 The original returns zeros for every ``sa`` head, a bug that its fixtures were mended of. Checkpoint names carry a
 counter per kind: ``W0``, ``key_conv_attn_layer0``, ... in the order of the heads.
 Shapes: B batch, S sequence, H layer width, N heads, D head size.
 """
 
+from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from design_space import Head, Layer
 
-from .attention import Padding, attend, attend_by_bias
+from .attention import Padding
 from .convolution import (
     SeparableConvolution,
     linear_per_head,
@@ -24,8 +25,11 @@ from .convolution import (
     separable_convolution_per_head,
     span_convolution,
 )
+from .head_layout import project
 from .linear_transform import transform_2d
 from .mixing import Mixing
+
+READ_BY = {"sa": ("query",), "l": ("value",), "c": ("query", "key", "value")}
 
 
 class Group(NamedTuple):
@@ -62,55 +66,72 @@ class HeteroMixing(Mixing):
                     self.add_module(f"key_conv_attn_layer{number}", SeparableConvolution(size, size, kernel))
                     self.add_module(f"conv_kernel_layer{number}", nn.Linear(size, kernel))
                     self.add_module(f"conv_out_layer{number}", nn.Linear(size, size))
-        self.num_comparing = sum(len(group.places) for group in self.groups if group.operation == "sa")
         self.order = [place for group in self.groups for place in group.places]
+        self.num_comparing = sum(len(group.places) for group in self.groups if group.operation == "sa")
+        reading = [place for place in self.order if heads[place].operation != "l"]
+        is_positioned_by_keys = config.position_embedding_type == "relative_key_query"
+        projected = {
+            "query": self.order if is_relative else reading,
+            "key": self.order if is_positioned_by_keys else reading,
+            "value": self.order,
+        }
+        self.projected = {name: _runs(places, len(heads)) for name, places in projected.items() if places}
+        self.ranges = self._ranges(projected, is_positioned_by_keys)
+
+    def _ranges(self, projected: dict[str, list[int]], is_positioned_by_keys: bool) -> dict[Hashable, range]:
+        """Where what is read is in the projected heads: for attention by name, else by name and group."""
+        columns = [(name, place) for name, places in projected.items() for place in places]
+
+        def found(name: str, places: list[int]) -> range:  # heads of a group are neighbours
+            return range(columns.index((name, places[0])), columns.index((name, places[-1])) + 1)
+
+        comparing = self.order[: self.num_comparing]
+        queried = self.order if self.distance_embedding is not None else comparing
+        attended = {"query": queried, "key": comparing, "value": self.order}
+        ranges: dict[Hashable, range] = {name: found(name, places) for name, places in attended.items() if places}
+        if is_positioned_by_keys:
+            ranges["all keys"] = found("key", self.order)
+        for group in self.groups:
+            for name in READ_BY[group.operation]:
+                ranges[name, group.operation, group.parameter] = found(name, group.places)
+        return ranges
 
     def forward(self, x_BSH: Tensor, padding: Padding, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
-        q = None if self.query is None else self._in_groups(self.query(x_BSH))
-        k = None if self.key is None else self._in_groups(self.key(x_BSH))
-        v = self._in_groups(self.value(x_BSH))
-        bias = padding.scores if q is None else self._bias(q, k, padding)
-        sizes = [self.num_comparing, len(self.order) - self.num_comparing]
-        is_shared = bias is None or bias.shape[1] == 1
-        biases = [bias, bias] if is_shared else _split(bias, sizes)
-        parts = list(zip(biases, *(_split(x, sizes) for x in (q, k, v)), strict=True))
-        contexts: list[Tensor] = []
-        weights: list[Tensor | None] = []
-        if sizes[0]:
-            context, part_weights = self._by_content(self._is_explicit(output_attentions), *parts[0])
-            contexts.append(context)
-            weights.append(part_weights)
-        if sizes[1]:
-            part_contexts, part_weights = self._by_position(padding, *parts[1])
-            contexts += part_contexts
-            weights.append(part_weights)
-        merged = self._in_places(torch.cat([context.transpose(1, 2) for context in contexts], dim=2), dim=2).flatten(2)
-        known = [part for part in weights if part is not None]
-        return merged, self._in_places(torch.cat(known, dim=1), dim=1) if len(known) == len(weights) else None
+        linears = [(getattr(self, name), heads) for name, heads in self.projected.items()]
+        projected = project(x_BSH, linears, self.head_size)
+        read = dict(zip(self.ranges, self._split(projected, list(self.ranges.values())), strict=True))
+        context, weights = self._attend(
+            read.get("query"),
+            read.get("key"),
+            read["value"],
+            padding,
+            output_attentions,
+            self._content(read),
+            read.get("all keys"),
+        )
+        positioned = [group for group in self.groups if group.operation != "sa"]
+        sizes = [self.num_comparing, *(len(group.places) for group in positioned)]
+        contexts = list(context.split(sizes, dim=1))
+        for number, group in enumerate(positioned, start=1):
+            contexts[number] = contexts[number] + self._transformed(padding, group, read)
+        merged = self._in_places(torch.cat([part.transpose(1, 2) for part in contexts], dim=2), dim=2).flatten(2)
+        return merged, None if weights is None else self._in_places(weights, dim=1)
 
-    def _by_content(
-        self, explicit: bool, bias: Tensor | None, q: Tensor, k: Tensor, v: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """Heads of ``sa``: scores q kT (``sdp``) or q W kT (``wma``)."""
+    def _content(self, read: dict[Hashable, Tensor]) -> Tensor | None:
+        """What ``sa`` heads compare with their keys: q (``sdp``) or q W (``wma``); None when all compare q."""
         groups = [group for group in self.groups if group.operation == "sa"]
+        if not any(group.counters for group in groups):
+            return None
         content = []
-        for group, part in zip(groups, _split(q, _sizes(groups)), strict=True):
+        for group in groups:
+            q = read["query", group.operation, group.parameter]
             matrices = [getattr(self, f"W{number}").transpose(0, 1) for number in group.counters]
-            content.append(product_per_head(part, matrices) if matrices else part)
-        joined = content[0] if len(content) == 1 else torch.cat(content, dim=1)
-        return attend(joined, k, v, bias, self._dropout(), explicit)
+            content.append(product_per_head(q, matrices) if matrices else q)
+        return content[0] if len(content) == 1 else torch.cat(content, dim=1)
 
-    def _by_position(
-        self, padding: Padding, bias: Tensor | None, q: Tensor | None, k: Tensor | None, v: Tensor
-    ) -> tuple[list[Tensor], Tensor]:
-        """Heads of ``l`` and ``c``: attention by position, plus a transform or a convolution; one context a group."""
-        context, weights = attend_by_bias(v, bias, self._dropout())
-        groups = [group for group in self.groups if group.operation != "sa"]
-        parts = zip(groups, *(_split(x, _sizes(groups)) for x in (q, k, v)), strict=True)
-        attended = _split(context, _sizes(groups))
-        return [x + self._transformed(padding, *part) for x, part in zip(attended, parts, strict=True)], weights
-
-    def _transformed(self, padding: Padding, group: Group, q: Tensor | None, k: Tensor | None, v: Tensor) -> Tensor:
+    def _transformed(self, padding: Padding, group: Group, read: dict[Hashable, Tensor]) -> Tensor:
+        q, k, v = (read.get((name, group.operation, group.parameter)) for name in ("query", "key", "value"))
+        assert v is not None
         if group.operation == "l":
             return transform_2d(padding.zeroed(v), str(group.parameter))
         assert q is not None
@@ -121,17 +142,11 @@ class HeteroMixing(Mixing):
         values = linear_per_head(v, [getattr(self, f"conv_out_layer{number}") for number in group.counters])
         return span_convolution(padding.zeroed(values), logits)
 
-    def _in_groups(self, x_BSC: Tensor) -> Tensor:
-        """(B, S, N D) -> (B, N, S, D), heads in the order of the groups."""
-        return self._taken(self._heads(x_BSC), 1, self.order)
-
     def _in_places(self, x: Tensor, dim: int) -> Tensor:
         """From the order of the groups to the order of the layer, heads being axis ``dim``."""
-        return self._taken(x, dim, [self.order.index(place) for place in range(len(self.order))])
-
-    def _taken(self, x: Tensor, dim: int, places: list[int]) -> Tensor:
-        if places == sorted(places):
+        if self.order == sorted(self.order):
             return x
+        places = [self.order.index(place) for place in range(len(self.order))]
         return x.index_select(dim, torch.tensor(places, device=x.device))
 
 
@@ -156,10 +171,14 @@ def _groups(heads: tuple[Head, ...]) -> list[Group]:
     return groups
 
 
-def _sizes(groups: list[Group]) -> list[int]:
-    return [len(group.places) for group in groups]
-
-
-def _split(x_BNSD: Tensor | None, sizes: list[int]) -> list[Any]:
-    """One tensor per size along the head axis; Nones for None."""
-    return [None] * len(sizes) if x_BNSD is None else list(x_BNSD.split(sizes, dim=1))
+def _runs(places: list[int], num_heads: int) -> list[range]:
+    """Neighbouring heads in one range each; none where all heads are in order."""
+    if places == list(range(num_heads)):
+        return []
+    runs: list[range] = []
+    for place in places:
+        if runs and runs[-1].stop == place:
+            runs[-1] = range(runs[-1].start, place + 1)
+        else:
+            runs.append(range(place, place + 1))
+    return runs

@@ -38,8 +38,7 @@ def _dft_2d(x: Tensor) -> Tensor:
 def _real_part_of_dft(x: Tensor) -> Tensor:
     """By the real transform, whose output stops at the middle of H; the other half is its mirror image."""
     half = torch.fft.rfft2(x).real
-    first_half = half[..., 1 : (x.shape[-1] + 1) // 2]
-    mirrored = torch.cat([first_half[..., :1, :], first_half[..., 1:, :].flip(-2)], dim=-2).flip(-1)
+    mirrored = half[..., 1 : (x.shape[-1] + 1) // 2].flip(-2, -1).roll(1, -2)
     return torch.cat([half, mirrored], dim=-1)
 
 

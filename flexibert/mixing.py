@@ -7,6 +7,8 @@ Shapes: B batch, S sequence, H layer width, N heads, D head size, K kernel.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -14,9 +16,11 @@ from torch import Tensor, nn
 
 from design_space import Layer
 
-from .attention import Padding, attend, attend_by_bias, position_bias
+from .attention import Padding, attend, position_bias
 from .convolution import SeparableConvolution, span_convolution
+from .head_layout import is_eager_on_cpu, merge_heads, project, split_heads
 from .linear_transform import transform_2d
+from .relative_attention import attend_with_positions
 
 
 class Mixing(nn.Module, ABC):
@@ -31,34 +35,54 @@ class Mixing(nn.Module, ABC):
     def forward(self, x_BSH: Tensor, padding: Padding, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
         """Returns the heads' contexts (B, S, N D) and, where asked for, the attention weights (B, heads, S, S)."""
 
-    def _add_distance_embedding(self) -> None:
-        if self.config.position_embedding_type != "absolute":
+    def _add_distance_embedding(self, is_used: bool = True) -> None:
+        if is_used and self.config.position_embedding_type != "absolute":
             self.distance_embedding: nn.Embedding | None = nn.Embedding(
                 2 * self.config.max_position_embeddings - 1, self.head_size
             )
         else:
             self.distance_embedding = None
 
-    def _heads(self, x_BSC: Tensor) -> Tensor:
-        """(B, S, N D) -> (B, N, S, D)."""
-        return x_BSC.unflatten(-1, (-1, self.head_size)).transpose(1, 2)
+    def _heads_of(self, x_BSH: Tensor, *linears: nn.Linear | None) -> list[Any]:
+        """Heads (B, N, S, D) of each linear map's output; None for None."""
+        built = [linear for linear in linears if linear is not None]
+        projected = project(x_BSH, [(linear, ()) for linear in built], self.head_size)
+        ends = list(accumulate((linear.out_features // self.head_size for linear in built), initial=0))
+        heads = iter(self._split(projected, [range(*pair) for pair in pairwise(ends)]))
+        return [None if linear is None else next(heads) for linear in linears]
 
-    def _bias(self, q_BNSD: Tensor, k_BNSD: Tensor | None, padding: Padding) -> Tensor | None:
+    def _split(self, x_BSC: Tensor, ranges: Sequence[range]) -> list[Tensor]:
+        return split_heads(x_BSC, self.head_size, ranges, heads_first=self.distance_embedding is not None)
+
+    def _attend(
+        self,
+        q_BNSD: Tensor | None,
+        k_BnSD: Tensor | None,
+        v_BNSD: Tensor,
+        padding: Padding,
+        output_attentions: bool,
+        content_BnSD: Tensor | None = None,
+        all_k_BNSD: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attention of N heads, of which the first n have keys to compare ``content`` (default: the queries) with.
+
+        Args:
+            all_k_BNSD: keys of all heads, by which they are positioned with ``relative_key_query``; default: ``k``.
+        """
         table = None if self.distance_embedding is None else self.distance_embedding.weight
+        positioned_k = k_BnSD if all_k_BNSD is None else all_k_BNSD
         if self.config.position_embedding_type != "relative_key_query":
-            k_BNSD = None
-        return position_bias(q_BNSD, k_BNSD, table, padding)
-
-    def _dropout(self) -> float:
-        return float(self.config.attention_probs_dropout_prob) if self.training else 0.0
-
-    def _is_explicit(self, output_attentions: bool) -> bool:
-        return output_attentions or self.config._attn_implementation == "eager"
-
-
-def merge_heads(x_BNSD: Tensor) -> Tensor:
-    """(B, N, S, D) -> (B, S, N D)."""
-    return x_BNSD.transpose(1, 2).flatten(2)
+            positioned_k = None
+        dropout = float(self.config.attention_probs_dropout_prob) if self.training else 0.0
+        is_explicit = output_attentions or self.config._attn_implementation == "eager"
+        if table is not None and not is_explicit and is_eager_on_cpu(v_BNSD):
+            assert q_BNSD is not None
+            scores = padding.scores
+            return attend_with_positions(
+                q_BNSD, content_BnSD, k_BnSD, v_BNSD, table, positioned_k, scores, dropout
+            ), None
+        bias = position_bias(q_BNSD, positioned_k, table, padding)
+        return attend(q_BNSD, content_BnSD, k_BnSD, v_BNSD, bias, dropout, is_explicit)
 
 
 class SelfAttention(Mixing):
@@ -76,11 +100,9 @@ class SelfAttention(Mixing):
         self._add_distance_embedding()
 
     def forward(self, x_BSH: Tensor, padding: Padding, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
-        q, k, v = self._heads(self.query(x_BSH)), self._heads(self.key(x_BSH)), self._heads(self.value(x_BSH))
-        q = q if self.distance_embedding is None else q.contiguous()
-        bias = self._bias(q, k, padding)
-        content = q if self.W is None else q @ self.W
-        context, weights = attend(content, k, v, bias, self._dropout(), self._is_explicit(output_attentions))
+        q, k, v = self._heads_of(x_BSH, self.query, self.key, self.value)
+        content = None if self.W is None else q @ self.W
+        context, weights = self._attend(q, k, v, padding, output_attentions, content)
         return merge_heads(context), weights
 
 
@@ -98,10 +120,8 @@ class LinearTransform(Mixing):
         self.value = nn.Linear(layer.hidden_size, width)
 
     def forward(self, x_BSH: Tensor, padding: Padding, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
-        v = self._heads(self.value(x_BSH))
-        k = None if self.key is None else self._heads(self.key(x_BSH))
-        bias = padding.scores if self.query is None else self._bias(self._heads(self.query(x_BSH)), k, padding)
-        context, weights = attend_by_bias(v, bias, self._dropout())
+        v, q, k = self._heads_of(x_BSH, self.value, self.query, self.key)
+        context, weights = self._attend(q, None, v, padding, output_attentions, all_k_BNSD=k)
         return merge_heads(context) + transform_2d(padding.zeroed(x_BSH), self.transform), weights
 
 
@@ -125,23 +145,20 @@ class ConvolutionMixing(Mixing):
         self.key_conv_attn_layer = SeparableConvolution(hidden, convolving, kernel)
         self.conv_kernel_layer = nn.Linear(convolving, (num_heads - self.num_attending) * kernel)
         self.conv_out_layer = nn.Linear(hidden, convolving)
-        if self.num_attending:
-            self._add_distance_embedding()
+        self._add_distance_embedding(is_used=self.num_attending > 0)
 
     def forward(self, x_BSH: Tensor, padding: Padding, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
-        query = self.query(x_BSH)
-        convolved = self._convolve(x_BSH, query, padding)
         if not self.num_attending:
-            return merge_heads(convolved), None
-        q = self._heads(query[..., : self.num_attending * self.head_size])
-        k, v = self._heads(self.key(x_BSH)), self._heads(self.value(x_BSH))
-        bias = self._bias(q, k, padding)
-        context, weights = attend(q, k, v, bias, self._dropout(), self._is_explicit(output_attentions))
+            q, values = self._heads_of(x_BSH, self.query, self.conv_out_layer)
+            return merge_heads(self._convolve(x_BSH, q, values, padding)), None
+        q, k, v, values = self._heads_of(x_BSH, self.query, self.key, self.value, self.conv_out_layer)
+        attending = q if q.shape[1] == self.num_attending else q[:, : self.num_attending]
+        context, weights = self._attend(attending, k, v, padding, output_attentions)
+        convolved = self._convolve(x_BSH, q, values, padding)
         return torch.cat([merge_heads(context), merge_heads(convolved)], dim=-1), weights
 
-    def _convolve(self, x_BSH: Tensor, query: Tensor, padding: Padding) -> Tensor:
+    def _convolve(self, x_BSH: Tensor, q_BNSD: Tensor, values_BNSD: Tensor, padding: Padding) -> Tensor:
         local = self.key_conv_attn_layer(padding.zeroed(x_BSH))
-        logits = self.conv_kernel_layer(local * query)
-        num_convolving = query.shape[-1] // self.head_size
-        logits_BNSK = logits.unflatten(-1, (num_convolving, -1)).transpose(1, 2)
-        return span_convolution(self._heads(padding.zeroed(self.conv_out_layer(x_BSH))), logits_BNSK)
+        logits = self.conv_kernel_layer(local * merge_heads(q_BNSD))
+        logits_BNSK = logits.unflatten(-1, (q_BNSD.shape[1], -1)).transpose(1, 2)
+        return span_convolution(padding.zeroed(values_BNSD), logits_BNSK)

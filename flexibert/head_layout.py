@@ -1,0 +1,113 @@
+"""Linear maps of one input as one product, and their outputs as heads.
+
+Shapes: B batch, S sequence, H layer width, D head size, C columns (heads times head size).
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def is_eager_on_cpu(x: Tensor) -> bool:
+    """Whether functions with a gradient of their own may stand in for ``torch``'s: on a CPU, in full precision."""
+    is_traced = torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and not is_traced
+
+
+def project(x_BSH: Tensor, linears: Sequence[tuple[nn.Linear, Sequence[range]]], size: int) -> Tensor:
+    """Outputs of linear maps side by side, by one product where nothing but their weights takes part.
+
+    Args:
+        x_BSH: their input.
+        linears: each with the heads of its output that are wanted, as ranges; none for all.
+        size: the size of a head.
+
+    Returns:
+        (B, S, C).
+    """
+    are_alike = len({linear.bias is None for linear, _ in linears}) == 1
+    if not are_alike or not all(is_plain(linear) for linear, _ in linears):
+        outputs = [_wanted(linear(x_BSH), heads, size, dim=-1) for linear, heads in linears]
+        return torch.cat(list(chain(*outputs)), dim=-1)
+    weights = [_wanted(linear.weight, heads, size, dim=0) for linear, heads in linears]
+    biases = [_wanted(linear.bias, heads, size, dim=0) for linear, heads in linears if linear.bias is not None]
+    return functional.linear(
+        x_BSH, torch.cat(list(chain(*weights))), torch.cat(list(chain(*biases))) if biases else None
+    )
+
+
+def _wanted(x: Tensor, heads: Sequence[range], size: int, dim: int) -> list[Tensor]:
+    return [x.narrow(dim, each.start * size, len(each) * size) for each in heads] or [x]
+
+
+def is_plain(linear: nn.Module) -> bool:
+    """Whether a linear map is its weights alone: neither adapted (LoRA), quantised, masked, sharded nor watched."""
+    if type(linear) is not nn.Linear or type(linear.weight) not in (Tensor, nn.Parameter):
+        return False
+    return not is_watched(linear)
+
+
+def is_watched(module: nn.Module) -> bool:
+    """Whether somebody reads or replaces what the module computes."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
+
+
+def split_heads(x_BSC: Tensor, size: int, ranges: Sequence[range], heads_first: bool) -> list[Tensor]:
+    """Heads of each range, which may overlap: (B, heads in the range, S, D) each.
+
+    Args:
+        x_BSC: heads side by side.
+        size: D.
+        ranges: of steps of one.
+        heads_first: on a CPU, lay heads out one after the other in memory, as products per head read them.
+    """
+    if is_eager_on_cpu(x_BSC):
+        return list(_SplitHeads.apply(x_BSC, size, ranges, heads_first))
+    return _views_of_heads(x_BSC, size, ranges)
+
+
+def _views_of_heads(x_BSC: Tensor, size: int, ranges: Sequence[range]) -> list[Tensor]:
+    heads = x_BSC.unflatten(-1, (-1, size)).transpose(1, 2)
+    return [heads[:, each.start : each.stop] for each in ranges]
+
+
+class _SplitHeads(torch.autograd.Function):
+    """Its gradient is one copy; autograd's own fills and adds a whole tensor for every range."""
+
+    @staticmethod
+    def forward(
+        context: Any, x_BSC: Tensor, size: int, ranges: Sequence[range], heads_first: bool
+    ) -> tuple[Tensor, ...]:
+        context.set_materialize_grads(False)
+        context.ranges, context.num_heads = ranges, x_BSC.shape[-1] // size
+        if not heads_first:
+            return tuple(_views_of_heads(x_BSC, size, ranges))
+        heads = x_BSC.unflatten(-1, (-1, size)).permute(2, 0, 1, 3).contiguous().transpose(0, 1)
+        return tuple(heads[:, each.start : each.stop] for each in ranges)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor | None) -> tuple[Tensor, None, None, None]:
+        known = [(each, part) for each, part in zip(context.ranges, gradients, strict=True) if part is not None]
+        batch, _, length, size = known[0][1].shape
+        whole = known[0][1].new_empty(batch, length, context.num_heads, size)
+        written: set[int] = set()
+        for heads, part in known:
+            place = whole[:, :, heads.start : heads.stop]
+            if written.isdisjoint(heads):
+                place.copy_(part.transpose(1, 2))
+            else:
+                assert written.issuperset(heads)
+                place.add_(part.transpose(1, 2))
+            written |= set(heads)
+        for head in set(range(context.num_heads)) - written:
+            whole[:, :, head] = 0
+        return whole.flatten(2), None, None, None
+
+
+def merge_heads(x_BNSD: Tensor) -> Tensor:
+    """(B, N, S, D) -> (B, S, N D)."""
+    return x_BNSD.transpose(1, 2).flatten(2)
