@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from .cost import num_blocks
@@ -122,6 +123,7 @@ class _BandProduct(torch.autograd.Function):
         return torch.bmm(bands, read).view(batch, heads, length, -1)
 
     @staticmethod
+    @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         read, bands = context.saved_tensors
         padded_shape, kernel_shape = context.shapes

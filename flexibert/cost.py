@@ -206,7 +206,7 @@ def _relative(num_heads: int, size: int, length: int, positions: str) -> int:
 
 def num_blocks(length: int) -> int:
     """Into how many blocks relative positions and span convolutions cut a sequence: as many as pay on a CPU."""
-    return next(blocks for blocks in (4, 2, 1) if length % blocks == 0)
+    return next(blocks for blocks in (8, 4, 2, 1) if length % blocks == 0)
 
 
 def _fourier(size: int) -> int:

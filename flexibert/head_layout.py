@@ -35,9 +35,8 @@ def project(x_BSH: Tensor, linears: Sequence[tuple[nn.Linear, Sequence[range]]],
         return torch.cat(list(chain(*outputs)), dim=-1)
     weights = [_wanted(linear.weight, heads, size, dim=0) for linear, heads in linears]
     biases = [_wanted(linear.bias, heads, size, dim=0) for linear, heads in linears if linear.bias is not None]
-    return functional.linear(
-        x_BSH, torch.cat(list(chain(*weights))), torch.cat(list(chain(*biases))) if biases else None
-    )
+    bias = torch.cat(list(chain(*biases))) if biases else None
+    return functional.linear(x_BSH, torch.cat(list(chain(*weights))), bias)
 
 
 def _wanted(x: Tensor, heads: Sequence[range], size: int, dim: int) -> list[Tensor]:
@@ -65,14 +64,19 @@ def split_heads(x_BSC: Tensor, size: int, ranges: Sequence[range], heads_first: 
         ranges: of steps of one.
         heads_first: on a CPU, lay heads out one after the other in memory, as products per head read them.
     """
-    if is_eager_on_cpu(x_BSC):
-        return list(_SplitHeads.apply(x_BSC, size, ranges, heads_first))
-    return _views_of_heads(x_BSC, size, ranges)
+    heads_first = heads_first and is_eager_on_cpu(x_BSC)
+    ends = [0, *(each.stop for each in ranges)]
+    are_side_by_side = [each.start for each in ranges] == ends[:-1] and ends[-1] * size == x_BSC.shape[-1]
+    if are_side_by_side and not heads_first:
+        return list(_as_heads(x_BSC, size).split([len(each) for each in ranges], dim=1))
+    if torch.compiler.is_compiling():
+        return [_as_heads(x_BSC, size)[:, each.start : each.stop] for each in ranges]
+    return list(_SplitHeads.apply(x_BSC, size, ranges, heads_first))
 
 
-def _views_of_heads(x_BSC: Tensor, size: int, ranges: Sequence[range]) -> list[Tensor]:
-    heads = x_BSC.unflatten(-1, (-1, size)).transpose(1, 2)
-    return [heads[:, each.start : each.stop] for each in ranges]
+def _as_heads(x_BSC: Tensor, size: int) -> Tensor:
+    """A view (B, heads, S, D)."""
+    return x_BSC.unflatten(-1, (-1, size)).transpose(1, 2)
 
 
 class _SplitHeads(torch.autograd.Function):
@@ -84,9 +88,9 @@ class _SplitHeads(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         context.set_materialize_grads(False)
         context.ranges, context.num_heads = ranges, x_BSC.shape[-1] // size
-        if not heads_first:
-            return tuple(_views_of_heads(x_BSC, size, ranges))
-        heads = x_BSC.unflatten(-1, (-1, size)).permute(2, 0, 1, 3).contiguous().transpose(0, 1)
+        heads = _as_heads(x_BSC, size)
+        if heads_first:
+            heads = heads.transpose(0, 1).contiguous().transpose(0, 1)
         return tuple(heads[:, each.start : each.stop] for each in ranges)
 
     @staticmethod
@@ -95,17 +99,21 @@ class _SplitHeads(torch.autograd.Function):
         batch, _, length, size = known[0][1].shape
         whole = known[0][1].new_empty(batch, length, context.num_heads, size)
         written: set[int] = set()
-        for heads, part in known:
+        for heads, part in sorted(known, key=lambda pair: -len(pair[0])):
             place = whole[:, :, heads.start : heads.stop]
             if written.isdisjoint(heads):
                 place.copy_(part.transpose(1, 2))
             else:
-                assert written.issuperset(heads)
+                _zero(whole, set(heads) - written)
                 place.add_(part.transpose(1, 2))
             written |= set(heads)
-        for head in set(range(context.num_heads)) - written:
-            whole[:, :, head] = 0
+        _zero(whole, set(range(context.num_heads)) - written)
         return whole.flatten(2), None, None, None
+
+
+def _zero(x_BSND: Tensor, heads: set[int]) -> None:
+    for head in heads:
+        x_BSND[:, :, head] = 0
 
 
 def merge_heads(x_BNSD: Tensor) -> Tensor:

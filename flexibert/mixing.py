@@ -77,10 +77,8 @@ class Mixing(nn.Module, ABC):
         is_explicit = output_attentions or self.config._attn_implementation == "eager"
         if table is not None and not is_explicit and is_eager_on_cpu(v_BNSD):
             assert q_BNSD is not None
-            scores = padding.scores
-            return attend_with_positions(
-                q_BNSD, content_BnSD, k_BnSD, v_BNSD, table, positioned_k, scores, dropout
-            ), None
+            read = q_BNSD, content_BnSD, k_BnSD, v_BNSD
+            return attend_with_positions(*read, table, positioned_k, padding.scores, dropout), None
         bias = position_bias(q_BNSD, positioned_k, table, padding)
         return attend(q_BNSD, content_BnSD, k_BnSD, v_BNSD, bias, dropout, is_explicit)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from .cost import num_blocks
@@ -110,6 +111,7 @@ class _Scores(torch.autograd.Function):
         return scores
 
     @staticmethod
+    @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         q, content, k, windows, q_blocks = context.saved_tensors
         length, size = q.shape[1:]

@@ -13,9 +13,10 @@ import scipy.fft
 import torch
 
 from flexibert import FlexiBERTConfig, FlexiBERTModel
-from flexibert.attention import Padding, relative_scores
+from flexibert.attention import Padding, attend, relative_scores
 from flexibert.convolution import span_convolution
 from flexibert.linear_transform import transform_2d
+from flexibert.relative_attention import attend_with_positions
 
 LENGTHS = [9, 6, 1]
 POSITIONS = ["absolute", "relative_key", "relative_key_query"]
@@ -243,22 +244,67 @@ def test_gradients_written_by_hand_equal_finite_differences(length: int) -> None
         return torch.randn(shape, dtype=torch.float64, requires_grad=True)
 
     torch.manual_seed(length)
+    mask = torch.zeros(2, 1, 1, length, dtype=torch.float64)
+    mask[1, ..., length // 2 + 1 :] = -1e30
+    q, k, v, table = numbers(2, 3, length, 4), numbers(2, 3, length, 4), numbers(2, 3, length, 2), numbers(19, 4)
+    for first in (slice(3), slice(2)):
+        assert torch.autograd.gradcheck(
+            lambda q, k, v, table, first=first: attend_with_positions(q, None, k[:, first], v, table, k, mask, 0.0),
+            (q, k, v, table),
+        )
+    content = numbers(2, 2, length, 4)
     assert torch.autograd.gradcheck(
-        lambda x, table: relative_scores(x, table, 0.5), (numbers(2, 1, length, 3), numbers(19, 3))
+        lambda q, c, k, v, table: attend_with_positions(q, c, k[:, :2], v, table, None, mask, 0.0),
+        (q, content, k, v, table),
+    )
+    assert torch.autograd.gradcheck(
+        lambda q, v, table: attend_with_positions(q, None, None, v, table, None, None, 0.0), (q, v, table)
     )
     assert torch.autograd.gradcheck(span_convolution, (numbers(1, 2, length, 3), numbers(1, 2, length, 5)))
     for width in (4, 5):
         assert torch.autograd.gradcheck(lambda x: transform_2d(x, "dft"), (numbers(2, length, width),))
 
 
+@pytest.mark.parametrize("positions", POSITIONS)
 @pytest.mark.parametrize("length", [7, 8])
-def test_training_computes_what_evaluation_computes(tiny: Callable, length: int) -> None:
-    """Learned biases take another path on a CPU."""
+def test_gradients_do_not_depend_on_the_way_attention_is_computed(tiny: Callable, length: int, positions: str) -> None:
     heads = ["c_3_8", "sa_wma_8", "l_dft_8", "c_5_8", "sa_sdp_8", "c_3_8"]
-    model = FlexiBERTModel(tiny({"l": 1, "o": [heads], "h": [16], "f": [[16]]})).eval()
+    model = FlexiBERTModel(tiny({"l": 1, "o": [heads], "h": [16], "f": [[16]]}, position_embedding_type=positions))
+    model = model.double().eval()
     ids = torch.randint(5, 41, (2, length))
     mask = torch.ones_like(ids)
     mask[1, 4:] = 0
-    with torch.no_grad():
-        expected = model(ids, mask).last_hidden_state
-    torch.testing.assert_close(model(ids, mask).last_hidden_state, expected, atol=1e-6, rtol=1e-5)
+    outputs, gradients = [], []
+    for implementation in ("sdpa", "eager"):
+        model.set_attn_implementation(implementation)
+        model.zero_grad()
+        outputs.append(model(ids, mask).last_hidden_state)
+        outputs[-1].pow(3).sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None])
+    torch.testing.assert_close(outputs[0], outputs[1])
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+@pytest.mark.parametrize("length", [48, 61])
+def test_blocks_of_positions_compute_what_single_positions_compute(length: int) -> None:
+    q, k, v, table = (torch.randn(*shape) for shape in [(2, 3, length, 4)] * 3 + [(2 * 64 - 1, 4)])
+    expected, _ = attend(q, None, k, v, relative_scores(q, table, 0.5), 0.0, True)
+    torch.testing.assert_close(attend_with_positions(q, None, k, v, table, None, None, 0.0), expected)
+
+
+def test_a_second_derivative_is_refused_where_it_would_be_wrong() -> None:
+    x = torch.randn(1, 1, 4, 4, requires_grad=True)
+    context = attend_with_positions(x, None, x, x, torch.randn(9, 4), None, None, 0.0)
+    (gradient,) = torch.autograd.grad(context.pow(2).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+def test_dropout_drops_attention_in_training_only(tiny: Callable) -> None:
+    model = FlexiBERTModel(
+        tiny({"l": 1, "o": ["sa"], "h": [16], "n": [2], "f": [[16]], "p": ["sdp"]}, attention_probs_dropout_prob=0.5)
+    )
+    x = torch.randn(2, 8, 16)
+    mixing = model.encoder.layer[0].attention.self
+    assert not torch.equal(*(mixing.train()(x, Padding(), False)[0] for _ in range(2)))
+    assert torch.equal(*(mixing.eval()(x, Padding(), False)[0] for _ in range(2)))
