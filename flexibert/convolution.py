@@ -114,7 +114,7 @@ class _BandProduct(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, padded: Tensor, kernel_BNSK: Tensor) -> Tensor:
         batch, heads, length, width = kernel_BNSK.shape
-        rows = length // num_blocks(length)
+        rows = length // num_blocks(length, least_rows=width - 1)
         read = padded.unfold(2, rows + width - 1, rows).transpose(-1, -2).flatten(0, 2)
         bands = padded.new_zeros(len(read), rows, rows + width - 1)
         _band(bands, width).copy_(kernel_BNSK.reshape(-1, rows, width))
@@ -128,15 +128,13 @@ class _BandProduct(torch.autograd.Function):
         read, bands = context.saved_tensors
         padded_shape, kernel_shape = context.shapes
         rows, width = bands.shape[1], kernel_shape[-1]
-        of_blocks = gradient.reshape(-1, rows, gradient.shape[-1])
-        of_kernel = _band(torch.bmm(of_blocks, read.transpose(1, 2)), width).reshape(kernel_shape)
-        of_read = torch.bmm(bands.transpose(1, 2), of_blocks).unflatten(0, (*padded_shape[:2], -1))
+        of_result = gradient.reshape(-1, rows, gradient.shape[-1])
+        of_kernel = _band(torch.bmm(of_result, read.transpose(1, 2)), width).reshape(kernel_shape)
+        of_read = torch.bmm(bands.transpose(1, 2), of_result).unflatten(0, (*padded_shape[:2], -1))
         of_padded = gradient.new_zeros(padded_shape)
-        body = of_padded[:, :, : kernel_shape[2]].unflatten(2, (-1, rows))
-        body.copy_(of_read[..., :rows, :])
-        for block in range(of_read.shape[2]):  # what the next block reads too; the body holds it already
-            start = (block + 1) * rows
-            of_padded[:, :, start : start + width - 1] += of_read[:, :, block, rows:]
+        of_blocks = of_padded.unfold(2, rows + width - 1, rows).transpose(-1, -2)
+        of_blocks[..., :rows, :].copy_(of_read[..., :rows, :])
+        of_blocks[..., rows:, :].add_(of_read[..., rows:, :])  # what the next block reads too
         return of_padded, of_kernel
 
 

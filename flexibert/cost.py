@@ -193,7 +193,8 @@ def _hetero_mixing(layer: Layer, length: int, positions: str) -> tuple[int, int]
 
 def _span_convolution(length: int, width: int, kernel: int) -> int:
     """Multiply-adds of ``convolution.span_convolution``: a block of positions reads kernel - 1 values more."""
-    return length * (length // num_blocks(length) + kernel - 1) * width
+    rows = length // num_blocks(length, least_rows=kernel - 1)
+    return length * (rows + kernel - 1) * width
 
 
 def _relative(num_heads: int, size: int, length: int, positions: str) -> int:
@@ -204,9 +205,10 @@ def _relative(num_heads: int, size: int, length: int, positions: str) -> int:
     return (2 if positions == "relative_key_query" else 1) * num_heads * length * distances * size
 
 
-def num_blocks(length: int) -> int:
-    """Into how many blocks relative positions and span convolutions cut a sequence: as many as pay on a CPU."""
-    return next(blocks for blocks in (8, 4, 2, 1) if length % blocks == 0)
+def num_blocks(length: int, least_rows: int = 1) -> int:
+    """Into how many blocks relative positions and span convolutions cut a sequence: as many as pay on a CPU, where they
+    have ``least_rows`` positions each, else one."""
+    return next((blocks for blocks in (8, 4, 2) if length % blocks == 0 and length // blocks >= least_rows), 1)
 
 
 def _fourier(size: int) -> int:

@@ -18,6 +18,13 @@ def is_eager_on_cpu(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and not is_traced
 
 
+def joining_pays(x_BSH: Tensor, linears: Sequence[nn.Linear]) -> bool:
+    """Whether linear maps can be one product, and this saves more time than laying their weights side by side costs."""
+    if torch.compiler.is_compiling() or (x_BSH.device.type == "cpu" and x_BSH.shape[0] * x_BSH.shape[1] < 256):
+        return False
+    return len({linear.bias is None for linear in linears}) == 1 and all(map(is_plain, linears))
+
+
 def project(x_BSH: Tensor, linears: Sequence[tuple[nn.Linear, Sequence[range]]], size: int) -> Tensor:
     """Outputs of linear maps side by side, by one product where nothing but their weights takes part.
 
@@ -29,18 +36,25 @@ def project(x_BSH: Tensor, linears: Sequence[tuple[nn.Linear, Sequence[range]]],
     Returns:
         (B, S, C).
     """
-    are_alike = len({linear.bias is None for linear, _ in linears}) == 1
-    if not are_alike or not all(is_plain(linear) for linear, _ in linears):
-        outputs = [_wanted(linear(x_BSH), heads, size, dim=-1) for linear, heads in linears]
-        return torch.cat(list(chain(*outputs)), dim=-1)
-    weights = [_wanted(linear.weight, heads, size, dim=0) for linear, heads in linears]
-    biases = [_wanted(linear.bias, heads, size, dim=0) for linear, heads in linears if linear.bias is not None]
+    if not joining_pays(x_BSH, [linear for linear, _ in linears]):
+        return torch.cat(list(chain(*(_outputs(x_BSH, *each, size) for each in linears))), dim=-1)
+    weights = [_rows(linear.weight, heads, size) for linear, heads in linears]
+    biases = [_rows(linear.bias, heads, size) for linear, heads in linears if linear.bias is not None]
     bias = torch.cat(list(chain(*biases))) if biases else None
     return functional.linear(x_BSH, torch.cat(list(chain(*weights))), bias)
 
 
-def _wanted(x: Tensor, heads: Sequence[range], size: int, dim: int) -> list[Tensor]:
-    return [x.narrow(dim, each.start * size, len(each) * size) for each in heads] or [x]
+def _rows(weight: Tensor, heads: Sequence[range], size: int) -> list[Tensor]:
+    return [weight[each.start * size : each.stop * size] for each in heads] or [weight]
+
+
+def _outputs(x_BSH: Tensor, linear: nn.Linear, heads: Sequence[range], size: int) -> list[Tensor]:
+    if not heads or not is_plain(linear):
+        output = linear(x_BSH)
+        return [output[..., each.start * size : each.stop * size] for each in heads] or [output]
+    weights = _rows(linear.weight, heads, size)
+    biases = [None] * len(heads) if linear.bias is None else _rows(linear.bias, heads, size)
+    return [functional.linear(x_BSH, *each) for each in zip(weights, biases, strict=True)]
 
 
 def is_plain(linear: nn.Module) -> bool:
@@ -68,13 +82,13 @@ def split_heads(x_BSC: Tensor, size: int, ranges: Sequence[range], heads_first: 
     ends = [0, *(each.stop for each in ranges)]
     are_side_by_side = [each.start for each in ranges] == ends[:-1] and ends[-1] * size == x_BSC.shape[-1]
     if are_side_by_side and not heads_first:
-        return list(_as_heads(x_BSC, size).split([len(each) for each in ranges], dim=1))
+        return list(as_heads(x_BSC, size).split([len(each) for each in ranges], dim=1))
     if torch.compiler.is_compiling():
-        return [_as_heads(x_BSC, size)[:, each.start : each.stop] for each in ranges]
+        return [as_heads(x_BSC, size)[:, each.start : each.stop] for each in ranges]
     return list(_SplitHeads.apply(x_BSC, size, ranges, heads_first))
 
 
-def _as_heads(x_BSC: Tensor, size: int) -> Tensor:
+def as_heads(x_BSC: Tensor, size: int) -> Tensor:
     """A view (B, heads, S, D)."""
     return x_BSC.unflatten(-1, (-1, size)).transpose(1, 2)
 
@@ -88,7 +102,7 @@ class _SplitHeads(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         context.set_materialize_grads(False)
         context.ranges, context.num_heads = ranges, x_BSC.shape[-1] // size
-        heads = _as_heads(x_BSC, size)
+        heads = as_heads(x_BSC, size)
         if heads_first:
             heads = heads.transpose(0, 1).contiguous().transpose(0, 1)
         return tuple(heads[:, each.start : each.stop] for each in ranges)

@@ -18,7 +18,7 @@ from design_space import Layer
 
 from .attention import Padding, attend, position_bias
 from .convolution import SeparableConvolution, span_convolution
-from .head_layout import is_eager_on_cpu, merge_heads, project, split_heads
+from .head_layout import as_heads, is_eager_on_cpu, joining_pays, merge_heads, project, split_heads
 from .linear_transform import transform_2d
 from .relative_attention import attend_with_positions
 
@@ -46,6 +46,8 @@ class Mixing(nn.Module, ABC):
     def _heads_of(self, x_BSH: Tensor, *linears: nn.Linear | None) -> list[Any]:
         """Heads (B, N, S, D) of each linear map's output; None for None."""
         built = [linear for linear in linears if linear is not None]
+        if self.distance_embedding is None or not joining_pays(x_BSH, built):
+            return [None if linear is None else as_heads(linear(x_BSH), self.head_size) for linear in linears]
         projected = project(x_BSH, [(linear, ()) for linear in built], self.head_size)
         ends = list(accumulate((linear.out_features // self.head_size for linear in built), initial=0))
         heads = iter(self._split(projected, [range(*pair) for pair in pairwise(ends)]))

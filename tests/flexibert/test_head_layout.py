@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from flexibert import FlexiBERTModel
 from flexibert.attention import Padding
-from flexibert.head_layout import project, split_heads
+from flexibert.head_layout import joining_pays, project, split_heads
 
 STANDARD = {"l": 1, "o": ["sa"], "h": [16], "n": [2], "f": [[16]], "p": ["sdp"]}
-X = torch.randn(2, 5, 16)
+X = torch.randn(32, 8, 16)  # as many tokens as it takes to join products
+FEW = X[:, :3]
 
 
 class Adapted(nn.Module):
@@ -27,11 +28,20 @@ class Adapted(nn.Module):
         return self.base(x) + x @ self.change.T
 
 
+@pytest.mark.parametrize("x", [X, FEW], ids=["joined", "few"])
 @pytest.mark.parametrize("has_bias", [[True, True], [False, False], [True, False]])
-def test_together_as_each_alone(has_bias: list[bool]) -> None:
+def test_together_as_each_alone(has_bias: list[bool], x: Tensor) -> None:
     linears = [nn.Linear(16, 12, bias=each) for each in has_bias]
-    expected = torch.cat([linears[0](X)[..., 8:], linears[0](X)[..., :4], linears[1](X)], dim=-1)
-    torch.testing.assert_close(project(X, [(linears[0], [range(2, 3), range(1)]), (linears[1], [])], 4), expected)
+    expected = torch.cat([linears[0](x)[..., 8:], linears[0](x)[..., :4], linears[1](x)], dim=-1)
+    torch.testing.assert_close(project(x, [(linears[0], [range(2, 3), range(1)]), (linears[1], [])], 4), expected)
+
+
+def test_joining_needs_plain_linear_maps_and_enough_tokens() -> None:
+    linears = [nn.Linear(16, 8), nn.Linear(16, 8)]
+    assert joining_pays(X, linears)
+    assert not joining_pays(FEW, linears)
+    assert not joining_pays(X, [linears[0], nn.Linear(16, 8, bias=False)])
+    assert not joining_pays(X, [linears[0], nn.utils.parametrizations.weight_norm(linears[1])])
 
 
 def test_hooks_see_what_a_linear_map_computes() -> None:
