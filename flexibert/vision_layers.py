@@ -12,7 +12,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from design_space import Layer
 
 from .attention import Padding
-from .encoder import STANDARD_MIXING, Encoder, FeedForward
+from .encoder import STANDARD_MIXING, Encoder
+from .feed_forward import FeedForward
 from .hetero_mixing import HeteroMixing
 from .vision_configuration import FlexiViTConfig
 
