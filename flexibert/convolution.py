@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from .cost import num_blocks
-from .head_layout import is_eager_on_cpu
+from .head_layout import differentiable_gradients, is_eager_on_cpu
 
 
 class SeparableConvolution(nn.Module):
@@ -99,11 +98,14 @@ def span_convolution(values_BNSD: Tensor, logits_BNSK: Tensor) -> Tensor:
     kernel_BNSK = torch.softmax(logits_BNSK.transpose(-1, -2).contiguous(), dim=-2).transpose(-1, -2)
     half = kernel_BNSK.shape[-1] // 2
     padded = functional.pad(values_BNSD, (0, 0, half, half))
-    if is_eager_on_cpu(values_BNSD):
-        return _BandProduct.apply(padded, kernel_BNSK)
+    return (_BandProduct.apply if is_eager_on_cpu(values_BNSD) else _weighted_shifts)(padded, kernel_BNSK)
+
+
+def _weighted_shifts(padded: Tensor, kernel_BNSK: Tensor) -> Tensor:
+    """Sum over o of kernel[..., o] padded[o : o + S]: shifts, so that no window is ever copied out."""
     length, width = kernel_BNSK.shape[-2:]
     result = padded[:, :, :length] * kernel_BNSK[..., :1]
-    for offset in range(1, width):  # shifts, so that no window is ever copied out
+    for offset in range(1, width):
         result = torch.addcmul(result, padded[:, :, offset : offset + length], kernel_BNSK[..., offset : offset + 1])
     return result
 
@@ -113,29 +115,35 @@ class _BandProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, padded: Tensor, kernel_BNSK: Tensor) -> Tensor:
-        batch, heads, length, width = kernel_BNSK.shape
-        rows = length // num_blocks(length, least_rows=width - 1)
-        read = padded.unfold(2, rows + width - 1, rows).transpose(-1, -2).flatten(0, 2)
-        bands = padded.new_zeros(len(read), rows, rows + width - 1)
-        _band(bands, width).copy_(kernel_BNSK.reshape(-1, rows, width))
-        context.save_for_backward(read, bands)
-        context.shapes = padded.shape, kernel_BNSK.shape
-        return torch.bmm(bands, read).view(batch, heads, length, -1)
+        context.save_for_backward(padded, kernel_BNSK)
+        bands, read = _bands_and_what_they_read(padded, kernel_BNSK)
+        return torch.bmm(bands, read).view(*kernel_BNSK.shape[:3], padded.shape[-1])
 
     @staticmethod
-    @once_differentiable
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        read, bands = context.saved_tensors
-        padded_shape, kernel_shape = context.shapes
-        rows, width = bands.shape[1], kernel_shape[-1]
-        of_result = gradient.reshape(-1, rows, gradient.shape[-1])
-        of_kernel = _band(torch.bmm(of_result, read.transpose(1, 2)), width).reshape(kernel_shape)
-        of_read = torch.bmm(bands.transpose(1, 2), of_result).unflatten(0, (*padded_shape[:2], -1))
-        of_padded = gradient.new_zeros(padded_shape)
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        padded, kernel = context.saved_tensors
+        if torch.is_grad_enabled():
+            return differentiable_gradients(_weighted_shifts, (padded, kernel), gradient)
+        bands, read = _bands_and_what_they_read(padded, kernel)
+        rows, width = bands.shape[1], kernel.shape[-1]
+        of_result = gradient.reshape(len(bands), rows, padded.shape[-1])
+        of_kernel = _band(torch.bmm(of_result, read.transpose(1, 2)), width).reshape(kernel.shape)
+        of_padded = torch.zeros_like(padded)
         of_blocks = of_padded.unfold(2, rows + width - 1, rows).transpose(-1, -2)
+        of_read = torch.bmm(bands.transpose(1, 2), of_result).view(of_blocks.shape)
         of_blocks[..., :rows, :].copy_(of_read[..., :rows, :])
         of_blocks[..., rows:, :].add_(of_read[..., rows:, :])  # what the next block reads too
         return of_padded, of_kernel
+
+
+def _bands_and_what_they_read(padded: Tensor, kernel_BNSK: Tensor) -> tuple[Tensor, Tensor]:
+    """Matrices (number, R, R + K - 1) and values (number, R + K - 1, D)."""
+    length, width = kernel_BNSK.shape[-2:]
+    rows = length // num_blocks(length, least_rows=width - 1)
+    read = padded.unfold(2, rows + width - 1, rows).transpose(-1, -2).flatten(0, 2)
+    bands = padded.new_zeros(len(read), rows, rows + width - 1)
+    _band(bands, width).copy_(kernel_BNSK.reshape(len(read), rows, width))
+    return bands, read
 
 
 def _band(matrices: Tensor, width: int) -> Tensor:

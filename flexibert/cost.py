@@ -1,8 +1,9 @@
 """What an architecture costs, from its spec alone: parameters and floating-point operations, without building it.
 
 A multiply-add counts as two operations. Counted are matrix products, convolutions and transforms of the encoder (no
-task head), as this package computes them on a CPU; element-wise operations, softmax and LayerNorm are not, as in
-``torch.utils.flop_counter``. The measured time of a spec on a machine is in ``latency.py``.
+task head), as this package computes them on a CPU (elsewhere relative positions and span convolutions take other
+products); element-wise operations, softmax and LayerNorm are not, as in ``torch.utils.flop_counter``, which overlooks
+products in place (``baddbmm_``). The measured time of a spec on a machine is in ``latency.py``.
 Letters in the formulas: S sequence length, H layer width, N heads, D head size, K kernel size.
 """
 

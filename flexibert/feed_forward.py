@@ -46,17 +46,17 @@ class Stack(nn.Sequential):
     call costs more there than the function."""
 
     def forward(self, x_BSH: Tensor) -> Tensor:
-        modules = list(self)
-        for linear, activation in zip(modules[::2], modules[1::2], strict=True):
-            x_BSH = linear(x_BSH)
-            if torch.is_grad_enabled() or not is_eager_on_cpu(x_BSH) or not _is_gelu_alone(linear, activation):
-                x_BSH = activation(x_BSH)
+        before: nn.Module | None = None
+        for module in self:
+            if torch.is_grad_enabled() or not is_eager_on_cpu(x_BSH) or not _is_gelu_alone(before, module):
+                x_BSH = module(x_BSH)
             else:
                 torch.ops.aten.gelu.out(x_BSH, out=x_BSH)
+            before = module
         return x_BSH
 
 
-def _is_gelu_alone(linear: nn.Module, activation: nn.Module) -> bool:
-    """Whether nobody but the GELU reads what the linear map gives."""
-    is_gelu = type(activation) is GELUActivation and activation.act is functional.gelu
-    return is_gelu and is_plain(linear) and not is_watched(activation)
+def _is_gelu_alone(before: nn.Module | None, module: nn.Module) -> bool:
+    """Whether the module is a GELU that alone reads what a linear map gives."""
+    is_gelu = type(module) is GELUActivation and module.act is functional.gelu and not is_watched(module)
+    return is_gelu and before is not None and is_plain(before) and not nn.modules.module._has_any_global_hook()

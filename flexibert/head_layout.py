@@ -3,7 +3,7 @@
 Shapes: B batch, S sequence, H layer width, D head size, C columns (heads times head size).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -12,15 +12,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+def is_traced() -> bool:
+    """Whether operations are recorded or transformed by somebody who does not know functions of ours."""
+    is_transformed = torch._C._are_functorch_transforms_active()
+    return torch.compiler.is_compiling() or torch.jit.is_tracing() or is_transformed
+
+
 def is_eager_on_cpu(x: Tensor) -> bool:
     """Whether functions with a gradient of their own may stand in for ``torch``'s: on a CPU, in full precision."""
-    is_traced = torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and not is_traced
+    is_full = x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
+    return x.device.type == "cpu" and is_full and not is_traced()
 
 
 def joining_pays(x_BSH: Tensor, linears: Sequence[nn.Linear]) -> bool:
     """Whether linear maps can be one product, and this saves more time than laying their weights side by side costs."""
-    if torch.compiler.is_compiling() or (x_BSH.device.type == "cpu" and x_BSH.shape[0] * x_BSH.shape[1] < 256):
+    if is_traced() or (x_BSH.device.type == "cpu" and x_BSH.shape[0] * x_BSH.shape[1] < 256):
         return False
     return len({linear.bias is None for linear in linears}) == 1 and all(map(is_plain, linears))
 
@@ -65,8 +71,9 @@ def is_plain(linear: nn.Module) -> bool:
 
 
 def is_watched(module: nn.Module) -> bool:
-    """Whether somebody reads or replaces what the module computes."""
-    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
+    """Whether somebody reads or replaces what the module computes, or its gradient."""
+    own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(own) or "forward" in module.__dict__
 
 
 def split_heads(x_BSC: Tensor, size: int, ranges: Sequence[range], heads_first: bool) -> list[Tensor]:
@@ -83,7 +90,7 @@ def split_heads(x_BSC: Tensor, size: int, ranges: Sequence[range], heads_first: 
     are_side_by_side = [each.start for each in ranges] == ends[:-1] and ends[-1] * size == x_BSC.shape[-1]
     if are_side_by_side and not heads_first:
         return list(as_heads(x_BSC, size).split([len(each) for each in ranges], dim=1))
-    if torch.compiler.is_compiling():
+    if is_traced():
         return [as_heads(x_BSC, size)[:, each.start : each.stop] for each in ranges]
     return list(_SplitHeads.apply(x_BSC, size, ranges, heads_first))
 
@@ -108,8 +115,10 @@ class _SplitHeads(torch.autograd.Function):
         return tuple(heads[:, each.start : each.stop] for each in ranges)
 
     @staticmethod
-    def backward(context: Any, *gradients: Tensor | None) -> tuple[Tensor, None, None, None]:
+    def backward(context: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None, None]:
         known = [(each, part) for each, part in zip(context.ranges, gradients, strict=True) if part is not None]
+        if not known:
+            return None, None, None, None
         batch, _, length, size = known[0][1].shape
         whole = known[0][1].new_empty(batch, length, context.num_heads, size)
         written: set[int] = set()
@@ -133,3 +142,13 @@ def _zero(x_BSND: Tensor, heads: set[int]) -> None:
 def merge_heads(x_BNSD: Tensor) -> Tensor:
     """(B, N, S, D) -> (B, S, N D)."""
     return x_BNSD.transpose(1, 2).flatten(2)
+
+
+def differentiable_gradients(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor | None], gradient: Tensor
+) -> tuple[Tensor | None, ...]:
+    """Gradients of ``function`` at ``inputs`` that can be differentiated again; None for inputs without."""
+    with torch.enable_grad():
+        wanted = [x for x in inputs if x is not None and x.requires_grad]
+        found = iter(torch.autograd.grad(function(*inputs), wanted, gradient, create_graph=True))
+    return tuple(next(found) if x is not None and x.requires_grad else None for x in inputs)

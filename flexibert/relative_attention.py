@@ -10,12 +10,13 @@ import math
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from .cost import num_blocks
+from .head_layout import differentiable_gradients
 
 
 def attend_with_positions(
@@ -53,7 +54,7 @@ def attend_with_positions(
     weights = torch.softmax(scores, dim=-1)
     if dropout:
         weights = functional.dropout(weights, dropout)
-    return torch.bmm(weights, v).unflatten(0, (-1, q_BNSD.shape[0])).transpose(0, 1)
+    return torch.bmm(weights, v).unflatten(0, v_BNSD.shape[1::-1]).transpose(0, 1)
 
 
 def _heads_first(x_BNSD: Tensor) -> Tensor:
@@ -64,17 +65,15 @@ def _heads_first(x_BNSD: Tensor) -> Tensor:
 def _windows(table: Tensor, length: int) -> Tensor:
     """(blocks, W, D): the vectors of the distances that each block of R positions meets, farthest behind first, so that
     those of the block's row p begin at R - 1 - p."""
-    return functional.embedding(_rows_of_windows(length, len(table)), table)
+    return functional.embedding(torch.from_numpy(_rows_of_windows(length, len(table))), table)
 
 
 @lru_cache(maxsize=64)
-def _rows_of_windows(length: int, distances: int) -> Tensor:
+def _rows_of_windows(length: int, distances: int) -> np.ndarray:
     """Rows of a table of ``distances`` vectors. W = S + R, one more than is met: products of even widths are faster."""
     rows = length // num_blocks(length)
-    with torch.inference_mode(False):  # an inference tensor could not be used in training later
-        lasts = torch.arange(rows - 1, length, rows)
-        distance = lasts.unsqueeze(1) - torch.arange(length + rows)
-        return (distance + distances // 2).clamp(min=0)
+    distance = np.arange(rows - 1, length, rows)[:, None] - np.arange(length + rows)
+    return np.maximum(distance + distances // 2, 0)
 
 
 def skew(by_distance: Tensor, kept: int) -> Tensor:
@@ -88,45 +87,25 @@ def skew(by_distance: Tensor, kept: int) -> Tensor:
 
 
 class _Scores(torch.autograd.Function):
-    """Scores (N B, S, S) of heads first: queries (N B, S, D), contents and keys (n B, S, D)."""
+    """``_scores`` with a gradient that takes few passes over the scores."""
 
     @staticmethod
     def forward(
         context: Any, q: Tensor, content: Tensor | None, k: Tensor | None, windows: Tensor, mask: Tensor | None
     ) -> Tensor:
-        length, size = q.shape[1:]
-        blocks, columns, _ = windows.shape
-        q_blocks = _in_blocks(q, blocks).reshape(blocks, -1, size)
-        by_distance = torch.bmm(q_blocks, windows.transpose(1, 2)).view(blocks, len(q), -1, columns)
-        scores = q.new_empty(len(q), length, length)
-        if mask is None:
-            _in_blocks(scores, blocks).copy_(skew(by_distance, length))
-        else:
-            of_heads = mask.view(-1, 1, length).repeat(len(q) // len(mask), 1, 1)
-            torch.add(skew(by_distance, length), of_heads, out=_in_blocks(scores, blocks))
-        if k is not None:
-            compared = q[: len(k)] if content is None else content
-            scores[: len(k)].baddbmm_(compared, k.transpose(1, 2), alpha=1 / math.sqrt(size))
-        context.save_for_backward(q, content, k, windows, q_blocks)
-        return scores
+        context.save_for_backward(q, content, k, windows, mask)
+        return _scores(q, content, k, windows, mask)
 
     @staticmethod
-    @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        q, content, k, windows, q_blocks = context.saved_tensors
-        length, size = q.shape[1:]
-        blocks, columns, _ = windows.shape
-        by_distance = gradient.new_zeros(blocks, len(q), length // blocks, columns)
-        skew(by_distance, length).copy_(_in_blocks(gradient, blocks))
-        by_distance = by_distance.view(blocks, -1, columns)
-        of_windows = torch.bmm(by_distance.transpose(1, 2), q_blocks)
-        of_q = torch.empty_like(q)
-        of_q_blocks = torch.bmm(by_distance, windows)
-        _in_blocks(of_q, blocks).copy_(of_q_blocks.view(blocks, len(q), -1, size))
+        q, content, k, windows, mask = context.saved_tensors
+        if torch.is_grad_enabled():
+            return differentiable_gradients(_scores, (q, content, k, windows, mask), gradient)
+        of_q, of_windows = _gradients_by_position(q, windows, gradient)
         if k is None:
             return of_q, None, None, of_windows, None
         compared = q[: len(k)] if content is None else content
-        scale, of_scores = 1 / math.sqrt(size), gradient[: len(k)]
+        scale, of_scores = 1 / math.sqrt(q.shape[-1]), gradient[: len(k)]
         of_k = torch.empty_like(k).baddbmm_(of_scores.transpose(1, 2), compared, beta=0, alpha=scale)
         if content is None:
             of_q[: len(k)].baddbmm_(of_scores, k, alpha=scale)
@@ -135,6 +114,42 @@ class _Scores(torch.autograd.Function):
         return of_q, of_content, of_k, of_windows, None
 
 
+def _scores(
+    q_GSD: Tensor, content: Tensor | None, k: Tensor | None, windows_bWD: Tensor, mask: Tensor | None
+) -> Tensor:
+    """Scores (G, S, S) of G = N B heads of texts; contents and keys (n B, S, D) of the first."""
+    number, length, size = q_GSD.shape
+    blocks, columns, _ = windows_bWD.shape
+    q_blocks = _blocks_of(q_GSD, blocks)
+    by_distance = torch.bmm(q_blocks, windows_bWD.transpose(1, 2)).view(blocks, number, length // blocks, columns)
+    scores = q_GSD.new_empty(number, length, length)
+    _in_blocks(scores, blocks).copy_(skew(by_distance, length))
+    if mask is not None:
+        scores.unflatten(0, (number // max(len(mask), 1), len(mask))).add_(mask.squeeze(1))
+    if k is not None:
+        compared = q_GSD[: len(k)] if content is None else content
+        scores[: len(k)].baddbmm_(compared, k.transpose(1, 2), alpha=1 / math.sqrt(size))
+    return scores
+
+
+def _gradients_by_position(q_GSD: Tensor, windows_bWD: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Of queries and windows, by what they add to the scores."""
+    number, length, size = q_GSD.shape
+    blocks, columns, _ = windows_bWD.shape
+    by_distance = gradient.new_zeros(blocks, number, length // blocks, columns)
+    skew(by_distance, length).copy_(_in_blocks(gradient, blocks))
+    by_distance = by_distance.view(blocks, number * length // blocks, columns)
+    of_windows = torch.bmm(by_distance.transpose(1, 2), _blocks_of(q_GSD, blocks))
+    of_q = torch.empty_like(q_GSD)
+    _in_blocks(of_q, blocks).copy_(torch.bmm(by_distance, windows_bWD).view(blocks, number, length // blocks, size))
+    return of_q, of_windows
+
+
 def _in_blocks(x: Tensor, blocks: int) -> Tensor:
     """(G, S, ...) as a view (blocks, G, R, ...)."""
-    return x.unflatten(1, (blocks, -1)).transpose(0, 1)
+    return x.unflatten(1, (blocks, x.shape[1] // blocks)).transpose(0, 1)
+
+
+def _blocks_of(q_GSD: Tensor, blocks: int) -> Tensor:
+    """(blocks, G R, D)."""
+    return _in_blocks(q_GSD, blocks).flatten(1, 2)

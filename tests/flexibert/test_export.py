@@ -48,3 +48,13 @@ def test_onnx_runtime_computes_the_same(
         with torch.no_grad():
             expected = model(ids, mask).logits
         torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning", "ignore::FutureWarning")
+def test_a_trace_can_be_saved_and_computes_the_same(tiny: Callable, tmp_path: Path) -> None:
+    model = FlexiBERTForSequenceClassification(tiny(HETERO)).eval()
+    ids = torch.randint(5, 41, (2, 13))
+    with torch.no_grad():
+        expected = model(ids, return_dict=False)[0]
+        torch.jit.save(torch.jit.trace(lambda ids: model(ids, return_dict=False)[0], ids), tmp_path / "model.pt")
+    torch.testing.assert_close(torch.jit.load(tmp_path / "model.pt")(ids), expected)

@@ -53,6 +53,14 @@ def test_hooks_see_what_a_linear_map_computes() -> None:
     torch.testing.assert_close(seen[0], alone[..., 8:])
 
 
+def test_backward_hooks_see_the_gradient_of_a_linear_map(tiny: Callable) -> None:
+    attention = FlexiBERTModel(tiny(STANDARD)).encoder.layer[0].attention
+    seen: list[Any] = []
+    attention.self.query.register_full_backward_hook(lambda module, of_inputs, of_outputs: seen.append(of_outputs))
+    attention(X.clone().requires_grad_(), Padding(), False)[0].sum().backward()
+    assert len(seen) == 1
+
+
 @pytest.mark.parametrize(
     "model_dict", [STANDARD, {"l": 1, "o": [["sa_sdp_8", "c_3_8"]], "h": [16], "f": [[16]]}], ids=["standard", "hetero"]
 )
@@ -94,6 +102,14 @@ def test_evaluation_leaves_what_others_read(tiny: Callable) -> None:
         stack[0].register_forward_hook(lambda module, inputs, output: seen.append(output))
         torch.testing.assert_close(stack(X), nn.functional.gelu(expected))
         torch.testing.assert_close(seen[0], expected)
+
+
+def test_a_stack_may_be_cut_and_extended(tiny: Callable) -> None:
+    stack = FlexiBERTModel(tiny(STANDARD)).eval().encoder.layer[0].intermediate.sequential
+    with torch.no_grad():
+        torch.testing.assert_close(stack[:1](X), stack[0](X))
+        stack.append(nn.Tanh())
+        torch.testing.assert_close(stack(X), nn.functional.gelu(stack[0](X)).tanh())
 
 
 @pytest.mark.parametrize("is_autocast", [True, False])

@@ -292,12 +292,47 @@ def test_blocks_of_positions_compute_what_single_positions_compute(length: int) 
     torch.testing.assert_close(attend_with_positions(q, None, k, v, table, None, None, 0.0), expected)
 
 
-def test_a_second_derivative_is_refused_where_it_would_be_wrong() -> None:
-    x = torch.randn(1, 1, 4, 4, requires_grad=True)
-    context = attend_with_positions(x, None, x, x, torch.randn(9, 4), None, None, 0.0)
-    (gradient,) = torch.autograd.grad(context.pow(2).sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
+def test_second_derivatives() -> None:
+    torch.manual_seed(0)
+    x, table = (torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in [(1, 2, 4, 3), (9, 3)])
+    mask = torch.zeros(1, 1, 1, 4, dtype=torch.float64)
+
+    def attention(x: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+        return attend_with_positions(x, x.sin()[:, :1], x.cos()[:, :1], x, table, x, mask, 0.0)
+
+    assert torch.autograd.gradgradcheck(attention, (x, table))
+    assert torch.autograd.gradgradcheck(lambda x: span_convolution(x, x.sin()), x)
+
+
+def test_what_a_length_was_first_used_for_is_forgotten() -> None:
+    x, table = torch.randn(1, 1, 6, 4), torch.randn(2 * 23 - 1, 4)
+    with torch.device("meta"), torch.no_grad():
+        attend_with_positions(x, None, x, x, table, None, None, 0.0)
+    found = attend_with_positions(x, None, x, x, table, None, None, 0.0)
+    torch.testing.assert_close(found, attend(x, None, x, x, relative_scores(x, table, 0.5), 0.0, True)[0])
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize("heads", [["sa_wma_8", "c_3_8", "l_dct_8"], ["sa_sdp_8", "sa_sdp_8"]], ids=["kinds", "sdp"])
+def test_many_models_at_once_by_vmap(tiny: Callable, heads: list[str]) -> None:
+    models = [FlexiBERTModel(tiny({"l": 1, "o": [heads], "h": [16], "f": [[16]]})).eval() for _ in range(2)]
+    x = torch.randn(4, 8, 16)
+    mixings = [model.encoder.layer[0].attention.self for model in models]
+    parameters, buffers = torch.func.stack_module_state(mixings)
+
+    def mixed(parameters: dict, buffers: dict) -> torch.Tensor:
+        return torch.func.functional_call(mixings[0], (parameters, buffers), (x, Padding(), False))[0]
+
+    with torch.no_grad():
+        found = torch.vmap(mixed)(parameters, buffers)
+        for number, mixing in enumerate(mixings):
+            torch.testing.assert_close(found[number], mixing(x, Padding(), False)[0])
+
+
+def test_a_batch_may_be_empty(tiny: Callable) -> None:
+    model = FlexiBERTModel(tiny({"l": 1, "o": [["sa_wma_8", "c_3_8"]], "h": [16], "f": [[16]]})).eval()
+    with torch.no_grad():
+        assert model(torch.zeros(0, 8, dtype=torch.long)).last_hidden_state.shape == (0, 8, 16)
 
 
 def test_dropout_drops_attention_in_training_only(tiny: Callable) -> None:
