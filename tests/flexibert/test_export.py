@@ -50,11 +50,22 @@ def test_onnx_runtime_computes_the_same(
         torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=1e-4)
 
 
+class Logits(torch.nn.Module):
+    """A model that gives a tensor, as ``torch.jit.trace`` wants it."""
+
+    def __init__(self, model: FlexiBERTForSequenceClassification) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.model(ids).logits
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning", "ignore::FutureWarning")
 def test_a_trace_can_be_saved_and_computes_the_same(tiny: Callable, tmp_path: Path) -> None:
     model = FlexiBERTForSequenceClassification(tiny(HETERO)).eval()
     ids = torch.randint(5, 41, (2, 13))
     with torch.no_grad():
-        expected = model(ids, return_dict=False)[0]
-        torch.jit.save(torch.jit.trace(lambda ids: model(ids, return_dict=False)[0], ids), tmp_path / "model.pt")
+        expected = model(ids).logits
+        torch.jit.save(torch.jit.trace(Logits(model), ids), tmp_path / "model.pt")
     torch.testing.assert_close(torch.jit.load(tmp_path / "model.pt")(ids), expected)

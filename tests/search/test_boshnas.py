@@ -1,8 +1,8 @@
 import math
-from itertools import chain
 import os
 import subprocess
 import sys
+from itertools import chain
 
 import numpy as np
 import pytest
