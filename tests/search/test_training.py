@@ -10,7 +10,7 @@ from rich.console import Console
 
 from dataset.prepare import DataOptions
 from design_space import ModelSpec
-from flexibert import FlexiBERTForSequenceClassification, measure_latency
+from flexibert import FlexiBERTForSequenceClassification, Latency, measure_latency
 from search import Candidate, Origin, trained
 from search.batches import collator
 from search.evaluation import evaluate
@@ -95,8 +95,8 @@ def test_speed_is_that_of_the_saved_model_loaded_again_and_says_how_it_was_measu
     assert 0 < low <= median <= high
     how = {name: result.speed[name] for name in ("batch_size", "length", "threads", "device", "repeats")}
     assert how == {"batch_size": 8, "length": 16, "threads": 1, "device": "cpu", "repeats": 9}
-    told = f"{median:.2f} ms ({low:.2f} to {high:.2f}) for 8 x 16 tokens on cpu with 1 thread(s)"
-    assert f"A forward pass takes {told}" in (tmp_path / "models" / _spec().hash / "README.md").read_text()
+    card = (tmp_path / "models" / _spec().hash / "README.md").read_text()
+    assert f"A forward pass takes {Latency(**result.speed)}" in card
     again = trained.speed_again(tmp_path / "models" / _spec().hash, data)
     assert again is not None
     assert again.low_ms > 0
