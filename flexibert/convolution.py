@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .cost import num_blocks
-from .head_layout import differentiable_gradients, is_eager_on_cpu
+from .own_gradients import differentiable_gradients, is_eager_on_cpu
 
 
 class SeparableConvolution(nn.Module):

@@ -12,7 +12,8 @@ from transformers.activations import ACT2FN, GELUActivation
 
 from design_space import Layer
 
-from .head_layout import is_eager_on_cpu, is_plain, is_watched
+from .head_layout import is_plain, is_watched
+from .own_gradients import is_eager_on_cpu
 
 
 class FeedForward(nn.Module):

@@ -18,8 +18,9 @@ from design_space import Layer
 
 from .attention import Padding, attend, position_bias
 from .convolution import SeparableConvolution, span_convolution
-from .head_layout import as_heads, is_eager_on_cpu, joining_pays, merge_heads, project, split_heads
+from .head_layout import as_heads, joining_pays, merge_heads, project, split_heads
 from .linear_transform import transform_2d
+from .own_gradients import is_eager_on_cpu
 from .relative_attention import attend_with_positions
 
 

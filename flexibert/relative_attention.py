@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .cost import num_blocks
-from .head_layout import differentiable_gradients
+from .own_gradients import differentiable_gradients
 
 
 def attend_with_positions(

@@ -39,6 +39,7 @@ PRODUCTS = {
     torch.ops.aten.addmm.default,
     torch.ops.aten.bmm.default,
     torch.ops.aten.baddbmm.default,
+    torch.ops.aten.baddbmm_.default,
 }
 
 
@@ -47,11 +48,12 @@ class RecordProducts(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls: list[tuple[Callable, tuple]] = []
+        self.calls: list[tuple[Callable, tuple, dict]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
         if func in PRODUCTS:
-            self.calls.append((func, tuple(x.detach() if isinstance(x, torch.Tensor) else x for x in args)))
+            operands = tuple(x.detach() if isinstance(x, torch.Tensor) else x for x in args)
+            self.calls.append((func, operands, kwargs or {}))
         return func(*args, **(kwargs or {}))
 
 
@@ -66,16 +68,18 @@ def backward(model: torch.nn.Module, ids: torch.Tensor) -> None:
 
 
 def products_only(step: Callable, model: torch.nn.Module, ids: torch.Tensor) -> Callable[[], None]:
-    """Repeats the matrix products of a step; attention is computed eagerly, so that its products are seen."""
-    model.set_attn_implementation("eager")  # type: ignore[operator]
+    """Repeats the matrix products of a step. With absolute positions attention is computed eagerly, so that its
+    products are seen; with relative ones they are seen as they are."""
+    is_fused = model.config.position_embedding_type == "absolute"  # type: ignore[union-attr]
+    model.set_attn_implementation("eager" if is_fused else "sdpa")  # type: ignore[operator]
     with RecordProducts() as recorded:
         step(model, ids)
     model.set_attn_implementation("sdpa")  # type: ignore[operator]
 
     def repeat() -> None:
         with torch.no_grad():
-            for product, operands in recorded.calls:
-                product(*operands)
+            for product, operands, options in recorded.calls:
+                product(*operands, **options)
 
     return repeat
 
