@@ -38,15 +38,23 @@ class Embeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, input_ids: Tensor | None, token_type_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
-        """Of ids (B, S) or of word vectors (B, S, H); ``token_type_ids`` (B, S), default segment 0."""
+    def forward(
+        self,
+        input_ids: Tensor | None,
+        token_type_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+        position_ids: Tensor | None = None,
+    ) -> Tensor:
+        """Of ids (B, S) or of word vectors (B, S, H); ``token_type_ids`` (B, S), default segment 0; ``position_ids``
+        (B, S) or (1, S), default 0 to S - 1."""
         words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
         if token_type_ids is None:
             embedded = words + self.token_type_embeddings.weight[0]
         else:
             embedded = words + self.token_type_embeddings(token_type_ids)
         if self.position_embeddings is not None:
-            embedded = embedded + self.position_embeddings.weight[: words.shape[1]]
+            table = self.position_embeddings
+            embedded = embedded + (table.weight[: words.shape[1]] if position_ids is None else table(position_ids))
         return self.dropout(self.LayerNorm(embedded))
 
 
@@ -159,10 +167,18 @@ class GroupedEmbeddings(nn.Module):
         self.groups = nn.ModuleList(Embeddings(group) for group in groups)
         self.widths = [group.embedding_size for group in groups]
 
-    def forward(self, input_ids: Tensor | None, token_type_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        input_ids: Tensor | None,
+        token_type_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+        position_ids: Tensor | None = None,
+    ) -> Tensor:
         """As ``Embeddings``; word vectors are those of the groups side by side."""
         parts = [None] * len(self.widths) if inputs_embeds is None else inputs_embeds.split(self.widths, dim=-1)
-        embedded = [group(input_ids, token_type_ids, part) for group, part in zip(self.groups, parts, strict=True)]
+        embedded = [
+            group(input_ids, token_type_ids, part, position_ids) for group, part in zip(self.groups, parts, strict=True)
+        ]
         return torch.cat(embedded, dim=-1)
 
 

@@ -139,6 +139,7 @@ class FlexiBERTForMaskedLM(WordPredictor, FlexiBERTPreTrainedModel):
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
@@ -150,6 +151,7 @@ class FlexiBERTForMaskedLM(WordPredictor, FlexiBERTPreTrainedModel):
             input_ids,
             attention_mask,
             token_type_ids,
+            position_ids,
             inputs_embeds,
             output_hidden_states,
             output_attentions,
@@ -176,6 +178,7 @@ class FlexiBERTForSequenceClassification(FlexiBERTPreTrainedModel):
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
@@ -186,6 +189,7 @@ class FlexiBERTForSequenceClassification(FlexiBERTPreTrainedModel):
             input_ids,
             attention_mask,
             token_type_ids,
+            position_ids,
             inputs_embeds,
             output_hidden_states,
             output_attentions,
@@ -226,6 +230,7 @@ class FlexiBERTForTokenClassification(FlexiBERTPreTrainedModel):
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
@@ -236,6 +241,7 @@ class FlexiBERTForTokenClassification(FlexiBERTPreTrainedModel):
             input_ids,
             attention_mask,
             token_type_ids,
+            position_ids,
             inputs_embeds,
             output_hidden_states,
             output_attentions,
@@ -261,6 +267,7 @@ class FlexiBERTForQuestionAnswering(FlexiBERTPreTrainedModel):
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         start_positions: Tensor | None = None,
         end_positions: Tensor | None = None,
@@ -272,6 +279,7 @@ class FlexiBERTForQuestionAnswering(FlexiBERTPreTrainedModel):
             input_ids,
             attention_mask,
             token_type_ids,
+            position_ids,
             inputs_embeds,
             output_hidden_states,
             output_attentions,
@@ -303,6 +311,7 @@ class FlexiBERTForMultipleChoice(FlexiBERTPreTrainedModel):
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
@@ -312,7 +321,8 @@ class FlexiBERTForMultipleChoice(FlexiBERTPreTrainedModel):
         given = input_ids if inputs_embeds is None else inputs_embeds
         if given is None or given.dim() < 3:
             raise ValueError("Inputs of a multiple-choice model must be of shape (batch, choices, sequence, ...)")
-        flat = [x if x is None else x.flatten(0, 1) for x in (input_ids, attention_mask, token_type_ids, inputs_embeds)]
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        flat = [x if x is None else x.flatten(0, 1) for x in inputs]
         encoded = self.bert(*flat, output_hidden_states, output_attentions, return_dict=True)
         logits = self.classifier(self.dropout(encoded.pooler_output)).view(-1, given.shape[1])
         loss = None if labels is None else functional.cross_entropy(logits.float(), labels)

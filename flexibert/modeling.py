@@ -178,6 +178,7 @@ class FlexiBERTModel(FlexiBERTPreTrainedModel):
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
@@ -190,15 +191,18 @@ class FlexiBERTModel(FlexiBERTPreTrainedModel):
                 of ``sa`` and ``c`` layers do not depend on padding; ``l`` layers read zeros there, and their
                 transform's length is the padded one.
             token_type_ids: (B, S), below ``type_vocab_size``; default: segment 0.
+            position_ids: (B, S) or (1, S), below ``max_position_embeddings``; default: 0 to S - 1. Only of models with
+                absolute positions.
             inputs_embeds: (B, S, E), instead of ``input_ids``.
             output_hidden_states: return the states before each layer and after the last.
             output_attentions: return attention weights per layer (None for a convolution layer of one head).
 
         Raises:
-            ValueError: for ids, segments or lengths outside the configured sizes.
+            ValueError: for ids, segments, positions or lengths outside the configured sizes, and for positions of a
+                model without absolute ones.
         """
-        self._check_inputs(input_ids, token_type_ids, inputs_embeds)
-        embedded = self.embeddings(input_ids, token_type_ids, inputs_embeds)
+        self._check_inputs(input_ids, token_type_ids, position_ids, inputs_embeds)
+        embedded = self.embeddings(input_ids, token_type_ids, inputs_embeds, position_ids)
         padding = Padding.from_mask(attention_mask, embedded.dtype, is_zeroed=self.config.mask_padding)
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
@@ -210,7 +214,13 @@ class FlexiBERTModel(FlexiBERTPreTrainedModel):
             last_hidden_state=last, pooler_output=pooled, hidden_states=states, attentions=weights
         )
 
-    def _check_inputs(self, input_ids: Tensor | None, token_type_ids: Tensor | None, embeds: Tensor | None) -> None:
+    def _check_inputs(
+        self,
+        input_ids: Tensor | None,
+        token_type_ids: Tensor | None,
+        position_ids: Tensor | None,
+        embeds: Tensor | None,
+    ) -> None:
         if (input_ids is None) == (embeds is None):
             raise ValueError("Exactly one of 'input_ids' and 'inputs_embeds' must be given")
         given = input_ids if embeds is None else embeds
@@ -221,10 +231,17 @@ class FlexiBERTModel(FlexiBERTPreTrainedModel):
                 f"Sequences must be no longer than 'max_position_embeddings' {limit}. Got {given.shape[1]} tokens; "
                 "truncate them"
             )
+        kind = self.config.position_embedding_type
+        if position_ids is not None and kind != "absolute":
+            raise ValueError(
+                f"'position_ids' place tokens only where 'position_embedding_type' is absolute. Got {kind!r}, which "
+                "counts distances; leave them out"
+            )
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return
         _check_ids(input_ids, "input_ids", "vocab_size", self.config.vocab_size)
         _check_ids(token_type_ids, "token_type_ids", "type_vocab_size", self.config.type_vocab_size)
+        _check_ids(position_ids, "position_ids", "max_position_embeddings", limit)
 
 
 def _never_used(config: FlexiBERTConfig) -> list[str]:

@@ -53,14 +53,23 @@ class FlexiBERTForNextSentencePrediction(FlexiBERTPreTrainedModel):
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
     ) -> NextSentencePredictorOutput:
         """``labels``: (B,) of 0 and 1. ``logits``: (B, 2)."""
-        inputs = (input_ids, attention_mask, token_type_ids, inputs_embeds, output_hidden_states, output_attentions)
-        encoded = self.bert(*inputs, return_dict=True)
+        encoded = self.bert(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids,
+            inputs_embeds,
+            output_hidden_states,
+            output_attentions,
+            return_dict=True,
+        )
         logits = self.cls(encoded.pooler_output)
         loss = None if labels is None else functional.cross_entropy(logits.float(), labels.view(-1))
         return NextSentencePredictorOutput(loss=loss, logits=logits, **encoder_extras(encoded))
@@ -83,6 +92,7 @@ class FlexiBERTForPreTraining(WordPredictor, FlexiBERTPreTrainedModel):
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         next_sentence_label: Tensor | None = None,
@@ -93,8 +103,16 @@ class FlexiBERTForPreTraining(WordPredictor, FlexiBERTPreTrainedModel):
 
         ``prediction_logits``: as in masked LM. ``seq_relationship_logits``: (B, 2).
         """
-        inputs = (input_ids, attention_mask, token_type_ids, inputs_embeds, output_hidden_states, output_attentions)
-        encoded = self.bert(*inputs, return_dict=True)
+        encoded = self.bert(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids,
+            inputs_embeds,
+            output_hidden_states,
+            output_attentions,
+            return_dict=True,
+        )
         loss, words = self._scored_words(encoded.last_hidden_state, labels)
         follows = self.cls(encoded.pooler_output)
         if next_sentence_label is not None:

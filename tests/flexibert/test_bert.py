@@ -55,6 +55,27 @@ def test_shapes_and_attention_implementations_agree(shape: str, implementation: 
     assert largest_difference(source, ours) <= 1e-5
 
 
+@pytest.mark.parametrize("model_class", CLASSES, ids=lambda model_class: model_class.__name__)
+def test_given_positions_are_used_as_hugging_face_uses_them(model_class: Any) -> None:
+    source = bert(model_class)
+    ours = from_bert(source)
+    leading = (2, 3) if "MultipleChoice" in model_class.__name__ else (2,)
+    ids = torch.randint(1, 97, (*leading, 9))
+    left_padded = torch.ones_like(ids)
+    left_padded[1, ..., :4] = 0
+    places = {
+        "left padding": (left_padded.cumsum(-1) - 1).clamp(min=0),
+        "any order": torch.randperm(40)[:9].expand(ids.shape),
+    }
+    default = ours(input_ids=ids, attention_mask=left_padded)[0]
+    for position_ids in places.values():
+        inputs = {"input_ids": ids, "attention_mask": left_padded, "position_ids": position_ids}
+        found, expected = ours(**inputs)[0], source(**inputs)[0]
+        is_real = left_padded.bool() if found.shape[: ids.dim()] == ids.shape else slice(None)
+        torch.testing.assert_close(found[is_real], expected[is_real], atol=1e-5, rtol=0)
+        assert not torch.allclose(found, default, atol=1e-3)
+
+
 @pytest.mark.slow
 def test_the_base_shape_agrees() -> None:
     torch.manual_seed(0)

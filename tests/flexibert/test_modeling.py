@@ -219,12 +219,22 @@ def test_initial_weights_follow_the_configured_range() -> None:
             "no longer than 'max_position_embeddings' 16. Got 17 tokens; truncate",
         ),
         ({}, "Exactly one of 'input_ids' and 'inputs_embeds' must be given"),
+        (
+            {"input_ids": torch.ones(1, 2, dtype=torch.long), "position_ids": torch.tensor([[0, 1]])},
+            "'position_ids' place tokens only where 'position_embedding_type' is absolute. Got 'relative_key', which",
+        ),
     ],
-    ids=["id too high", "id negative", "segment", "too long", "nothing"],
+    ids=["id too high", "id negative", "segment", "too long", "nothing", "positions"],
 )
 def test_bad_inputs_are_refused(tiny: Callable, inputs: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FlexiBERTModel(tiny(SELF_ATTENTION))(**inputs)
+
+
+def test_positions_outside_their_table_are_refused(tiny: Callable) -> None:
+    model = FlexiBERTModel(tiny(SELF_ATTENTION, position_embedding_type="absolute"))
+    with pytest.raises(ValueError, match=r"'position_ids' must be in \[0, 'max_position_embeddings' 16\). Got 16"):
+        model(torch.ones(1, 2, dtype=torch.long), position_ids=torch.tensor([[0, 16]]))
 
 
 def test_the_longest_allowed_sequence_runs(tiny: Callable, model_dict: dict) -> None:
