@@ -1,4 +1,4 @@
-"""The encoder as a ``transformers`` model: inputs checked, outputs in Hugging Face's classes, weights loaded strictly.
+"""The encoder as a ``transformers`` model: outputs in Hugging Face's classes, weights loaded strictly.
 
 Task heads are in ``heads.py``; what one layer computes in ``encoder.py`` and the mixing modules; weight transfer in
 ``transfer.py``.
@@ -22,6 +22,7 @@ from .attention import Padding
 from .configuration import FlexiBERTConfig
 from .convolution import SeparableConvolution
 from .encoder import Embeddings, Encoder, GroupedEmbeddings, GroupedEncoder, Pooler
+from .inputs import check_inputs
 from .mixing import Mixing
 from .model_card import add_to_lineage, write_model_card
 from .transfer import transfer_weights
@@ -198,10 +199,9 @@ class FlexiBERTModel(FlexiBERTPreTrainedModel):
             output_attentions: return attention weights per layer (None for a convolution layer of one head).
 
         Raises:
-            ValueError: for ids, segments, positions or lengths outside the configured sizes, and for positions of a
-                model without absolute ones.
+            ValueError: for inputs of other shapes or outside the configured sizes (``inputs.check_inputs``).
         """
-        self._check_inputs(input_ids, token_type_ids, position_ids, inputs_embeds)
+        check_inputs(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         embedded = self.embeddings(input_ids, token_type_ids, inputs_embeds, position_ids)
         padding = Padding.from_mask(attention_mask, embedded.dtype, is_zeroed=self.config.mask_padding)
         if output_hidden_states is None:
@@ -213,35 +213,6 @@ class FlexiBERTModel(FlexiBERTPreTrainedModel):
         return BaseModelOutputWithPooling(
             last_hidden_state=last, pooler_output=pooled, hidden_states=states, attentions=weights
         )
-
-    def _check_inputs(
-        self,
-        input_ids: Tensor | None,
-        token_type_ids: Tensor | None,
-        position_ids: Tensor | None,
-        embeds: Tensor | None,
-    ) -> None:
-        if (input_ids is None) == (embeds is None):
-            raise ValueError("Exactly one of 'input_ids' and 'inputs_embeds' must be given")
-        given = input_ids if embeds is None else embeds
-        assert given is not None
-        limit = self.config.max_position_embeddings
-        if given.shape[1] > limit:
-            raise ValueError(
-                f"Sequences must be no longer than 'max_position_embeddings' {limit}. Got {given.shape[1]} tokens; "
-                "truncate them"
-            )
-        kind = self.config.position_embedding_type
-        if position_ids is not None and kind != "absolute":
-            raise ValueError(
-                f"'position_ids' place tokens only where 'position_embedding_type' is absolute. Got {kind!r}, which "
-                "counts distances; leave them out"
-            )
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():
-            return
-        _check_ids(input_ids, "input_ids", "vocab_size", self.config.vocab_size)
-        _check_ids(token_type_ids, "token_type_ids", "type_vocab_size", self.config.type_vocab_size)
-        _check_ids(position_ids, "position_ids", "max_position_embeddings", limit)
 
 
 def _never_used(config: FlexiBERTConfig) -> list[str]:
@@ -260,11 +231,3 @@ def _never_used(config: FlexiBERTConfig) -> list[str]:
         matrix = ["W"] if spec.format == "standard" and layer.heads[0].parameter == "sdp" else []
         patterns += [rf"(^|\.)encoder\.layer\.{index}\.attention\.self\.{name}$" for name in linears + matrix]
     return patterns
-
-
-def _check_ids(ids: Tensor | None, name: str, limit_name: str, limit: int) -> None:
-    if ids is None or ids.numel() == 0 or ids.is_meta:
-        return
-    low, high = (int(value) for value in torch.aminmax(ids))
-    if low < 0 or high >= limit:
-        raise ValueError(f"'{name}' must be in [0, '{limit_name}' {limit}). Got {low if low < 0 else high}")

@@ -223,8 +223,38 @@ def test_initial_weights_follow_the_configured_range() -> None:
             {"input_ids": torch.ones(1, 2, dtype=torch.long), "position_ids": torch.tensor([[0, 1]])},
             "'position_ids' place tokens only where 'position_embedding_type' is absolute. Got 'relative_key', which",
         ),
+        (
+            {"input_ids": IDS, "attention_mask": MASK[:, :5]},
+            r"'attention_mask' must hold a number per token, in shape \(3, 9\). Got \(3, 5\)",
+        ),
+        (
+            {"input_ids": IDS, "attention_mask": torch.ones(3, 9, 9, dtype=torch.long).tril()},
+            r"'attention_mask' must hold a number per token, in shape \(3, 9\). Got \(3, 9, 9\)",
+        ),
+        ({"input_ids": IDS, "token_type_ids": IDS[:2]}, r"'token_type_ids' must hold .* \(3, 9\). Got \(2, 9\)"),
+        ({"input_ids": IDS[0]}, r"'input_ids' must be whole numbers of shape \(batch, sequence\). Got \(9,\)"),
+        ({"input_ids": IDS.float()}, r"'input_ids' must be whole numbers .* Got \(3, 9\) of torch.float32"),
+        ({"input_ids": IDS[:, :0]}, "Sequences must have at least one token"),
+        (
+            {"inputs_embeds": torch.ones(3, 9, 24)},
+            r"'inputs_embeds' must be of shape \(batch, sequence, 16\). Got \(3, 9, 24\)",
+        ),
     ],
-    ids=["id too high", "id negative", "segment", "too long", "nothing", "positions"],
+    ids=[
+        "id too high",
+        "id negative",
+        "segment",
+        "too long",
+        "nothing",
+        "positions",
+        "short mask",
+        "mask of pairs",
+        "segments of another batch",
+        "one axis",
+        "fractions",
+        "no token",
+        "width",
+    ],
 )
 def test_bad_inputs_are_refused(tiny: Callable, inputs: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
