@@ -83,6 +83,11 @@ class PreparedData(TaskDescription):
         return tuple(PreparedData.load(self.path / name) for name in self.task_names) or (self,)
 
     @cached_property
+    def largest_task(self) -> int:
+        """Which of ``tasks`` has most rows to train on (the first of equals): it stands for all where one must."""
+        return max(range(len(self.tasks)), key=lambda number: self.tasks[number].sizes["train"])
+
+    @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(self._shared / "tokenizer")
 

@@ -46,7 +46,7 @@ def label_options(data: PreparedData) -> dict[str, Any]:
 def head_size(data: PreparedData) -> dict[str, Any]:
     """What counts as parameters beside the encoder, of the task with most rows: ``num_outputs`` of the head, and
     whether there is a ``pooler``."""
-    task = max(data.tasks, key=lambda task: task.sizes["train"])
+    task = data.tasks[data.largest_task]
     return {"num_outputs": 2 if task.kind == QUESTIONS else task.num_labels, "pooler": task.kind == TEXT}
 
 

@@ -71,7 +71,7 @@ def save_and_measure(
     model_dir = Path(job.models_dir) / job.candidate.spec.hash
     partial = model_dir.with_name(f".{model_dir.name}.{job.trial}")
     shutil.rmtree(partial, ignore_errors=True)
-    largest = _largest(data)
+    largest = data.largest_task
     folders = [(partial, trained[largest], data.tasks[largest])]
     if data.task_names:
         folders += [(partial / task.name, one, task) for task, one in zip(data.tasks, trained, strict=True)]
@@ -109,16 +109,12 @@ def speed_again(model_dir: Path, data: PreparedData) -> Latency | None:
 
 def _load(folder: Path, data: PreparedData) -> Model:
     """Of several tasks, the model of the one with most rows."""
-    model = model_class(data.tasks[_largest(data)]).from_pretrained(folder)
+    model = model_class(data.tasks[data.largest_task]).from_pretrained(folder)
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _speed(model: Model, *, length: int, threads: int | None = None) -> Latency:
     return measure_latency(model, length=length, threads=threads, repeats=_REPEATS)
-
-
-def _largest(data: PreparedData) -> int:
-    return max(range(len(data.tasks)), key=lambda number: data.tasks[number].sizes["train"])
 
 
 def _measured(
