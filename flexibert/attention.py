@@ -47,7 +47,7 @@ class Padding:
 
 def attend(
     q_BNSD: Tensor | None,
-    content_BnSD: Tensor | None,
+    content_BmSD: Tensor | None,
     k_BnSD: Tensor | None,
     v_BNSD: Tensor,
     bias: Tensor | None,
@@ -59,7 +59,7 @@ def attend(
 
     Args:
         q_BNSD: queries; None when no head compares contents.
-        content_BnSD: what is compared with keys; default: the queries.
+        content_BmSD: what the last m of the heads with keys compare with these; the others compare their queries.
         k_BnSD: keys of the first n heads; None when no head compares contents.
         v_BNSD: values.
         bias: broadcastable to (B, N, S, S).
@@ -71,18 +71,26 @@ def attend(
     """
     if k_BnSD is None:
         return _attend_by_bias(v_BNSD, bias, dropout)
-    if content_BnSD is None:
-        assert q_BNSD is not None
-        content_BnSD = q_BNSD[:, : k_BnSD.shape[1]]
+    compared_BnSD = _compared(q_BNSD, content_BmSD, k_BnSD.shape[1])
     sizes = [k_BnSD.shape[1], v_BNSD.shape[1] - k_BnSD.shape[1]]
     if not sizes[1]:
-        return _attend_by_content(content_BnSD, k_BnSD, v_BNSD, bias, dropout, return_weights)
+        return _attend_by_content(compared_BnSD, k_BnSD, v_BNSD, bias, dropout, return_weights)
     biases = (bias, bias) if bias is None or bias.shape[1] == 1 else bias.split(sizes, dim=1)
     values = v_BNSD.split(sizes, dim=1)
-    by_content, weights = _attend_by_content(content_BnSD, k_BnSD, values[0], biases[0], dropout, return_weights)
+    by_content, weights = _attend_by_content(compared_BnSD, k_BnSD, values[0], biases[0], dropout, return_weights)
     by_position, other_weights = _attend_by_bias(values[1], biases[1], dropout)
     context = torch.cat([by_content, by_position], dim=1)
     return context, None if weights is None else torch.cat([weights, other_weights], dim=1)
+
+
+def _compared(q_BNSD: Tensor | None, content_BmSD: Tensor | None, number: int) -> Tensor:
+    """What ``number`` heads compare with their keys (B, n, S, D)."""
+    own = number - (0 if content_BmSD is None else content_BmSD.shape[1])
+    if content_BmSD is not None and not own:
+        return content_BmSD
+    assert q_BNSD is not None
+    queries = q_BNSD[:, :own]
+    return queries if content_BmSD is None else torch.cat([queries, content_BmSD], dim=1)
 
 
 def _attend_by_content(

@@ -50,7 +50,8 @@ def separable_convolution_per_head(k_BNSD: Tensor, modules: list[SeparableConvol
     Returns:
         (B, N, S, D).
     """
-    depthwise = torch.cat([module.depthwise.weight for module in modules])
+    weights = [module.depthwise.weight for module in modules]
+    depthwise = torch.cat(weights) if len(weights) > 1 else weights[0]
     local_BSC = depthwise_convolution(k_BNSD.transpose(1, 2).flatten(2), depthwise)
     return product_per_head(
         local_BSC.unflatten(2, (len(modules), -1)).transpose(1, 2),
@@ -94,56 +95,57 @@ def span_convolution(values_BNSD: Tensor, logits_BNSK: Tensor) -> Tensor:
     Returns:
         (B, N, S, D).
     """
-    # A softmax over so few numbers is ten times faster when they are not neighbours in memory.
-    kernel_BNSK = torch.softmax(logits_BNSK.transpose(-1, -2).contiguous(), dim=-2).transpose(-1, -2)
-    half = kernel_BNSK.shape[-1] // 2
-    padded = functional.pad(values_BNSD, (0, 0, half, half))
-    return (_BandProduct.apply if is_eager_on_cpu(values_BNSD) else _weighted_shifts)(padded, kernel_BNSK)
+    if is_eager_on_cpu(values_BNSD):
+        return _SpanConvolution.apply(values_BNSD, logits_BNSK)
+    return _span_convolution(values_BNSD, logits_BNSK)
 
 
-def _weighted_shifts(padded: Tensor, kernel_BNSK: Tensor) -> Tensor:
-    """Sum over o of kernel[..., o] padded[o : o + S]: shifts, so that no window is ever copied out."""
+def _span_convolution(values_BNSD: Tensor, logits_BNSK: Tensor) -> Tensor:
+    """By shifts, so that no window is ever copied out."""
+    kernel_BNSK = torch.softmax(logits_BNSK, dim=-1)
     length, width = kernel_BNSK.shape[-2:]
+    padded = _padded(values_BNSD, width)
     result = padded[:, :, :length] * kernel_BNSK[..., :1]
     for offset in range(1, width):
         result = torch.addcmul(result, padded[:, :, offset : offset + length], kernel_BNSK[..., offset : offset + 1])
     return result
 
 
-class _BandProduct(torch.autograd.Function):
+def _padded(values_BNSD: Tensor, width: int) -> Tensor:
+    return functional.pad(values_BNSD, (0, 0, width // 2, width // 2))
+
+
+class _SpanConvolution(torch.autograd.Function):
     """Kernels as the bands of matrices, one for each block of R positions, times the R + K - 1 values these read."""
 
     @staticmethod
-    def forward(context: Any, padded: Tensor, kernel_BNSK: Tensor) -> Tensor:
-        context.save_for_backward(padded, kernel_BNSK)
-        bands, read = _bands_and_what_they_read(padded, kernel_BNSK)
-        return torch.bmm(bands, read).view(*kernel_BNSK.shape[:3], padded.shape[-1])
+    def forward(context: Any, values: Tensor, logits: Tensor) -> Tensor:
+        length, width = logits.shape[-2:]
+        rows = length // num_blocks(length, least_rows=width - 1)
+        # A softmax over so few numbers is ten times faster when they are not neighbours in memory.
+        kernel = torch.softmax(logits.transpose(-1, -2).contiguous(), dim=-2)
+        read = _padded(values, width).unfold(2, rows + width - 1, rows).transpose(-1, -2).flatten(0, 2)
+        bands = values.new_zeros(len(read), rows, rows + width - 1)
+        _band(bands, width).copy_(kernel.transpose(-1, -2).reshape(len(read), rows, width))
+        context.save_for_backward(values, logits, kernel, bands, read)
+        return torch.bmm(bands, read).view(values.shape)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        padded, kernel = context.saved_tensors
+        values, logits, kernel, bands, read = context.saved_tensors
         if torch.is_grad_enabled():
-            return differentiable_gradients(_weighted_shifts, (padded, kernel), gradient)
-        bands, read = _bands_and_what_they_read(padded, kernel)
-        rows, width = bands.shape[1], kernel.shape[-1]
-        of_result = gradient.reshape(len(bands), rows, padded.shape[-1])
-        of_kernel = _band(torch.bmm(of_result, read.transpose(1, 2)), width).reshape(kernel.shape)
-        of_padded = torch.zeros_like(padded)
-        of_blocks = of_padded.unfold(2, rows + width - 1, rows).transpose(-1, -2)
+            return differentiable_gradients(_span_convolution, (values, logits), gradient)
+        (_, rows, columns), width, half = bands.shape, logits.shape[-1], logits.shape[-1] // 2
+        of_result = gradient.reshape(len(bands), rows, values.shape[-1])
+        of_kernel = _band(torch.bmm(of_result, read.transpose(1, 2)), width).reshape(logits.shape)
+        of_kernel = of_kernel.transpose(-1, -2).contiguous()
+        of_logits = torch._softmax_backward_data(of_kernel, kernel, -2, kernel.dtype).transpose(-1, -2)
+        of_padded = values.new_zeros(*values.shape[:2], values.shape[2] + width - 1, values.shape[3])
+        of_blocks = of_padded.unfold(2, columns, rows).transpose(-1, -2)
         of_read = torch.bmm(bands.transpose(1, 2), of_result).view(of_blocks.shape)
         of_blocks[..., :rows, :].copy_(of_read[..., :rows, :])
         of_blocks[..., rows:, :].add_(of_read[..., rows:, :])  # what the next block reads too
-        return of_padded, of_kernel
-
-
-def _bands_and_what_they_read(padded: Tensor, kernel_BNSK: Tensor) -> tuple[Tensor, Tensor]:
-    """Matrices (number, R, R + K - 1) and values (number, R + K - 1, D)."""
-    length, width = kernel_BNSK.shape[-2:]
-    rows = length // num_blocks(length, least_rows=width - 1)
-    read = padded.unfold(2, rows + width - 1, rows).transpose(-1, -2).flatten(0, 2)
-    bands = padded.new_zeros(len(read), rows, rows + width - 1)
-    _band(bands, width).copy_(kernel_BNSK.reshape(len(read), rows, width))
-    return bands, read
+        return of_padded[:, :, half : half + values.shape[2]], of_logits
 
 
 def _band(matrices: Tensor, width: int) -> Tensor:

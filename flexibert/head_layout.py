@@ -132,3 +132,31 @@ def _zero(x_BSND: Tensor, heads: set[int]) -> None:
 def merge_heads(x_BNSD: Tensor) -> Tensor:
     """(B, N, S, D) -> (B, S, N D)."""
     return x_BNSD.transpose(1, 2).flatten(2)
+
+
+def merge_with(x_BNSD: Tensor, added: Sequence[tuple[range, Tensor]]) -> Tensor:
+    """``merge_heads`` of ``x`` with something added (B, heads in the range, S, D) to the heads of each range, which
+    may not overlap."""
+    ranges, parts = [heads for heads, _ in added], [part for _, part in added]
+    return (_merged_with if is_traced() else _MergeWith.apply)(ranges, x_BNSD, *parts)
+
+
+def _merged_with(ranges: Sequence[range], x_BNSD: Tensor, *parts: Tensor) -> Tensor:
+    x_BSND = x_BNSD.transpose(1, 2).clone(memory_format=torch.contiguous_format)
+    for heads, part in zip(ranges, parts, strict=True):
+        x_BSND[:, :, heads.start : heads.stop] += part.transpose(1, 2)
+    return x_BSND.flatten(2)
+
+
+class _MergeWith(torch.autograd.Function):
+    """Its gradients are views; autograd's own copies the whole tensor for every range."""
+
+    @staticmethod
+    def forward(context: Any, ranges: Sequence[range], x_BNSD: Tensor, *parts: Tensor) -> Tensor:
+        context.ranges, context.size = ranges, x_BNSD.shape[-1]
+        return _merged_with(ranges, x_BNSD, *parts)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        of_heads = as_heads(gradient, context.size)
+        return None, of_heads, *(of_heads[:, heads.start : heads.stop] for heads in context.ranges)

@@ -25,11 +25,13 @@ from .convolution import (
     separable_convolution_per_head,
     span_convolution,
 )
-from .head_layout import project
+from .head_layout import merge_with, project
 from .linear_transform import transform_2d
 from .mixing import Mixing
 
-READ_BY = {"sa": ("query",), "l": ("value",), "c": ("query", "key", "value")}
+# What a group reads by itself, beside what attention reads of all heads.
+READ_BY = {"sdp": (), "wma": ("query",), "dft": ("value",), "dct": ("value",)}
+READ_BY_CONVOLUTION = ("query", "key", "value")
 
 
 class Group(NamedTuple):
@@ -67,6 +69,12 @@ class HeteroMixing(Mixing):
                     self.add_module(f"conv_kernel_layer{number}", nn.Linear(size, kernel))
                     self.add_module(f"conv_out_layer{number}", nn.Linear(size, size))
         self.order = [place for group in self.groups for place in group.places]
+        firsts = [self.order.index(group.places[0]) for group in self.groups]
+        self.transforming = [
+            (range(first, first + len(group.places)), group)
+            for first, group in zip(firsts, self.groups, strict=True)
+            if group.operation != "sa"
+        ]
         self.num_comparing = sum(len(group.places) for group in self.groups if group.operation == "sa")
         reading = [place for place in self.order if heads[place].operation != "l"]
         is_positioned_by_keys = config.position_embedding_type == "relative_key_query"
@@ -92,7 +100,7 @@ class HeteroMixing(Mixing):
         if is_positioned_by_keys:
             ranges["all keys"] = found("key", self.order)
         for group in self.groups:
-            for name in READ_BY[group.operation]:
+            for name in READ_BY.get(str(group.parameter), READ_BY_CONVOLUTION):
                 ranges[name, group.operation, group.parameter] = found(name, group.places)
         return ranges
 
@@ -109,25 +117,18 @@ class HeteroMixing(Mixing):
             self._content(read),
             read.get("all keys"),
         )
-        positioned = [group for group in self.groups if group.operation != "sa"]
-        sizes = [self.num_comparing, *(len(group.places) for group in positioned)]
-        contexts = list(context.split(sizes, dim=1))
-        for number, group in enumerate(positioned, start=1):
-            contexts[number] = contexts[number] + self._transformed(padding, group, read)
-        merged = self._in_places(torch.cat([part.transpose(1, 2) for part in contexts], dim=2), dim=2).flatten(2)
+        added = [(heads, self._transformed(padding, group, read)) for heads, group in self.transforming]
+        merged = merge_with(context, added).unflatten(2, (-1, self.head_size))
+        merged = self._in_places(merged, dim=2).flatten(2)
         return merged, None if weights is None else self._in_places(weights, dim=1)
 
     def _content(self, read: dict[Hashable, Tensor]) -> Tensor | None:
-        """What ``sa`` heads compare with their keys: q (``sdp``) or q W (``wma``); None when all compare q."""
-        groups = [group for group in self.groups if group.operation == "sa"]
-        if not any(group.counters for group in groups):
+        """What ``wma`` heads, the last ones with keys, compare with these: q W; None where there is none."""
+        groups = [group for group in self.groups if (group.operation, group.parameter) == ("sa", "wma")]
+        if not groups:
             return None
-        content = []
-        for group in groups:
-            q = read["query", group.operation, group.parameter]
-            matrices = [getattr(self, f"W{number}").transpose(0, 1) for number in group.counters]
-            content.append(product_per_head(q, matrices) if matrices else q)
-        return content[0] if len(content) == 1 else torch.cat(content, dim=1)
+        q = read["query", "sa", "wma"]
+        return product_per_head(q, [getattr(self, f"W{number}").transpose(0, 1) for number in groups[0].counters])
 
     def _transformed(self, padding: Padding, group: Group, read: dict[Hashable, Tensor]) -> Tensor:
         q, k, v = (read.get((name, group.operation, group.parameter)) for name in ("query", "key", "value"))

@@ -64,10 +64,10 @@ class Mixing(nn.Module, ABC):
         v_BNSD: Tensor,
         padding: Padding,
         output_attentions: bool,
-        content_BnSD: Tensor | None = None,
+        content_BmSD: Tensor | None = None,
         all_k_BNSD: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attention of N heads, of which the first n have keys to compare ``content`` (default: the queries) with.
+        """Attention of N heads: the first n compare keys with queries, the last m of these with ``content``.
 
         Args:
             all_k_BNSD: keys of all heads, by which they are positioned with ``relative_key_query``; default: ``k``.
@@ -80,10 +80,10 @@ class Mixing(nn.Module, ABC):
         is_explicit = output_attentions or self.config._attn_implementation == "eager"
         if table is not None and not is_explicit and is_eager_on_cpu(v_BNSD):
             assert q_BNSD is not None
-            read = q_BNSD, content_BnSD, k_BnSD, v_BNSD
+            read = q_BNSD, content_BmSD, k_BnSD, v_BNSD
             return attend_with_positions(*read, table, positioned_k, padding.scores, dropout), None
         bias = position_bias(q_BNSD, positioned_k, table, padding)
-        return attend(q_BNSD, content_BnSD, k_BnSD, v_BNSD, bias, dropout, is_explicit)
+        return attend(q_BNSD, content_BmSD, k_BnSD, v_BNSD, bias, dropout, is_explicit)
 
 
 class SelfAttention(Mixing):
