@@ -66,17 +66,16 @@ class _Attention(torch.autograd.Function):
         q_blocks = _blocks_of(q, len(windows))
         scores = _scores(q, q_blocks, windows, content, k, table, positioned_k, mask)
         weights = torch.softmax(scores, dim=-1, out=scores)
-        dropped = weights if kept is None else weights * kept
-        context.save_for_backward(*inputs, q_blocks, windows, weights, dropped)
-        return torch.bmm(dropped, v)
+        context.save_for_backward(*inputs, q_blocks, windows, weights)
+        return torch.bmm(weights if kept is None else weights * kept, v)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        *inputs, q_blocks, windows, weights, dropped = context.saved_tensors
+        *inputs, q_blocks, windows, weights = context.saved_tensors
         if torch.is_grad_enabled():
             return differentiable_gradients(_attention, inputs, gradient)
         q, content, k, v, table, positioned_k, _, kept = inputs
-        of_v = torch.bmm(dropped.transpose(1, 2), gradient)
+        of_v = torch.bmm((weights if kept is None else weights * kept).transpose(1, 2), gradient)
         of_scores = torch.bmm(gradient, v.transpose(1, 2))
         if kept is not None:
             of_scores.mul_(kept)

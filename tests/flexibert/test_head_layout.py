@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from flexibert import FlexiBERTModel
 from flexibert.attention import Padding
-from flexibert.head_layout import joining_pays, project, split_heads
+from flexibert.head_layout import joining_pays, merge_heads, merge_with, project, split_heads
 
 STANDARD = {"l": 1, "o": ["sa"], "h": [16], "n": [2], "f": [[16]], "p": ["sdp"]}
 X = torch.randn(32, 8, 16)  # as many tokens as it takes to join products
@@ -89,6 +89,24 @@ def test_ranges_of_heads_and_their_gradients(ranges: list[range], heads_first: b
     torch.testing.assert_close(found, expected)
     gradients = [torch.autograd.grad(sum(part.pow(3).sum() for part in parts), x)[0] for parts in (found, expected)]
     torch.testing.assert_close(*gradients)
+
+
+def test_heads_are_merged_with_what_is_added_to_some() -> None:
+    def numbers(*shape: int) -> Tensor:
+        return torch.randn(shape, dtype=torch.float64, requires_grad=True)
+
+    x, first, last = numbers(2, 4, 3, 5), numbers(2, 1, 3, 5), numbers(2, 2, 3, 5)
+    unchanged = x.detach().clone()
+    merged = merge_with(x, [(range(2, 4), last), (range(1), first)])
+    torch.testing.assert_close(merged, merge_heads(torch.cat([x[:, :1] + first, x[:, 1:2], x[:, 2:] + last], dim=1)))
+    assert torch.equal(x, unchanged)
+    assert torch.equal(merge_with(x, []), merge_heads(x))
+
+    def scored(x: Tensor, first: Tensor, last: Tensor) -> Tensor:
+        return merge_with(x, [(range(2, 4), last), (range(1), first)]).pow(2)
+
+    assert torch.autograd.gradcheck(scored, (x, first, last))
+    assert torch.autograd.gradgradcheck(scored, (x, first, last))
 
 
 def test_evaluation_leaves_what_others_read(tiny: Callable) -> None:

@@ -252,17 +252,33 @@ def test_gradients_written_by_hand_equal_finite_differences(length: int) -> None
             lambda q, k, v, table, first=first: attend_with_positions(q, None, k[:, first], v, table, k, mask, 0.0),
             (q, k, v, table),
         )
-    content = numbers(2, 2, length, 4)
-    assert torch.autograd.gradcheck(
-        lambda q, c, k, v, table: attend_with_positions(q, c, k[:, :2], v, table, None, mask, 0.0),
-        (q, content, k, v, table),
-    )
+    for content in (numbers(2, 2, length, 4), numbers(2, 1, length, 4)):
+        assert torch.autograd.gradcheck(
+            lambda q, c, k, v, table: attend_with_positions(q, c, k[:, :2], v, table, None, mask, 0.0),
+            (q, content, k, v, table),
+        )
     assert torch.autograd.gradcheck(
         lambda q, v, table: attend_with_positions(q, None, None, v, table, None, None, 0.0), (q, v, table)
     )
     assert torch.autograd.gradcheck(span_convolution, (numbers(1, 2, length, 3), numbers(1, 2, length, 5)))
     for width in (4, 5):
         assert torch.autograd.gradcheck(lambda x: transform_2d(x, "dft"), (numbers(2, length, width),))
+
+
+def test_dropped_weights_and_their_gradients() -> None:
+    def attended(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(0)
+        return attend_with_positions(q, None, k, v, table, None, None, 0.25)
+
+    shapes = [(2, 3, 8, 4), (2, 3, 8, 4), (2, 3, 8, 8), (19, 4)]
+    q, k, v, table = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
+    assert torch.autograd.gradcheck(attended, (q, k, v, table))
+    assert torch.autograd.gradgradcheck(attended, (q, k, v, table))
+    each = torch.eye(8, dtype=torch.float64).expand(2, 3, 8, 8)  # as values: contexts are the weights
+    kept = attended(q, k, each, table) / attend_with_positions(q, None, k, each, table, None, None, 0.0)
+    is_kept = kept > 0.5
+    torch.testing.assert_close(kept, is_kept.double() / 0.75)
+    assert 0.65 < is_kept.double().mean() < 0.85
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
