@@ -120,21 +120,18 @@ class _SpanConvolution(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, values: Tensor, logits: Tensor) -> Tensor:
-        length, width = logits.shape[-2:]
-        rows = length // num_blocks(length, least_rows=width - 1)
         # A softmax over so few numbers is ten times faster when they are not neighbours in memory.
         kernel = torch.softmax(logits.transpose(-1, -2).contiguous(), dim=-2)
-        read = _padded(values, width).unfold(2, rows + width - 1, rows).transpose(-1, -2).flatten(0, 2)
-        bands = values.new_zeros(len(read), rows, rows + width - 1)
-        _band(bands, width).copy_(kernel.transpose(-1, -2).reshape(len(read), rows, width))
-        context.save_for_backward(values, logits, kernel, bands, read)
+        context.save_for_backward(values, logits, kernel)
+        bands, read = _bands_and_what_they_read(values, kernel)
         return torch.bmm(bands, read).view(values.shape)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        values, logits, kernel, bands, read = context.saved_tensors
+        values, logits, kernel = context.saved_tensors
         if torch.is_grad_enabled():
             return differentiable_gradients(_span_convolution, (values, logits), gradient)
+        bands, read = _bands_and_what_they_read(values, kernel)
         (_, rows, columns), width, half = bands.shape, logits.shape[-1], logits.shape[-1] // 2
         of_result = gradient.reshape(len(bands), rows, values.shape[-1])
         of_kernel = _band(torch.bmm(of_result, read.transpose(1, 2)), width).reshape(logits.shape)
@@ -146,6 +143,16 @@ class _SpanConvolution(torch.autograd.Function):
         of_blocks[..., :rows, :].copy_(of_read[..., :rows, :])
         of_blocks[..., rows:, :].add_(of_read[..., rows:, :])  # what the next block reads too
         return of_padded[:, :, half : half + values.shape[2]], of_logits
+
+
+def _bands_and_what_they_read(values: Tensor, kernel_BNKS: Tensor) -> tuple[Tensor, Tensor]:
+    """Matrices (number, R, R + K - 1) and values (number, R + K - 1, D)."""
+    width, length = kernel_BNKS.shape[-2:]
+    rows = length // num_blocks(length, least_rows=width - 1)
+    read = _padded(values, width).unfold(2, rows + width - 1, rows).transpose(-1, -2).flatten(0, 2)
+    bands = values.new_zeros(len(read), rows, rows + width - 1)
+    _band(bands, width).copy_(kernel_BNKS.transpose(-1, -2).reshape(len(read), rows, width))
+    return bands, read
 
 
 def _band(matrices: Tensor, width: int) -> Tensor:

@@ -137,15 +137,17 @@ def merge_heads(x_BNSD: Tensor) -> Tensor:
 def merge_with(x_BNSD: Tensor, added: Sequence[tuple[range, Tensor]]) -> Tensor:
     """``merge_heads`` of ``x`` with something added (B, heads in the range, S, D) to the heads of each range, which
     may not overlap."""
-    ranges, parts = [heads for heads, _ in added], [part for _, part in added]
-    return (_merged_with if is_traced() else _MergeWith.apply)(ranges, x_BNSD, *parts)
+    if is_traced():
+        return _merged_by_joining(x_BNSD, added)
+    return _MergeWith.apply([heads for heads, _ in added], x_BNSD, *(part for _, part in added))
 
 
-def _merged_with(ranges: Sequence[range], x_BNSD: Tensor, *parts: Tensor) -> Tensor:
-    x_BSND = x_BNSD.transpose(1, 2).clone(memory_format=torch.contiguous_format)
-    for heads, part in zip(ranges, parts, strict=True):
-        x_BSND[:, :, heads.start : heads.stop] += part.transpose(1, 2)
-    return x_BSND.flatten(2)
+def _merged_by_joining(x_BNSD: Tensor, added: Sequence[tuple[range, Tensor]]) -> Tensor:
+    pieces, end = [], 0
+    for heads, part in sorted(added, key=lambda pair: pair[0].start):
+        pieces += [x_BNSD[:, end : heads.start], x_BNSD[:, heads.start : heads.stop] + part]
+        end = heads.stop
+    return torch.cat([piece.transpose(1, 2) for piece in [*pieces, x_BNSD[:, end:]]], dim=2).flatten(2)
 
 
 class _MergeWith(torch.autograd.Function):
@@ -154,7 +156,10 @@ class _MergeWith(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, ranges: Sequence[range], x_BNSD: Tensor, *parts: Tensor) -> Tensor:
         context.ranges, context.size = ranges, x_BNSD.shape[-1]
-        return _merged_with(ranges, x_BNSD, *parts)
+        x_BSND = x_BNSD.transpose(1, 2).clone(memory_format=torch.contiguous_format)
+        for heads, part in zip(ranges, parts, strict=True):
+            x_BSND[:, :, heads.start : heads.stop] += part.transpose(1, 2)
+        return x_BSND.flatten(2)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:

@@ -321,8 +321,9 @@ class FlexiBERTForMultipleChoice(FlexiBERTPreTrainedModel):
         given = input_ids if inputs_embeds is None else inputs_embeds
         if given is None or given.dim() < 3:
             raise ValueError("Inputs of a multiple-choice model must be of shape (batch, choices, sequence, ...)")
-        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        flat = [x if x is None else x.flatten(0, 1) for x in inputs]
+        numbers = (input_ids, attention_mask, token_type_ids, position_ids)
+        flat = [x if x is None else x.flatten(0, -2) for x in numbers]
+        flat.append(inputs_embeds if inputs_embeds is None else inputs_embeds.flatten(0, 1))
         encoded = self.bert(*flat, output_hidden_states, output_attentions, return_dict=True)
         logits = self.classifier(self.dropout(encoded.pooler_output)).view(-1, given.shape[1])
         loss = None if labels is None else functional.cross_entropy(logits.float(), labels)

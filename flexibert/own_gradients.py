@@ -21,8 +21,12 @@ def is_eager_on_cpu(x: Tensor) -> bool:
 def differentiable_gradients(
     function: Callable[..., Tensor], inputs: Sequence[Tensor | None], gradient: Tensor
 ) -> tuple[Tensor | None, ...]:
-    """Gradients of ``function`` at ``inputs`` that can be differentiated again; None for inputs without."""
+    """Gradients of ``function`` at ``inputs`` that can be differentiated again; None for inputs without.
+
+    Taken at aliases, for one input may be made of another.
+    """
     with torch.enable_grad():
-        wanted = [x for x in inputs if x is not None and x.requires_grad]
-        found = iter(torch.autograd.grad(function(*inputs), wanted, gradient, create_graph=True))
+        aliases = [x.view_as(x) if x is not None and x.requires_grad else x for x in inputs]
+        wanted = [x for x in aliases if x is not None and x.requires_grad]
+        found = iter(torch.autograd.grad(function(*aliases), wanted, gradient, create_graph=True, allow_unused=True))
     return tuple(next(found) if x is not None and x.requires_grad else None for x in inputs)

@@ -66,6 +66,7 @@ def test_given_positions_are_used_as_hugging_face_uses_them(model_class: Any) ->
     places = {
         "left padding": (left_padded.cumsum(-1) - 1).clamp(min=0),
         "any order": torch.randperm(40)[:9].expand(ids.shape),
+        "one row": torch.randperm(40)[:9].unsqueeze(0),
     }
     default = ours(input_ids=ids, attention_mask=left_padded)[0]
     for position_ids in places.values():

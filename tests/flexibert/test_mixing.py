@@ -320,6 +320,26 @@ def test_second_derivatives() -> None:
     assert torch.autograd.gradgradcheck(lambda x: span_convolution(x, x.sin()), x)
 
 
+def test_gradients_to_differentiate_again_of_layers_that_share_a_table(tiny: Callable) -> None:
+    layers = {"l": 2, "o": [["sa_sdp_8", "c_3_8"]] * 2, "h": [16, 16], "f": [[16]] * 2}
+    model = FlexiBERTModel(tiny(layers)).double().eval()
+    first, second = (layer.attention.self for layer in model.encoder.layer)
+    second.distance_embedding = first.distance_embedding
+    parameters = [parameter for name, parameter in model.named_parameters() if "pooler" not in name]
+
+    def gradients(again: bool) -> tuple[torch.Tensor, ...]:
+        score = model(torch.arange(5, 21).view(2, 8))[0].pow(3).sum()
+        return torch.autograd.grad(score, parameters, create_graph=again)
+
+    torch.testing.assert_close(gradients(True), gradients(False), rtol=1e-9, atol=1e-12)
+    nothing = model(torch.ones(0, 8, dtype=torch.long))[0].sum()
+    assert all(
+        not gradient.any()
+        for gradient in torch.autograd.grad(nothing, parameters[3:], create_graph=True, allow_unused=True)
+        if gradient is not None
+    )
+
+
 def test_what_a_length_was_first_used_for_is_forgotten() -> None:
     x, table = torch.randn(1, 1, 6, 4), torch.randn(2 * 23 - 1, 4)
     with torch.device("meta"), torch.no_grad():
@@ -341,6 +361,10 @@ def test_many_models_at_once_by_vmap(tiny: Callable, heads: list[str]) -> None:
 
     with torch.no_grad():
         found = torch.vmap(mixed)(parameters, buffers)
+        ours = dict(mixings[0].named_parameters())
+        for name, several in parameters.items():
+            one = torch.vmap(lambda p, name=name: mixed(ours | {name: p}, {}))(several)
+            torch.testing.assert_close(one[0], found[0])
         for number, mixing in enumerate(mixings):
             torch.testing.assert_close(found[number], mixing(x, Padding(), False)[0])
 
