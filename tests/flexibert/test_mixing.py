@@ -308,6 +308,19 @@ def test_blocks_of_positions_compute_what_single_positions_compute(length: int) 
     torch.testing.assert_close(attend_with_positions(q, None, k, v, table, None, None, 0.0), expected)
 
 
+def test_span_convolutions_keep_no_more_than_they_are_given_and_the_kernels() -> None:
+    values, logits = torch.randn(2, 3, 61, 4, requires_grad=True), torch.randn(2, 3, 61, 5, requires_grad=True)
+    kept: list[int] = []
+
+    def keep(x: torch.Tensor) -> torch.Tensor:
+        kept.append(x.numel())
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        span_convolution(values, logits)
+    assert sum(kept) == values.numel() + 2 * logits.numel()
+
+
 def test_second_derivatives() -> None:
     torch.manual_seed(0)
     x, table = (torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in [(1, 2, 4, 3), (9, 3)])
