@@ -16,7 +16,7 @@ from embeddings import GraphLibrary
 
 from .flags import goals_of
 from .hierarchical import hierarchical
-from .run_boshnas import saved, search
+from .one_level import saved, search
 from .run_directory import RunDirectory
 from .summary import keep_best, write_summary
 

@@ -1,35 +1,19 @@
 """The command ``run_boshnas``: search a graph library for the best architecture for a task."""
 
-import argparse
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from dataset.prepare import DataOptions
 from design_space.command import run_command
-from embeddings import GraphLibrary
 
-from .baselines import SAME_SIZE, baseline_spec, same_size
-from .evaluation import compare_baselines
 from .failures import no_space
-from .flags import goals_of, parse, recipe_of, settings_of
-from .heads import head_size
-from .report import write_report
-from .run_directory import RunDirectory
-from .runner import LevelRun, run_level
-from .storage import Storage
-from .summary import keep_best, write_summary
-
-NOT_SAVED = ("config", "quiet", "resume", "run_dir")
+from .flags import parse
+from .levels import search_levels
+from .one_level import search
 
 
 def run_boshnas(arguments: Sequence[str] | None = None) -> None:
     """Parse the flags and search."""
-    from .levels import search_levels
-
     options = parse(arguments)
     try:
         if options.levels:
@@ -43,91 +27,6 @@ def run_boshnas(arguments: Sequence[str] | None = None) -> None:
             f"No space is left for {options.run_dir}: {error}. Finished trials are in its journal; make room, for "
             "instance with --keep_models, and go on with --resume"
         ) from error
-
-
-def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Run one level; returns the evaluation of the best model (see ``keep_best``).
-
-    Raises:
-        ValueError: for options that do not fit the library, the data or the cluster, or a run directory in use.
-    """
-    directory = RunDirectory(options.run_dir)
-    library = GraphLibrary.load(options.dataset_file)
-    recipe, settings, goals = recipe_of(options), settings_of(options), goals_of(options)
-    with directory.locked():
-        directory.check(library.fingerprint, resume=options.resume)
-        data_dir = options.prepared_dir or directory.data_dir
-        data = DataOptions.of_flags(options).prepare(data_dir, console)
-        directory.keep(saved(options), library.fingerprint)
-        models_dir = options.models_dir or directory.models_dir
-        console.print(
-            f"{data.describe()}; {len(library):,} architectures; run directory {directory.path}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        run = LevelRun(
-            directory=directory,
-            library=library,
-            task_name=data.name,
-            data_dir=data_dir,
-            vocab_size=data.vocab_size,
-            models_dir=models_dir,
-            settings=settings,
-            recipe=recipe,
-            objectives=goals.objectives,
-            constraints=goals.constraints,
-            **head_size(data),
-            seed=options.seed,
-            max_trials=options.max_trials,
-            max_hours=options.max_hours,
-            max_concurrent=options.max_concurrent,
-            keep_models=options.keep_models,
-            scheduler=options.scheduler,
-            resources_per_trial=options.resources_per_trial,
-            address=options.address,
-            storage=Storage.of_run(options.storage, models_dir) if options.storage else None,
-            quiet=options.quiet,
-        )
-        records = run_level(run, console)
-        scores = {record.candidate.spec.hash: record.score for record in records if record.score is not None}
-        GraphLibrary.record(options.dataset_file, scores, task=data.name)
-        evaluation = keep_best(directory, models_dir, records, data, goals)
-        best = next(record.candidate.spec for record in records if record.trial == evaluation["trial"])
-        parameters = run.exact["parameters"]
-        compare_baselines(
-            {
-                name: same_size(best, parameters) if name == SAME_SIZE else baseline_spec(name)
-                for name in options.baseline
-            },
-            data,
-            recipe,
-            directory.path / "baselines",
-            console,
-            seed=options.seed,
-            num_threads=max(1, int(options.resources_per_trial.get("cpu", 1))),
-        )
-        write_summary(directory, records, evaluation, goals)
-        shutil.rmtree(directory.work_dir, ignore_errors=True)
-        figures = ", ".join(f"{name} {value:.4f}" for name, value in evaluation["metrics"].items())
-        console.print(
-            f"Best: {evaluation['trial']}, on {evaluation['split']}: {figures}; saved in {directory.best_dir}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        report = write_report(directory.path)
-        console.print(f"How it was found: {directory.summary_file} and {report}", highlight=False, soft_wrap=True)
-    return evaluation
-
-
-def saved(options: argparse.Namespace) -> dict[str, Any]:
-    """The options as a run's ``config.yaml`` keeps them."""
-    return {name: _plain(value) for name, value in vars(options).items() if name not in NOT_SAVED}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from dataset import PreparedData
 from design_space.files import write_atomically
 
 from .candidate import describe
-from .evaluation import evaluate
 from .goals import Goals
+from .held_out import evaluate
 from .journal import TrialRecord
 from .ranking import best_record, front_records
 from .run_directory import RunDirectory

@@ -24,8 +24,8 @@ from flexibert import FlexiBERTConfig, FlexiBERTForMaskedLM, add_to_lineage
 
 from .batches import MaskedBlocks, collator, measure_input
 from .candidate import RESULT_FILE
-from .evaluation import perplexity
 from .heads import Model, label_options, model_class, outputs_of
+from .held_out import perplexity
 from .inheritance import inherited
 from .order import OrderedTrainer
 from .processes import is_first, wait_for_all

@@ -22,7 +22,7 @@ import numpy as np
 import yaml
 
 from dataset import PreparedData
-from search.evaluation import evaluate
+from search.held_out import evaluate
 from search.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[2]

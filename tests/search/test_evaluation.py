@@ -87,7 +87,7 @@ def test_one_command_trains_baselines_on_all_of_glue_and_answers_the_board(input
 
 def test_a_baseline_of_another_size_does_not_go_on_from_the_checkpoints_of_the_last(inputs, monkeypatch):
     folders = []
-    monkeypatch.setattr("search.training.train_candidate", lambda job, report: folders.append(job.work_dir))
+    monkeypatch.setattr("search.evaluation.train_candidate", lambda job, report: folders.append(job.work_dir))
     data = SimpleNamespace(path=inputs / "data")
     for spec in (TINY, homogeneous(1, 32, 2, 64)):
         evaluation.train_baseline("same-size", spec, data, Recipe(), inputs / "run", seed=1)

@@ -15,8 +15,8 @@ from flexibert import FlexiBERTForQuestionAnswering, FlexiBERTForTokenClassifica
 from search import Candidate, Origin, inheritance
 from search.batches import collator
 from search.children import children
-from search.evaluation import evaluate, predict
 from search.heads import joined
+from search.held_out import evaluate, predict
 from search.recipe import Recipe, TrainingJob
 from search.training import _config, train_candidate
 

@@ -13,8 +13,8 @@ from design_space import ModelSpec
 from flexibert import FlexiBERTForSequenceClassification, Latency, measure_latency
 from search import Candidate, Origin, trained
 from search.batches import collator
-from search.evaluation import evaluate
 from search.failures import train_or_explain
+from search.held_out import evaluate
 from search.recipe import Recipe, TrainingJob
 from search.training import last_checkpoint, train_candidate
 

@@ -12,7 +12,7 @@ from dataset.prepare import DataOptions
 from design_space import ModelSpec
 from flexibert import FlexiBERTConfig, FlexiBERTForMaskedLM, FlexiBERTForSequenceClassification
 from search import Candidate, Origin
-from search.evaluation import evaluate, perplexity, predict
+from search.held_out import evaluate, perplexity, predict
 from search.recipe import RECIPES, Recipe, TrainingJob, load_recipe
 from search.training import train_candidate
 

@@ -1,0 +1,62 @@
+"""Models on held-out data: a task's metrics of a saved model, and how well a model guesses hidden words."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from transformers.utils import logging as transformers_logging
+
+from dataset import PreparedData
+from flexibert import FlexiBERTForMaskedLM
+
+from .batches import MaskedBlocks, collator
+from .heads import joined, model_class, predicted
+from .recipe import Recipe
+
+MOST_BLOCKS = 512
+_MASK_SEED = 0
+
+
+def evaluate(model_dir: Path, data: PreparedData, split: str) -> dict[str, float]:
+    """The task's metrics of a saved model on a split; of several tasks each one's, with its name before, and the mean
+    of their scores.
+
+    Raises:
+        ValueError: when the task has no such split.
+    """
+    if data.task_names:
+        of_each = {task.name: evaluate(model_dir / task.name, task, split) for task in data.tasks}
+        scores = [of_each[task.name][task.metric] for task in data.tasks]
+        named = {f"{task}_{name}": value for task, metrics in of_each.items() for name, value in metrics.items()}
+        return named | {data.metric: float(np.mean(scores))}
+    return data.measure(predict(model_dir, data, split), split)
+
+
+def predict(model_dir: Path, data: PreparedData, split: str) -> np.ndarray:
+    """Outputs (``heads``) of a saved model on a split, labelled or one of ``unlabelled``."""
+    examples = data.unlabelled[split] if split in data.unlabelled else data.split(split)
+    transformers_logging.disable_progress_bar()
+    model = model_class(data).from_pretrained(model_dir).eval()
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    loader = DataLoader(examples, batch_size=128, collate_fn=collator(data, model.config.model_spec))
+    return joined([predicted(model, batch) for batch in loader], data)
+
+
+def perplexity(model: FlexiBERTForMaskedLM, data: PreparedData, recipe: Recipe) -> float:
+    """exp of the mean loss per hidden token on held-out blocks (``MOST_BLOCKS`` at most), with the same tokens hidden
+    in every call."""
+    blocks = data.pretrain_validation
+    blocks = blocks.select(range(min(len(blocks), MOST_BLOCKS)))
+    masked = MaskedBlocks(data.tokenizer, share=recipe.mask_share, whole_words=recipe.whole_words, seed=_MASK_SEED)
+    loss, num_hidden, was_training = 0.0, 0, model.training
+    model.eval()
+    with torch.no_grad():
+        for batch in DataLoader(blocks, batch_size=32, collate_fn=masked):
+            hidden = int((batch["labels"] != -100).sum())
+            if hidden:
+                loss += float(model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).loss) * hidden
+                num_hidden += hidden
+    model.train(was_training)
+    return math.exp(min(loss / max(num_hidden, 1), 700.0))
