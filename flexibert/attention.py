@@ -6,11 +6,13 @@ max_position_embeddings. Every function treats all heads at once.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .own_gradients import has_numbers
 from .relative_attention import skew
 
 
@@ -32,10 +34,15 @@ class Padding:
         if attention_mask is None:
             return Padding()
         is_real = attention_mask.to(torch.bool)
-        if is_real.device.type == "cpu" and not torch.compiler.is_compiling() and is_real.all():
+        if is_real.device.type == "cpu" and has_numbers(is_real) and is_real.all():
             return Padding()  # elsewhere, looking would wait for the device
         scores = torch.zeros_like(attention_mask, dtype=dtype).masked_fill(~is_real, torch.finfo(dtype).min)
         return Padding(scores=scores[:, None, None, :], keep=is_real.to(dtype).unsqueeze(-1) if is_zeroed else None)
+
+    def to(self, *args: Any, **kwargs: Any) -> "Padding":
+        """As of a tensor: what ``accelerate`` calls where layers are on several devices."""
+        moved = (None if x is None else x.to(*args, **kwargs) for x in (self.scores, self.keep))
+        return Padding(**dict(zip(("scores", "keep"), moved, strict=True)))
 
     def zeroed(self, x: Tensor) -> Tensor:
         """``x`` (B, S, ...) or, with heads, (B, N, S, D), with zeros at padded positions."""
@@ -151,4 +158,5 @@ def relative_scores(x_BNSD: Tensor, table: Tensor, scale: float = 1) -> Tensor:
     length = x_BNSD.shape[2]
     middle = (table.shape[0] + 1) // 2
     nearest_first = table[middle - length : middle + length - 1].flip(0)  # row c is r_{S-1-c}
-    return skew(x_BNSD @ (nearest_first * scale).transpose(0, 1), length).contiguous()
+    vectors = functional.pad(nearest_first * scale, (0, 0, 0, 1))  # one more than is met, for ``skew``
+    return skew(x_BNSD @ vectors.transpose(0, 1), length).contiguous()

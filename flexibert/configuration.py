@@ -7,7 +7,6 @@ the class does not know are refused, because ``PreTrainedConfig`` would keep a m
 """
 
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from transformers.activations import ACT2FN
 
 from design_space import ModelSpec
 
+from .option_names import ADDITIONAL, unknown_names, with_additional
 from .remote_code import write_code
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
@@ -104,7 +104,8 @@ class FlexiBERTConfig(PreTrainedConfig):
     lineage: list[str] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        problems = _unknown_names(kwargs, type(self))
+        problems = unknown_names(kwargs, _known_names(), type(self).__name__)
+        kwargs.pop(ADDITIONAL, None)
         for name, (value, reason) in FIXED.items():
             if kwargs.pop(name, value) != value:
                 problems.append(f"'{name}' must be {value}: {reason}")
@@ -178,8 +179,13 @@ class FlexiBERTConfig(PreTrainedConfig):
 
     def save_pretrained(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
         """As inherited, with the code that the model needs where this project is not installed."""
-        self.auto_map = write_code(Path(save_directory), self.model_type, self.architectures or ())
+        known = getattr(self, "auto_map", None) or {}
+        self.auto_map = write_code(Path(save_directory), self.model_type, self.architectures or (), known)
         super().save_pretrained(save_directory, push_to_hub, **kwargs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As inherited, and which attributes are no options."""
+        return with_additional(super().to_dict(), _known_names())
 
     def _set_model_dict(self, model_dict: dict[str, Any], expected: str) -> "FlexiBERTConfig":
         spec = ModelSpec.from_dict(model_dict)
@@ -255,15 +261,7 @@ def _homogeneous_model_dict(
     return {"l": num_hidden_layers} | {key: [value] * num_hidden_layers for key, value in per_layer.items()}
 
 
-def _unknown_names(kwargs: dict[str, Any], config_class: type) -> list[str]:
-    known = {field.name for field in fields(config_class)}
+def _known_names() -> set[str]:
+    known = {field.name for field in fields(FlexiBERTConfig)}
     known.update(ORIGINAL_LAYOUT, (ORIGINAL_FLAG,), HOMOGENEOUS, FIXED, IGNORED, INHERITED, ATTACHED)
-    inherited = set(GenerationConfig().to_dict())
-    problems = []
-    for name in kwargs:
-        if name in known or name in inherited or name.startswith("_"):
-            continue
-        nearest = get_close_matches(name, known, n=1)
-        hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
-        problems.append(f"'{name}' is not an option of FlexiBERTConfig{hint}")
-    return problems
+    return known | set(GenerationConfig().to_dict())

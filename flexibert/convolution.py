@@ -3,6 +3,7 @@
 Shapes: B batch, S sequence, N heads, D head size, K kernel, C channels.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .cost import num_blocks
-from .own_gradients import differentiable_gradients, is_eager_on_cpu
+from .own_gradients import differentiable_gradients, is_eager_on_cpu, needs_differentiable
+from .plain_modules import is_plain, is_watched
 
 
 class SeparableConvolution(nn.Module):
@@ -23,8 +25,16 @@ class SeparableConvolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels, 1))
 
     def forward(self, x_BSC: Tensor) -> Tensor:
-        local_BSC = depthwise_convolution(x_BSC, self.depthwise.weight)
-        return functional.linear(local_BSC, self.pointwise.weight.squeeze(-1), self.bias.squeeze(-1))
+        if self.has_plain_parts():
+            local_BSC = depthwise_convolution(x_BSC, self.depthwise.weight)
+            return functional.linear(local_BSC, self.pointwise.weight.squeeze(-1), self.bias.squeeze(-1))
+        half = self.depthwise.kernel_size[0] // 2
+        local_BCS = self.depthwise(functional.pad(x_BSC.transpose(1, 2), (half, half)))
+        return (self.pointwise(local_BCS) + self.bias).transpose(1, 2)
+
+    def has_plain_parts(self) -> bool:
+        """Whether the weights of both convolutions may be read instead of calling them."""
+        return is_plain(self.depthwise) and is_plain(self.pointwise)
 
 
 def depthwise_convolution(x_BSC: Tensor, weight_C1K: Tensor) -> Tensor:
@@ -50,6 +60,8 @@ def separable_convolution_per_head(k_BNSD: Tensor, modules: list[SeparableConvol
     Returns:
         (B, N, S, D).
     """
+    if not all(module.has_plain_parts() and not is_watched(module) for module in modules):
+        return _each_on_its_head(k_BNSD, modules)
     weights = [module.depthwise.weight for module in modules]
     depthwise = torch.cat(weights) if len(weights) > 1 else weights[0]
     local_BSC = depthwise_convolution(k_BNSD.transpose(1, 2).flatten(2), depthwise)
@@ -62,7 +74,13 @@ def separable_convolution_per_head(k_BNSD: Tensor, modules: list[SeparableConvol
 
 def linear_per_head(x_BNSD: Tensor, modules: list[nn.Linear]) -> Tensor:
     """``modules[n]`` applied to head n. (B, N, S, D) -> (B, N, S, D_out)."""
+    if not all(map(is_plain, modules)):
+        return _each_on_its_head(x_BNSD, modules)
     return product_per_head(x_BNSD, [module.weight for module in modules], [module.bias for module in modules])
+
+
+def _each_on_its_head(x_BNSD: Tensor, modules: Sequence[nn.Module]) -> Tensor:
+    return torch.stack([module(x_BSD) for module, x_BSD in zip(modules, x_BNSD.unbind(1), strict=True)], dim=1)
 
 
 def product_per_head(x_BNSD: Tensor, weights: list[Tensor], biases: list[Tensor] | None = None) -> Tensor:
@@ -129,7 +147,7 @@ class _SpanConvolution(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         values, logits, kernel = context.saved_tensors
-        if torch.is_grad_enabled():
+        if needs_differentiable(gradient):
             return differentiable_gradients(_span_convolution, (values, logits), gradient)
         bands, read = _bands_and_what_they_read(values, kernel)
         (_, rows, columns), width, half = bands.shape, logits.shape[-1], logits.shape[-1] // 2

@@ -19,6 +19,7 @@ from .attention import Padding
 from .feed_forward import FeedForward
 from .hetero_mixing import HeteroMixing
 from .mixing import ConvolutionMixing, LinearTransform, Mixing, SelfAttention
+from .plain_modules import rows_of
 
 STANDARD_MIXING: dict[str, type[Mixing]] = {"sa": SelfAttention, "l": LinearTransform, "c": ConvolutionMixing}
 
@@ -49,12 +50,13 @@ class Embeddings(nn.Module):
         (B, S) or (1, S), default 0 to S - 1."""
         words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
         if token_type_ids is None:
-            embedded = words + self.token_type_embeddings.weight[0]
+            embedded = words + rows_of(self.token_type_embeddings, 1, words)
         else:
             embedded = words + self.token_type_embeddings(token_type_ids)
         if self.position_embeddings is not None:
             table = self.position_embeddings
-            embedded = embedded + (table.weight[: words.shape[1]] if position_ids is None else table(position_ids))
+            positions = rows_of(table, words.shape[1], words) if position_ids is None else table(position_ids)
+            embedded = embedded + positions
         return self.dropout(self.LayerNorm(embedded))
 
 

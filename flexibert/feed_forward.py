@@ -12,8 +12,8 @@ from transformers.activations import ACT2FN, GELUActivation
 
 from design_space import Layer
 
-from .head_layout import is_plain, is_watched
 from .own_gradients import is_eager_on_cpu
+from .plain_modules import is_plain, is_watched
 
 
 class FeedForward(nn.Module):
@@ -37,6 +37,12 @@ class FeedForward(nn.Module):
             width = next_width
         self.dense = stack[0]
         self.sequential = Stack(*stack)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What takes the first Linear's place by one of its names, as an adapter does, takes it by both."""
+        super().__setattr__(name, value)
+        if name == "dense" and "sequential" in self._modules:
+            self.sequential[0] = value
 
     def forward(self, x_BSH: Tensor) -> Tensor:
         return self.sequential(x_BSH)

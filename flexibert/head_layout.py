@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .own_gradients import is_eager_on_cpu, is_traced
+from .own_gradients import is_eager_on_cpu, is_traced, needs_differentiable
+from .plain_modules import is_plain
 
 
 def joining_pays(x_BSH: Tensor, linears: Sequence[nn.Linear]) -> bool:
@@ -53,19 +54,6 @@ def _outputs(x_BSH: Tensor, linear: nn.Linear, heads: Sequence[range], size: int
     return [functional.linear(x_BSH, *each) for each in zip(weights, biases, strict=True)]
 
 
-def is_plain(linear: nn.Module) -> bool:
-    """Whether a linear map is its weights alone: neither adapted (LoRA), quantised, masked, sharded nor watched."""
-    if type(linear) is not nn.Linear or type(linear.weight) not in (Tensor, nn.Parameter):
-        return False
-    return not is_watched(linear)
-
-
-def is_watched(module: nn.Module) -> bool:
-    """Whether somebody reads or replaces what the module computes, or its gradient."""
-    own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    return any(own) or "forward" in module.__dict__
-
-
 def split_heads(x_BSC: Tensor, size: int, ranges: Sequence[range], heads_first: bool) -> list[Tensor]:
     """Heads of each range, which may overlap: (B, heads in the range, S, D) each.
 
@@ -87,7 +75,7 @@ def split_heads(x_BSC: Tensor, size: int, ranges: Sequence[range], heads_first: 
 
 def as_heads(x_BSC: Tensor, size: int) -> Tensor:
     """A view (B, heads, S, D)."""
-    return x_BSC.unflatten(-1, (-1, size)).transpose(1, 2)
+    return x_BSC.view(*x_BSC.shape[:-1], x_BSC.shape[-1] // size, size).transpose(1, 2)
 
 
 class _SplitHeads(torch.autograd.Function):
@@ -109,6 +97,8 @@ class _SplitHeads(torch.autograd.Function):
         known = [(each, part) for each, part in zip(context.ranges, gradients, strict=True) if part is not None]
         if not known:
             return None, None, None, None
+        if needs_differentiable(*gradients):
+            return _sum_per_head(known, context.num_heads), None, None, None
         batch, _, length, size = known[0][1].shape
         whole = known[0][1].new_empty(batch, length, context.num_heads, size)
         written: set[int] = set()
@@ -124,6 +114,13 @@ class _SplitHeads(torch.autograd.Function):
         return whole.flatten(2), None, None, None
 
 
+def _sum_per_head(known: Sequence[tuple[range, Tensor]], number: int) -> Tensor:
+    """(B, S, C), of each head the sum of its parts in ``known`` (B, heads in the range, S, D)."""
+    nothing = torch.zeros_like(known[0][1][:, 0])
+    parts = [[part[:, head - heads.start] for heads, part in known if head in heads] for head in range(number)]
+    return torch.cat([sum(of_head, start=nothing) for of_head in parts], dim=-1)
+
+
 def _zero(x_BSND: Tensor, heads: set[int]) -> None:
     for head in heads:
         x_BSND[:, :, head] = 0
@@ -131,7 +128,10 @@ def _zero(x_BSND: Tensor, heads: set[int]) -> None:
 
 def merge_heads(x_BNSD: Tensor) -> Tensor:
     """(B, N, S, D) -> (B, S, N D)."""
-    return x_BNSD.transpose(1, 2).flatten(2)
+    x_BSND = x_BNSD.transpose(1, 2)
+    if torch.compiler.is_exporting():  # attention in other words, as of ONNX, may lay its heads out in another way
+        x_BSND = x_BSND.clone(memory_format=torch.contiguous_format)
+    return x_BSND.flatten(2)
 
 
 def merge_with(x_BNSD: Tensor, added: Sequence[tuple[range, Tensor]]) -> Tensor:

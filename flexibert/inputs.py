@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .own_gradients import has_numbers, is_traced
+
 
 def check_inputs(
     config: Any,
@@ -38,7 +40,7 @@ def check_inputs(
             f"'position_ids' place tokens only where 'position_embedding_type' is absolute. Got {kind!r}, which counts "
             "distances; leave them out"
         )
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if is_traced():
         return
     if length == 0:
         raise ValueError("Sequences must have at least one token. Got none")
@@ -73,7 +75,7 @@ def _check_shape(name: str, values: Tensor | None, expected: tuple[int, ...]) ->
 
 
 def _check_range(name: str, ids: Tensor | None, limit_name: str, limit: int) -> None:
-    if ids is None or ids.numel() == 0 or ids.is_meta:
+    if ids is None or ids.numel() == 0 or not has_numbers(ids):
         return
     low, high = (int(value) for value in torch.aminmax(ids))
     if low < 0 or high >= limit:

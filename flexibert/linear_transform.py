@@ -10,6 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._guards import detect_fake_mode
+
+from .own_gradients import is_traced
 
 
 def transform_2d(x: Tensor, name: str) -> Tensor:
@@ -30,7 +33,7 @@ def transform_2d(x: Tensor, name: str) -> Tensor:
 def _dft_2d(x: Tensor) -> Tensor:
     if torch.compiler.is_exporting():
         return _dft_2d_by_products(x)
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+    if is_traced() or not torch.is_grad_enabled():
         return _real_part_of_dft(x)
     return _SelfAdjointDFT.apply(x)
 
@@ -81,7 +84,7 @@ def _dct_2d(x: Tensor) -> Tensor:
 
 def cosine_matrix(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(size, size): row k holds 2 cos(pi k (2 n + 1) / (2 size)), the unnormalised DCT-II as in ``scipy.fft.dct``."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or detect_fake_mode() is not None:
         return _build_cosine_matrix(size, dtype, device)
     return _cached_cosine_matrix(size, dtype, device)
 

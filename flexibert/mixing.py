@@ -21,6 +21,7 @@ from .convolution import SeparableConvolution, span_convolution
 from .head_layout import as_heads, joining_pays, merge_heads, project, split_heads
 from .linear_transform import transform_2d
 from .own_gradients import is_eager_on_cpu
+from .plain_modules import rows_of
 from .relative_attention import attend_with_positions
 
 
@@ -72,7 +73,9 @@ class Mixing(nn.Module, ABC):
         Args:
             all_k_BNSD: keys of all heads, by which they are positioned with ``relative_key_query``; default: ``k``.
         """
-        table = None if self.distance_embedding is None else self.distance_embedding.weight
+        table = None
+        if self.distance_embedding is not None:
+            table = rows_of(self.distance_embedding, 2 * self.config.max_position_embeddings - 1, v_BNSD)
         positioned_k = k_BnSD if all_k_BNSD is None else all_k_BNSD
         if self.config.position_embedding_type != "relative_key_query":
             positioned_k = None

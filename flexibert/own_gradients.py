@@ -4,12 +4,29 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch._guards import detect_fake_mode
+from torch.autograd import forward_ad
 
 
 def is_traced() -> bool:
-    """Whether operations are recorded or transformed by somebody who does not know functions of ours."""
-    is_transformed = torch._C._are_functorch_transforms_active()
-    return torch.compiler.is_compiling() or torch.jit.is_tracing() or is_transformed
+    """Whether operations are recorded, transformed or differentiated forwards by somebody who does not know functions
+    of ours."""
+    if torch.compiler.is_compiling():
+        return True
+    is_transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    return torch.jit.is_tracing() or is_transformed
+
+
+def needs_differentiable(*gradients: Tensor | None) -> bool:
+    """In a backward pass: whether what is done is differentiated again, recorded, or done for a batch of gradients, so
+    that it must consist of operations that ``torch`` knows, none of them in place."""
+    is_batched = torch._C._functorch.is_legacy_batchedtensor
+    return torch.is_grad_enabled() or is_traced() or any(x is not None and is_batched(x) for x in gradients)
+
+
+def has_numbers(x: Tensor) -> bool:
+    """Whether the numbers of a tensor can be looked at: not while traced, on ``meta`` or fake."""
+    return not is_traced() and not x.is_meta and detect_fake_mode(x) is None
 
 
 def is_eager_on_cpu(x: Tensor) -> bool:

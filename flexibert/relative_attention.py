@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .cost import num_blocks
-from .own_gradients import differentiable_gradients
+from .own_gradients import differentiable_gradients, needs_differentiable
 
 
 def attend_with_positions(
@@ -72,7 +72,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         *inputs, q_blocks, windows, weights = context.saved_tensors
-        if torch.is_grad_enabled():
+        if needs_differentiable(gradient):
             return differentiable_gradients(_attention, inputs, gradient)
         q, content, k, v, table, positioned_k, _, kept = inputs
         of_v = torch.bmm((weights if kept is None else weights * kept).transpose(1, 2), gradient)
@@ -189,10 +189,8 @@ def _gradients_by_position(
 
 
 def skew(by_distance: Tensor, kept: int) -> Tensor:
-    """Columns R-1-i ... R-2-i+kept of row i of the last two axes (R, columns), as a view (R, kept)."""
+    """Columns R-1-i ... R-2-i+kept of row i of the last two axes (R, columns), as a view (R, kept); kept < columns."""
     *leading, rows, columns = by_distance.shape
-    if rows == 1:
-        return by_distance[..., :kept]
     # After dropping R-1 entries, rows of columns - 1 start exactly there.
     flat = by_distance.flatten(-2)[..., rows - 1 : rows - 1 + rows * (columns - 1)]
     return flat.view(*leading, rows, columns - 1)[..., :kept]

@@ -9,7 +9,7 @@ are used and nothing is asked.
 
 import ast
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +46,14 @@ def auto_class_of(name: str, model_type: str) -> str:
     return next((auto for auto, ours in places if any(place.endswith(f".{name}") for place in ours)), "AutoModel")
 
 
-def write_code(folder: Path, model_type: str, architectures: Iterable[str]) -> dict[str, str]:
+def write_code(folder: Path, model_type: str, architectures: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]:
     """Write the modules that models of ``model_type`` are made of into ``folder``.
 
     Args:
         folder: made where it is missing.
         architectures: names of the classes saved there.
+        known: ``auto_map`` of a configuration loaded from a folder, whose code lies apart from the models'; theirs is
+            written by Hugging Face.
 
     Returns:
         ``auto_map``: Auto class -> module.class in the folder; of several classes, the one in ``architectures``.
@@ -60,7 +62,12 @@ def write_code(folder: Path, model_type: str, architectures: Iterable[str]) -> d
     folder.mkdir(parents=True, exist_ok=True)
     for name, source in flat_sources({place.split(".")[0] for place in auto_map.values()}).items():
         (folder / f"{name}.py").write_text(source, encoding="utf-8")
-    return auto_map
+    return {name: place for name, place in known.items() if _is_there(place, folder)} | auto_map
+
+
+def _is_there(place: Any, folder: Path) -> bool:
+    """Whether an entry of ``auto_map`` names a class in another repository, or in a file of this folder."""
+    return not isinstance(place, str) or "--" in place or (folder / f"{place.split('.')[0]}.py").is_file()
 
 
 def flat_sources(modules: set[str]) -> dict[str, str]:

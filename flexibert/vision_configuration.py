@@ -5,7 +5,6 @@ does not know are refused. Options and defaults are those of Hugging Face's DeiT
 """
 
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from transformers.activations import ACT2FN
 from design_space import ModelSpec
 
 from .configuration import ATTACHED, IGNORED, INHERITED
+from .option_names import ADDITIONAL, unknown_names, with_additional
 from .remote_code import write_code
 
 # DeiT-base.
@@ -61,7 +61,11 @@ class FlexiViTConfig(PreTrainedConfig):
     lineage: list[str] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        problems = _unknown_names(kwargs)
+        problems = [
+            f"'{name}' is computed from the other options; leave it out" for name in COMPUTED if kwargs.pop(name, None)
+        ]
+        problems += unknown_names(kwargs, _known_names(), type(self).__name__)
+        kwargs.pop(ADDITIONAL, None)
         for name in IGNORED:
             kwargs.pop(name, None)
         if self.model_dict is None:
@@ -153,8 +157,13 @@ class FlexiViTConfig(PreTrainedConfig):
 
     def save_pretrained(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
         """As inherited, with the code that the model needs where this project is not installed."""
-        self.auto_map = write_code(Path(save_directory), self.model_type, self.architectures or ())
+        known = getattr(self, "auto_map", None) or {}
+        self.auto_map = write_code(Path(save_directory), self.model_type, self.architectures or (), known)
         super().save_pretrained(save_directory, push_to_hub, **kwargs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As inherited, and which attributes are no options."""
+        return with_additional(super().to_dict(), _known_names())
 
     def _value_problems(self) -> list[str]:
         problems = []
@@ -188,16 +197,5 @@ def _is_positive(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _unknown_names(kwargs: dict[str, Any]) -> list[str]:
-    known = {field.name for field in fields(FlexiViTConfig)} | {*IGNORED, *INHERITED, *ATTACHED}
-    problems = []
-    for name in kwargs:
-        if name in known or name.startswith("_"):
-            continue
-        if name in COMPUTED:
-            problems.append(f"'{name}' is computed from the other options; leave it out")
-            continue
-        nearest = get_close_matches(name, known, n=1)
-        hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
-        problems.append(f"'{name}' is not an option of FlexiViTConfig{hint}")
-    return problems
+def _known_names() -> set[str]:
+    return {field.name for field in fields(FlexiViTConfig)} | {*IGNORED, *INHERITED, *ATTACHED}

@@ -34,7 +34,7 @@ class PatchEmbeddings(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         patches = self.patch_embeddings(pixels).flatten(2).transpose(1, 2)
         tokens = [token for token in (self.cls_token, self.distillation_token) if token is not None]
-        embedded = torch.cat([*(token.expand(len(pixels), -1, -1) for token in tokens), patches], dim=1)
+        embedded = torch.cat([*(token.expand(pixels.shape[0], -1, -1) for token in tokens), patches], dim=1)
         return self.dropout(embedded + self.position_embeddings)
 
 

@@ -8,6 +8,7 @@ from transformers import AutoConfig
 
 from design_space import ModelSpec
 from flexibert import FlexiBERTConfig
+from flexibert.vision_configuration import FlexiViTConfig
 
 STANDARD = {"l": 2, "o": ["sa", "c"], "h": [16, 32], "n": [2, 4], "f": [[32], [32, 48]], "p": ["wma", 5]}
 HETERO = {"l": 1, "o": [["sa_sdp_8", "c_5_8", "l_dft_8"]], "h": [16], "f": [[32]]}
@@ -176,3 +177,18 @@ def test_a_folder_of_another_kind_of_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", "hidden_size": 16}))
     with pytest.raises(ValueError, match=r"'model_type' of the configuration must be 'flexibert'. Got 'bert'"):
         FlexiBERTConfig.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("config_class", [FlexiBERTConfig, FlexiViTConfig])
+def test_what_somebody_sets_on_a_configuration_is_kept_and_misspelt_options_in_its_file_are_not(config_class, tmp_path):
+    config = config_class()
+    config.my_note = {"run": 3}
+    config.save_pretrained(tmp_path)
+    loaded = config_class.from_pretrained(tmp_path)
+    assert loaded.my_note == {"run": 3}
+    loaded.save_pretrained(tmp_path)
+    assert config_class.from_pretrained(tmp_path).to_dict() == loaded.to_dict()
+    content = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(content | {"hiden_act": "gelu"}))
+    with pytest.raises(ValueError, match="'hiden_act' is not an option of .*; did you mean 'hidden_act'"):
+        config_class.from_pretrained(tmp_path)

@@ -18,14 +18,15 @@ STANDARD = {
     "f": [[32, 16], [16], [16], [16]],
     "p": ["wma", "dft", 5, "dct"],
 }
+PLAIN = {"l": 2, "o": ["sa", "c"], "h": [32, 32], "n": [4, 4], "f": [[32]] * 2, "p": ["sdp", 5]}
 HETERO = {"l": 1, "o": [["sa_sdp_8", "c_5_8", "l_dft_8", "sa_wma_8", "l_dct_8"]], "h": [16], "f": [[16]]}
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 @pytest.mark.parametrize(
     ("model_dict", "positions"),
-    [(STANDARD, "relative_key"), (STANDARD, "absolute"), (HETERO, "relative_key")],
-    ids=["standard", "absolute", "hetero"],
+    [(STANDARD, "relative_key"), (STANDARD, "absolute"), (PLAIN, "relative_key"), (HETERO, "relative_key")],
+    ids=["standard", "absolute", "plain", "hetero"],
 )
 def test_onnx_runtime_computes_the_same(
     model_dict: dict[str, Any], positions: str, tiny: Callable, tmp_path: Path
@@ -40,7 +41,7 @@ def test_onnx_runtime_computes_the_same(
     assert program is not None
     program.save(tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
-    for shape in ((2, 17), (3, 32), (1, 9)):
+    for shape in ((2, 17), (3, 32), (1, 9), (2, 2), (3, 1)):
         ids = torch.randint(5, 41, shape)
         mask = torch.ones_like(ids)
         mask[0, 6:] = 0
@@ -57,8 +58,8 @@ class Logits(torch.nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        return self.model(ids).logits
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        return self.model(ids, mask).logits
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning", "ignore::FutureWarning")
@@ -69,3 +70,36 @@ def test_a_trace_can_be_saved_and_computes_the_same(tiny: Callable, tmp_path: Pa
         expected = model(ids).logits
         torch.jit.save(torch.jit.trace(Logits(model), ids), tmp_path / "model.pt")
     torch.testing.assert_close(torch.jit.load(tmp_path / "model.pt")(ids), expected)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("has_gradients", [False, True])
+@pytest.mark.parametrize("model_dict", [PLAIN, HETERO], ids=["plain", "hetero"])
+def test_a_trace_made_without_padding_still_looks_at_the_mask(
+    model_dict: dict[str, Any], has_gradients: bool, tiny: Callable, tmp_path: Path
+) -> None:
+    model = FlexiBERTForSequenceClassification(tiny(model_dict, initializer_range=0.3)).eval()
+    ids = torch.randint(5, 41, (2, 13))
+    mask = torch.ones_like(ids)
+    with torch.set_grad_enabled(has_gradients):
+        torch.jit.save(torch.jit.trace(Logits(model), (ids, mask)), tmp_path / "model.pt")
+    padded = mask.clone()
+    padded[0, 6:] = 0
+    expected = model(ids, padded).logits
+    assert not torch.allclose(expected, model(ids, mask).logits, atol=1e-3)
+    torch.testing.assert_close(torch.jit.load(tmp_path / "model.pt")(ids, padded), expected)
+
+
+@pytest.mark.parametrize("model_dict", [PLAIN, HETERO], ids=["plain", "hetero"])
+def test_an_exported_program_takes_every_length(model_dict: dict[str, Any], tiny: Callable) -> None:
+    model = FlexiBERTForSequenceClassification(tiny(model_dict, max_position_embeddings=40)).eval()
+    example = {"input_ids": torch.randint(5, 41, (2, 9)), "attention_mask": torch.ones(2, 9, dtype=torch.long)}
+    sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=40)}
+    program = torch.export.export(model, (), example, dynamic_shapes={name: sizes for name in example}).module()
+    for shape in ((1, 1), (3, 2), (1, 3), (2, 40)):
+        ids = torch.randint(5, 41, shape)
+        mask = torch.ones_like(ids)
+        mask[0, shape[1] // 2 + 1 :] = 0
+        with torch.no_grad():
+            found, expected = program(input_ids=ids, attention_mask=mask).logits, model(ids, mask).logits
+        torch.testing.assert_close(found, expected)

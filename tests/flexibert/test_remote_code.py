@@ -26,6 +26,9 @@ assert type(model).__module__.startswith("transformers_modules."), type(model)
 with torch.no_grad():
     torch.save(model(**torch.load(inputs))[name], folder + "/elsewhere.pt")
 model.save_pretrained(folder + "/again")
+again = getattr(transformers, auto_class).from_pretrained(folder + "/again", trust_remote_code=True).eval()
+with torch.no_grad():
+    assert torch.equal(again(**torch.load(inputs))[name], torch.load(folder + "/elsewhere.pt"))
 """
 
 

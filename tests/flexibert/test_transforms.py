@@ -1,0 +1,78 @@
+"""Models under ``torch.func``, batches of gradients, forward-mode derivatives and fake tensors."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.functional import jacobian
+from torch.func import functional_call, grad, jacrev, vmap
+
+from flexibert import FlexiBERTModel
+
+LAYERS = {
+    "l": 4,
+    "o": ["sa", "l", "c", "l"],
+    "h": [8] * 4,
+    "n": [2] * 4,
+    "f": [[16]] * 4,
+    "p": ["wma", "dft", 3, "dct"],
+}
+HETERO = {"l": 1, "o": [["sa_sdp_4", "c_3_4", "l_dft_4", "sa_wma_4", "c_3_4"]], "h": [8], "f": [[16]]}
+every_model = pytest.mark.parametrize("model_dict", [LAYERS, HETERO], ids=["standard", "hetero"])
+every_position = pytest.mark.parametrize("positions", ["absolute", "relative_key", "relative_key_query"])
+pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
+
+
+def _model(tiny: Callable, model_dict: dict, positions: str, attention: str) -> FlexiBERTModel:
+    torch.manual_seed(0)
+    model = FlexiBERTModel(tiny(model_dict, position_embedding_type=positions, initializer_range=0.3))
+    model.set_attn_implementation(attention)
+    return model.eval().double()
+
+
+@every_model
+@every_position
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_jacobians_are_the_same_in_every_way(tiny, model_dict, positions, attention):
+    model = _model(tiny, model_dict, positions, attention)
+    vectors = torch.randn(2, 5, 8, dtype=torch.double)
+
+    def summed(x: Tensor) -> Tensor:
+        return model(inputs_embeds=x).last_hidden_state.sum((0, 1))
+
+    expected = jacobian(summed, vectors)
+    torch.testing.assert_close(jacobian(summed, vectors, vectorize=True), expected)
+    torch.testing.assert_close(jacrev(summed)(vectors), expected)
+    if attention == "eager":  # the fused kernel has no forward-mode derivative
+        torch.testing.assert_close(jacobian(summed, vectors, vectorize=True, strategy="forward-mode"), expected)
+
+
+@every_model
+@every_position
+def test_gradients_per_text(tiny, model_dict, positions):
+    model = _model(tiny, model_dict, positions, "sdpa")
+    ids = torch.randint(1, 41, (3, 6))
+    parameters = {name: x.detach() for name, x in model.named_parameters()}
+
+    def loss(weights: dict[str, Tensor], text: Tensor) -> Tensor:
+        return functional_call(model, weights, (text[None],)).last_hidden_state.pow(2).sum()
+
+    found = vmap(grad(loss), (None, 0))(parameters, ids)
+    for number, text in enumerate(ids):
+        model.zero_grad()
+        model(text[None]).last_hidden_state.pow(2).sum().backward()
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None:
+                torch.testing.assert_close(found[name][number], parameter.grad)
+
+
+@every_model
+def test_fake_tensors_leave_nothing_behind(tiny, model_dict):
+    config = tiny(model_dict)
+    model = FlexiBERTModel(config).eval()
+    with FakeTensorMode():
+        ids, mask = torch.randint(1, 41, (2, 6)), torch.ones(2, 6)
+        assert FlexiBERTModel(config)(ids, mask).last_hidden_state.shape == (2, 6, model.config.hidden_size)
+    assert model(torch.randint(1, 41, (2, 6))).last_hidden_state.isfinite().all()
