@@ -31,6 +31,13 @@ class ArgumentParser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}\nSee {self.prog} --help\n")
 
 
+def positive(text: str) -> int:
+    """The type of flags that count something."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0. Got {text}")
+    return int(text)
+
+
 def run_command(command: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command's body; ``ValueError`` and file errors become one line on stderr and exit code 2."""
     try:

@@ -17,6 +17,7 @@ business.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from numbers import Integral
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ NAMED_PARAMETERS = {"sa": ("sdp", "wma"), "l": ("dft", "dct")}
 STANDARD_KEYS = ("l", "o", "h", "n", "f", "p")
 HETERO_KEYS = ("l", "o", "h", "f")
 GROUPED_KEYS = ("groups",)
+_ABSENT: Any = object()  # an entry that a list of another length has and this one has not
 
 Format = Literal["standard", "hetero", "grouped"]
 
@@ -151,8 +153,8 @@ class ModelSpec:
             raise ValueError(f"A model dict is a mapping with keys {', '.join(STANDARD_KEYS)}. Got {model_dict!r}")
         if "groups" in model_dict:
             return _from_groups(model_dict)
-        first = model_dict.get("o")
-        looks_hetero = isinstance(first, Sequence) and not isinstance(first, str) and any(_is_list(o) for o in first)
+        first: Any = model_dict.get("o")
+        looks_hetero = _is_list(first) and any(_is_list(o) or (isinstance(o, str) and "_" in o) for o in first)
         return _from_hetero(model_dict) if looks_hetero else _from_standard(model_dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -213,18 +215,19 @@ def _from_standard(model_dict: Mapping[str, Any]) -> ModelSpec:
     problems, columns = _columns(model_dict, STANDARD_KEYS)
     layers = []
     for i, (operation, hidden, heads, widths, parameter) in enumerate(
-        zip(*(columns[key] for key in "ohnfp"), strict=False)
+        zip_longest(*(columns[key] for key in "ohnfp"), fillvalue=_ABSENT)
     ):
         found = _operation_problems(operation, parameter, f"layer {i}", f"o[{i}]", f"p[{i}]")
-        found += _positive(hidden, f"h[{i}]", "model dict") + _positive(heads, f"n[{i}]", "model dict")
-        found += _feed_forward_problems(widths, i)
-        if not found and hidden % heads:
+        wrong_sizes = _positive(hidden, f"h[{i}]", "model dict") + _positive(heads, f"n[{i}]", "model dict")
+        found += wrong_sizes + _feed_forward_problems(widths, i)
+        is_whole = not wrong_sizes and _ABSENT not in (hidden, heads)
+        if is_whole and hidden % heads:
             divisors = [n for n in range(1, hidden + 1) if hidden % n == 0][:8]
             found.append(
                 f"'n[{i}]' (heads) must divide the hidden size 'h[{i}]' {hidden}. Got {heads}; use one of {divisors}"
             )
         problems += found
-        if not found:
+        if not problems:
             head = Head(
                 operation, parameter if isinstance(parameter, str) else int(parameter), int(hidden) // int(heads)
             )
@@ -236,20 +239,22 @@ def _from_standard(model_dict: Mapping[str, Any]) -> ModelSpec:
 def _from_hetero(model_dict: Mapping[str, Any]) -> ModelSpec:
     problems, columns = _columns(model_dict, HETERO_KEYS)
     layers = []
-    for i, (texts, hidden, widths) in enumerate(zip(*(columns[key] for key in "ohf"), strict=False)):
+    for i, (texts, hidden, widths) in enumerate(zip_longest(*(columns[key] for key in "ohf"), fillvalue=_ABSENT)):
         found = _positive(hidden, f"h[{i}]", "model dict") + _feed_forward_problems(widths, i)
         heads = []
-        for j, text in enumerate(texts if _is_list(texts) else [texts]):
+        if not _is_list(texts) and texts is not _ABSENT:
+            found.append(f"'o[{i}]' must be a list of heads, such as ['sa_sdp_64', 'c_9_64']. Got {texts!r}")
+        for j, text in enumerate(texts if _is_list(texts) else []):
             try:
                 heads.append(Head.parse(text))
             except ValueError as error:
                 found.append(f"'o[{i}][{j}]' is no head. {error}")
-        if not heads and not found:
+        if _is_list(texts) and not texts:
             found.append(f"'o[{i}]' must list at least one head")
         if len({head.size for head in heads}) > 1:
             found.append(f"'o[{i}]': all heads of a layer must have one size. Got {[str(head) for head in heads]}")
         problems += found
-        if not found:
+        if not problems:
             layers.append(Layer(int(hidden), tuple(heads), tuple(int(width) for width in widths)))
     _raise_all(problems, model_dict)
     return ModelSpec(tuple(layers), "hetero")
@@ -277,13 +282,17 @@ def _columns(model_dict: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[list
 def _operation_problems(
     operation: Any, parameter: Any, where: str, name: str = "operation", of: str = "parameter"
 ) -> list[str]:
+    if operation is _ABSENT:
+        return []
     if operation not in OPERATIONS:
         known = ", ".join(f"'{key}' ({meaning})" for key, meaning in OPERATIONS.items())
         return [f"'{name}' of {where} must be an operation: {known}. Got {operation!r}"]
+    if parameter is _ABSENT:
+        return []
     if operation == "c":
         if not _is_whole(parameter) or parameter < 1 or parameter % 2 == 0:
             return [
-                f"'{of}' of {where} must be an odd kernel size for operation 'c'. Got {parameter!r}; use 5, 9, 13, ..."
+                f"'{of}' of {where} must be an odd kernel size for operation 'c'. Got {parameter!r}; use 3, 5, 7, ..."
             ]
         return []
     allowed = NAMED_PARAMETERS[operation]
@@ -293,15 +302,17 @@ def _operation_problems(
 
 
 def _feed_forward_problems(widths: Any, index: int) -> list[str]:
+    if widths is _ABSENT:
+        return []
     if not _is_list(widths) or not widths:
         return [f"'f[{index}]' must be a list of one or more feed-forward widths. Got {widths!r}"]
     return [problem for j, width in enumerate(widths) for problem in _positive(width, f"f[{index}][{j}]", "model dict")]
 
 
 def _positive(value: Any, name: str, where: str) -> list[str]:
-    return (
-        [] if _is_whole(value) and value > 0 else [f"'{name}' of {where} must be a whole number above 0. Got {value!r}"]
-    )
+    if value is _ABSENT or (_is_whole(value) and value > 0):
+        return []
+    return [f"'{name}' of {where} must be a whole number above 0. Got {value!r}"]
 
 
 def _is_whole(value: Any) -> bool:

@@ -95,6 +95,10 @@ def to_bert(model: FlexiBERTPreTrainedModel) -> BertPreTrainedModel:
     theirs = next((theirs for theirs, ours in CLASSES.items() if type(model) is ours), None)
     if theirs is None:
         raise ValueError(f"'model' must be a FlexiBERT model. Got {type(model).__name__}")
+    if model.config.model_spec.groups:
+        raise ValueError(
+            "This architecture has no BERT of the same function: it is grouped, each group with its own states"
+        )
     problems = _differences_from_bert(model.config)
     if problems:
         raise ValueError("This architecture has no BERT of the same function:\n  - " + "\n  - ".join(problems))

@@ -236,6 +236,10 @@ class FlexiBERTConfig(PreTrainedConfig):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float) and 0 <= value < 1):
                 problems.append(f"'{name}' must be in [0, 1). Got {value!r}")
+        for name in ("initializer_range", "layer_norm_eps"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or value < 0:
+                problems.append(f"'{name}' must be a number of 0 or more. Got {value!r}")
         if not problems and self.pad_token_id is not None and not 0 <= self.pad_token_id < self.vocab_size:
             problems.append(f"'pad_token_id' must be below 'vocab_size' {self.vocab_size}. Got {self.pad_token_id}")
         return problems

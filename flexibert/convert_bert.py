@@ -4,21 +4,23 @@ The head that ``config.json`` names under ``architectures`` comes along, and so 
 ``--check`` compares are the two folders as they are on disk.
 """
 
+import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig
 
 from design_space.command import ArgumentParser, run_command
 
 from .bert import CLASSES, from_bert, largest_difference, to_bert
+from .weight_files import UNREADABLE, damaged_file
 
 LARGEST_DIFFERENCE = 1e-5
+ENCODER = re.compile(r"(bert\.)?(embeddings|encoder)\.")
 TOKENIZER_FILES = (
     "vocab.txt",
     "vocab.json",
@@ -68,16 +70,38 @@ def load(folder: Path) -> tuple[Any, bool]:
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder}: is not a model folder; it must hold 'config.json' and weights")
     config = AutoConfig.from_pretrained(folder)
-    is_bert = config.model_type == "bert"
+    is_original = hasattr(config, "attention_heads_list")
+    is_bert = config.model_type == "bert" and not is_original
     classes = {model_class.__name__: model_class for model_class in (CLASSES if is_bert else CLASSES.values())}
     default = "BertModel" if is_bert else "FlexiBERTModel"
     name = (config.architectures or [default])[0]
+    if is_original:  # "BertModelModular"
+        name = f"Flexi{name.removesuffix('Modular').replace('Bert', 'BERT')}"
     if name not in classes:
         raise ValueError(f"{folder}: 'architectures' must name one of {', '.join(classes)}. Got {name!r}")
-    try:
-        return classes[name].from_pretrained(folder, dtype="auto"), is_bert  # type: ignore[attr-defined]
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{folder}: the weights cannot be read: {error}") from error
+    options = {"ignore_mismatched_sizes": True} if is_bert else {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # parts that the folder lacks are the same each time
+        try:
+            model, found = classes[name].from_pretrained(folder, dtype="auto", output_loading_info=True, **options)  # type: ignore[attr-defined]
+        except UNREADABLE as error:
+            raise ValueError(damaged_file(folder) or f"{folder}: the weights cannot be read: {error}") from error
+    _check_encoder(folder, found)
+    return model, is_bert
+
+
+def _check_encoder(folder: Path, found: Mapping[str, Any]) -> None:
+    """Refuses weights of other shapes and encoders of which parts are missing, by what ``from_pretrained`` found. A
+    pooler or head that is missing starts at random, of which ``transformers`` tells.
+    """
+    problems = [f"'{name}' is missing" for name in sorted(found["missing_keys"]) if ENCODER.match(name)]
+    problems += [
+        f"'{name}' has shape {tuple(saved)}, the configuration says {tuple(expected)}"
+        for name, saved, expected in sorted(found["mismatched_keys"])
+    ]
+    if problems:
+        shown = "\n  - ".join(problems[:10]) + (f"\n  - and {len(problems) - 10} more" if len(problems) > 10 else "")
+        raise ValueError(f"{folder}: the weights contradict config.json:\n  - {shown}")
 
 
 def convert_command(arguments: Sequence[str] | None = None) -> None:
@@ -90,7 +114,6 @@ def convert_command(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("target", type=Path, help="folder to write; must not exist")
     parser.add_argument("--check", action="store_true", help="compare the outputs of both folders")
     options = parser.parse_args(arguments)
-    torch.manual_seed(0)  # for parts that the source lacks
     source, target = options.source.resolve(), options.target.resolve()
     difference = convert(source, target, check=options.check)
     print(f"{source} -> {target}")

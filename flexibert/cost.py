@@ -3,7 +3,7 @@
 A multiply-add counts as two operations. Counted are matrix products, convolutions and transforms of the encoder (no
 task head), as this package computes them on a CPU (elsewhere relative positions and span convolutions take other
 products); element-wise operations, softmax and LayerNorm are not, as in ``torch.utils.flop_counter``, which overlooks
-products in place (``baddbmm_``). The measured time of a spec on a machine is in ``latency.py``.
+products in place (``baddbmm_``) and the fused attention of CPUs. The measured time of a spec is in ``latency.py``.
 Letters in the formulas: S sequence length, H layer width, N heads, D head size, K kernel size.
 """
 
@@ -66,7 +66,13 @@ def cost_of(specs: Sequence[ModelSpec], length: int, config: Any = None, *, pool
         length: tokens of a sequence.
         config: a ``FlexiBERTConfig`` for vocabulary, positions and segments; default: its defaults.
         pooler: whether the pooler counts.
+
+    Raises:
+        ValueError: when something else than specs is given, or ``length`` is below 1 or above the configured
+            ``max_position_embeddings``.
     """
+    if not isinstance(specs, Sequence) or not all(isinstance(spec, ModelSpec) for spec in specs):
+        raise ValueError(f"'specs' must be a list of ModelSpec. Got {type(specs).__name__}; make them with from_dict")
     sizes = _sizes(length, config)
     counts = np.zeros((2, len(specs)), dtype=np.int64)
     grouped = [number for number, spec in enumerate(specs) if spec.groups]

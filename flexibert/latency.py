@@ -66,15 +66,18 @@ def measure_latency(
         repeats: timed passes, after two untimed ones.
 
     Raises:
-        ValueError: when a size is below 1, or ``length`` above ``max_position_embeddings``.
+        ValueError: for something else, when a size is below 1, or ``length`` above ``max_position_embeddings``.
     """
-    for name, value in {"batch_size": batch_size, "length": length, "repeats": repeats}.items():
-        if value < 1:
+    if not isinstance(architecture, ModelSpec | nn.Module):
+        raise ValueError(f"'architecture' must be a ModelSpec or a model. Got {type(architecture).__name__}")
+    sizes = {"batch_size": batch_size, "length": length, "repeats": repeats, "threads": threads}
+    for name, value in sizes.items():
+        if value is not None and value < 1:
             raise ValueError(f"'{name}' must be a whole number above 0. Got {value}")
     model = _built(architecture, config) if isinstance(architecture, ModelSpec) else architecture
     was_training, threads_before = model.training, torch.get_num_threads()
     model.eval()
-    torch.set_num_threads(threads or threads_before)
+    torch.set_num_threads(threads_before if threads is None else threads)
     try:
         device = next(model.parameters()).device
         generator = torch.Generator().manual_seed(0)

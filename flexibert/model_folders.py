@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from design_space.command import positive
+
 from .bert import from_bert
 from .convert_bert import TOKENIZER_FILES, load
 from .heads import FlexiBERTForMaskedLM
@@ -57,7 +59,7 @@ def add_text_arguments(parser: ArgumentParser) -> None:
     """The flags that say on which text the loss is measured."""
     parser.add_argument("--text", type=Path, default=None, help="text file to measure the masked-LM loss on")
     parser.add_argument("--text_share", type=float, default=0.1, help="share of the text that is used, from its start")
-    parser.add_argument("--block_length", type=int, default=128, help="tokens per block")
+    parser.add_argument("--block_length", type=positive, default=None, help="tokens per block; default: 128 at most")
 
 
 def text_inputs(arguments: Namespace, folder: Path, max_length: int) -> TextInputs:
@@ -72,7 +74,7 @@ def text_inputs(arguments: Namespace, folder: Path, max_length: int) -> TextInpu
     if not 0 < arguments.text_share <= 1:
         raise ValueError(f"'--text_share' must be above 0 and at most 1. Got {arguments.text_share}")
     tokenizer = _tokenizer(folder, "--text")
-    blocks = text_blocks(arguments.text, tokenizer, min(arguments.block_length, max_length))
+    blocks = text_blocks(arguments.text, tokenizer, _block_length(arguments, max_length))
     blocks = blocks[: max(1, round(arguments.text_share * len(blocks)))]
     return hide_tokens(blocks, tokenizer.mask_token_id, tokenizer.all_special_ids)
 
@@ -81,7 +83,7 @@ def add_training_arguments(parser: ArgumentParser) -> None:
     """The flags that say from what and for how long blocks learn."""
     parser.add_argument("--train_text", type=Path, required=True, help="text file to learn from")
     parser.add_argument("--steps", type=int, default=Training.steps, help="batches to learn from, per block")
-    parser.add_argument("--batch_size", type=int, default=32, help="text blocks per batch")
+    parser.add_argument("--batch_size", type=positive, default=32, help="text blocks per batch")
     parser.add_argument("--learning_rate", type=float, default=Training.learning_rate, help="of Adam")
     parser.add_argument("--num_heads", type=int, default=None, help="heads of a new block; default: the teacher's")
     parser.add_argument("--head_size", type=int, default=None, help="their size; default: the teacher's")
@@ -92,12 +94,19 @@ def add_training_arguments(parser: ArgumentParser) -> None:
 def training_inputs(arguments: Namespace, folder: Path, max_length: int) -> tuple[list[torch.Tensor], Training]:
     """Batches of ``--train_text`` in random order, and how to train on them."""
     tokenizer = _tokenizer(folder, "--train_text")
-    blocks = text_blocks(arguments.train_text, tokenizer, min(arguments.block_length, max_length))
+    blocks = text_blocks(arguments.train_text, tokenizer, _block_length(arguments, max_length))
     order = torch.randperm(len(blocks), generator=torch.Generator().manual_seed(arguments.seed))
     training = Training(
         steps=arguments.steps, learning_rate=arguments.learning_rate, seed=arguments.seed, progress=True
     )
     return list(blocks[order].split(arguments.batch_size)), training
+
+
+def _block_length(arguments: Namespace, max_length: int) -> int:
+    length = min(128, max_length) if arguments.block_length is None else int(arguments.block_length)
+    if length > max_length:
+        raise ValueError(f"'--block_length' must be at most the model's longest sequence, {max_length}. Got {length}")
+    return length
 
 
 def load_larger(arguments: Namespace, teacher: Any) -> dict[str, Any]:

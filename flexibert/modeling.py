@@ -7,11 +7,10 @@ Shapes: B batch, S sequence, H hidden size of the last layer, E of the first.
 
 import copy
 import re
-from pickle import UnpicklingError
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
@@ -27,6 +26,7 @@ from .mixing import Mixing
 from .model_card import add_to_lineage, write_model_card
 from .transfer import transfer_weights
 from .transfer_plan import CONSISTENT, check_mode
+from .weight_files import UNREADABLE, damaged_file
 
 
 class FlexiBERTPreTrainedModel(PreTrainedModel):
@@ -53,12 +53,11 @@ class FlexiBERTPreTrainedModel(PreTrainedModel):
         """
         try:
             return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        except (SafetensorError, UnpicklingError, EOFError, IndexError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "PytorchStreamReader" not in str(error):
+        except UNREADABLE as error:
+            found = damaged_file(Path(str(pretrained_model_name_or_path)))
+            if found is None:
                 raise
-            reason = str(error).splitlines()[0] if isinstance(error, SafetensorError) else "not a file of weights"
-            where = pretrained_model_name_or_path
-            raise OSError(f"{where}: the weights cannot be read ({reason}); the file is damaged or cut off") from error
+            raise OSError(found) from error
 
     def save_pretrained(self, save_directory: Any, is_main_process: bool = True, *args: Any, **kwargs: Any) -> None:
         """As inherited, with a model card (see ``model_card.py``)."""

@@ -23,14 +23,19 @@ def text_blocks(path: Path, tokenizer: PreTrainedTokenizerBase, length: int) -> 
         length: of a block, with ``[CLS]`` and ``[SEP]`` where the tokenizer has them.
 
     Raises:
-        ValueError: when the text has no whole block.
+        ValueError: when the text has no whole block, or is none.
     """
     first, last = ([] if each is None else [each] for each in (tokenizer.cls_token_id, tokenizer.sep_token_id))
     per_block = length - len(first) - len(last)
+    if per_block < 1:
+        raise ValueError(f"Blocks must be longer than their {len(first) + len(last)} special tokens. Got {length}")
     ids: list[int] = []
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            ids += tokenizer(line, add_special_tokens=False, verbose=False)["input_ids"]
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                ids += tokenizer(line, add_special_tokens=False, verbose=False)["input_ids"]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: must be a text in UTF-8. {error}") from error
     count = len(ids) // per_block
     if not count:
         raise ValueError(f"{path}: must hold {per_block} tokens or more. Got {len(ids)}")
@@ -55,6 +60,9 @@ def masked_lm_loss(
     Args:
         model: with masked-LM ``logits``.
         progress: name of a progress bar; default: none is shown.
+
+    Raises:
+        ValueError: when no token is hidden.
     """
     was_training = model.training
     model.eval()
@@ -66,4 +74,6 @@ def masked_lm_loss(
         total += float(functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum"))
         count += int((labels != IGNORED).sum())
     model.train(was_training)
-    return total / max(count, 1)
+    if not count:
+        raise ValueError(f"No token of {inputs_NS.numel()} is hidden; take more or longer blocks")
+    return total / count

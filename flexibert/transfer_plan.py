@@ -106,13 +106,13 @@ def transfer_plan(source: ModelSpec, target: ModelSpec) -> TransferPlan:
 
 def check_formats(source: ModelSpec, target: ModelSpec) -> None:
     """Raises ``ValueError`` when weights cannot be transferred between models of these formats."""
+    if source.groups or target.groups:
+        raise ValueError("Weights of grouped (stitched) models are not transferred; stitch transferred sources instead")
     if source.format != target.format:
         raise ValueError(
             f"Weights are transferred between models of one format. Got a source in the {source.format} and a target "
             f"in the {target.format} format; write both specs in one of them"
         )
-    if source.groups:
-        raise ValueError("Weights of grouped (stitched) models are not transferred; stitch transferred sources instead")
 
 
 @lru_cache(maxsize=65536)

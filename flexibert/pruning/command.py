@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
+from design_space.command import positive
+
+from ..heads import FlexiBERTForMaskedLM, FlexiBERTForSequenceClassification
 from ..latency import measure_latency
 from ..model_folders import add_text_arguments, check_target, load_model, print_summary, save_model, text_inputs
 from .importance import Batch
@@ -27,8 +30,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--examples", type=Path, default=None, help="TSV or CSV with a header: texts in the first columns, label last"
     )
-    parser.add_argument("--max_examples", type=int, default=256, help="how many are used, from the start")
-    parser.add_argument("--batch_size", type=int, default=16, help="examples per batch")
+    parser.add_argument("--max_examples", type=positive, default=256, help="how many are used, from the start")
+    parser.add_argument("--batch_size", type=positive, default=16, help="examples per batch")
     parser.add_argument("--no_repair", action="store_true", help="leave out the least-squares repair")
     parser.add_argument(
         "--report", action="store_true", help="densities and measured speed-up, as a table, report.json and report.svg"
@@ -71,10 +74,14 @@ def _examples(arguments: Namespace, parent: Any, inputs: Any) -> Iterator[Batch]
     """Batches with labels: rows of ``--examples``, or for a masked-LM model blocks of ``--text``.
 
     Raises:
-        ValueError: when there is neither, or a row or label does not fit.
+        ValueError: when there is neither, the model has no head for it, or a row or label does not fit.
     """
     if arguments.examples is None and inputs is None:
         raise ValueError("--examples must be given (or --text, for a masked-LM model): importance is measured on them")
+    needed: Any = FlexiBERTForMaskedLM if arguments.examples is None else FlexiBERTForSequenceClassification
+    if not isinstance(parent, needed):
+        flag = "--text" if arguments.examples is None else "--examples"
+        raise ValueError(f"{arguments.source}: {flag} needs a {needed.__name__}. Got a {type(parent).__name__}")
     if arguments.examples is None:
         ids, labels = (x[: arguments.max_examples] for x in inputs)
         for start in range(0, len(ids), arguments.batch_size):

@@ -51,6 +51,23 @@ def test_all_problems_are_reported_at_once():
         assert part in str(error.value)
 
 
+def test_entries_that_are_wrong_are_reported_beside_lists_that_are_too_short():
+    wrong = {"l": 2, "o": ["sa"], "h": [64, "x"], "n": [3, 4], "f": [[64], 0], "p": ["foo", "dft"]}
+    with pytest.raises(ValueError, match="5 problems in the model dict") as error:
+        ModelSpec.from_dict(wrong)
+    for part in ("'o' must have 'l' = 2", "'p[0]' of layer 0", "'n[0]' (heads) must divide", "'h[1]'", "'f[1]'"):
+        assert part in str(error.value)
+    with pytest.raises(ValueError, match="4 problems in the model dict") as error:
+        ModelSpec.from_dict({"l": 2, "o": [["sa_sdp_8"], "l_dft_8", []], "h": [16], "f": [[8], [8]]})
+    for part in (
+        "'o' must have 'l' = 2",
+        "'h' must have",
+        "'o[1]' must be a list of heads",
+        "'o[2]' must list at least",
+    ):
+        assert part in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

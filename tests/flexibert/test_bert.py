@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertLMHeadModel, BertModel, BertTokenizerFast
 
 from flexibert import FlexiBERTConfig, FlexiBERTModel, from_bert, to_bert
 from flexibert.bert import CLASSES, largest_difference
-from flexibert.convert_bert import main
+from flexibert.convert_bert import convert, main
 
 SHAPES = {"tiny": (128, 2, 2, 512), "odd": (96, 3, 6, 200), "mini": (256, 4, 4, 1024)}
 
@@ -143,6 +143,31 @@ def test_convert_bert_goes_there_and_back(tmp_path: Path, capsys: pytest.Capture
     assert not list(tmp_path.glob(".convert*"))
 
 
+def _change(folder: Path, before: str, after: str) -> None:
+    content = (folder / "config.json").read_text()
+    assert before in content
+    (folder / "config.json").write_text(content.replace(before, after))
+
+
+def _as_bin(folder: Path, content: Any) -> None:
+    (folder / "model.safetensors").unlink()
+    if isinstance(content, bytes):
+        (folder / "pytorch_model.bin").write_bytes(content)
+    else:
+        torch.save(content, folder / "pytorch_model.bin")
+
+
+def test_a_missing_pooler_is_the_same_each_time_a_folder_is_read(tmp_path: Path) -> None:
+    bert().save_pretrained(tmp_path / "bert")
+    weights = load_file(tmp_path / "bert" / "model.safetensors")
+    save_file(
+        {name: value for name, value in weights.items() if "pooler" not in name},
+        tmp_path / "bert" / "model.safetensors",
+        {"format": "pt"},
+    )
+    assert convert(tmp_path / "bert", tmp_path / "ours", check=True) == 0
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -154,6 +179,17 @@ def test_convert_bert_goes_there_and_back(tmp_path: Path, capsys: pytest.Capture
             ),
             "'architectures' must name one of",
         ),
+        (
+            lambda folder: _change(folder, '"num_hidden_layers": 3', '"num_hidden_layers": 4'),
+            "'encoder.layer.3.attention.output.LayerNorm.bias' is missing",
+        ),
+        (
+            lambda folder: _change(folder, '"type_vocab_size": 2', '"type_vocab_size": 3'),
+            "'embeddings.token_type_embeddings.weight' has shape (2, 96), the configuration says (3, 96)",
+        ),
+        (lambda folder: _as_bin(folder, b"a text"), "pytorch_model.bin: the weights cannot be read"),
+        (lambda folder: _as_bin(folder, b""), "pytorch_model.bin: the weights cannot be read"),
+        (lambda folder: _as_bin(folder, [1, 2]), "it holds no weights by name but a list"),
     ],
 )
 def test_bad_folders_end_in_one_message(

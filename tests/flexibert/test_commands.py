@@ -120,6 +120,7 @@ def test_retrain_block_and_merge_layers_write_models_and_losses(
     assert "merged" in capsys.readouterr().out
 
 
+TEXT = ["--text", "{text}"]
 LEARN = ["--train_text", "{text}", "--block_length", "10"]
 
 
@@ -146,6 +147,18 @@ LEARN = ["--train_text", "{text}", "--block_length", "10"]
             ["stitch", "{first}", "{first}", "{new}", "--text", "{text}", "--text_share", "2"],
             "'--text_share' must be above 0 and at most 1",
         ),
+        (["stitch", "{first}", "{first}", "{new}", *TEXT, "--block_length", "0"], "must be a whole number above 0"),
+        (["stitch", "{first}", "{first}", "{new}", *TEXT, "--block_length", "1000"], "the model's longest sequence"),
+        (["stitch", "{first}", "{first}", "{new}", "--text", "{first}/model.safetensors"], "must be a text in UTF-8"),
+        (["merge-layers", "{first}", "{new}", *LEARN, "--batch_size", "0"], "must be a whole number above 0. Got 0"),
+        (
+            ["prune", "{encoder}", "{new}", "--density", "0.5", "--examples", "{text}"],
+            "--examples needs a FlexiBERTForSequenceClassification. Got a FlexiBERTModel",
+        ),
+        (
+            ["prune", "{encoder}", "{new}", "--density", "0.5", *TEXT, "--block_length", "10"],
+            "--text needs a FlexiBERTForMaskedLM. Got a FlexiBERTModel",
+        ),
     ],
 )
 def test_bad_input_ends_in_one_message_and_no_folder(
@@ -159,3 +172,13 @@ def test_bad_input_ends_in_one_message_and_no_folder(
     assert _run(*(argument.format(**places) for argument in arguments)) == 2
     assert message in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder", "first", "text.txt"]
+
+
+def test_a_loss_needs_a_hidden_token_and_a_block_room_for_one(make: Callable, tmp_path: Path) -> None:
+    model = FlexiBERTForMaskedLM.from_pretrained(make("model"))
+    ids = torch.arange(3, 9).view(1, -1)
+    with pytest.raises(ValueError, match="No token of 6 is hidden"):
+        masked_lm_loss(model, ids, torch.full_like(ids, -100))
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tmp_path / "model", cls_token="w1", sep_token="w2")
+    with pytest.raises(ValueError, match="must be longer than their 2 special tokens. Got 2"):
+        text_blocks(tmp_path / "text.txt", tokenizer, 2)

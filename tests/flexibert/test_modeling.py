@@ -310,7 +310,7 @@ def test_a_lost_tensor_is_an_error_and_no_random_layer(tiny: Callable, tmp_path:
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
-@pytest.mark.parametrize("content", [b"", b"spoilt", b"PK\x03\x04 spoilt"])
+@pytest.mark.parametrize("content", [b"", b"spoilt", b"a text that begins like a pickle", b"PK\x03\x04 spoilt"])
 def test_damaged_weights_are_told_by_folder(tiny: Callable, tmp_path: Path, name: str, content: bytes) -> None:
     FlexiBERTModel(tiny(SELF_ATTENTION)).save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").unlink()

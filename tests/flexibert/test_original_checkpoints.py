@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from flexibert import FlexiBERTForMaskedLM, FlexiBERTForSequenceClassification, FlexiBERTModel
+from flexibert.convert_bert import load
 
 FOLDER = Path(__file__).resolve().parents[2].parent / "shared/fixtures/reference_flexibert"
 CASES = sorted(path.parent.name for path in FOLDER.glob("*/case.json"))
@@ -82,3 +83,12 @@ def test_either_name_of_the_first_feed_forward_matrix_is_enough(kept: str, tmp_p
     (tmp_path / "config.json").write_text((FOLDER / case / "config.json").read_text())
     model = type(expected).from_pretrained(tmp_path).eval()
     assert torch.equal(_run(model, io)[0], _run(expected, io)[0])
+
+
+def test_commands_read_the_folders_of_the_original() -> None:
+    for case in CASES:
+        model, is_bert = load(FOLDER / case)
+        expected, _ = _load(case)
+        assert not is_bert
+        assert type(model) is type(expected)
+        assert all(torch.equal(value, expected.state_dict()[name]) for name, value in model.state_dict().items())
