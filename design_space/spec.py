@@ -154,7 +154,9 @@ class ModelSpec:
         if "groups" in model_dict:
             return _from_groups(model_dict)
         first: Any = model_dict.get("o")
-        looks_hetero = _is_list(first) and any(_is_list(o) or (isinstance(o, str) and "_" in o) for o in first)
+        looks_hetero = _is_list(first) and any(_is_list(o) for o in first)
+        if _is_list(first) and not {"n", "p"} & set(model_dict):  # heads without the list around them
+            looks_hetero |= any(isinstance(o, str) and "_" in o for o in first)
         return _from_hetero(model_dict) if looks_hetero else _from_standard(model_dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .own_gradients import has_numbers
+from .own_gradients import has_numbers, is_transformed
 from .relative_attention import skew
 
 
@@ -142,7 +142,9 @@ def position_bias(
     bias = relative_scores(q_BNSD, table, scale)
     if k_BNSD is not None:
         bias = bias + relative_scores(k_BNSD, table.flip(0), scale).transpose(-1, -2)
-    return bias if padding.scores is None else bias.add_(padding.scores)
+    if padding.scores is None:
+        return bias
+    return bias + padding.scores if is_transformed() else bias.add_(padding.scores)
 
 
 def relative_scores(x_BNSD: Tensor, table: Tensor, scale: float = 1) -> Tensor:

@@ -6,6 +6,7 @@ Folders written by the original code (``model_type`` ``bert``, the architecture 
 the class does not know are refused, because ``PreTrainedConfig`` would keep a misspelt one silently.
 """
 
+import math
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -238,7 +239,7 @@ class FlexiBERTConfig(PreTrainedConfig):
                 problems.append(f"'{name}' must be in [0, 1). Got {value!r}")
         for name in ("initializer_range", "layer_norm_eps"):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or value < 0:
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
                 problems.append(f"'{name}' must be a number of 0 or more. Got {value!r}")
         if not problems and self.pad_token_id is not None and not 0 <= self.pad_token_id < self.vocab_size:
             problems.append(f"'pad_token_id' must be below 'vocab_size' {self.vocab_size}. Got {self.pad_token_id}")

@@ -17,7 +17,7 @@ from transformers import AutoConfig
 from design_space.command import ArgumentParser, run_command
 
 from .bert import CLASSES, from_bert, largest_difference, to_bert
-from .weight_files import UNREADABLE, damaged_file
+from .weight_files import UNREADABLE, damage
 
 LARGEST_DIFFERENCE = 1e-5
 ENCODER = re.compile(r"(bert\.)?(embeddings|encoder)\.")
@@ -75,7 +75,7 @@ def load(folder: Path) -> tuple[Any, bool]:
     classes = {model_class.__name__: model_class for model_class in (CLASSES if is_bert else CLASSES.values())}
     default = "BertModel" if is_bert else "FlexiBERTModel"
     name = (config.architectures or [default])[0]
-    if is_original:  # "BertModelModular"
+    if is_original and name not in classes:  # "BertModelModular"
         name = f"Flexi{name.removesuffix('Modular').replace('Bert', 'BERT')}"
     if name not in classes:
         raise ValueError(f"{folder}: 'architectures' must name one of {', '.join(classes)}. Got {name!r}")
@@ -85,7 +85,8 @@ def load(folder: Path) -> tuple[Any, bool]:
         try:
             model, found = classes[name].from_pretrained(folder, dtype="auto", output_loading_info=True, **options)  # type: ignore[attr-defined]
         except UNREADABLE as error:
-            raise ValueError(damaged_file(folder) or f"{folder}: the weights cannot be read: {error}") from error
+            why = damage(error, folder) or f"{folder}: the model cannot be loaded ({type(error).__name__}: {error})"
+            raise ValueError(why) from error
     _check_encoder(folder, found)
     return model, is_bert
 
@@ -95,6 +96,11 @@ def _check_encoder(folder: Path, found: Mapping[str, Any]) -> None:
     pooler or head that is missing starts at random, of which ``transformers`` tells.
     """
     problems = [f"'{name}' is missing" for name in sorted(found["missing_keys"]) if ENCODER.match(name)]
+    problems += [
+        f"'{name}' has no place"
+        for name in sorted(found["unexpected_keys"])
+        if ENCODER.match(name) and not name.endswith("position_ids")
+    ]
     problems += [
         f"'{name}' has shape {tuple(saved)}, the configuration says {tuple(expected)}"
         for name, saved, expected in sorted(found["mismatched_keys"])

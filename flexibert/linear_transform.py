@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._guards import detect_fake_mode
 
-from .own_gradients import is_traced
+from .own_gradients import is_faked, is_traced
 
 
 def transform_2d(x: Tensor, name: str) -> Tensor:
@@ -84,7 +83,7 @@ def _dct_2d(x: Tensor) -> Tensor:
 
 def cosine_matrix(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(size, size): row k holds 2 cos(pi k (2 n + 1) / (2 size)), the unnormalised DCT-II as in ``scipy.fft.dct``."""
-    if torch.compiler.is_compiling() or detect_fake_mode() is not None:
+    if torch.compiler.is_compiling() or is_faked():
         return _build_cosine_matrix(size, dtype, device)
     return _cached_cosine_matrix(size, dtype, device)
 

@@ -20,7 +20,7 @@ from .attention import Padding, attend, position_bias
 from .convolution import SeparableConvolution, span_convolution
 from .head_layout import as_heads, joining_pays, merge_heads, project, split_heads
 from .linear_transform import transform_2d
-from .own_gradients import is_eager_on_cpu
+from .own_gradients import is_eager_on_cpu, is_transformed
 from .plain_modules import rows_of
 from .relative_attention import attend_with_positions
 
@@ -75,12 +75,12 @@ class Mixing(nn.Module, ABC):
         """
         table = None
         if self.distance_embedding is not None:
-            table = rows_of(self.distance_embedding, 2 * self.config.max_position_embeddings - 1, v_BNSD)
+            table = rows_of(self.distance_embedding, self.distance_embedding.num_embeddings, v_BNSD)
         positioned_k = k_BnSD if all_k_BNSD is None else all_k_BNSD
         if self.config.position_embedding_type != "relative_key_query":
             positioned_k = None
         dropout = float(self.config.attention_probs_dropout_prob) if self.training else 0.0
-        is_explicit = output_attentions or self.config._attn_implementation == "eager"
+        is_explicit = output_attentions or self.config._attn_implementation == "eager" or is_transformed()
         if table is not None and not is_explicit and is_eager_on_cpu(v_BNSD):
             assert q_BNSD is not None
             read = q_BNSD, content_BmSD, k_BnSD, v_BNSD

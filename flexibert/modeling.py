@@ -7,7 +7,6 @@ Shapes: B batch, S sequence, H hidden size of the last layer, E of the first.
 
 import copy
 import re
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -26,7 +25,7 @@ from .mixing import Mixing
 from .model_card import add_to_lineage, write_model_card
 from .transfer import transfer_weights
 from .transfer_plan import CONSISTENT, check_mode
-from .weight_files import UNREADABLE, damaged_file
+from .weight_files import UNREADABLE, damage
 
 
 class FlexiBERTPreTrainedModel(PreTrainedModel):
@@ -54,7 +53,8 @@ class FlexiBERTPreTrainedModel(PreTrainedModel):
         try:
             return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         except UNREADABLE as error:
-            found = damaged_file(Path(str(pretrained_model_name_or_path)))
+            place = {name: kwargs[name] for name in ("subfolder", "variant") if kwargs.get(name)}
+            found = damage(error, pretrained_model_name_or_path, **place)
             if found is None:
                 raise
             raise OSError(found) from error

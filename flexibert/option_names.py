@@ -14,6 +14,8 @@ ADDITIONAL = "additional_options"
 def unknown_names(options: Mapping[str, Any], known: Collection[str], title: str) -> list[str]:
     """A message for every option that the configuration called ``title`` does not know."""
     additional = options.get(ADDITIONAL) or ()
+    if isinstance(additional, str):
+        return [f"'{ADDITIONAL}' must be a list of names. Got {additional!r}"]
     problems = []
     for name in options:
         if not _is_known(name, known) and name not in additional:

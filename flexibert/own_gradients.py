@@ -4,17 +4,20 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch._guards import detect_fake_mode
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
 
 def is_traced() -> bool:
-    """Whether operations are recorded, transformed or differentiated forwards by somebody who does not know functions
-    of ours."""
+    """Whether operations are recorded or transformed by somebody who does not know functions of ours."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing() or is_transformed()
+
+
+def is_transformed() -> bool:
+    """Whether ``torch.func`` or forward-mode differentiation, which fused kernels do not know either, is at work."""
     if torch.compiler.is_compiling():
-        return True
-    is_transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
-    return torch.jit.is_tracing() or is_transformed
+        return False
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def needs_differentiable(*gradients: Tensor | None) -> bool:
@@ -26,7 +29,12 @@ def needs_differentiable(*gradients: Tensor | None) -> bool:
 
 def has_numbers(x: Tensor) -> bool:
     """Whether the numbers of a tensor can be looked at: not while traced, on ``meta`` or fake."""
-    return not is_traced() and not x.is_meta and detect_fake_mode(x) is None
+    return not (is_traced() or x.is_meta or isinstance(x, FakeTensor) or is_faked())
+
+
+def is_faked() -> bool:
+    """Whether tensors are made without numbers."""
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
 
 
 def is_eager_on_cpu(x: Tensor) -> bool:

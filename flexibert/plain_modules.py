@@ -13,17 +13,11 @@ PLAIN = (nn.Linear, nn.Conv1d, nn.Embedding)
 def is_plain(module: nn.Module) -> bool:
     """Whether a module is its weights alone: neither adapted (LoRA), quantised, masked, sharded, offloaded nor
     watched."""
-    if type(module) not in PLAIN:
-        return False
-    if torch.compiler.is_compiling():  # weights are others there, and hooks cannot be looked at
-        return True
-    return type(module.weight) in (Tensor, nn.Parameter) and not is_watched(module)
+    return type(module) in PLAIN and type(module.weight) in (Tensor, nn.Parameter) and not is_watched(module)
 
 
 def is_watched(module: nn.Module) -> bool:
     """Whether somebody reads or replaces what the module computes, or its gradient."""
-    if torch.compiler.is_compiling():
-        return False
     own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
     return any(own) or "forward" in module.__dict__
 
@@ -32,4 +26,4 @@ def rows_of(table: nn.Embedding, number: int, like: Tensor) -> Tensor:
     """The first ``number`` rows of a table of vectors, on the device of ``like``."""
     if is_plain(table):
         return table.weight[:number]
-    return table(torch.arange(number, device=like.device))
+    return table(like.new_ones(number, dtype=torch.long).cumsum(0) - 1)

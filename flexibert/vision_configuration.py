@@ -61,11 +61,10 @@ class FlexiViTConfig(PreTrainedConfig):
     lineage: list[str] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        problems = [
-            f"'{name}' is computed from the other options; leave it out" for name in COMPUTED if kwargs.pop(name, None)
-        ]
+        problems = [f"'{name}' is computed from the other options; leave it out" for name in COMPUTED if name in kwargs]
         problems += unknown_names(kwargs, _known_names(), type(self).__name__)
-        kwargs.pop(ADDITIONAL, None)
+        for name in (ADDITIONAL, *COMPUTED):
+            kwargs.pop(name, None)
         for name in IGNORED:
             kwargs.pop(name, None)
         if self.model_dict is None:
@@ -198,4 +197,4 @@ def _is_positive(value: Any) -> bool:
 
 
 def _known_names() -> set[str]:
-    return {field.name for field in fields(FlexiViTConfig)} | {*IGNORED, *INHERITED, *ATTACHED}
+    return {field.name for field in fields(FlexiViTConfig)} | {*IGNORED, *INHERITED, *ATTACHED, *COMPUTED}

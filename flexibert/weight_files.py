@@ -1,22 +1,29 @@
 """Files of weights that cannot be read, and why."""
 
 import pickle
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 
-UNREADABLE = (SafetensorError, pickle.UnpicklingError, EOFError, LookupError, RuntimeError, TypeError, OSError)
-"""What readers of damaged files raise, among other things; ``damaged_file`` tells whether it was one."""
+READERS = (SafetensorError, pickle.UnpicklingError, EOFError, struct.error)
+UNREADABLE = (*READERS, LookupError, RuntimeError, TypeError, OSError)
+"""What reading a damaged file raises; the later ones have other causes too, which ``damage`` tells apart."""
 
 
-def damaged_file(folder: Path) -> str | None:
-    """A sentence about the first file of weights in a folder that cannot be read; None when all can."""
-    for file in [*sorted(folder.glob("model*.safetensors")), *sorted(folder.glob("pytorch_model*.bin"))]:
+def damage(error: Exception, source: object, subfolder: str = "", variant: str | None = None) -> str | None:
+    """A sentence about the file that cannot be read, where that is why loading ``source`` ended in ``error``."""
+    folder = Path(str(source)) / subfolder
+    ending = f".{variant}" if variant else ""
+    files = sorted(folder.glob(f"model{ending}*.safetensors")) or sorted(folder.glob(f"pytorch_model{ending}*.bin"))
+    for file in files:
         reason = _unreadable(file)
         if reason is not None:
             return f"{file}: the weights cannot be read ({reason}); the file is damaged or cut off"
+    if isinstance(error, READERS) or "PytorchStreamReader" in str(error):  # from a hub's cache
+        return f"{source}: the weights cannot be read ({str(error).splitlines()[0]}); the file is damaged or cut off"
     return None
 
 
@@ -28,6 +35,6 @@ def _unreadable(file: Path) -> str | None:
         weights = torch.load(file, map_location="cpu", weights_only=True)
     except SafetensorError as error:
         return str(error).splitlines()[0]
-    except UNREADABLE:
+    except Exception:  # unpickling what is no pickle may end in anything
         return "not a file of weights"
     return None if isinstance(weights, Mapping) else f"it holds no weights by name but a {type(weights).__name__}"

@@ -187,6 +187,15 @@ def test_a_missing_pooler_is_the_same_each_time_a_folder_is_read(tmp_path: Path)
             lambda folder: _change(folder, '"type_vocab_size": 2', '"type_vocab_size": 3'),
             "'embeddings.token_type_embeddings.weight' has shape (2, 96), the configuration says (3, 96)",
         ),
+        (
+            lambda folder: _change(folder, '"num_hidden_layers": 3', '"num_hidden_layers": 2'),
+            "'encoder.layer.2.attention.output.LayerNorm.bias' has no place",
+        ),
+        (
+            lambda folder: _change(folder, '"hidden_act": "gelu"', '"hidden_act": "gelux"'),
+            "cannot be loaded (KeyError: 'gelux')",
+        ),
+        (lambda folder: _as_bin(folder, b"junk"), "pytorch_model.bin: the weights cannot be read"),
         (lambda folder: _as_bin(folder, b"a text"), "pytorch_model.bin: the weights cannot be read"),
         (lambda folder: _as_bin(folder, b""), "pytorch_model.bin: the weights cannot be read"),
         (lambda folder: _as_bin(folder, [1, 2]), "it holds no weights by name but a list"),

@@ -192,3 +192,16 @@ def test_what_somebody_sets_on_a_configuration_is_kept_and_misspelt_options_in_i
     (tmp_path / "config.json").write_text(json.dumps(content | {"hiden_act": "gelu"}))
     with pytest.raises(ValueError, match="'hiden_act' is not an option of .*; did you mean 'hidden_act'"):
         config_class.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [{"layer_norm_eps": float("nan")}, {"initializer_range": True}])
+def test_numbers_are_numbers(wrong):
+    with pytest.raises(ValueError, match=f"'{next(iter(wrong))}' must be a number of 0 or more"):
+        FlexiBERTConfig(**wrong)
+
+
+def test_names_of_additional_options_are_a_list_and_computed_options_are_refused():
+    with pytest.raises(ValueError, match="'additional_options' must be a list of names"):
+        FlexiBERTConfig(additional_options="hiden_act", act="x")
+    with pytest.raises(ValueError, match=r"1 problem\(s\) .*\n  - 'hidden_size' is computed"):
+        FlexiViTConfig(hidden_size=0)

@@ -318,3 +318,13 @@ def test_damaged_weights_are_told_by_folder(tiny: Callable, tmp_path: Path, name
     with pytest.raises(OSError, match=r"the weights cannot be read .*damaged or cut off") as caught:
         FlexiBERTModel.from_pretrained(tmp_path)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_files_that_were_not_read_are_not_to_blame(tiny: Callable, tmp_path: Path) -> None:
+    FlexiBERTModel(tiny(SELF_ATTENTION)).save_pretrained(tmp_path / "inner")
+    (tmp_path / "inner" / "pytorch_model.bin").write_bytes(b"junk")
+    with pytest.raises(TypeError, match="nonsense_option"):
+        FlexiBERTModel.from_pretrained(tmp_path / "inner", nonsense_option=1)
+    (tmp_path / "inner" / "model.safetensors").write_bytes(b"spoilt")
+    with pytest.raises(OSError, match=r"inner/model.safetensors: the weights cannot be read"):
+        FlexiBERTModel.from_pretrained(tmp_path, subfolder="inner")

@@ -1,6 +1,7 @@
 """Folders written by the original code load and give its outputs (shared/fixtures/README.md)."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,14 @@ def test_either_name_of_the_first_feed_forward_matrix_is_enough(kept: str, tmp_p
     (tmp_path / "config.json").write_text((FOLDER / case / "config.json").read_text())
     model = type(expected).from_pretrained(tmp_path).eval()
     assert torch.equal(_run(model, io)[0], _run(expected, io)[0])
+
+
+def test_commands_read_folders_of_the_original_that_do_not_name_their_class(tmp_path: Path) -> None:
+    folder = shutil.copytree(FOLDER / "conv", tmp_path / "conv")
+    content = json.loads((folder / "config.json").read_text())
+    content.pop("architectures", None)
+    (folder / "config.json").write_text(json.dumps(content))
+    assert type(load(folder)[0]) is FlexiBERTModel
 
 
 def test_commands_read_the_folders_of_the_original() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.functional import jacobian
-from torch.func import functional_call, grad, jacrev, vmap
+from torch.func import functional_call, grad, jacfwd, jacrev, vmap
 
 from flexibert import FlexiBERTModel
 
@@ -45,8 +45,8 @@ def test_jacobians_are_the_same_in_every_way(tiny, model_dict, positions, attent
     expected = jacobian(summed, vectors)
     torch.testing.assert_close(jacobian(summed, vectors, vectorize=True), expected)
     torch.testing.assert_close(jacrev(summed)(vectors), expected)
-    if attention == "eager":  # the fused kernel has no forward-mode derivative
-        torch.testing.assert_close(jacobian(summed, vectors, vectorize=True, strategy="forward-mode"), expected)
+    torch.testing.assert_close(jacfwd(summed)(vectors), expected)
+    torch.testing.assert_close(jacobian(summed, vectors, vectorize=True, strategy="forward-mode"), expected)
 
 
 @every_model
@@ -69,6 +69,15 @@ def test_gradients_per_text(tiny, model_dict, positions):
 
 
 @every_model
+@every_position
+def test_texts_with_masks_one_by_one(tiny, model_dict, positions):
+    model = _model(tiny, model_dict, positions, "sdpa")
+    ids, masks = torch.randint(1, 41, (3, 6)), torch.tensor([[1] * 6, [1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 0]])
+    found = vmap(lambda text, mask: model(text[None], mask[None]).last_hidden_state[0])(ids, masks)
+    torch.testing.assert_close(found, model(ids, masks).last_hidden_state)
+
+
+@every_model
 def test_fake_tensors_leave_nothing_behind(tiny, model_dict):
     config = tiny(model_dict)
     model = FlexiBERTModel(config).eval()
@@ -76,3 +85,11 @@ def test_fake_tensors_leave_nothing_behind(tiny, model_dict):
         ids, mask = torch.randint(1, 41, (2, 6)), torch.ones(2, 6)
         assert FlexiBERTModel(config)(ids, mask).last_hidden_state.shape == (2, 6, model.config.hidden_size)
     assert model(torch.randint(1, 41, (2, 6))).last_hidden_state.isfinite().all()
+
+
+def test_a_shorter_limit_set_later_does_not_move_the_distances(tiny):
+    model = _model(tiny, LAYERS, "relative_key", "sdpa")
+    ids = torch.randint(1, 41, (2, 6))
+    expected = model(ids).last_hidden_state
+    model.config.max_position_embeddings = 7
+    assert torch.equal(model(ids).last_hidden_state, expected)

@@ -67,6 +67,19 @@ def test_every_adapter_has_an_effect_and_a_gradient(tiny, model_dict, positions)
 
 
 @every_model
+def test_hooks_are_called_by_compiled_models_too(tiny, model_dict, positions):
+    model = _model(tiny, model_dict, positions)
+    plain = _states(model)
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding | nn.Conv1d):
+            module.register_forward_hook(lambda module, args, output: output * 1.1)
+    hooked = _states(model)
+    assert not torch.allclose(hooked, plain, atol=1e-2)
+    torch.compiler.reset()
+    torch.testing.assert_close(_states(torch.compile(model, backend="eager")), hooked)
+
+
+@every_model
 def test_masked_weights_are_used_and_can_be_trained(tiny, model_dict, positions):
     model = _model(tiny, model_dict, positions)
     expected = copy.deepcopy(model)
