@@ -102,7 +102,7 @@ def hierarchical(arguments: Sequence[str] | None = None) -> None:
             seed=options.seed,
             progress=progress,
         )
-        new.performances = {graph_hash: scores for graph_hash, scores in old.performances.items() if graph_hash in new}
+        new.performances = {graph_hash: dict(scores) for graph_hash, scores in old.performances.items()}
         new.save(path)
     console.print(
         f"{len(level.branches)} pairs of parents span at most {level.size:,} architectures; "

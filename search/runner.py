@@ -157,14 +157,8 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
     events = list(run.directory.journal.events())
     own = {event["hash"] for event in events if event["event"] == "suggested"}
     for graph_hash, scores in run.library.performances.items():
-        if run.task_name in scores and graph_hash not in own and graph_hash in run.library:
-            candidate = trained_candidate(run.models_dir / graph_hash)
-            boshnas.tell_known(
-                run.library.get(graph_hash).spec,
-                scores[run.task_name],
-                parent=candidate is not None,
-                origin=candidate.origin if candidate else None,
-            )
+        if run.task_name in scores and graph_hash not in own:
+            _tell_known(run, boshnas, graph_hash, scores[run.task_name])
     search = BOSHNASSearch(
         boshnas,
         make_config=functools.partial(_trial_config, run, boshnas),
@@ -180,6 +174,17 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
         if not (run.models_dir / graph_hash).is_dir():
             boshnas.forget_weights(graph_hash)
     return search
+
+
+def _tell_known(run: LevelRun, boshnas: BOSHNAS, graph_hash: str, score: float) -> None:
+    """A score of an earlier run or level: of a member of the library, or of a child from outside whose weights are
+    here, which would be proposed again otherwise."""
+    candidate = trained_candidate(run.models_dir / graph_hash)
+    if graph_hash in run.library:
+        origin = candidate.origin if candidate else None
+        boshnas.tell_known(run.library.get(graph_hash).spec, score, parent=candidate is not None, origin=origin)
+    elif candidate is not None:
+        boshnas.tell_known(candidate.spec, score, parent=True, origin=candidate.origin)
 
 
 def _best_so_far(run: LevelRun, boshnas: BOSHNAS) -> tuple[str, float] | None:

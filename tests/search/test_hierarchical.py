@@ -4,13 +4,16 @@ from design_space.command import run_command
 from embeddings import GraphLibrary
 from search.hierarchical import hierarchical, pairs_of_parents
 
+CHILD = "c" * 64  # of something trained that is no member
+
 
 @pytest.fixture
 def trained(tiny_library, tmp_path):
-    """The tiny library's file with scores of 6 members."""
+    """The tiny library's file with scores of 6 members and a child of theirs."""
     library = GraphLibrary.load(_saved(tiny_library, tmp_path / "old.json"))
     for i, place in enumerate((3, 40, 100, 150, 200, 250)):
         library.performances[library.specs[place].hash] = {"cola": i / 10}
+    library.performances[CHILD] = {"cola": 0.9}
     library.save(tmp_path / "old.json")
     return library
 
@@ -43,6 +46,8 @@ def test_the_command_writes_a_finer_library_and_carries_everything_trained_over(
     assert new.layers_per_stack == 1
     assert len(new) == len({spec.hash for spec in new.specs}) == 300
     assert new.performances == trained.performances
+    assert CHILD in new.performances
+    assert CHILD not in new
     assert any(len(set(spec.layers)) > 2 for spec in new.specs)  # finer than stacks of two
     assert GraphLibrary.load(tmp_path / "old.json").fingerprint == trained.fingerprint  # the old one is untouched
 

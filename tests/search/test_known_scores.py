@@ -1,0 +1,26 @@
+"""What a search knows at its start from earlier runs and levels."""
+
+import json
+from types import SimpleNamespace
+
+from design_space import ModelSpec
+from search import BOSHNAS
+from search.candidate import RESULT_FILE, Candidate, Origin
+from search.runner import _tell_known
+
+OUTSIDE = ModelSpec.from_dict({"l": 1, "o": [["sa_sdp_8", "c_3_8"]], "h": [24], "f": [[16]]})
+LOST = ModelSpec.from_dict({"l": 1, "o": [["sa_sdp_8"]], "h": [24], "f": [[16]]})
+
+
+def test_children_of_an_earlier_level_are_known_and_not_proposed_again(tiny_library, tmp_path):
+    member = tiny_library.specs[3]
+    child = Candidate(OUTSIDE, Origin("merge", member.hash), proposed_by="optimized")
+    (tmp_path / OUTSIDE.hash).mkdir()
+    (tmp_path / OUTSIDE.hash / RESULT_FILE).write_text(json.dumps({"candidate": child.to_dict()}))
+    boshnas = BOSHNAS(tiny_library, seed=0)
+    run = SimpleNamespace(library=tiny_library, models_dir=tmp_path)
+    for graph_hash, score in ((member.hash, 0.5), (OUTSIDE.hash, 0.75), (LOST.hash, 0.9)):
+        _tell_known(run, boshnas, graph_hash, score)
+    assert boshnas._observed.scores == {member.hash: [0.5], OUTSIDE.hash: [0.75]}
+    assert boshnas.trained == [OUTSIDE.hash]  # of the member no weights are here
+    assert boshnas._observed.origins[OUTSIDE.hash] == child.origin
