@@ -3,6 +3,7 @@
 Shapes: B batch, S sequence, H hidden size of the layer, F feed-forward width.
 """
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -43,6 +44,18 @@ class FeedForward(nn.Module):
         super().__setattr__(name, value)
         if name == "dense" and "sequential" in self._modules:
             self.sequential[0] = value
+
+    def named_modules(
+        self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Module]]:
+        """As inherited, each by one name: ``torch.func.functional_call`` puts weights in the place of others by name,
+        and takes them for the former ones when it meets them again."""
+        memo = set() if memo is None else memo
+        if self not in memo:
+            memo |= {self} if remove_duplicate else set()
+            yield prefix, self
+            inner = f"{prefix}.sequential" if prefix else "sequential"
+            yield from self.sequential.named_modules(memo, inner, remove_duplicate)
 
     def forward(self, x_BSH: Tensor) -> Tensor:
         return self.sequential(x_BSH)

@@ -19,7 +19,7 @@ def joining_pays(x_BSH: Tensor, linears: Sequence[nn.Linear]) -> bool:
     """Whether linear maps can be one product, and this saves more time than laying their weights side by side costs."""
     if is_traced() or (x_BSH.device.type == "cpu" and x_BSH.shape[0] * x_BSH.shape[1] < 256):
         return False
-    return len({linear.bias is None for linear in linears}) == 1 and all(map(is_plain, linears))
+    return all(map(is_plain, linears)) and len({linear.bias is None for linear in linears}) == 1
 
 
 def project(x_BSH: Tensor, linears: Sequence[tuple[nn.Linear, Sequence[range]]], size: int) -> Tensor:

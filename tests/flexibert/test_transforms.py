@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.functional import jacobian
-from torch.func import functional_call, grad, jacfwd, jacrev, vmap
+from torch.func import functional_call, grad, jacfwd, jacrev, stack_module_state, vmap
 
 from flexibert import FlexiBERTModel
 
@@ -93,3 +93,18 @@ def test_a_shorter_limit_set_later_does_not_move_the_distances(tiny):
     expected = model(ids).last_hidden_state
     model.config.max_position_embeddings = 7
     assert torch.equal(model(ids).last_hidden_state, expected)
+
+
+@every_model
+def test_other_weights_for_a_call_leave_the_model_as_it_was(tiny, model_dict):
+    models = [_model(tiny, model_dict, "relative_key", "sdpa") for _ in range(2)]
+    ids = torch.randint(1, 41, (2, 6))
+    expected = models[0](ids).last_hidden_state
+    before = dict(models[0].state_dict(keep_vars=True))
+    functional_call(models[0], {name: torch.ones_like(x) for name, x in models[0].named_parameters()}, (ids,))
+    after = models[0].state_dict(keep_vars=True)
+    assert all(after[name] is value for name, value in before.items())
+    weights, buffers = stack_module_state(models)
+    found = vmap(lambda w, b: functional_call(models[0], (w, b), (ids,)).last_hidden_state)(weights, buffers)
+    torch.testing.assert_close(found, torch.stack([expected, expected]))
+    assert torch.equal(models[0](ids).last_hidden_state, expected)
