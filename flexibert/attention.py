@@ -41,8 +41,8 @@ class Padding:
 
     def to(self, *args: Any, **kwargs: Any) -> "Padding":
         """As of a tensor: what ``accelerate`` calls where layers are on several devices."""
-        moved = (None if x is None else x.to(*args, **kwargs) for x in (self.scores, self.keep))
-        return Padding(**dict(zip(("scores", "keep"), moved, strict=True)))
+        scores, keep = (None if x is None else x.to(*args, **kwargs) for x in (self.scores, self.keep))
+        return Padding(scores=scores, keep=keep)
 
     def zeroed(self, x: Tensor) -> Tensor:
         """``x`` (B, S, ...) or, with heads, (B, N, S, D), with zeros at padded positions."""

@@ -180,8 +180,7 @@ class FlexiBERTConfig(PreTrainedConfig):
 
     def save_pretrained(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
         """As inherited, with the code that the model needs where this project is not installed."""
-        known = getattr(self, "auto_map", None) or {}
-        self.auto_map = write_code(Path(save_directory), self.model_type, self.architectures or (), known)
+        self.auto_map = write_code(Path(save_directory), self)
         super().save_pretrained(save_directory, push_to_hub, **kwargs)
 
     def to_dict(self) -> dict[str, Any]:

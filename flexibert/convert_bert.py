@@ -17,7 +17,7 @@ from transformers import AutoConfig
 from design_space.command import ArgumentParser, run_command
 
 from .bert import CLASSES, from_bert, largest_difference, to_bert
-from .weight_files import UNREADABLE, damage
+from .weight_files import UNREADABLE, contradictions, damage
 
 LARGEST_DIFFERENCE = 1e-5
 ENCODER = re.compile(r"(bert\.)?(embeddings|encoder)\.")
@@ -95,19 +95,13 @@ def _check_encoder(folder: Path, found: Mapping[str, Any]) -> None:
     """Refuses weights of other shapes and encoders of which parts are missing, by what ``from_pretrained`` found. A
     pooler or head that is missing starts at random, of which ``transformers`` tells.
     """
-    problems = [f"'{name}' is missing" for name in sorted(found["missing_keys"]) if ENCODER.match(name)]
-    problems += [
-        f"'{name}' has no place"
-        for name in sorted(found["unexpected_keys"])
-        if ENCODER.match(name) and not name.endswith("position_ids")
-    ]
-    problems += [
-        f"'{name}' has shape {tuple(saved)}, the configuration says {tuple(expected)}"
-        for name, saved, expected in sorted(found["mismatched_keys"])
-    ]
-    if problems:
-        shown = "\n  - ".join(problems[:10]) + (f"\n  - and {len(problems) - 10} more" if len(problems) > 10 else "")
-        raise ValueError(f"{folder}: the weights contradict config.json:\n  - {shown}")
+    problems = contradictions(
+        filter(ENCODER.match, found["missing_keys"]),
+        [name for name in found["unexpected_keys"] if ENCODER.match(name) and not name.endswith("position_ids")],
+        found["mismatched_keys"],
+    )
+    if problems is not None:
+        raise ValueError(f"{folder}: the weights {problems}")
 
 
 def convert_command(arguments: Sequence[str] | None = None) -> None:

@@ -51,11 +51,12 @@ class FeedForward(nn.Module):
         """As inherited, each by one name: ``torch.func.functional_call`` puts weights in the place of others by name,
         and takes them for the former ones when it meets them again."""
         memo = set() if memo is None else memo
-        if self not in memo:
-            memo |= {self} if remove_duplicate else set()
-            yield prefix, self
-            inner = f"{prefix}.sequential" if prefix else "sequential"
-            yield from self.sequential.named_modules(memo, inner, remove_duplicate)
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        yield from self.sequential.named_modules(memo, f"{prefix}.sequential".lstrip("."), remove_duplicate)
 
     def forward(self, x_BSH: Tensor) -> Tensor:
         return self.sequential(x_BSH)

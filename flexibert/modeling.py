@@ -25,7 +25,7 @@ from .mixing import Mixing
 from .model_card import add_to_lineage, write_model_card
 from .transfer import transfer_weights
 from .transfer_plan import CONSISTENT, check_mode
-from .weight_files import UNREADABLE, damage
+from .weight_files import UNREADABLE, contradictions, damage
 
 
 class FlexiBERTPreTrainedModel(PreTrainedModel):
@@ -115,23 +115,14 @@ class FlexiBERTPreTrainedModel(PreTrainedModel):
         """
         super()._adjust_missing_and_unexpected_keys(loading_info)
         is_encoder = re.compile(rf"^({self.base_model_prefix}\.)?(embeddings|encoder)\.")
-        problems = [f"'{name}' is missing" for name in sorted(loading_info.missing_keys) if is_encoder.match(name)]
-        problems += [
-            f"'{name}' has no place" for name in sorted(loading_info.unexpected_keys) if is_encoder.match(name)
-        ]
-        problems += [
-            f"'{name}' has shape {tuple(found)}, the configuration says {tuple(expected)}"
-            for name, found, expected in sorted(loading_info.mismatched_keys)
-            if is_encoder.match(name)
-        ]
-        if problems:
+        problems = contradictions(
+            filter(is_encoder.match, loading_info.missing_keys),
+            filter(is_encoder.match, loading_info.unexpected_keys),
+            [entry for entry in loading_info.mismatched_keys if is_encoder.match(entry[0])],
+        )
+        if problems is not None:
             loading_info.missing_keys, loading_info.unexpected_keys, loading_info.mismatched_keys = set(), set(), set()
-            shown = "\n  - ".join(problems[:10]) + (
-                f"\n  - and {len(problems) - 10} more" if len(problems) > 10 else ""
-            )
-            raise ValueError(
-                f"The weights contradict config.json:\n  - {shown}\nUse the config.json these weights were saved with"
-            )
+            raise ValueError(f"The weights {problems}\nUse the config.json these weights were saved with")
 
 
 class FlexiBERTModel(FlexiBERTPreTrainedModel):

@@ -9,7 +9,6 @@ are used and nothing is asked.
 
 import ast
 import importlib
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,22 +45,22 @@ def auto_class_of(name: str, model_type: str) -> str:
     return next((auto for auto, ours in places if any(place.endswith(f".{name}") for place in ours)), "AutoModel")
 
 
-def write_code(folder: Path, model_type: str, architectures: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the modules that models of ``model_type`` are made of into ``folder``.
+def write_code(folder: Path, config: Any) -> dict[str, Any]:
+    """Write the modules that models of a configuration are made of into ``folder``.
 
     Args:
         folder: made where it is missing.
-        architectures: names of the classes saved there.
-        known: ``auto_map`` of a configuration loaded from a folder, whose code lies apart from the models'; theirs is
-            written by Hugging Face.
+        config: with ``architectures``, the names of the classes saved there. The code of one loaded from a folder lies
+            apart from the models', which Hugging Face writes; its ``auto_map`` tells of them.
 
     Returns:
         ``auto_map``: Auto class -> module.class in the folder; of several classes, the one in ``architectures``.
     """
-    auto_map = _auto_map(model_type, set(architectures))
+    auto_map = _auto_map(config.model_type, set(config.architectures or ()))
     folder.mkdir(parents=True, exist_ok=True)
     for name, source in flat_sources({place.split(".")[0] for place in auto_map.values()}).items():
         (folder / f"{name}.py").write_text(source, encoding="utf-8")
+    known = getattr(config, "auto_map", None) or {}
     return {name: place for name, place in known.items() if _is_there(place, folder)} | auto_map
 
 

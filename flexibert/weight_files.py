@@ -1,8 +1,8 @@
-"""Files of weights that cannot be read, and why."""
+"""Weights that cannot be read or do not fit, and why."""
 
 import pickle
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -23,8 +23,26 @@ def damage(error: Exception, source: object, subfolder: str = "", variant: str |
         if reason is not None:
             return f"{file}: the weights cannot be read ({reason}); the file is damaged or cut off"
     if isinstance(error, READERS) or "PytorchStreamReader" in str(error):  # from a hub's cache
-        return f"{source}: the weights cannot be read ({str(error).splitlines()[0]}); the file is damaged or cut off"
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        return f"{source}: the weights cannot be read ({reason}); the file is damaged or cut off"
     return None
+
+
+def contradictions(
+    missing: Iterable[str], unexpected: Iterable[str], mismatched: Iterable[tuple[str, Sequence[int], Sequence[int]]]
+) -> str | None:
+    """A list of what ``from_pretrained`` found: names that are missing, left over, or of another shape (name, shape in
+    the file, shape by the configuration); None where there is nothing."""
+    problems = [f"'{name}' is missing" for name in sorted(missing)]
+    problems += [f"'{name}' has no place" for name in sorted(unexpected)]
+    problems += [
+        f"'{name}' has shape {tuple(found)}, the configuration says {tuple(expected)}"
+        for name, found, expected in sorted(mismatched)
+    ]
+    if not problems:
+        return None
+    rest = f"\n  - and {len(problems) - 10} more" if len(problems) > 10 else ""
+    return "contradict config.json:\n  - " + "\n  - ".join(problems[:10]) + rest
 
 
 def _unreadable(file: Path) -> str | None:

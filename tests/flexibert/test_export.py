@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from flexibert import FlexiBERTForSequenceClassification
+from flexibert.vision import FlexiViTModel
+from flexibert.vision_configuration import FlexiViTConfig
 
 STANDARD = {
     "l": 4,
@@ -103,3 +105,14 @@ def test_an_exported_program_takes_every_length(model_dict: dict[str, Any], tiny
         with torch.no_grad():
             found, expected = program(input_ids=ids, attention_mask=mask).logits, model(ids, mask).logits
         torch.testing.assert_close(found, expected)
+
+
+def test_images_of_any_number_go_through_an_exported_model() -> None:
+    layers = {"l": 1, "o": ["sa"], "h": [16], "n": [2], "f": [[32]], "p": ["sdp"]}
+    model = FlexiViTModel(FlexiViTConfig(model_dict=layers, image_size=8, patch_size=4)).eval()
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(model, (torch.randn(2, 3, 8, 8),), dynamic_shapes=({0: batch},))
+    images = torch.randn(5, 3, 8, 8)
+    with torch.no_grad():
+        found, expected = program.module()(images), model(images)
+    torch.testing.assert_close(found.last_hidden_state, expected.last_hidden_state)

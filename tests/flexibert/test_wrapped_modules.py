@@ -13,8 +13,6 @@ from torch.nn.utils import prune
 
 from flexibert import FlexiBERTForSequenceClassification, FlexiBERTModel
 from flexibert.attention import Padding
-from flexibert.vision import FlexiViTModel
-from flexibert.vision_configuration import FlexiViTConfig
 
 LAYERS = {"l": 3, "o": ["sa", "l", "c"], "h": [16] * 3, "n": [2] * 3, "f": [[32]] * 3, "p": ["wma", "dct", 5]}
 HETERO = {"l": 1, "o": [["sa_sdp_8", "c_5_8", "l_dft_8", "sa_wma_8", "c_5_8"]], "h": [16], "f": [[32, 16]]}
@@ -117,17 +115,6 @@ def test_padding_follows_the_states_to_another_device():
     assert {x.device.type for x in (states, moved.scores, moved.keep)} == {"meta"}
     assert moved.scores.shape == padding.scores.shape
     assert Padding().to("meta").scores is None
-
-
-def test_images_of_any_number_go_through_an_exported_model():
-    layers = {"l": 1, "o": ["sa"], "h": [16], "n": [2], "f": [[32]], "p": ["sdp"]}
-    model = FlexiViTModel(FlexiViTConfig(model_dict=layers, image_size=8, patch_size=4)).eval()
-    batch = torch.export.Dim("batch")
-    program = torch.export.export(model, (torch.randn(2, 3, 8, 8),), dynamic_shapes=({0: batch},))
-    images = torch.randn(5, 3, 8, 8)
-    with torch.no_grad():
-        found, expected = program.module()(images), model(images)
-    torch.testing.assert_close(found.last_hidden_state, expected.last_hidden_state)
 
 
 def test_the_feed_forward_map_is_one_under_both_names(tiny):
