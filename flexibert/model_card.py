@@ -7,6 +7,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from design_space.files import write_atomically
+
 from .remote_code import auto_class_of
 
 # A card with this line is written anew when a model is saved beside it; without the line it is left as it is.
@@ -47,7 +49,8 @@ def write_model_card(
         f"## Architecture\n\n{_sizes(model)}\n\n```json\n{json.dumps(spec.to_dict())}\n```",
         f"## Lineage\n\n{_steps(model.config.lineage)}",
     ]
-    card.write_text("\n\n".join(section for section in sections if section) + "\n", encoding="utf-8")
+    # Whole or not at all: the rest of a torn card would pass for its owner's own.
+    write_atomically(card, "\n\n".join(section for section in sections if section) + "\n")
 
 
 def add_to_lineage(model: Any, step: str, parents: Sequence[Any] | None = None) -> None:

@@ -19,6 +19,8 @@ from typing import Any
 from .candidate import Candidate
 
 EVENTS = ("suggested", "started", "reported", "finished", "failed")
+WITHIN_95 = 1.96
+"""Deviations to each side of a predicted mean that hold 95 % of a normal distribution."""
 
 
 @dataclass

@@ -20,14 +20,13 @@ from scipy.stats import spearmanr
 
 from .candidate import Candidate, describe
 from .goals import Goals
+from .journal import WITHIN_95
 from .ray_search import last_error
 
 _FIGURES = {"loss": ("loss", ".3f"), "validation_score": ("score", ".3f"), "tokens_per_s": ("tokens/s", ",.0f")}
 _LINE_S, _QUIET_LINE_S = 10.0, 60.0
 """Seconds between status lines where there is no terminal to redraw one on, and in quiet mode."""
 _FEWEST_JUDGED = 4
-_WIDTH = 1.96
-"""Deviations to each side that hold 95 % of a normal distribution."""
 
 
 @dataclass
@@ -206,7 +205,7 @@ class ProgressCallback(Callback):
         if len(self._judged) < _FEWEST_JUDGED:
             return []
         mean, deviation, score = np.array(self._judged).T
-        inside = int((np.abs(score - mean) <= _WIDTH * deviation).sum())
+        inside = int((np.abs(score - mean) <= WITHIN_95 * deviation).sum())
         ranks = "" if np.ptp(mean) == 0 or np.ptp(score) == 0 else f"rank correlation {spearmanr(mean, score)[0]:.2f}, "
         return [f"surrogate: {ranks}{inside} of {len(score)} in the 95 % interval"]
 

@@ -15,7 +15,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from ..journal import TrialRecord
+from ..journal import WITHIN_95, TrialRecord
 
 Points = npt.NDArray[np.float64]
 
@@ -114,8 +114,8 @@ def calibration_figure(finished: Sequence[TrialRecord], metric: str) -> str | No
     figure, axis = _axes()
     means, deviations = np.array([record.predicted for record in known], dtype=float).T
     scores = np.array([record.score for record in known], dtype=float)
-    inside = np.abs(scores - means) <= 1.96 * deviations
-    axis.errorbar(means, scores, xerr=1.96 * deviations, fmt="none", ecolor="#cccccc", lw=0.8, zorder=1)
+    inside = np.abs(scores - means) <= WITHIN_95 * deviations
+    axis.errorbar(means, scores, xerr=WITHIN_95 * deviations, fmt="none", ecolor="#cccccc", lw=0.8, zorder=1)
     for chosen, color, label in ((inside, "#4c72b0", "inside of 95 %"), (~inside, "#c44e52", "outside")):
         axis.scatter(means[chosen], scores[chosen], s=18, color=color, zorder=2, label=f"{chosen.sum()} {label}")
     low, high = min(means.min(), scores.min()), max(means.max(), scores.max())

@@ -1,6 +1,7 @@
 """The card beside every saved model tells what is there, and keeps its hands off a card that someone wrote."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -89,3 +90,17 @@ def test_only_the_main_process_writes_a_card(tmp_path):
     config = FlexiBERTConfig(model_dict=MODEL_DICT, vocab_size=30, max_position_embeddings=16)
     FlexiBERTModel(config).save_pretrained(tmp_path, is_main_process=False)
     assert not (tmp_path / "README.md").exists()
+
+
+def test_a_card_is_written_whole_or_not_at_all(model, tmp_path, monkeypatch):
+    def stopped(_):
+        raise OSError("No space left on device")
+
+    write_model_card(tmp_path, model, title="First")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", stopped)
+        with pytest.raises(OSError, match="No space"):
+            write_model_card(tmp_path, model, title="Second")
+    assert "# First" in (tmp_path / "README.md").read_text()
+    write_model_card(tmp_path, model, title="Third")
+    assert "# Third" in (tmp_path / "README.md").read_text()
