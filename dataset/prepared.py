@@ -89,7 +89,13 @@ class PreparedData(TaskDescription):
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        return AutoTokenizer.from_pretrained(self._shared / "tokenizer")
+        """As the rows were tokenized, also where it is saved and loaded again: ``truncation=True`` cuts at the task's
+        length, and the second text of a pair is of segment 1."""
+        tokenizer = AutoTokenizer.from_pretrained(self._shared / "tokenizer")
+        tokenizer.model_max_length = self.max_length
+        tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+        tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names  # what of it is saved
+        return tokenizer
 
     @cached_property
     def pretrain(self) -> hf_datasets.Dataset:

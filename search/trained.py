@@ -75,9 +75,9 @@ def save_and_measure(
     folders = [(partial, trained[largest], data.tasks[largest])]
     if data.task_names:
         folders += [(partial / task.name, one, task) for task, one in zip(data.tasks, trained, strict=True)]
-    for folder, one, _ in folders:
+    for folder, one, task in folders:
         one.model.save_pretrained(folder)
-        data.tokenizer.save_pretrained(folder)
+        task.tokenizer.save_pretrained(folder)
     result = _measured(job, data, trained, largest, partial, lap)
     speed = Latency(**result.speed)
     for folder, one, task in folders:
