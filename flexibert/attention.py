@@ -21,7 +21,9 @@ class Padding:
     """Which positions are real, in the two forms the layers need. Both are None when every position is.
 
     Attributes:
-        scores: (B, 1, 1, S), 0 at real and the lowest finite number at padded positions: added to attention scores.
+        scores: (B, 1, 1, S), 0 at real and half the lowest finite number at padded positions: added to attention
+            scores. The lowest itself would be minus infinity once it is rounded to fewer digits or something is added,
+            and a text without real positions would have no weights at all.
         keep: (B, S, 1), 1 at real and 0 at padded positions: multiplied into what transforms and convolutions read.
     """
 
@@ -36,7 +38,7 @@ class Padding:
         is_real = attention_mask.to(torch.bool)
         if is_real.device.type == "cpu" and has_numbers(is_real) and is_real.all():
             return Padding()  # elsewhere, looking would wait for the device
-        scores = torch.zeros_like(attention_mask, dtype=dtype).masked_fill(~is_real, torch.finfo(dtype).min)
+        scores = torch.zeros_like(attention_mask, dtype=dtype).masked_fill(~is_real, torch.finfo(dtype).min / 2)
         return Padding(scores=scores[:, None, None, :], keep=is_real.to(dtype).unsqueeze(-1) if is_zeroed else None)
 
     def to(self, *args: Any, **kwargs: Any) -> "Padding":

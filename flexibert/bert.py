@@ -44,6 +44,9 @@ SHARED_OPTIONS = (
     "id2label",
     "label2id",
     "problem_type",
+    "output_hidden_states",
+    "output_attentions",
+    "return_dict",
 )
 BERT_STACK, OUR_STACK = "intermediate.dense.", "intermediate.sequential.0."
 
@@ -55,10 +58,11 @@ def from_bert(model: BertPreTrainedModel) -> FlexiBERTPreTrainedModel:
         model: ``BertModel`` or any ``BertFor...`` of transformers; it is not changed.
 
     Returns:
-        The FlexiBERT class of the same head, with weights of its own, in the same type, device and mode.
+        The FlexiBERT class of the same head, with weights of its own, in the same type, device and mode. All that an
+        output depends on is kept bit for bit; of an untied word predictor that is not ``cls.predictions.bias``.
 
     Raises:
-        ValueError: when it is another kind of model, or a decoder.
+        ValueError: when it is another kind of model, or a decoder, or its question answering has not two outputs.
     """
     ours = CLASSES.get(type(model))
     if ours is None:
@@ -67,6 +71,11 @@ def from_bert(model: BertPreTrainedModel) -> FlexiBERTPreTrainedModel:
     config = model.config
     if config.is_decoder or config.add_cross_attention:
         raise ValueError("'model' must be an encoder. Got a BERT with 'is_decoder' or 'add_cross_attention'")
+    if ours is heads.FlexiBERTForQuestionAnswering and config.num_labels != 2:
+        raise ValueError(
+            f"'model' must score the first and the last token of an answer. Got 'num_labels' {config.num_labels}, with "
+            "which BERT's question answering does not run"
+        )
     layers = config.num_hidden_layers
     per_layer = {
         "o": "sa",
@@ -103,12 +112,15 @@ def to_bert(model: FlexiBERTPreTrainedModel) -> BertPreTrainedModel:
     if problems:
         raise ValueError("This architecture has no BERT of the same function:\n  - " + "\n  - ".join(problems))
     layer = model.config.model_spec.layers[0]
+    options = {name: getattr(model.config, name) for name in SHARED_OPTIONS}
+    if theirs is modeling_bert.BertForQuestionAnswering:  # it takes the number of its outputs from the labels
+        options |= {"id2label": None, "label2id": None}
     bert_config = BertConfig(
         hidden_size=layer.hidden_size,
         num_hidden_layers=len(model.config.model_spec.layers),
         num_attention_heads=len(layer.heads),
         intermediate_size=layer.feed_forward[0],
-        **{name: getattr(model.config, name) for name in SHARED_OPTIONS},
+        **options,
     )
     return _with_weights(_built(theirs, bert_config, model), model, OUR_STACK, BERT_STACK)
 
@@ -187,6 +199,7 @@ def _with_weights(model: Any, source: Any, their_stack: str, our_stack: str) -> 
     with torch.no_grad():
         parameters = dict(source.named_parameters(remove_duplicate=False))
         for name, parameter in model.named_parameters(remove_duplicate=False):
-            renamed = name if name in parameters else name.replace(our_stack, their_stack)
-            parameter.copy_(parameters[renamed])
+            found = parameters[name if name in parameters else name.replace(our_stack, their_stack)]
+            assert found.shape == parameter.shape, name  # ``copy_`` would repeat it
+            parameter.copy_(found)
     return model

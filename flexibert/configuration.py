@@ -6,17 +6,24 @@ Folders written by the original code (``model_type`` ``bert``, the architecture 
 the class does not know are refused, because ``PreTrainedConfig`` would keep a misspelt one silently.
 """
 
-import math
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from transformers import GenerationConfig, PreTrainedConfig
-from transformers.activations import ACT2FN
 
 from design_space import ModelSpec
 
 from .option_names import ADDITIONAL, unknown_names, with_additional
+from .option_values import (
+    is_size,
+    problems_of_activations,
+    problems_of_amounts,
+    problems_of_flags,
+    problems_of_labels,
+    problems_of_shares,
+    problems_of_sizes,
+)
 from .remote_code import write_code
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
@@ -117,7 +124,7 @@ class FlexiBERTConfig(PreTrainedConfig):
         problems += self._set_architecture(shape, original)
         if self.mask_padding is None:
             self.mask_padding = original.get("attention_heads_list") is None
-        problems += self._value_problems()
+        problems += self._value_problems(kwargs.get("num_labels"))
         if problems:
             raise ValueError(
                 f"{len(problems)} problem(s) in the FlexiBERT configuration:\n  - " + "\n  - ".join(problems)
@@ -219,28 +226,21 @@ class FlexiBERTConfig(PreTrainedConfig):
             if value != getattr(self, name)
         ]
 
-    def _value_problems(self) -> list[str]:
+    def _value_problems(self, num_labels: Any) -> list[str]:
         problems = []
         if self.position_embedding_type not in POSITION_EMBEDDING_TYPES:
             known = ", ".join(POSITION_EMBEDDING_TYPES)
             problems.append(f"'position_embedding_type' must be one of {known}. Got {self.position_embedding_type!r}")
-        if isinstance(self.hidden_act, str) and self.hidden_act not in ACT2FN:
-            problems.append(
-                f"'hidden_act' must be an activation of transformers, such as 'gelu'. Got {self.hidden_act!r}"
-            )
-        for name in ("vocab_size", "max_position_embeddings", "type_vocab_size"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                problems.append(f"'{name}' must be a whole number above 0. Got {value!r}")
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and 0 <= value < 1):
-                problems.append(f"'{name}' must be in [0, 1). Got {value!r}")
-        for name in ("initializer_range", "layer_norm_eps"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
-                problems.append(f"'{name}' must be a number of 0 or more. Got {value!r}")
-        if not problems and self.pad_token_id is not None and not 0 <= self.pad_token_id < self.vocab_size:
+        problems += problems_of_activations(self, ("hidden_act",))
+        problems += problems_of_sizes(self, ("vocab_size", "max_position_embeddings", "type_vocab_size"))
+        shares = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+        problems += problems_of_shares(self, shares if self.classifier_dropout is not None else shares[:2])
+        problems += problems_of_amounts(self, ("initializer_range", "layer_norm_eps"))
+        problems += problems_of_flags(self, ("tie_word_embeddings", "sparse_prediction", "mask_padding"))
+        problems += problems_of_labels(self, num_labels)
+        if self.pad_token_id is not None and not (self.pad_token_id == 0 or is_size(self.pad_token_id)):
+            problems.append(f"'pad_token_id' must be a whole number of 0 or more, or None. Got {self.pad_token_id!r}")
+        if not problems and self.pad_token_id is not None and self.pad_token_id >= self.vocab_size:
             problems.append(f"'pad_token_id' must be below 'vocab_size' {self.vocab_size}. Got {self.pad_token_id}")
         return problems
 

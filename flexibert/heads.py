@@ -209,6 +209,8 @@ class FlexiBERTForSequenceClassification(FlexiBERTPreTrainedModel):
         if kind == "regression":
             return functional.mse_loss(logits.float().squeeze(-1), labels.float().view_as(logits.squeeze(-1)))
         if kind == "single_label_classification":
+            if labels.is_floating_point():
+                raise ValueError(f"'labels' must be whole numbers, ids of classes. Got {labels.dtype}")
             return functional.cross_entropy(logits.float(), labels.view(-1).long())
         return functional.binary_cross_entropy_with_logits(logits.float(), labels.float())
 

@@ -30,7 +30,7 @@ def transform_2d(x: Tensor, name: str) -> Tensor:
 
 
 def _dft_2d(x: Tensor) -> Tensor:
-    if torch.compiler.is_exporting():
+    if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export():
         return _dft_2d_by_products(x)
     if is_traced() or not torch.is_grad_enabled():
         return _real_part_of_dft(x)
@@ -39,6 +39,8 @@ def _dft_2d(x: Tensor) -> Tensor:
 
 def _real_part_of_dft(x: Tensor) -> Tensor:
     """By the real transform, whose output stops at the middle of H; the other half is its mirror image."""
+    if not is_traced() and not x.numel():  # libraries of Fourier transforms refuse an empty batch
+        return x.clone()
     half = torch.fft.rfft2(x).real
     mirrored = half[..., 1 : (x.shape[-1] + 1) // 2].flip(-2, -1).roll(1, -2)
     return torch.cat([half, mirrored], dim=-1)

@@ -48,11 +48,17 @@ class FlexiBERTPreTrainedModel(PreTrainedModel):
 
         Raises:
             OSError: when there is no such folder, or a file in it cannot be read.
-            ValueError: when the weights contradict the configuration, or the configuration itself.
+            ValueError: when the weights contradict the configuration, or the configuration itself; for a pooler or task
+                head of another shape, unless ``ignore_mismatched_sizes`` is given.
         """
         try:
             return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         except UNREADABLE as error:
+            if "ignore_mismatched_sizes" in str(error):
+                raise ValueError(
+                    f"{pretrained_model_name_or_path}: the pooler or the task head has another shape than the "
+                    "configuration says (see the report above); with ignore_mismatched_sizes=True it starts at random"
+                ) from error
             place = {name: kwargs[name] for name in ("subfolder", "variant") if kwargs.get(name)}
             found = damage(error, pretrained_model_name_or_path, **place)
             if found is None:

@@ -39,17 +39,12 @@ class FlexiViTPreTrainedModel(FlexiBERTPreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As inherited; a pooler or classifier of another shape is a ``ValueError`` too, unless
-        ``ignore_mismatched_sizes`` is given."""
-        try:
-            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        except RuntimeError as error:
-            if "ignore_mismatched_sizes" not in str(error):
-                raise
-            raise ValueError(
-                f"{pretrained_model_name_or_path}: the pooler or the classifier has another shape than the "
-                "configuration says; with ignore_mismatched_sizes=True it starts at random"
-            ) from error
+        """As inherited. An Auto class that took one of the two classifiers from a folder would take it for every other
+        folder of that name; here it gets the one that the folder's ``architectures`` names."""
+        is_auto = "adapter_kwargs" in kwargs  # no other caller gives these
+        named = getattr(kwargs.get("config"), "architectures", None) or () if is_auto else ()
+        chosen = next((other for other in CLASSIFIERS if other.__name__ in named and cls in CLASSIFIERS), cls)
+        return super(FlexiViTPreTrainedModel, chosen).from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def load_model_from_source(self, source: FlexiBERTPreTrainedModel, seed: int = 0) -> float:
         """Not for images.
@@ -177,6 +172,9 @@ class FlexiViTForImageClassificationWithTeacher(FlexiViTPreTrainedModel):
             distillation_logits=distillation_logits,
             **encoder_extras(encoded),
         )
+
+
+CLASSIFIERS = (FlexiViTForImageClassification, FlexiViTForImageClassificationWithTeacher)
 
 
 def _classifier(config: FlexiViTConfig) -> nn.Module:

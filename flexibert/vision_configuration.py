@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedConfig
-from transformers.activations import ACT2FN
 
 from design_space import ModelSpec
 
 from .configuration import ATTACHED, IGNORED, INHERITED
 from .option_names import ADDITIONAL, unknown_names, with_additional
+from .option_values import (
+    is_size,
+    problems_of_activations,
+    problems_of_amounts,
+    problems_of_flags,
+    problems_of_labels,
+    problems_of_shares,
+    problems_of_sizes,
+)
 from .remote_code import write_code
 
 # DeiT-base.
@@ -74,7 +82,7 @@ class FlexiViTConfig(PreTrainedConfig):
             self.model_dict = ModelSpec.from_dict(self.model_dict).to_dict()
         except ValueError as error:
             problems.append(str(error))
-        problems += self._value_problems()
+        problems += self._value_problems(kwargs.get("num_labels"))
         if problems:
             raise ValueError(
                 f"{len(problems)} problem(s) in the FlexiViT configuration:\n  - " + "\n  - ".join(problems)
@@ -163,25 +171,19 @@ class FlexiViTConfig(PreTrainedConfig):
         """As inherited, and which attributes are no options."""
         return with_additional(super().to_dict(), _known_names())
 
-    def _value_problems(self) -> list[str]:
-        problems = []
-        for name in ("hidden_act", "pooler_act"):
-            value = getattr(self, name)
-            if value not in ACT2FN:
-                problems.append(f"'{name}' must be an activation of transformers, such as 'gelu'. Got {value!r}")
+    def _value_problems(self, num_labels: Any) -> list[str]:
+        problems = problems_of_activations(self, ("hidden_act", "pooler_act"))
         for name in ("image_size", "patch_size"):
             value = getattr(self, name)
-            is_pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_positive, value))
-            if not is_pair and not _is_positive(value):
+            is_pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(is_size, value))
+            if not is_pair and not is_size(value):
                 problems.append(f"'{name}' must be a whole number above 0, or two. Got {value!r}")
-        if not _is_positive(self.num_channels):
-            problems.append(f"'num_channels' must be a whole number above 0. Got {self.num_channels!r}")
-        if self.pooler_output_size is not None and not _is_positive(self.pooler_output_size):
-            problems.append(f"'pooler_output_size' must be a whole number above 0. Got {self.pooler_output_size!r}")
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 <= value < 1:
-                problems.append(f"'{name}' must be in [0, 1). Got {value!r}")
+        has_width = self.pooler_output_size is not None
+        problems += problems_of_sizes(self, ("num_channels", *(("pooler_output_size",) if has_width else ())))
+        problems += problems_of_shares(self, ("hidden_dropout_prob", "attention_probs_dropout_prob"))
+        problems += problems_of_amounts(self, ("initializer_range", "layer_norm_eps"))
+        problems += problems_of_flags(self, ("use_distillation_token", "qkv_bias"))
+        problems += problems_of_labels(self, num_labels, least=0)
         if not problems and not self.num_patches:
             problems.append(f"'patch_size' must fit into 'image_size' {self.image_size}. Got {self.patch_size}")
         return problems
@@ -189,10 +191,6 @@ class FlexiViTConfig(PreTrainedConfig):
 
 def _pair(size: Any) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[1])
-
-
-def _is_positive(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _known_names() -> set[str]:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertLMHeadModel, BertModel, BertTokenizerFast
+from transformers import BertConfig, BertForQuestionAnswering, BertLMHeadModel, BertModel, BertTokenizerFast
 
-from flexibert import FlexiBERTConfig, FlexiBERTModel, from_bert, to_bert
+from flexibert import FlexiBERTConfig, FlexiBERTForQuestionAnswering, FlexiBERTModel, from_bert, to_bert
 from flexibert.bert import CLASSES, largest_difference
 from flexibert.convert_bert import convert, main
 
@@ -112,6 +112,26 @@ def test_type_mode_and_pooler_are_kept_and_nothing_is_shared() -> None:
     assert ours.pooler is None
     pointers = {parameter.data_ptr() for parameter in source.parameters()}
     assert not any(parameter.data_ptr() in pointers for parameter in ours.parameters())
+
+
+def test_options_of_the_output_are_kept() -> None:
+    ours = from_bert(bert(BertModel, output_hidden_states=True, return_dict=False))
+    assert isinstance(ours(torch.ones(1, 4, dtype=torch.long)), tuple)
+    assert len(ours(torch.ones(1, 4, dtype=torch.long))) == 3
+    back = to_bert(ours).config
+    assert (back.output_hidden_states, back.return_dict) == (True, False)
+
+
+@pytest.mark.parametrize("num_labels", [1, 3])
+def test_answers_have_two_outputs_whatever_the_number_of_labels(num_labels: int) -> None:
+    layers = {"l": 1, "o": ["sa"], "h": [16], "n": [2], "f": [[8]], "p": ["sdp"]}
+    config = FlexiBERTConfig(
+        model_dict=layers, vocab_size=20, position_embedding_type="absolute", num_labels=num_labels
+    )
+    ours = FlexiBERTForQuestionAnswering(config)
+    assert largest_difference(ours, to_bert(ours)) == 0
+    with pytest.raises(ValueError, match=f"first and the last token of an answer. Got 'num_labels' {num_labels}"):
+        from_bert(bert(BertForQuestionAnswering, num_labels=num_labels))
 
 
 def test_what_is_not_a_bert_is_refused() -> None:

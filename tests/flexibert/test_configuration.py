@@ -127,6 +127,14 @@ def test_padding_is_masked_unless_asked_otherwise() -> None:
             "must be one of absolute, relative_key, relative_key_query. Got 'rotary'",
         ),
         ({"hidden_act": "gelo"}, "'hidden_act' must be an activation"),
+        ({"hidden_act": None}, "'hidden_act' must be an activation of transformers, such as 'gelu'. Got None"),
+        ({"mask_padding": "no"}, "'mask_padding' must be true or false. Got 'no'"),
+        ({"tie_word_embeddings": "yes"}, "'tie_word_embeddings' must be true or false. Got 'yes'"),
+        ({"sparse_prediction": 3}, "'sparse_prediction' must be true or false. Got 3"),
+        ({"pad_token_id": 1.5}, "'pad_token_id' must be a whole number of 0 or more, or None. Got 1.5"),
+        ({"pad_token_id": "a"}, "'pad_token_id' must be a whole number of 0 or more, or None. Got 'a'"),
+        ({"num_labels": 0}, "'num_labels' must be at least 1. Got 0"),
+        ({"problem_type": "regresion"}, "'problem_type' must be one of regression, single_label.* Got 'regresion'"),
         ({"vocab_size": 0}, "'vocab_size' must be a whole number above 0. Got 0"),
         ({"max_position_embeddings": 2.5}, "'max_position_embeddings' must be a whole number above 0. Got 2.5"),
         ({"hidden_dropout_prob": 1.0}, r"'hidden_dropout_prob' must be in \[0, 1\). Got 1.0"),
@@ -198,6 +206,21 @@ def test_what_somebody_sets_on_a_configuration_is_kept_and_misspelt_options_in_i
 def test_numbers_are_numbers(wrong):
     with pytest.raises(ValueError, match=f"'{next(iter(wrong))}' must be a number of 0 or more"):
         FlexiBERTConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layer_norm_eps": "a"}, "'layer_norm_eps' must be a number of 0 or more. Got 'a'"),
+        ({"initializer_range": -1}, "'initializer_range' must be a number of 0 or more. Got -1"),
+        ({"use_distillation_token": "no"}, "'use_distillation_token' must be true or false. Got 'no'"),
+        ({"qkv_bias": 3}, "'qkv_bias' must be true or false. Got 3"),
+        ({"num_labels": -1}, "'num_labels' must be at least 0. Got -1"),
+    ],
+)
+def test_bad_options_of_images_are_refused_by_name(options, message):
+    with pytest.raises(ValueError, match=message):
+        FlexiViTConfig(**options)
 
 
 def test_names_of_additional_options_are_a_list_and_computed_options_are_refused():

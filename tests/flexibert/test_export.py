@@ -53,6 +53,21 @@ def test_onnx_runtime_computes_the_same(
         torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_the_older_exporter_knows_every_operation(tiny: Callable, tmp_path: Path) -> None:
+    model = Logits(FlexiBERTForSequenceClassification(tiny(STANDARD)).eval())
+    ids = torch.randint(5, 41, (2, 9))
+    torch.onnx.export(model, (ids, torch.ones_like(ids)), tmp_path / "model.onnx", dynamo=False)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    mask = torch.ones_like(ids)
+    mask[0, 6:] = 0
+    names = [each.name for each in session.get_inputs()]
+    (found,) = session.run(None, dict(zip(names, (ids.numpy(), mask.numpy()), strict=True)))
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(found), model(ids, mask), atol=1e-4, rtol=1e-4)
+
+
 class Logits(torch.nn.Module):
     """A model that gives a tensor, as ``torch.jit.trace`` wants it."""
 

@@ -102,6 +102,20 @@ def test_sequence_classification_loss_fits_the_labels(
     assert model.bert.embeddings.word_embeddings.weight.grad.abs().sum() > 0
 
 
+def test_fractions_are_no_classes(tiny: Callable) -> None:
+    config = tiny(MODEL_DICT, num_labels=2, problem_type="single_label_classification")
+    with pytest.raises(ValueError, match="'labels' must be whole numbers, ids of classes. Got torch.float32"):
+        FlexiBERTForSequenceClassification(config)(**BATCH, labels=torch.tensor([0.9, 0.2]))
+
+
+def test_a_head_of_another_shape_starts_at_random_only_when_asked(tiny: Callable, tmp_path: Path) -> None:
+    FlexiBERTForSequenceClassification(tiny(MODEL_DICT, num_labels=3)).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="the task head has another shape .* with ignore_mismatched_sizes=True"):
+        FlexiBERTForSequenceClassification.from_pretrained(tmp_path, num_labels=2)
+    loaded = FlexiBERTForSequenceClassification.from_pretrained(tmp_path, num_labels=2, ignore_mismatched_sizes=True)
+    assert loaded(**BATCH).logits.shape == (2, 2)
+
+
 def test_token_classification_answers_and_choices(tiny: Callable) -> None:
     config = tiny(MODEL_DICT, num_labels=3)
     labels = torch.tensor([[0, 1, 2, 0, -100], [1, 1, 2, -100, -100]])

@@ -54,6 +54,31 @@ def test_transforms_read_zeros_at_padded_positions(tiny: Callable) -> None:
         assert (outputs[0][1, :5] - longer[0]).abs().max() > 1e-2
 
 
+@pytest.mark.parametrize("positions", ["absolute", "relative_key", "relative_key_query"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_a_text_of_padding_alone_leaves_the_others_finite(
+    tiny: Callable, model_dict: dict, positions: str, attention: str
+) -> None:
+    config = tiny(model_dict, position_embedding_type=positions, attn_implementation=attention)
+    model = FlexiBERTModel(config).eval()
+    mask = MASK.clone()
+    mask[0] = 0
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        states = model(IDS, mask).last_hidden_state
+    states[1:].float().sum().backward()
+    assert states.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    with torch.no_grad():
+        assert model.half()(IDS, mask).last_hidden_state.isfinite().all()
+
+
+def test_an_empty_batch_gives_empty_states(tiny: Callable, model_dict: dict) -> None:
+    model = FlexiBERTModel(tiny(model_dict))
+    states = model(IDS[:0]).last_hidden_state
+    states.sum().backward()
+    assert states.shape == (0, 9, model.config.hidden_size)
+
+
 def test_a_mask_of_ones_changes_nothing(tiny: Callable, model_dict: dict) -> None:
     model = FlexiBERTModel(tiny(model_dict)).eval()
     ids = IDS[:1].expand(2, -1)

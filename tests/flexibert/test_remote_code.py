@@ -75,6 +75,32 @@ def test_the_saved_class_of_two_is_the_one_that_loads(tmp_path):
     assert torch.equal(found, expected)
 
 
+LOAD_BOTH = """
+import sys, transformers
+for room in ("flexibert", "design_space", "embeddings", "search"):
+    sys.modules[room] = None
+for folder in sys.argv[1:]:
+    auto_class = transformers.AutoModelForImageClassification
+    model, report = auto_class.from_pretrained(folder, trust_remote_code=True, output_loading_info=True)
+    print(type(model).__name__, len(report["missing_keys"]), len(report["unexpected_keys"]))
+"""
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_two_folders_of_one_name_load_as_the_classes_they_hold(tmp_path, order):
+    model_dict = {"l": 1, "o": ["sa"], "h": [16], "n": [2], "f": [[32]], "p": ["sdp"]}
+    config = FlexiViTConfig(model_dict=model_dict, image_size=8, patch_size=4)
+    classes = [(FlexiViTForImageClassification, FlexiViTForImageClassificationWithTeacher)[number] for number in order]
+    folders = [tmp_path / model_class.__name__ / "best" for model_class in classes]
+    for model_class, folder in zip(classes, folders, strict=True):
+        model_class(config).save_pretrained(folder)
+    environment = {"HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-c", LOAD_BOTH, *map(str, folders)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines() == [f"{model_class.__name__} 0 0" for model_class in classes]
+
+
 def test_where_the_project_is_installed_its_own_classes_are_used_and_nothing_is_asked(tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
     config = FlexiBERTConfig(model_dict=HETERO, vocab_size=30, max_position_embeddings=16)

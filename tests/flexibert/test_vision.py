@@ -253,7 +253,7 @@ def test_one_configuration_serves_two_models() -> None:
             {"l": 1} | {key: PRUNED[key][:1] for key in "ohf"},
             r"'encoder\.layer\.1\.LayerNorm\.bias' has no",
         ),
-        ("pooler_output_size", 9, "the pooler or the classifier has another shape"),
+        ("pooler_output_size", 9, "the pooler or the task head has another shape"),
     ],
 )
 def test_weights_that_contradict_the_configuration_are_refused(
