@@ -58,11 +58,20 @@ def add_to_lineage(model: Any, step: str, parents: Sequence[Any] | None = None) 
 
     Args:
         step: one sentence.
-        parents: models that the weights came from, whose steps come first, each once; default: the model itself, which
-            was trained on.
+        parents: models that the weights came from, whose steps come first; what two have in common from the beginning
+            is told once. Default: the model itself, which was trained on.
     """
-    steps = [earlier for parent in parents or (model,) for earlier in parent.config.lineage or []]
-    model.config.lineage = [*dict.fromkeys(steps), step]
+    histories = [list(parent.config.lineage or []) for parent in parents or (model,)]
+    steps = []
+    for number, history in enumerate(histories):
+        told = max((_num_in_common(history, earlier) for earlier in histories[:number]), default=0)
+        steps += history[told:]
+    model.config.lineage = [*steps, step]
+
+
+def _num_in_common(a: Sequence[str], b: Sequence[str]) -> int:
+    """How many steps two histories begin with alike."""
+    return next((number for number, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def _table(heading: str, scores: Mapping[str, float]) -> str:

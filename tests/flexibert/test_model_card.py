@@ -1,5 +1,6 @@
 """The card beside every saved model tells what is there, and keeps its hands off a card that someone wrote."""
 
+import copy
 import json
 import os
 
@@ -63,6 +64,33 @@ def test_lineage_travels_with_the_weights(model, tmp_path):
     assert len(child.config.lineage) == 3
     child.save_pretrained(tmp_path / "child")
     assert "1. Fine-tuned on cola.\n2. Weights transferred" in (tmp_path / "child" / "README.md").read_text()
+
+
+def test_equal_steps_are_told_as_often_as_they_were_taken(model):
+    for _ in range(3):
+        add_to_lineage(model, "Pruned.")
+    add_to_lineage(model, "Fine-tuned.")
+    add_to_lineage(model, "Pruned.")
+    assert model.config.lineage == ["Pruned.", "Pruned.", "Pruned.", "Fine-tuned.", "Pruned."]
+
+
+@pytest.mark.parametrize(
+    ("histories", "expected"),
+    [
+        (["ab", "ab"], "ab"),
+        (["abcb", "abdb"], "abcbdb"),
+        (["ab", "abc"], "abc"),
+        (["abc", "ab"], "abc"),
+        (["ab", "cb", "cd"], "abcbd"),
+        (["a", None], "a"),
+    ],
+)
+def test_what_parents_have_in_common_from_the_beginning_is_told_once(model, histories, expected):
+    parents = [copy.deepcopy(model) for _ in histories]
+    for parent, history in zip(parents, histories, strict=True):
+        parent.config.lineage = history and list(history)
+    add_to_lineage(model, "Joined.", parents)
+    assert model.config.lineage == [*expected, "Joined."]
 
 
 def test_converted_models_say_from_what():
