@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from design_space import Layer, ModelSpec
 
+from .heads import WordPredictor
 from .modeling import FlexiBERTPreTrainedModel
 
 AnyModel = TypeVar("AnyModel", bound=FlexiBERTPreTrainedModel)
@@ -21,18 +22,30 @@ class Part(NamedTuple):
     module: nn.Module
 
 
-def built_like(model: AnyModel, spec: ModelSpec, seed: int = 0) -> AnyModel:
+def built_like(model: AnyModel, spec: ModelSpec, seed: int = 0, *, is_tied: bool = True) -> AnyModel:
     """A model of the class, sizes, type, device and mode of ``model``, of another architecture, with random weights.
 
     The global generator is left alone.
+
+    Args:
+        is_tied: whether the masked-LM decoder may share the word embeddings' matrix, as ``model``'s configuration says.
     """
     config = copy.deepcopy(model.config)
     config.model_dict = spec.to_dict()
+    if isinstance(model, WordPredictor) and not is_tied:
+        config.tie_word_embeddings = False
     has_choice: Any = {"add_pooling_layer": model.pooler is not None} if model.base_model is model else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         built = type(model)(config, **has_choice)
     return built.to(device=model.device, dtype=model.dtype).train(model.training)
+
+
+def has_tied_decoder(model: Any) -> bool:
+    """Whether a masked-LM decoder is the table of word embeddings."""
+    if not isinstance(model, WordPredictor) or model.config.model_spec.groups:
+        return False
+    return model.cls.predictions.decoder.weight is model.base_model.embeddings.word_embeddings.weight  # type: ignore[attr-defined]
 
 
 def parts_of(model: FlexiBERTPreTrainedModel) -> list[Part]:
@@ -46,7 +59,8 @@ def assembled(
     """``model`` with other layers. Standard where its own format is and the layers allow it, else hetero.
 
     Args:
-        embeddings_of: the model to take the embeddings from; default: ``model``.
+        embeddings_of: the model to take the embeddings from, which a tied decoder then does not share any more;
+            default: ``model``.
 
     Raises:
         ValueError: when layers of heads that are not as wide as the layer stand beside standard layers that have no
@@ -63,7 +77,7 @@ def assembled(
             )
         is_standard = False
     spec = ModelSpec(tuple(part.layer for part in parts), "standard" if is_standard else "hetero")
-    built = built_like(model, spec)
+    built = built_like(model, spec, is_tied=embeddings_of is None)
     with torch.no_grad():
         theirs = dict(model.named_parameters(remove_duplicate=False))
         for name, written in built.named_parameters(remove_duplicate=False):

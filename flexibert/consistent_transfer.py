@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from design_space import Layer
 
+from .class_names import by_class, class_places
 from .layer_maps import LayerMaps
 from .layer_matching import Alignment, align_layers, consistent_overlap
 from .parameters import Sizes, embedding_parameters, layer_parameters, next_widths, pooler_parameters
@@ -199,8 +200,11 @@ class _Mover:
         return self.source_spec.layers[-1].hidden_size, self.target_spec.layers[-1].hidden_size
 
     def task_head(self) -> Values:
-        """The task head, where both models have one of one class and number of outputs."""
+        """The task head, where both models have one of one class and number of outputs, and names of classes."""
         if type(self.source) is not type(self.target) or self.source.base_model is self.source:
+            return
+        places = class_places(self.source, self.target)
+        if places is None:
             return
         inside = {id(parameter) for parameter in self.target.base_model.parameters()}
         outer = [(n, p, self.source.get_parameter(n)) for n, p in self.target.named_parameters() if id(p) not in inside]
@@ -211,7 +215,8 @@ class _Mover:
         reads_pooled = self.target.base_model.pooler is not None
         transformed = self._transformed() if has_transform else states
         pooled = self._pooled() if reads_pooled and self.source.base_model.pooler is not None else states
-        for name, written, read in outer:
+        for name, written, its_own in outer:
+            read = by_class(name, its_own, places)
             if ".transform." in name:
                 yield written, self._outer_value(name, read, written, transformed, states)
             else:

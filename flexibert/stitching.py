@@ -7,6 +7,8 @@ noise. One LayerNorm over the joint width is not the sources' two (post-norm), s
 weights are the sources' side by side (``concat``) or stay at 1 and 0 (``skip``).
 
 Task heads are stitched too: what reads the states averages, so a grouped model's logits are the mean of its sources'.
+A decoder that is the joint table of word vectors (``concat`` and ``skip`` of two tied sources) cannot be halved; the
+weights of the LayerNorm before it are.
 """
 
 from collections.abc import Iterator
@@ -17,8 +19,9 @@ from torch import Tensor, nn
 
 from design_space import ModelSpec
 
-from .assembling import AnyModel, built_like
+from .assembling import AnyModel, built_like, has_tied_decoder
 from .block_diagonal import Filling, joint_encoder_parameters, joint_spec, matrix_of_blocks
+from .class_names import by_class, class_names, class_places
 from .configuration import FlexiBERTConfig
 from .model_card import add_to_lineage
 from .modeling import FlexiBERTPreTrainedModel
@@ -41,7 +44,8 @@ def stitch(
 
     Args:
         a: any FlexiBERT model of text, with or without a task head, stitched itself or not; it is not changed.
-        b: another of the same class, vocabulary and depth; it is not changed.
+        b: another of the same class, vocabulary and depth; it is not changed. Its classes have the names of ``a``'s, in
+            any order; where one has the default names (``LABEL_0``, ...), they are taken by place.
         epsilon: constant in the off-diagonal blocks of every Linear; 0 or above.
         noise_std: standard deviation of normal noise there, instead of a constant; 0 or above.
         layernorm: ``grouped``: each source is normalised on its own; ``concat`` or ``skip``: one LayerNorm over the
@@ -49,8 +53,9 @@ def stitch(
         seed: of the noise.
 
     Returns:
-        A model of the same class, in ``a``'s type, device and mode. Its states are ``a``'s and ``b``'s side by side,
-        its logits their mean: exactly with ``grouped``, else only as far as one LayerNorm allows.
+        A model of the same class, in ``a``'s type, device and mode, its classes in ``a``'s order. Its states are those
+        of ``a`` and ``b`` side by side, its logits their mean: exactly with ``grouped``, else only as far as one
+        LayerNorm allows.
 
     Raises:
         ValueError: when the models do not fit together, listing why; when their mixing cannot be written as one
@@ -61,7 +66,7 @@ def stitch(
     is_grouped = layernorm == "grouped"
     specs = a.config.model_spec, b.config.model_spec
     spec = ModelSpec.side_by_side(specs) if is_grouped else joint_spec(*specs)
-    stitched = built_like(a, spec)
+    stitched = built_like(a, spec, is_tied=is_grouped or (has_tied_decoder(a) and has_tied_decoder(b)))
     filling = Filling(epsilon, noise_std, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         if is_grouped:
@@ -122,6 +127,11 @@ def _check_sources(a: Any, b: Any) -> None:
     depths = a.config.num_hidden_layers, b.config.num_hidden_layers
     if depths[0] != depths[1]:
         problems.append(f"Stitched models must have the same number of layers. Got {depths[0]} and {depths[1]}")
+    if a.config.num_labels == b.config.num_labels and class_places(b, a) is None:
+        problems.append(
+            f"'id2label' must name the same classes in both models, in any order. Got {', '.join(class_names(a))} and "
+            f"{', '.join(class_names(b))}; rename them where they mean the same"
+        )
     if problems:
         raise ValueError("\n".join(problems))
 
@@ -136,8 +146,11 @@ def _streams(model: Any) -> list[nn.ModuleList]:
 
 def _stitch_outer(a: Any, b: Any, stitched: Any, filling: Filling, *, keeps_norms: bool) -> None:
     """Pooler and task head: what hands on the joint width is block-diagonal, what reads it for good averages."""
+    places = class_places(b, a)
+    assert places is not None
     for name, written in _outer_parameters(stitched):
         first, second = (model.get_parameter(name).to(written.device) for model in (a, b))
+        second = by_class(name, second, places)
         is_norm = ".LayerNorm." in name
         if is_norm and not keeps_norms:
             continue
@@ -148,6 +161,10 @@ def _stitch_outer(a: Any, b: Any, stitched: Any, filling: Filling, *, keeps_norm
             written.copy_(torch.cat([first, second], dim=1) / 2)
         else:
             written.copy_((first + second) / 2)
+    if has_tied_decoder(stitched):
+        norm = stitched.cls.predictions.transform.LayerNorm
+        norm.weight.div_(2)
+        norm.bias.div_(2)
 
 
 def _outer_parameters(model: Any) -> Iterator[tuple[str, Tensor]]:

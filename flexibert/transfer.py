@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .class_names import by_class, class_places
 from .configuration import FlexiBERTConfig
 from .consistent_transfer import consistent_values
 from .parameters import Axis, Parameter, Sizes, next_widths
@@ -45,7 +46,8 @@ def transfer_weights(source: Any, target: Any, mode: str = CONSISTENT, seed: int
 
     Args:
         source: a FlexiBERT model, with or without a task head; not changed.
-        target: another one; changed in place, all at once.
+        target: another one; changed in place, all at once. A classifier goes by the names of classes, in any order, and
+            is left as it is where they are others; default names (``LABEL_0``, ...) go by place.
         mode: ``consistent``, ``OD`` or ``RP``.
         seed: of projections, noise and sampled texts.
 
@@ -181,8 +183,12 @@ def _encoder_matches(
 
 
 def _task_head(source: Any, target: Any, fitter: _Fitter) -> list[tuple[nn.Parameter, Tensor]]:
-    """New values of the task head, where both models have one of one class and number of outputs."""
+    """New values of the task head, where both models have one of one class and number of outputs, and classes of the
+    same names."""
     if type(source) is not type(target) or source.base_model is source:
+        return []
+    places = class_places(source, target)
+    if places is None:
         return []
     inside = {id(parameter) for parameter in target.base_model.parameters()}  # a tied decoder is the encoder's
     fitted = []
@@ -200,6 +206,7 @@ def _task_head(source: Any, target: Any, fitter: _Fitter) -> list[tuple[nn.Param
         target_parameter = Parameter(name, tuple(axis.target for axis in axes), name, is_diagonal=is_diagonal)
         source_parameter = Parameter(name, tuple(axis.source for axis in axes), name, is_diagonal=is_diagonal)
         match = ParameterMatch(target_parameter, source_parameter, tuple(axes))
+        read = by_class(name, read, places)
         fitted.append((written, fitter.fit(read, written, match, {"residual": fitter.residual(-1, -1)})))
     return fitted
 

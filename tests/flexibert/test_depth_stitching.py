@@ -14,9 +14,9 @@ IDS = torch.randint(41, (40, 12), generator=torch.Generator().manual_seed(1))
 MASK = torch.ones_like(IDS).index_fill_(1, torch.tensor([10, 11]), 0)
 
 
-def _model(tiny: Callable, model_dict: dict, seed: int, model_class: type = FlexiBERTForMaskedLM) -> torch.nn.Module:
+def _model(tiny: Callable, model_dict: dict, seed: int, **options: object) -> torch.nn.Module:
     torch.manual_seed(seed)
-    model = model_class(tiny(model_dict)).eval()
+    model = FlexiBERTForMaskedLM(tiny(model_dict, **options)).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "LayerNorm" in name:
@@ -53,6 +53,13 @@ def test_the_fitted_map_beats_the_mean_on_texts_it_has_not_seen(tiny: Callable) 
     want = upper.bert(IDS[30:], output_hidden_states=True).hidden_states[1]
     assert (got - want).square().mean() < 0.8 * (want - want.mean((0, 1))).square().mean()
     assert torch.equal(joined.cls.predictions.decoder.weight, upper.cls.predictions.decoder.weight)
+    assert torch.equal(joined.bert.embeddings.word_embeddings.weight, lower.bert.embeddings.word_embeddings.weight)
+
+
+def test_the_decoder_is_the_uppers_also_where_it_is_tied(tiny: Callable) -> None:
+    lower, upper = (_model(tiny, WIDE, seed, tie_word_embeddings=True) for seed in (1, 2))
+    joined = stitch_depth(lower, upper, [IDS], lower_layers=1, upper_start=1)
+    assert torch.equal(joined.cls.predictions.decoder.weight, upper.bert.embeddings.word_embeddings.weight)
     assert torch.equal(joined.bert.embeddings.word_embeddings.weight, lower.bert.embeddings.word_embeddings.weight)
 
 

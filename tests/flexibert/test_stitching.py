@@ -11,6 +11,7 @@ from embeddings import graph_edit_distance
 from flexibert import (
     FlexiBERTForMaskedLM,
     FlexiBERTForMultipleChoice,
+    FlexiBERTForPreTraining,
     FlexiBERTForQuestionAnswering,
     FlexiBERTForSequenceClassification,
     FlexiBERTForTokenClassification,
@@ -205,6 +206,41 @@ def test_skip_leaves_layernorms_at_their_initial_values(tiny: Callable) -> None:
     skipped = {n: p for n, p in stitch(a, b, layernorm="skip").named_parameters() if "LayerNorm" in n}
     assert len(skipped) == 2 * 6
     assert all((p == (1 if n.endswith("weight") else 0)).all() for n, p in skipped.items())
+
+
+@pytest.mark.parametrize("model_class", [FlexiBERTForMaskedLM, FlexiBERTForPreTraining])
+@pytest.mark.parametrize("options", [{"layernorm": "concat"}, {"layernorm": "skip"}, {"noise_std": 0.1}])
+def test_a_tied_decoder_gives_the_logits_of_one_of_its_own(model_class: type, options: dict, tiny: Callable) -> None:
+    tied = _pair(tiny, model_class, SDP, SDP_WIDE, position_embedding_type="absolute", tie_word_embeddings=True)
+    own = [model_class(tiny(model.config.model_dict, position_embedding_type="absolute")).eval() for model in tied]
+    for theirs, model in zip(own, tied, strict=True):
+        theirs.load_state_dict(model.state_dict())
+    options = {"layernorm": "concat"} | options
+    wide, expected = stitch(*tied, **options), stitch(*own, **options)
+    assert wide.cls.predictions.decoder.weight is wide.bert.embeddings.word_embeddings.weight
+    assert wide.num_parameters() == expected.num_parameters() - 41 * 40
+    for got, want in zip(wide(IDS, MASK).to_tuple(), expected(IDS, MASK).to_tuple(), strict=True):
+        torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-5)
+
+
+THREE = {"l": 3, "o": ["sa"] * 3, "f": [[16]] * 3, "p": ["sdp"] * 3}
+GROWING = THREE | {"h": [16, 24, 24], "n": [2, 3, 3]}
+SHRINKING = THREE | {"h": [24, 24, 16], "n": [3, 3, 2]}
+
+
+@pytest.mark.parametrize(
+    ("model_dicts", "ties"), [((SDP, SDP_WIDE), (True, False)), ((GROWING, SHRINKING), (True, True))]
+)
+def test_decoders_that_are_no_tables_are_kept(model_dicts: tuple, ties: tuple, tiny: Callable) -> None:
+    """One source is not tied, or its widths differ; the joint architecture could be."""
+    a, b = (
+        FlexiBERTForMaskedLM(tiny(each, position_embedding_type="absolute", tie_word_embeddings=tie))
+        for each, tie in zip(model_dicts, ties, strict=True)
+    )
+    wide = stitch(a, b, layernorm="concat")
+    decoders = [model.cls.predictions.decoder.weight for model in (a, b)]
+    assert torch.equal(wide.cls.predictions.decoder.weight, torch.cat(decoders, dim=1) / 2)
+    assert not wide.config.tie_word_embeddings
 
 
 def test_a_random_second_source_is_repeatable_and_leaves_the_global_generator_alone(tiny: Callable) -> None:

@@ -1,0 +1,40 @@
+"""Which class of one classifier is which of another's, by the names in ``id2label``.
+
+``LABEL_0``, ``LABEL_1``, ... are what ``transformers`` writes where nobody gave names: they say nothing, and classes
+are then taken by place.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+
+def class_places(source: Any, target: Any) -> list[int] | None:
+    """For each output of the classifier of ``target``, its place in ``source``; None where the names are others, and
+    empty without a classifier.
+
+    Args:
+        source: a model.
+        target: another of the same class.
+    """
+    theirs, ours = class_names(source), class_names(target)
+    if not theirs or not ours or theirs == ours:
+        return list(range(target.classifier.out_features)) if hasattr(target, "classifier") else []
+    if sorted(theirs) != sorted(ours) or len(set(ours)) < len(ours):
+        return None
+    return [theirs.index(name) for name in ours]
+
+
+def class_names(model: Any) -> list[str]:
+    """The names that somebody gave the classes of a model, in order; none where the outputs are no classes: without a
+    classifier, of multiple choice, or where one number is predicted."""
+    if not hasattr(model, "classifier") or model.classifier.out_features != model.config.num_labels:
+        return []
+    given = model.config.id2label or {}
+    names = [str(given[place]) for place in sorted(given)]
+    return [] if len(names) < 2 or names == [f"LABEL_{place}" for place in range(len(names))] else names
+
+
+def by_class(name: str, parameter: Tensor, places: list[int]) -> Tensor:
+    """The rows of a classifier's parameter in the order of ``places``; any other parameter as it is."""
+    return parameter[places] if name.startswith("classifier.") else parameter
