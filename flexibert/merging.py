@@ -37,8 +37,8 @@ def merge_layers(
         training: of each layer; default: ``Training()``.
 
     Raises:
-        ValueError: when pairs overlap, are not neighbors, differ in width or run past the end; or when the new
-            architecture cannot be written (see ``assembled``).
+        ValueError: when pairs overlap, are not neighbors, differ in width or run past the end; when the new
+            architecture cannot be written (see ``assembled``); or when a loss is not finite.
     """
     training = training or Training()
     check_teacher(teacher, [])

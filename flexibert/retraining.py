@@ -48,9 +48,10 @@ class Training:
     progress: bool = False
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or not self.learning_rate > 0:
+        if self.steps < 1 or not 0 < self.learning_rate < float("inf"):
             raise ValueError(
-                f"'steps' must be 1 or more and 'learning_rate' above 0. Got {self.steps} and {self.learning_rate}"
+                "'steps' must be 1 or more and 'learning_rate' a number above 0. "
+                f"Got {self.steps} and {self.learning_rate}"
             )
 
 
@@ -92,7 +93,7 @@ def retrain_block(
 
     Raises:
         ValueError: when there is no such block, ``scores`` is asked of other heads than the teacher's or of a block
-            without attention over contents, or there are no batches.
+            without attention over contents, there are no batches, or the loss is not finite.
     """
     training = training or Training()
     check_teacher(teacher, [index])
@@ -195,6 +196,9 @@ def train(
     Args:
         loss_of: of states (B, S, H) and their padding.
         name: of the progress bar.
+
+    Raises:
+        ValueError: when there are no batches, or the loss of a step, or after the last one, is not finite.
     """
     optimizer = torch.optim.Adam(parameters, training.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / training.steps)
@@ -206,14 +210,25 @@ def train(
         for batch in logging.tqdm(repeated, total=training.steps, desc=name, disable=not training.progress):
             x_BSH, padding = entering_states(teacher, index, batch)
             loss = loss_of(x_BSH, padding)
+            _check_finite(loss, len(losses), training, name)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
             losses.append(float(loss.detach()))
+        with torch.no_grad():
+            _check_finite(loss_of(x_BSH, padding), len(losses), training, name)
     finally:
         teacher.train(was_training)
     return tuple(losses)
+
+
+def _check_finite(loss: Tensor, steps: int, training: Training, name: str) -> None:
+    if not loss.isfinite():
+        raise ValueError(
+            f"The loss of {name} must be finite. Got {float(loss.detach())} after {steps} of {training.steps} steps "
+            f"with 'learning_rate' {training.learning_rate}; take a smaller one"
+        )
 
 
 @torch.no_grad()

@@ -116,7 +116,7 @@ def _within(parent: Any, importances: list[Importance], target: float, size_of: 
     units = _ranked_units(parent, importances)
     fewest, most = 0, len(units)
     smallest = size_of(_without(parent, units))
-    if smallest > target:
+    if not smallest <= target:  # nor if the target is no number
         raise ValueError(
             f"The target of {target:.0f} {what} must be at least {smallest:.0f}, what remains with one head and one "
             "group of neurons per layer"
@@ -139,7 +139,7 @@ def _within_latency(parent: Any, importances: list[Importance], latency_ms: floa
     units = _ranked_units(parent, importances)
     best = _without(parent, units)
     fastest = _measured_ms(shrunk(parent, best), batch)
-    if fastest > latency_ms:
+    if not fastest <= latency_ms:
         raise ValueError(
             f"'latency_ms' must be at least {fastest:.2f} for this model on this machine. Got {latency_ms}"
         )

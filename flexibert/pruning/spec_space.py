@@ -41,7 +41,7 @@ def prune_spec(
         assert parameters is not None
         target, size_of = float(parameters), lambda child: count_parameters(child, config)
     smallest = _child(spec, 0.0, 0.0)
-    if size_of(smallest) > target:
+    if not size_of(smallest) <= target:  # nor if the target is no number
         raise ValueError(
             f"The target of {target:.0f} parameters must be at least {size_of(smallest)}, what one head and the fewest "
             "neurons per layer have"

@@ -152,8 +152,24 @@ def test_blocks_and_teachers_that_do_not_fit_are_refused(tiny: Callable) -> None
         combine_blocks(teacher, [block, block])
     with pytest.raises(ValueError, match="Block 1 is not of this teacher: its width is 16"):
         combine_blocks(_teacher(tiny, h=[24] * 4), [block])
-    with pytest.raises(ValueError, match="'steps' must be 1 or more and 'learning_rate' above 0. Got 0 and 0.001"):
+    message = "'steps' must be 1 or more and 'learning_rate' a number above 0. Got "
+    with pytest.raises(ValueError, match=f"{message}0 and 0.001"):
         Training(steps=0)
+    for rate in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match=f"{message}500 and {rate}"):
+            Training(learning_rate=rate)
+
+
+@pytest.mark.parametrize("steps", [1, 20])
+def test_a_training_that_diverges_gives_no_model(steps: int, tiny: Callable) -> None:
+    teacher = _teacher(tiny).train()
+    training = Training(steps=steps, learning_rate=1e30)
+    message = f"must be finite. Got nan after 1 of {steps} steps with 'learning_rate' 1e.30; take a smaller one"
+    with pytest.raises(ValueError, match=f"The loss of block 1 {message}"):
+        retrain_block(teacher, 1, [IDS], training=training)
+    with pytest.raises(ValueError, match=f"The loss of layers 2 and 3 {message}"):
+        merge_layers(teacher, [IDS], pairs=[(2, 3)], training=training)
+    assert teacher.training
 
 
 def test_standard_transforms_beside_heads_of_another_width_are_refused(tiny: Callable) -> None:

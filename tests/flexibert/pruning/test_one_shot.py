@@ -177,9 +177,12 @@ EXAMPLE = {"density": 0.5}
         ({"density": 0.5, "parameters": 9}, "Exactly one of .* Got density, parameters"),
         ({"density": 1.5}, r"'density' must be in \(0, 1\]: .* Got 1.5"),
         ({"density": 0.01}, "The target of .* linear weights must be at least .*"),
+        ({"density": float("nan")}, r"'density' must be in \(0, 1\]: .* Got nan"),
+        ({"parameters": float("nan")}, "The target of nan parameters must be at least"),
+        ({"latency_ms": float("nan")}, "'latency_ms' must be at least .* Got nan"),
         ({"density": 0.5, "examples": []}, "'examples' must hold at least one batch. Got none"),
     ],
-    ids=["no target", "two targets", "no share", "too small", "no examples"],
+    ids=["no target", "two targets", "no share", "too small", "no density", "no number", "no time", "no examples"],
 )
 def test_mistakes_are_named(options, message):
     model = bert()
@@ -205,6 +208,8 @@ def test_a_spec_that_is_no_part_of_the_models_is_refused():
 def test_a_spec_cannot_shrink_below_one_head_a_layer():
     with pytest.raises(ValueError, match="must be at least"):
         prune(ModelSpec.from_dict(PARENT), density=0.01)
+    with pytest.raises(ValueError, match="The target of nan parameters must be at least"):
+        prune(ModelSpec.from_dict(PARENT), parameters=float("nan"))
     with pytest.raises(ValueError, match="Exactly one of 'density' and 'parameters'"):
         prune(ModelSpec.from_dict(PARENT))
 
