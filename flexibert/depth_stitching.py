@@ -26,7 +26,8 @@ from .retraining import Batch, check_teacher, entering_states, fresh_layer
 from .space_maps import regression
 from .stitching import SHARED_OPTIONS
 
-LIFT = 5.0  # above it GELU is the identity to five digits
+LIFTS = (5.0, 10.0, 20.0)  # above the first GELU is the identity to five digits, above the last SiLU too
+EXACTNESS, FARTHEST = 1e-5, 50.0  # five digits, as far above a lift as states are expected
 
 
 def stitch_depth(
@@ -52,8 +53,8 @@ def stitch_depth(
         A model of ``upper``'s class, in evaluation mode.
 
     Raises:
-        ValueError: when the models or the places do not fit together, there are no batches, or the architecture cannot
-            be written (see ``assembled``).
+        ValueError: when the models or the places do not fit together, there are no batches, the architecture cannot be
+            written (see ``assembled``), or, between equal widths, the activation is nowhere the identity.
     """
     _check(lower, upper, lower_layers, upper_start, ridge)
     last = copy.deepcopy(lower.base_model.encoder.layer[lower_layers - 1]).eval()
@@ -149,8 +150,8 @@ def _bridge(upper: Any, like: Layer, given: Tensor, wanted: Tensor, upper_start:
         first.bias.fill_(float(given.mean()))
         normed = nn.functional.layer_norm(given, (width,)) * first.weight.double() + first.bias.double()
         matrix, offset = _fit(normed, (wanted - bias) / weight, ridge)
-        lift = LIFT - min(float(normed.min()), 0.0)
-        inner = module.intermediate.sequential[0]
+        inner, activation = module.intermediate.sequential
+        lift = _lift(activation, inner.weight.dtype, upper.config.hidden_act) - min(float(normed.min()), 0.0)
         inner.weight.copy_(torch.eye(width))
         inner.bias.fill_(lift)
         block = matrix - torch.eye(width, dtype=matrix.dtype)
@@ -159,6 +160,18 @@ def _bridge(upper: Any, like: Layer, given: Tensor, wanted: Tensor, upper_start:
         second.weight.copy_(weight)
         second.bias.copy_(bias)
     return Part(layer, module)
+
+
+def _lift(activation: nn.Module, dtype: torch.dtype, name: Any) -> float:
+    """From where on the activation is the identity."""
+    for lift in LIFTS:
+        x = torch.linspace(lift, lift + FARTHEST, 1000, dtype=dtype)
+        if torch.allclose(activation(x), x, rtol=EXACTNESS, atol=0):
+            return lift
+    raise ValueError(
+        f"'hidden_act' must be the identity above {LIFTS[-1]:g} to carry a map between layers of one width, as 'gelu' "
+        f"is. Got {name!r}; stitch at a place where the widths differ"
+    )
 
 
 def _norm_before(upper: Any, start: int, wanted: Tensor) -> tuple[Tensor, Tensor]:

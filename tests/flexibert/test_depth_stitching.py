@@ -44,6 +44,28 @@ def test_between_equal_widths_the_map_is_a_layer_of_its_own(model_dict: dict, ti
     assert (want.exp() * (want - got)).sum(-1).mean() < 0.02 * (want.exp() * (want + 3.71)).sum(-1).mean()
 
 
+@pytest.mark.parametrize("name", ["gelu", "gelu_new", "relu", "quick_gelu", "mish", "silu"])
+def test_the_layer_between_is_exact_with_every_activation_that_becomes_the_identity(name: str, tiny: Callable) -> None:
+    """The map is fitted without the activation: that layer gives what the map alone would give."""
+    model = _model(tiny, WIDE, 1, hidden_act=name)
+    joined = stitch_depth(model, model, [IDS], lower_layers=2, upper_start=2)
+    bridge = joined.bert.encoder.layer[2]
+    states = joined.bert(IDS, output_hidden_states=True).hidden_states
+    normed = bridge.attention.output.LayerNorm(states[2])
+    inner = bridge.intermediate.sequential[0](normed)
+    assert inner.min() >= 5 - 1e-4
+    want = bridge.output.LayerNorm(normed + bridge.output.dense(inner))
+    torch.testing.assert_close(states[3], want, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "relu6", "gelu_10", "relu2"])
+def test_activations_that_never_are_the_identity_are_refused(name: str, tiny: Callable) -> None:
+    model, narrow = _model(tiny, WIDE, 1, hidden_act=name), _model(tiny, NARROW, 1, hidden_act=name)
+    with pytest.raises(ValueError, match=f"'hidden_act' must be the identity above 20 .* Got '{name}'; stitch at"):
+        stitch_depth(model, model, [IDS], lower_layers=2, upper_start=2)
+    assert stitch_depth(model, narrow, [IDS], lower_layers=2, upper_start=2).config.model_dict["h"] == [16, 16, 8]
+
+
 def test_the_fitted_map_beats_the_mean_on_texts_it_has_not_seen(tiny: Callable) -> None:
     lower, upper = _model(tiny, WIDE, 1), _model(tiny, NARROW, 2)
     batches = [{"input_ids": IDS[:30], "attention_mask": MASK[:30]}]
