@@ -202,7 +202,7 @@ def train(
     """
     optimizer = torch.optim.Adam(parameters, training.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / training.steps)
-    losses = []
+    losses: list[float] = []
     was_training = teacher.training
     teacher.eval()
     try:
