@@ -286,7 +286,7 @@ def _operation_problems(
 ) -> list[str]:
     if operation is _ABSENT:
         return []
-    if operation not in OPERATIONS:
+    if not isinstance(operation, str) or operation not in OPERATIONS:
         known = ", ".join(f"'{key}' ({meaning})" for key, meaning in OPERATIONS.items())
         return [f"'{name}' of {where} must be an operation: {known}. Got {operation!r}"]
     if parameter is _ABSENT:

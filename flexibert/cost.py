@@ -10,6 +10,7 @@ Letters in the formulas: S sequence length, H layer width, N heads, D head size,
 import math
 from collections.abc import Sequence
 from itertools import chain, pairwise
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,7 +41,8 @@ def count_flops(
             transform, by its usual count of 5/2 n log2 n for n real numbers), as ``torch.utils.flop_counter`` does.
 
     Raises:
-        ValueError: when ``length`` is below 1 or above the configured ``max_position_embeddings``.
+        ValueError: when ``length`` is no whole number from 1 to the configured ``max_position_embeddings``, or the
+            configuration is another model's, such as one of images.
     """
     sizes = _sizes(length, config)
     if spec.groups:
@@ -68,8 +70,8 @@ def cost_of(specs: Sequence[ModelSpec], length: int, config: Any = None, *, pool
         pooler: whether the pooler counts.
 
     Raises:
-        ValueError: when something else than specs is given, or ``length`` is below 1 or above the configured
-            ``max_position_embeddings``.
+        ValueError: when something else than specs is given, ``length`` is no whole number from 1 to the configured
+            ``max_position_embeddings``, or the configuration is another model's, such as one of images.
     """
     if not isinstance(specs, Sequence) or not all(isinstance(spec, ModelSpec) for spec in specs):
         raise ValueError(f"'specs' must be a list of ModelSpec. Got {type(specs).__name__}; make them with from_dict")
@@ -224,6 +226,6 @@ def _fourier(size: int) -> int:
 
 def _sizes(length: int, config: Any) -> Sizes:
     sizes = Sizes.of(config)
-    if not 1 <= length <= sizes.max_position_embeddings:
-        raise ValueError(f"'length' must be between 1 and {sizes.max_position_embeddings}. Got {length}")
+    if not isinstance(length, Integral) or not 1 <= length <= sizes.max_position_embeddings:
+        raise ValueError(f"'length' must be a whole number from 1 to {sizes.max_position_embeddings}. Got {length!r}")
     return sizes

@@ -3,6 +3,7 @@
 import copy
 import statistics
 import time
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
@@ -66,15 +67,18 @@ def measure_latency(
         repeats: timed passes, after two untimed ones.
 
     Raises:
-        ValueError: for something else, when a size is below 1, or ``length`` above ``max_position_embeddings``.
+        ValueError: for something else, such as a model or configuration of images, when a size is no whole number
+            above 0, or ``length`` is above ``max_position_embeddings``.
     """
     if not isinstance(architecture, ModelSpec | nn.Module):
         raise ValueError(f"'architecture' must be a ModelSpec or a model. Got {type(architecture).__name__}")
     sizes = {"batch_size": batch_size, "length": length, "repeats": repeats, "threads": threads}
     for name, value in sizes.items():
-        if value is not None and value < 1:
-            raise ValueError(f"'{name}' must be a whole number above 0. Got {value}")
+        if value is not None and (not isinstance(value, Integral) or value < 1):
+            raise ValueError(f"'{name}' must be a whole number above 0. Got {value!r}")
     model = _built(architecture, config) if isinstance(architecture, ModelSpec) else architecture
+    if not hasattr(getattr(model, "config", None), "vocab_size"):
+        raise ValueError(f"'architecture' must be a model of text, with a 'vocab_size'. Got {type(model).__name__}")
     was_training, threads_before = model.training, torch.get_num_threads()
     model.eval()
     torch.set_num_threads(threads_before if threads is None else threads)
@@ -95,6 +99,8 @@ def measure_latency(
 
 def _built(spec: ModelSpec, config: Any) -> FlexiBERTModel:
     of_spec = FlexiBERTConfig() if config is None else copy.deepcopy(config)
+    if not isinstance(of_spec, FlexiBERTConfig):
+        raise ValueError(f"'config' must be a FlexiBERTConfig. Got {type(config).__name__}")
     of_spec.model_dict = spec.to_dict()
     return FlexiBERTModel(of_spec)
 

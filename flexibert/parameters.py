@@ -33,7 +33,11 @@ class Sizes(NamedTuple):
 
     @staticmethod
     def of(config: Any) -> "Sizes":
-        """The sizes in a configuration, or the defaults for None."""
+        """The sizes in a configuration, or the defaults for None. Raises ``ValueError`` for one without them."""
+        if config is not None and not all(hasattr(config, name) for name in Sizes._fields):
+            raise ValueError(
+                f"'config' must be a FlexiBERTConfig, with {', '.join(Sizes._fields)}. Got {type(config).__name__}"
+            )
         return Sizes() if config is None else Sizes(*(getattr(config, name) for name in Sizes._fields))
 
 
@@ -77,6 +81,9 @@ def count_parameters(spec: ModelSpec, config: Any = None, *, pooler: bool = True
         config: a ``FlexiBERTConfig`` to take vocabulary, positions and segments from; its own spec does not matter.
             Default: its defaults.
         pooler: whether the pooler counts.
+
+    Raises:
+        ValueError: for a configuration of another model, such as one of images.
     """
     sizes = Sizes.of(config)
     if spec.groups:

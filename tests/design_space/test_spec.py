@@ -75,10 +75,11 @@ def test_entries_that_are_wrong_are_reported_beside_lists_that_are_too_short():
         ({"p": ["sdp", "wma", "dct", True]}, "odd kernel size for operation 'c'. Got True"),
         ({"o": ["sa", "attention", "l", "c"]}, "must be an operation: 'sa'.*Got 'attention'"),
         ({"o": ["sa_sdp", "sa", "l", "c"]}, "must be an operation: 'sa'.*Got 'sa_sdp'"),
+        ({"o": [{}, "sa", "l", "c"]}, "must be an operation: 'sa'.*Got {}"),
         ({"l": 0}, "'l' of model dict must be a whole number above 0. Got 0"),
         ({"h": 256}, "'h' must be a list with one entry per layer. Got 256"),
     ],
-    ids=["even kernel", "boolean kernel", "operation", "a head", "no layers", "scalar"],
+    ids=["even kernel", "boolean kernel", "operation", "a head", "no text", "no layers", "scalar"],
 )
 def test_a_wrong_standard_entry_is_named(change, message):
     with pytest.raises(ValueError, match=message):

@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode, baddbmm_flop
 
 from design_space import ModelSpec
-from flexibert import FlexiBERTModel
+from flexibert import FlexiBERTModel, FlexiViTConfig, FlexiViTModel
 from flexibert.cost import cost_of, count_flops, flops_per_token
 from flexibert.latency import measure_latency
 from flexibert.parameters import count_parameters
@@ -48,8 +48,25 @@ def test_many_specs_cost_what_each_costs() -> None:
 
 
 def test_a_length_without_positions_is_refused() -> None:
-    with pytest.raises(ValueError, match="'length' must be between 1 and 514. Got 515"):
-        count_flops(random_spec(0), 515)
+    for length in (0, 515, 2.5):
+        with pytest.raises(ValueError, match=f"'length' must be a whole number from 1 to 514. Got {length}"):
+            count_flops(random_spec(0), length)
+
+
+def test_models_of_images_are_refused() -> None:
+    spec = ModelSpec.from_dict({"l": 1, "o": ["sa"], "h": [16], "n": [2], "f": [[8]], "p": ["sdp"]})
+    config = FlexiViTConfig(model_dict=spec.to_dict(), image_size=8, patch_size=4)
+    message = "'config' must be a FlexiBERTConfig.* Got FlexiViTConfig"
+    for ask in (cost_of, count_flops, flops_per_token):
+        with pytest.raises(ValueError, match=message):
+            ask([spec] if ask is cost_of else spec, 4, config)
+    with pytest.raises(ValueError, match=message):
+        count_parameters(spec, config)
+    with pytest.raises(ValueError, match=message):
+        measure_latency(spec, config)
+    for model in (FlexiViTModel(config), torch.nn.Linear(2, 2)):
+        with pytest.raises(ValueError, match=f"must be a model of text, .* Got {type(model).__name__}"):
+            measure_latency(model)
 
 
 def test_a_latency_says_how_it_was_measured(tiny: Callable) -> None:
@@ -67,3 +84,5 @@ def test_a_latency_says_how_it_was_measured(tiny: Callable) -> None:
     assert model.training
     with pytest.raises(ValueError, match="'repeats' must be a whole number above 0. Got 0"):
         measure_latency(model, repeats=0)
+    with pytest.raises(ValueError, match="'length' must be a whole number above 0. Got 2.5"):
+        measure_latency(model, length=2.5)
