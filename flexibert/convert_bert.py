@@ -66,7 +66,8 @@ def convert(source: Path, target: Path, *, check: bool = False) -> float | None:
 
 
 def load(folder: Path) -> tuple[Any, bool]:
-    """The model in a folder, in the class its ``config.json`` names, and whether it is a BERT of transformers."""
+    """The model in a folder, in the class its ``config.json`` names, and whether it is a BERT of transformers. An
+    encoder without a head whose weights have no pooler is one without."""
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder}: is not a model folder; it must hold 'config.json' and weights")
     config = AutoConfig.from_pretrained(folder)
@@ -88,12 +89,14 @@ def load(folder: Path) -> tuple[Any, bool]:
             why = damage(error, folder) or f"{folder}: the model cannot be loaded ({type(error).__name__}: {error})"
             raise ValueError(why) from error
     _check_encoder(folder, found)
+    if {"pooler.dense.weight", "pooler.dense.bias"} <= set(found["missing_keys"]):  # with a head: "bert.pooler."
+        model.pooler = None
     return model, is_bert
 
 
 def _check_encoder(folder: Path, found: Mapping[str, Any]) -> None:
     """Refuses weights of other shapes and encoders of which parts are missing, by what ``from_pretrained`` found. A
-    pooler or head that is missing starts at random, of which ``transformers`` tells.
+    pooler below a head, or a head, that is missing starts at random, of which ``transformers`` tells.
     """
     problems = contradictions(
         filter(ENCODER.match, found["missing_keys"]),

@@ -177,7 +177,7 @@ def _as_bin(folder: Path, content: Any) -> None:
         torch.save(content, folder / "pytorch_model.bin")
 
 
-def test_a_missing_pooler_is_the_same_each_time_a_folder_is_read(tmp_path: Path) -> None:
+def test_an_encoder_without_a_pooler_is_converted_to_one_without(tmp_path: Path) -> None:
     bert().save_pretrained(tmp_path / "bert")
     weights = load_file(tmp_path / "bert" / "model.safetensors")
     save_file(
@@ -186,6 +186,19 @@ def test_a_missing_pooler_is_the_same_each_time_a_folder_is_read(tmp_path: Path)
         {"format": "pt"},
     )
     assert convert(tmp_path / "bert", tmp_path / "ours", check=True) == 0
+    assert convert(tmp_path / "ours", tmp_path / "back", check=True) == 0
+    for name in ("ours", "back"):
+        assert not [key for key in load_file(tmp_path / name / "model.safetensors") if "pooler" in key]
+    assert len(load_file(tmp_path / "back" / "model.safetensors")) == len(weights) - 2
+
+
+def test_a_missing_pooler_below_a_head_is_the_same_each_time_a_folder_is_read(tmp_path: Path) -> None:
+    bert(list(CLASSES)[2]).save_pretrained(tmp_path / "bert")
+    weights = load_file(tmp_path / "bert" / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if "pooler" not in name}
+    save_file(kept, tmp_path / "bert" / "model.safetensors", {"format": "pt"})
+    assert convert(tmp_path / "bert", tmp_path / "ours", check=True) == 0
+    assert load_file(tmp_path / "ours" / "model.safetensors").keys() >= {"bert.pooler.dense.weight"}
 
 
 @pytest.mark.parametrize(
