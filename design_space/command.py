@@ -3,13 +3,15 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from .files import nearest_name
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """argparse that shows defaults in ``--help`` and names the nearest flag for a misspelt one."""
+    """argparse that shows defaults in ``--help``, names the nearest flag for a misspelt one, and reads ``~`` in paths
+    as a home folder."""
 
     def __init__(self, *, prog: str, description: str) -> None:
         super().__init__(
@@ -24,11 +26,22 @@ class ArgumentParser(argparse.ArgumentParser):
         if unknown:
             flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
             self.error(f"unknown argument {unknown[0]}. {nearest_name(unknown[0].split('=')[0], flags)}")
+        for name, value in vars(parsed).items():
+            if isinstance(value, Path):
+                setattr(parsed, name, below_home(value))
         return parsed
 
     def error(self, message: str) -> NoReturn:
         """One line instead of the whole usage."""
         self.exit(2, f"error: {message}\nSee {self.prog} --help\n")
+
+
+def below_home(path: Path | str) -> Path:
+    """The path with a leading ``~`` or ``~user`` written out. Raises ``ValueError`` when there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path}: names the home folder of no user; write ./{path} for a file of that name") from error
 
 
 def positive(text: str) -> int:

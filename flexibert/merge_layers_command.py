@@ -10,8 +10,8 @@ from .model_folders import (
     check_target,
     load_larger,
     load_model,
-    print_summary,
     save_model,
+    summary,
     text_inputs,
     training_inputs,
 )
@@ -43,8 +43,9 @@ def run(arguments: Namespace) -> None:
         training=training,
     )
     models |= larger
+    lines = summary(models, inputs, written=str(arguments.target.resolve()))
     save_model(models["merged"], arguments.target, arguments.source)
-    print_summary(models, inputs, written=str(arguments.target.resolve()))
+    print(lines)
 
 
 def _pair(text: str) -> tuple[int, int]:

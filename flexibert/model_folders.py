@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from design_space.command import positive
 
 from .bert import from_bert
 from .convert_bert import TOKENIZER_FILES, load
-from .heads import FlexiBERTForMaskedLM
+from .heads import WordPredictor
 from .retraining import Training
 from .text_loss import hide_tokens, masked_lm_loss, text_blocks
 
+VOCABULARY_FILES = ("vocab.txt", "vocab.json", "tokenizer.json")
 TextInputs = tuple[torch.Tensor, torch.Tensor] | None
 
 
@@ -55,6 +56,14 @@ def save_model(model: Any, target: Path, tokenizer_from: Path) -> None:
         folder.rename(target)
 
 
+def seed(text: str) -> int:
+    """The type of ``--seed``: what ``torch.manual_seed`` takes."""
+    digits = text.removeprefix("-")
+    if not digits.isdecimal() or not -(2**63) <= int(text) < 2**63:
+        raise ArgumentTypeError(f"must be a whole number from -2^63 to 2^63 - 1. Got {text}")
+    return int(text)
+
+
 def add_text_arguments(parser: ArgumentParser) -> None:
     """The flags that say on which text the loss is measured."""
     parser.add_argument("--text", type=Path, default=None, help="text file to measure the masked-LM loss on")
@@ -87,7 +96,7 @@ def add_training_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--learning_rate", type=float, default=Training.learning_rate, help="of Adam")
     parser.add_argument("--num_heads", type=int, default=None, help="heads of a new block; default: the teacher's")
     parser.add_argument("--head_size", type=int, default=None, help="their size; default: the teacher's")
-    parser.add_argument("--seed", type=int, default=0, help="of first weights and of the order of texts")
+    parser.add_argument("--seed", type=seed, default=0, help="of first weights and of the order of texts")
     parser.add_argument("--larger", type=Path, default=None, help="folder of a larger model to show the loss of too")
 
 
@@ -113,7 +122,7 @@ def load_larger(arguments: Namespace, teacher: Any) -> dict[str, Any]:
     """The model of ``--larger``, by that name, where it is given.
 
     Raises:
-        ValueError: when its vocabulary is not the teacher's.
+        ValueError: when its vocabulary is not the teacher's, by number or by the tokenizers' words.
     """
     if arguments.larger is None:
         return {}
@@ -121,7 +130,25 @@ def load_larger(arguments: Namespace, teacher: Any) -> dict[str, Any]:
     if larger.config.vocab_size != teacher.config.vocab_size:
         sizes = f"{larger.config.vocab_size} and {teacher.config.vocab_size}"
         raise ValueError(f"{arguments.larger}: must have the teacher's vocabulary. Got {sizes} tokens")
+    check_tokenizers(arguments.source, arguments.larger)
     return {"larger": larger}
+
+
+def check_tokenizers(first: Path, second: Path) -> None:
+    """Raises ``ValueError`` when both folders hold a tokenizer and a token is one word here and another there."""
+    folders = first, second
+    if not all(any((folder / name).exists() for name in VOCABULARY_FILES) for folder in folders):
+        return
+    ours, theirs = (
+        {number: word for word, number in AutoTokenizer.from_pretrained(folder).get_vocab().items()}
+        for folder in folders
+    )
+    differing = next((number for number in sorted(ours | theirs) if ours.get(number) != theirs.get(number)), None)
+    if differing is not None:
+        raise ValueError(
+            f"{second}: its tokenizer must have the words of the one in {first}. Token {differing} is "
+            f"{theirs.get(differing)!r} here and {ours.get(differing)!r} there"
+        )
 
 
 def _tokenizer(folder: Path, flag: str) -> PreTrainedTokenizerBase:
@@ -133,21 +160,25 @@ def _tokenizer(folder: Path, flag: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def print_summary(models: Mapping[str, Any], inputs: TextInputs, **figures: str) -> None:
-    """A line per model with its parameters and, with a text, its masked-LM loss; then the other figures.
+def summary(models: Mapping[str, Any], inputs: TextInputs, **figures: str) -> str:
+    """A line per model with its parameters and, with a text, its masked-LM loss; then the other figures. To be asked
+    before anything is written.
 
     Args:
         models: name -> model, in the order to print.
         inputs: of ``text_inputs``.
+
+    Raises:
+        ValueError: when no token of the text is hidden.
     """
+    lines = []
     for name, model in models.items():
         line = f"{name:12} {model.num_parameters():>12,} parameters, {model.config.num_hidden_layers} layers"
         if inputs is not None:
-            is_masked_lm = isinstance(model, FlexiBERTForMaskedLM)
+            is_masked_lm = isinstance(model, WordPredictor)
             loss = (
                 f"{masked_lm_loss(model, *inputs, progress=name):.4f}" if is_masked_lm else "none (no masked-LM head)"
             )
             line += f", masked-LM loss {loss}"
-        print(line)
-    for name, text in figures.items():
-        print(f"{name:12} {text}")
+        lines.append(line)
+    return "\n".join([*lines, *(f"{name:12} {text}" for name, text in figures.items())])

@@ -9,8 +9,8 @@ from .model_folders import (
     check_target,
     load_larger,
     load_model,
-    print_summary,
     save_model,
+    summary,
     text_inputs,
     training_inputs,
 )
@@ -50,6 +50,7 @@ def run(arguments: Namespace) -> None:
     ]
     models["retrained"] = combine_blocks(teacher, blocks)
     models |= larger
-    save_model(models["retrained"], arguments.target, arguments.source)
     figures = {f"block {block.index}": f"loss {block.losses[0]:.4g} -> {block.losses[-1]:.4g}" for block in blocks}
-    print_summary(models, inputs, **figures, written=str(arguments.target.resolve()))
+    lines = summary(models, inputs, **figures, written=str(arguments.target.resolve()))
+    save_model(models["retrained"], arguments.target, arguments.source)
+    print(lines)

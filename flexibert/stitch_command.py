@@ -3,7 +3,18 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from .model_folders import add_text_arguments, check_target, load_model, print_summary, save_model, text_inputs
+from design_space.command import below_home
+
+from .model_folders import (
+    add_text_arguments,
+    check_target,
+    check_tokenizers,
+    load_model,
+    save_model,
+    seed,
+    summary,
+    text_inputs,
+)
 from .stitching import LAYERNORMS, random_like, stitch
 
 RANDOM = "random"
@@ -17,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--layernorm", choices=LAYERNORMS, default="grouped", help="how the joint width is normalised")
     parser.add_argument("--epsilon", type=float, default=0.0, help="constant in off-diagonal blocks")
     parser.add_argument("--noise_std", type=float, default=0.0, help="standard deviation of noise there instead")
-    parser.add_argument("--seed", type=int, default=0, help="of noise and random weights")
+    parser.add_argument("--seed", type=seed, default=0, help="of noise and random weights")
     add_text_arguments(parser)
 
 
@@ -26,8 +37,12 @@ def run(arguments: Namespace) -> None:
     check_target(arguments.target)
     first = load_model(arguments.first)
     inputs = text_inputs(arguments, arguments.first, first.config.max_position_embeddings)
-    is_random = arguments.second == RANDOM
-    second = random_like(first, seed=arguments.seed) if is_random else load_model(Path(arguments.second))
+    if arguments.second == RANDOM:
+        second = random_like(first, seed=arguments.seed)
+    else:
+        folder = below_home(arguments.second)
+        second = load_model(folder)
+        check_tokenizers(arguments.first, folder)
     stitched = stitch(
         first,
         second,
@@ -36,6 +51,7 @@ def run(arguments: Namespace) -> None:
         layernorm=arguments.layernorm,
         seed=arguments.seed,
     )
-    save_model(stitched, arguments.target, arguments.first)
     models = {"first": first, "second": second, "stitched": stitched}
-    print_summary(models, inputs, written=str(arguments.target.resolve()))
+    lines = summary(models, inputs, written=str(arguments.target.resolve()))
+    save_model(stitched, arguments.target, arguments.first)
+    print(lines)

@@ -58,7 +58,7 @@ def masked_lm_loss(
     """Mean cross-entropy over the hidden tokens, in evaluation mode.
 
     Args:
-        model: with masked-LM ``logits``.
+        model: of masked LM, alone or beside next-sentence prediction.
         progress: name of a progress bar; default: none is shown.
 
     Raises:
@@ -70,7 +70,7 @@ def masked_lm_loss(
     starts = range(0, len(inputs_NS), batch_size)
     for start in logging.tqdm(starts, desc=progress, disable=progress is None, leave=False):
         batch, labels = (each[start : start + batch_size].to(model.device) for each in (inputs_NS, labels_NS))
-        logits = model(batch).logits.float()
+        logits = model(batch)[0].float()
         total += float(functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum"))
         count += int((labels != IGNORED).sum())
     model.train(was_training)

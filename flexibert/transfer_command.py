@@ -1,15 +1,14 @@
 """Starts an architecture from the weights of a trained model."""
 
-import copy
 import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-import torch
-
 from design_space import ModelSpec
+from design_space.command import below_home
 
-from .model_folders import add_text_arguments, check_target, load_model, print_summary, save_model, text_inputs
+from .assembling import built_like
+from .model_folders import add_text_arguments, check_target, load_model, save_model, seed, summary, text_inputs
 from .transfer_plan import MODES
 
 
@@ -19,7 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("architecture", help="JSON file with a model dict, or the model dict itself")
     parser.add_argument("target", type=Path, help="folder to write; must not exist")
     parser.add_argument("--transfer_mode", choices=MODES, default=MODES[0], help="how weights are fitted")
-    parser.add_argument("--seed", type=int, default=0, help="of projections and of weights without a counterpart")
+    parser.add_argument("--seed", type=seed, default=0, help="of projections and of weights without a counterpart")
     add_text_arguments(parser)
 
 
@@ -29,20 +28,20 @@ def run(arguments: Namespace) -> None:
     spec = _spec(arguments.architecture)
     source = load_model(arguments.source)
     inputs = text_inputs(arguments, arguments.source, source.config.max_position_embeddings)
-    config = copy.deepcopy(source.config)
-    config.model_dict = spec.to_dict()
-    torch.manual_seed(arguments.seed)
-    target = type(source)(config, transfer_mode=arguments.transfer_mode)
+    target = built_like(source, spec, arguments.seed)
+    target.transfer_mode = arguments.transfer_mode
     overlap = target.load_model_from_source(source, seed=arguments.seed)
-    save_model(target, arguments.target, arguments.source)
     figures = {"overlap": f"{overlap:.4f}", "written": str(arguments.target.resolve())}
-    print_summary({"source": source, "target": target}, inputs, **figures)
+    lines = summary({"source": source, "target": target}, inputs, **figures)
+    save_model(target, arguments.target, arguments.source)
+    print(lines)
 
 
 def _spec(text: str) -> ModelSpec:
     """Raises ``ValueError`` when the text is neither a file nor JSON, or describes no architecture."""
     is_inline = text.lstrip().startswith("{")
     try:
-        return ModelSpec.from_dict(json.loads(text if is_inline else Path(text).read_text(encoding="utf-8")))
+        written = text if is_inline else below_home(text).read_text(encoding="utf-8")
+        return ModelSpec.from_dict(json.loads(written))
     except json.JSONDecodeError as error:
         raise ValueError(f"{'the model dict' if is_inline else text}: is not JSON: {error}") from error

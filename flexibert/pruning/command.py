@@ -12,12 +12,12 @@ from transformers import AutoTokenizer
 
 from design_space.command import positive
 
-from ..heads import FlexiBERTForMaskedLM, FlexiBERTForSequenceClassification
+from ..heads import FlexiBERTForSequenceClassification, WordPredictor
 from ..latency import measure_latency
-from ..model_folders import add_text_arguments, check_target, load_model, print_summary, save_model, text_inputs
+from ..model_folders import add_text_arguments, check_target, load_model, save_model, summary, text_inputs
 from .importance import Batch
 from .one_shot import prune
-from .report import report_of_specs
+from .report import DensityReport, report_of_specs
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -52,18 +52,25 @@ def run(arguments: Namespace) -> None:
     if given:
         examples = list(_examples(arguments, parent, inputs))
         child = prune(parent, **given, examples=examples, repair=not arguments.no_repair)
+    else:
+        child = load_model(arguments.target)
+    lines = summary({"parent": parent, "child": child}, inputs, folder=str(arguments.target.resolve()))
+    report = _report(parent, child) if arguments.report else None
+    if given:
         save_model(child, arguments.target, arguments.source)
-    child = load_model(arguments.target)
-    print_summary({"parent": parent, "child": child}, inputs, folder=str(arguments.target.resolve()))
-    if arguments.report:
-        _report(parent, child, arguments.target)
+    print(lines)
+    if report is not None:
+        _write_report(report, arguments.target)
 
 
-def _report(parent: Any, child: Any, folder: Path) -> None:
-    """Print the table; write it beside the child."""
+def _report(parent: Any, child: Any) -> DensityReport:
     length = min(128, parent.config.max_position_embeddings)
     times = [measure_latency(model.base_model, length=length, repeats=10).median_ms for model in (parent, child)]
-    report = report_of_specs(parent.config.model_spec, child.config.model_spec, times[0] / times[1])
+    return report_of_specs(parent.config.model_spec, child.config.model_spec, times[0] / times[1])
+
+
+def _write_report(report: DensityReport, folder: Path) -> None:
+    """Print the table; write it beside the child."""
     print(report.table())
     (folder / "report.json").write_text(json.dumps(report.to_dict(), indent=2) + "\n")
     (folder / "report.svg").write_text(report.svg())
@@ -71,17 +78,18 @@ def _report(parent: Any, child: Any, folder: Path) -> None:
 
 
 def _examples(arguments: Namespace, parent: Any, inputs: Any) -> Iterator[Batch]:
-    """Batches with labels: rows of ``--examples``, or for a masked-LM model blocks of ``--text``.
+    """Batches with labels: rows of ``--examples``, or for a model with a masked-LM head blocks of ``--text``.
 
     Raises:
         ValueError: when there is neither, the model has no head for it, or a row or label does not fit.
     """
     if arguments.examples is None and inputs is None:
         raise ValueError("--examples must be given (or --text, for a masked-LM model): importance is measured on them")
-    needed: Any = FlexiBERTForMaskedLM if arguments.examples is None else FlexiBERTForSequenceClassification
+    needed: Any = WordPredictor if arguments.examples is None else FlexiBERTForSequenceClassification
     if not isinstance(parent, needed):
         flag = "--text" if arguments.examples is None else "--examples"
-        raise ValueError(f"{arguments.source}: {flag} needs a {needed.__name__}. Got a {type(parent).__name__}")
+        name = "model with a masked-LM head" if arguments.examples is None else needed.__name__
+        raise ValueError(f"{arguments.source}: {flag} needs a {name}. Got a {type(parent).__name__}")
     if arguments.examples is None:
         ids, labels = (x[: arguments.max_examples] for x in inputs)
         for start in range(0, len(ids), arguments.batch_size):
@@ -105,7 +113,10 @@ def _rows(path: Path) -> list[list[str]]:
     with path.open(encoding="utf-8", newline="") as file:
         is_quoted = delimiter == ","  # in GLUE's TSV files quotes are ordinary characters
         reader = csv.reader(file, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE)
-        header, *rows = list(reader) or [[]]
+        try:
+            header, *rows = list(reader) or [[]]
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path}: must be a table in UTF-8. {error}") from error
     if len(header) not in (2, 3) or not rows:
         raise ValueError(f"{path}: must have a header, one or two columns of text, a label last, and rows")
     wrong = next((number for number, row in enumerate(rows, 2) if len(row) != len(header)), None)

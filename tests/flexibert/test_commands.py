@@ -3,13 +3,20 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from flexibert import FlexiBERTForMaskedLM, FlexiBERTForSequenceClassification, FlexiBERTModel
+from flexibert import (
+    FlexiBERTForMaskedLM,
+    FlexiBERTForPreTraining,
+    FlexiBERTForSequenceClassification,
+    FlexiBERTModel,
+)
 from flexibert.__main__ import COMMANDS, main
 from flexibert.text_loss import hide_tokens, masked_lm_loss, text_blocks
 
@@ -21,9 +28,11 @@ WORDS = ["[PAD]", "[MASK]", "[UNK]", *(f"w{number}" for number in range(38))]
 def make(tiny: Callable, tmp_path: Path) -> Callable[..., Path]:
     """Writes a model folder with a tokenizer of 41 words."""
 
-    def write(name: str, model_dict: dict = BASE, model_class: type = FlexiBERTForMaskedLM, **options: object) -> Path:
-        model_class(tiny(model_dict, **options)).save_pretrained(tmp_path / name)
-        tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    def write(
+        name: str, model_dict: dict = BASE, model_class: type = FlexiBERTForMaskedLM, words: list = WORDS, **kwargs: Any
+    ) -> Path:
+        model_class(tiny(model_dict), **kwargs).save_pretrained(tmp_path / name)
+        tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
         tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         names = {
             "pad_token": "[PAD]",
@@ -121,6 +130,7 @@ def test_retrain_block_and_merge_layers_write_models_and_losses(
 
 
 TEXT = ["--text", "{text}"]
+SHORT = ["--text", "{two}", "--block_length", "2", "--text_share", "1"]
 LEARN = ["--train_text", "{text}", "--block_length", "10"]
 
 
@@ -157,7 +167,28 @@ LEARN = ["--train_text", "{text}", "--block_length", "10"]
         ),
         (
             ["prune", "{encoder}", "{new}", "--density", "0.5", *TEXT, "--block_length", "10"],
-            "--text needs a FlexiBERTForMaskedLM. Got a FlexiBERTModel",
+            "--text needs a model with a masked-LM head. Got a FlexiBERTModel",
+        ),
+        (["stitch", "{first}", "random", "{new}", "--seed", "9" * 20], "--seed: must be a whole number from -2^63 to"),
+        (
+            ["stitch", "{first}", "~no-such-user/x", "{new}"],
+            "~no-such-user/x: names the home folder of no user; write ./~no-such-user/x",
+        ),
+        (
+            ["stitch", "~no-such-user/x", "{first}", "{new}"],
+            "~no-such-user/x: names the home folder of no user; write ./~no-such-user/x",
+        ),
+        (["stitch", "{first}", "{other}", "{new}"], "Token 40 is 'else' here and 'w37' there"),
+        (["retrain-block", "{first}", "{new}", *LEARN, "--larger", "{other}"], "Token 40 is 'else' here"),
+        (["merge-layers", "{first}", "{new}", *LEARN, "--learning_rate", "inf"], "a number above 0. Got 500 and inf"),
+        (["stitch", "{first}", "random", "{new}", *SHORT], "No token of 2 is hidden"),
+        (["transfer", "{first}", json.dumps(BASE).replace("{", "{{").replace("}", "}}"), "{new}", *SHORT], "of 2 is"),
+        (["merge-layers", "{first}", "{new}", "--train_text", "{text}", "--steps", "1", *SHORT], "No token of 2"),
+        (["retrain-block", "{first}", "{new}", "--train_text", "{text}", "--steps", "1", *SHORT], "No token of 2"),
+        (["prune", "{first}", "{new}", "--density", "0.7", *SHORT], "No token of 2 is hidden"),
+        (
+            ["prune", "{classifier}", "{new}", "--density", "0.7", "--examples", "{latin}"],
+            "latin.tsv: must be a table in UTF-8. 'utf-8' codec can't decode byte 0xe9",
         ),
     ],
 )
@@ -165,13 +196,57 @@ def test_bad_input_ends_in_one_message_and_no_folder(
     arguments: list[str], message: str, make: Callable, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     make("first")
+    make("other", words=[*WORDS[:-1], "else"])
     make("encoder", model_class=FlexiBERTModel)
-    places = {name: tmp_path / name for name in ("first", "missing", "encoder", "new")} | {
-        "text": tmp_path / "text.txt"
-    }
+    make("classifier", model_class=FlexiBERTForSequenceClassification)
+    (tmp_path / "two.txt").write_text("w1 w2")
+    (tmp_path / "latin.tsv").write_bytes("sentence\tlabel\ncaf\u00e9\t1\n".encode("latin-1"))
+    before = sorted(path.name for path in tmp_path.iterdir())
+    places = {path.stem: path for path in tmp_path.iterdir()} | {name: tmp_path / name for name in ("missing", "new")}
     assert _run(*(argument.format(**places) for argument in arguments)) == 2
     assert message in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder", "first", "text.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_pretraining_model_has_a_masked_lm_head(
+    make: Callable, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    model = make("model", model_class=FlexiBERTForPreTraining)
+    flags = ["--text", tmp_path / "text.txt", "--block_length", 10, "--text_share", 1]
+    assert _run("prune", model, tmp_path / "child", "--density", 0.7, *flags) == 0
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(model)
+    blocks = text_blocks(tmp_path / "text.txt", tokenizer, 10)
+    inputs, labels = hide_tokens(blocks, 1, [0, 1, 2])
+    for name, line in zip(("model", "child"), capsys.readouterr().out.splitlines(), strict=False):
+        found = FlexiBERTForPreTraining.from_pretrained(tmp_path / name).eval()(inputs, labels=labels)
+        assert line.endswith(f"masked-LM loss {found.loss:.4f}")
+
+
+def test_an_encoder_without_a_pooler_stays_one(make: Callable, tmp_path: Path) -> None:
+    model = make("model", model_class=FlexiBERTModel, add_pooling_layer=False)
+    learn = ["--train_text", tmp_path / "text.txt", "--block_length", 10, "--steps", 1]
+    commands = [
+        ("transfer", model, json.dumps(BASE | {"f": [[8], [8]]})),
+        ("stitch", model, model),
+        ("merge-layers", model),
+        ("retrain-block", model),
+    ]
+    for number, command in enumerate(commands):
+        target = tmp_path / f"new{number}"
+        assert _run(*command, target, *(learn if number > 1 else [])) == 0
+        names = load_file(target / "model.safetensors")
+        assert not [name for name in names if "pooler" in name]
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(
+    make: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("first")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "spec.json").write_text(json.dumps(BASE))
+    assert _run("stitch", "~/first", "~/first", "~/wide") == 0
+    assert _run("transfer", "~/first", "~/spec.json", "~/same") == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"first", "wide", "same", "spec.json", "text.txt"}
 
 
 def test_a_loss_needs_a_hidden_token_and_a_block_room_for_one(make: Callable, tmp_path: Path) -> None:
