@@ -89,8 +89,8 @@ def _check(lower: Any, upper: Any, lower_layers: int, upper_start: int, ridge: f
     formats = lower.config.model_spec.format, upper.config.model_spec.format
     if formats[0] != formats[1]:
         problems.append(f"Models stitched in depth must be of one format. Got {formats[0]} and {formats[1]}")
-    if not ridge >= 0:
-        problems.append(f"'ridge' must be 0 or above. Got {ridge}")
+    if not 0 <= ridge < float("inf"):
+        problems.append(f"'ridge' must be a number of 0 or above. Got {ridge}")
     if problems:
         raise ValueError("\n".join(problems))
 

@@ -105,7 +105,8 @@ def test_what_does_not_fit_is_refused(tiny: Callable) -> None:
         ((lower, upper, [IDS]), {"lower_layers": 0}, "The teacher has layers 0 to 2. Got -1"),
         ((lower, upper, [IDS]), {"upper_start": 3}, "The teacher has layers 0 to 2. Got 3"),
         ((lower, upper, []), {}, "one batch or more to fit the map on. Got none"),
-        ((lower, upper, [IDS]), {"ridge": -1}, "'ridge' must be 0 or above. Got -1"),
+        ((lower, upper, [IDS]), {"ridge": -1}, "'ridge' must be a number of 0 or above. Got -1"),
+        ((lower, upper, [IDS]), {"ridge": float("inf")}, "'ridge' must be a number of 0 or above. Got inf"),
         ((_model(tiny, HETERO, 1), upper, [IDS]), {}, "must be of one format. Got hetero and standard"),
         ((stitch(lower, upper), upper, [IDS]), {}, "must have one residual stream"),
     ]
