@@ -13,6 +13,7 @@ import pandas as pd
 
 from .questions import question_columns, question_rows
 from .splitting import split_off
+from .table_files import unit_of
 from .tags import tag_columns, tag_names, tag_split, tagged_rows, usual_tag_metric
 from .task import QUESTIONS, SPLITS, TOKENS, Task
 
@@ -54,17 +55,13 @@ def _tagged(
     if (options.text_column, options.label_column) != columns:
         logger.warning("%s: words from '%s', their tags from '%s'", path.name, *columns)
     rows = {
-        split: tagged_rows(
-            _with(frame, columns, origins[split]), origins[split], unit_of(frame, origins[split]), *columns
-        )
+        split: tagged_rows(_with(frame, columns, origins[split]), origins[split], unit_of(origins[split]), *columns)
         for split, frame in frames.items()
     }
     split_off(rows, seed)
     names = tag_names(rows["train"]["tags"])
     tables = {
-        split: tag_split(
-            part, names, origins.get(split, str(path)), unit_of(frames.get(split, frames["train"]), str(path))
-        )
+        split: tag_split(part, names, origins.get(split, str(path)), unit_of(origins.get(split, str(path))))
         for split, part in rows.items()
     }
     metric = options.metric or usual_tag_metric(names)
@@ -89,7 +86,7 @@ def _asked(
         logger.warning("%s: questions from '%s', contexts from '%s', answers from '%s'", path.name, *columns)
     rows = {split: _with(frame, columns, origins[split]) for split, frame in frames.items()}
     for split, frame in rows.items():  # before contexts are compared
-        question_rows(frame, origins[split], unit_of(frame, origins[split]), columns)
+        question_rows(frame, origins[split], unit_of(origins[split]), columns)
     split_off(rows, seed, together=[columns[1]])
     tables = {split: question_rows(part, str(path), "row", columns) for split, part in rows.items()}
     lacks = any(not answers for table in tables.values() for answers in table["answers"])
@@ -110,11 +107,6 @@ def _with(frame: pd.DataFrame, columns: tuple[str, ...], origin: str) -> pd.Data
             f"{origin} has no column {', '.join(map(repr, missing))}. Its columns: {', '.join(map(str, frame.columns))}"
         )
     return frame[list(columns)]
-
-
-def unit_of(frame: pd.DataFrame, origin: str) -> str:
-    """What the index of a frame counts."""
-    return "row" if origin.endswith(".parquet") or isinstance(frame.index, pd.RangeIndex) else "line"
 
 
 def _in_order(tables: Mapping[str, object]) -> dict[str, object]:

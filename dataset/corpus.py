@@ -15,7 +15,7 @@ import datasets as hf_datasets
 import pyarrow
 import pyarrow.parquet
 
-from .hub import load_from_hub
+from .hub import is_hub_name, load_from_hub
 
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".md", ".rst")
 JSON_SUFFIXES = (".jsonl", ".jsonl.gz")
@@ -57,20 +57,9 @@ def load_corpus(
     return hf_datasets.concatenate_datasets(streams)
 
 
-def is_hub_name(source: Path | str) -> bool:
-    """Whether a source that is no file or folder can only be a dataset's name."""
-    text = str(source)
-    return (
-        not Path(text).exists()
-        and text.count("/") == 1
-        and not text.startswith((".", "/", "~"))
-        and not text.endswith(SUFFIXES)
-    )
-
-
 def _stream(source: Path | str) -> hf_datasets.IterableDataset:
     path = Path(source).absolute()
-    if is_hub_name(source):
+    if is_hub_name(source, SUFFIXES):
         name, _, configuration = str(source).partition(":")
         return _texts(load_from_hub(name, configuration or None, split="train", streaming=True), source)
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():

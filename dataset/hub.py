@@ -1,7 +1,8 @@
 """Datasets of the Hub by name, and a quick answer where there is no way to it."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import datasets as hf_datasets
@@ -9,6 +10,18 @@ from huggingface_hub import constants
 from huggingface_hub.utils import get_session
 
 _PATIENCE_S = 5.0
+
+
+def is_hub_name(source: Path | str, file_suffixes: Sequence[str]) -> bool:
+    """Whether a source can only be a dataset's name (``owner/name``, ``owner/name:configuration``): what is there, and
+    what ends as files do, is a file or folder."""
+    text = str(source)
+    return (
+        text.count("/") == 1
+        and not text.startswith((".", "/", "~"))
+        and not text.lower().endswith(tuple(file_suffixes))
+        and not Path(text).exists()
+    )
 
 
 def load_from_hub(name: str, configuration: str | None = None, **options: Any) -> Any:

@@ -8,7 +8,7 @@ from design_space.files import nearest_name
 from .glue import GLUE, load_glue
 from .own import TableOptions, load_table
 from .python_docs import EMBEDDED_TASK, python_docs_task
-from .table_files import TABLE_SUFFIXES, is_dataset
+from .table_files import TABLE_SUFFIXES, is_table
 from .task import Task
 
 ALL_OF_GLUE = "glue"
@@ -36,7 +36,7 @@ def load_task(
     name = str(task).lower().replace("-", "")
     options = table or TableOptions()
     is_known = name in (EMBEDDED_TASK, ALL_OF_GLUE, *GLUE)
-    if not is_known and (Path(task).suffix in TABLE_SUFFIXES or is_dataset(str(task))):
+    if not is_known and is_table(task):
         if data_dir is not None:
             raise ValueError(
                 f"'data_dir' is for GLUE tasks. {task} is a table of one's own; give its whole path and no data_dir"

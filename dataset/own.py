@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .annotated import load_annotated, unit_of
+from .annotated import load_annotated
 from .splitting import split_off
-from .table_files import is_dataset, read_dataset, read_table
+from .table_files import is_dataset, read_dataset, read_table, unit_of
 from .tags import is_list
 from .task import SPLITS, Task, make_split
 
@@ -72,7 +72,7 @@ def load_table(source: Path | str, options: TableOptions, *, seed: int = 0) -> T
             know, a single class.
     """
     path = Path(source)
-    frames = read_dataset(str(source)) if is_dataset(str(source)) else {"train": read_table(path)}
+    frames = read_dataset(str(source)) if is_dataset(source) else {"train": read_table(path)}
     origins = {split: str(source) if split == "train" else f"{source}, {split}" for split in frames}
     for split, file in (("validation", options.validation_file), ("test", options.test_file)):
         if file is not None:
@@ -155,7 +155,7 @@ def _normalised(frame: pd.DataFrame, origin: str, columns: dict[str, str], optio
     if options.label_separator is not None:
         separated = part["label"].astype(str).str.split(options.label_separator, regex=False)
         part = part.assign(label=separated.map(lambda labels: [text.strip() for text in labels if text.strip()]))
-    unit = unit_of(frame, origin)
+    unit = unit_of(origin)
     for name, column in columns.items():
         values = part[column]
         are_lists = values.map(is_list)
@@ -196,9 +196,8 @@ def _encoded(labels: pd.Series, names: tuple[str, ...], is_multi_label: bool, or
         numbers = pd.to_numeric(labels, errors="coerce").astype(float)
         wrong = ~np.isfinite(numbers)
         if wrong.any():
-            raise ValueError(
-                f"{origin}, line {labels.index[wrong][0]}: the label must be a number. Got {labels[wrong].iloc[0]!r}"
-            )
+            where = f"{origin}, {unit_of(origin)} {labels.index[wrong][0]}"
+            raise ValueError(f"{where}: the label must be a number. Got {labels[wrong].iloc[0]!r}")
         return numbers
     ids = {name: number for number, name in enumerate(names)}
     of_each = labels.map(lambda label: [str(name) for name in label] if is_multi_label else [str(label)])
@@ -206,7 +205,7 @@ def _encoded(labels: pd.Series, names: tuple[str, ...], is_multi_label: bool, or
         unknown = [name for name in found if name not in ids]
         if unknown:
             raise ValueError(
-                f"{origin}, line {line}: label {unknown[0]!r}, which training does not have. "
+                f"{origin}, {unit_of(origin)} {line}: label {unknown[0]!r}, which training does not have. "
                 f"Training has {', '.join(names)}"
             )
     if is_multi_label:

@@ -16,9 +16,10 @@ from rich.console import Console
 
 from design_space.command import ArgumentParser, run_command
 
-from .corpus import is_hub_name, load_corpus
+from .corpus import SUFFIXES, load_corpus
 from .fingerprint import fingerprint
 from .glue import load_glue_tasks
+from .hub import is_hub_name
 from .loading import ALL_OF_GLUE, load_task
 from .own import TableOptions
 from .prepared import Lengths, PreparedData, prepare
@@ -119,9 +120,9 @@ class DataOptions:
     def _sources(self) -> list[Path]:
         """Files and folders that the data come from; of those on the Hub none."""
         sources: list[Path | str | None] = [self.data_dir, self.table.validation_file, self.table.test_file]
-        sources += [source for source in self.corpus if not is_hub_name(source)]
+        sources += [source for source in self.corpus if not is_hub_name(source, SUFFIXES)]
         named = [Path(name) for name in (self.task, self.tokenizer) if name not in (EMBEDDED_TASK, TRAIN)]
-        sources += [path for path in named if path.exists() or path.suffix in (*TABLE_SUFFIXES, ".txt")]
+        sources += [path for path in named if path.exists() or path.suffix.lower() in (*TABLE_SUFFIXES, ".txt")]
         return [Path(source) for source in sources if source is not None]
 
     def _check(self, data: PreparedData, console: Console) -> PreparedData:
@@ -217,7 +218,7 @@ def _texts(corpus: hf_datasets.IterableDataset, tasks: Sequence[Task]) -> Iterat
 
 
 def _source(text: str) -> Path | str:
-    return text if is_hub_name(text) else Path(text)
+    return text if is_hub_name(text, SUFFIXES) else Path(text)
 
 
 def _plain(value: Any) -> Any:

@@ -4,20 +4,26 @@ Rows come as a frame whose index is the line they start on (the row, counted fro
 that every complaint about a row can say where it is.
 """
 
+import contextlib
 import csv
 import io
 import json
 import logging
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import datasets as hf_datasets
 import pandas as pd
 
-from .hub import load_from_hub
+from .hub import is_hub_name, load_from_hub
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".conll")
+_LINE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".conll")
 _SPLIT_NAMES = {"validation": ("validation", "dev", "valid"), "train": ("train",), "test": ("test",)}
+
+_CELL_LIMIT = threading.Lock()
 
 logger = logging.getLogger(__name__)
 
@@ -31,16 +37,17 @@ def read_table(path: Path) -> pd.DataFrame:
     path = path.absolute()
     if not path.is_file():
         raise ValueError(f"No such file: {path}")
-    if path.suffix not in TABLE_SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix not in TABLE_SUFFIXES:
         raise ValueError(f"{path} cannot be read as a table: its name must end in {', '.join(TABLE_SUFFIXES)}")
     try:
-        if path.suffix == ".parquet":
+        if suffix == ".parquet":
             frame = pd.read_parquet(path)
             frame.index = pd.RangeIndex(1, len(frame) + 1)
         else:
             text = _text(path)
             readers = {".jsonl": _json_lines, ".conll": _conll}
-            frame = readers[path.suffix](text) if path.suffix in readers else _separated(text, path.suffix)
+            frame = readers[suffix](text) if suffix in readers else _separated(text, suffix)
     except (ValueError, TypeError, OSError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read as a table: {error}") from error
     if frame.empty:
@@ -82,9 +89,20 @@ def read_dataset(source: str) -> dict[str, pd.DataFrame]:
     return frames
 
 
-def is_dataset(source: str) -> bool:
+def is_table(source: Path | str) -> bool:
+    """Whether a task's name means a table: a file that is there or ends as tables do, or a dataset."""
+    path = Path(source)
+    return path.suffix.lower() in TABLE_SUFFIXES or path.is_file() or is_dataset(source)
+
+
+def is_dataset(source: Path | str) -> bool:
     """Whether a task's name can only be a folder or a dataset of the Hub."""
-    return Path(source).is_dir() or (source.count("/") == 1 and not source.startswith((".", "/", "~")))
+    return Path(source).is_dir() or is_hub_name(source, TABLE_SUFFIXES)
+
+
+def unit_of(origin: str) -> str:
+    """What the index of a frame from there counts."""
+    return "line" if origin.lower().endswith(_LINE_SUFFIXES) else "row"
 
 
 def _frame(rows: hf_datasets.Dataset, source: str, split: str) -> pd.DataFrame:
@@ -148,20 +166,39 @@ def _conll(text: str) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()), columns=["tokens", "tags"], index=list(rows))
 
 
-def _separated(text: str, suffix: str) -> pd.DataFrame:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="," if suffix == ".csv" else "\t", strict=True)
+@contextlib.contextmanager
+def _cells_of_any_length(length: int) -> Iterator[None]:
+    """Python's limit, 131,072 characters a cell, is one for the whole process: it is put back."""
+    with _CELL_LIMIT:
+        before = csv.field_size_limit()
+        csv.field_size_limit(max(before, length))
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
+
+
+def _rows(text: str, delimiter: str) -> dict[int, list[str]]:
+    """Fields of each row by the line it starts on; blank lines left out."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: dict[int, list[str]] = {}
     start = 1
     while True:
         try:
             row = next(reader, None)
         except csv.Error as error:
-            raise ValueError(f"line {start}: {error}") from None
+            unclosed = "; a quote that opens there is never closed" if "end of data" in str(error) else ""
+            raise ValueError(f"line {start}: {error}{unclosed}") from None
         if row is None:
-            break
+            return rows
         if row:
             rows[start] = row
         start = reader.line_num + 1
+
+
+def _separated(text: str, suffix: str) -> pd.DataFrame:
+    with _cells_of_any_length(len(text)):
+        rows = _rows(text, "," if suffix == ".csv" else "\t")
     if not rows:
         return pd.DataFrame()
     (first, header), *body = rows.items()
