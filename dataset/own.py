@@ -1,10 +1,9 @@
 """One's own table: texts, single or in pairs, and labels, in a file or a dataset of the Hub.
 
-Columns that are not named are guessed, and what was guessed is logged. Labels that are words, or few whole numbers,
-are classes; many different numbers are a regression; lists are several labels a text. Lists of words with as many tags,
-and questions with answers, are read by ``annotated``. Without files for validation and test the rows are split
-80/10/10, reproducibly, classes in proportion. Classes that are far from equally frequent, and texts that are in two
-splits, are logged too.
+Columns that are not named are guessed, and what was guessed is logged. What labels mean is told by ``labels``. Lists of
+words with as many tags, and questions with answers, are read by ``annotated``. Without files for validation and test
+the rows are split 80/10/10, reproducibly, classes in proportion. Classes that are far from equally frequent, and texts
+that are in two splits, are logged too.
 """
 
 import logging
@@ -12,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from .annotated import load_annotated
+from .labels import encoded, label_cells, label_names
 from .splitting import split_off
 from .table_files import is_dataset, read_dataset, read_table, unit_of
 from .tags import is_list
@@ -36,7 +35,6 @@ PAIR_NAMES = (
     ("query", "document"),
     ("text", "text_pair"),
 )
-MOST_CLASSES = 50
 UNBALANCED = 3.0  # a class so many times as frequent as another is worth a word
 
 logger = logging.getLogger(__name__)
@@ -72,6 +70,7 @@ def load_table(source: Path | str, options: TableOptions, *, seed: int = 0) -> T
             know, a single class.
     """
     path = Path(source)
+    _check_named(options)
     frames = read_dataset(str(source)) if is_dataset(source) else {"train": read_table(path)}
     origins = {split: str(source) if split == "train" else f"{source}, {split}" for split in frames}
     for split, file in (("validation", options.validation_file), ("test", options.test_file)):
@@ -83,9 +82,9 @@ def load_table(source: Path | str, options: TableOptions, *, seed: int = 0) -> T
     columns = _columns(frames["train"], path, options)
     frames = {split: _normalised(frame, origins[split], columns, options) for split, frame in frames.items()}
     is_multi_label = bool(frames["train"]["label"].map(lambda label: isinstance(label, list)).any())
-    names = _label_names(frames["train"]["label"], is_multi_label)
+    names = label_names(frames["train"]["label"], is_multi_label, origins["train"])
     for split, part in frames.items():
-        frames[split] = part.assign(label=_encoded(part["label"], names, is_multi_label, origins[split]))
+        frames[split] = part.assign(label=encoded(part["label"], names, is_multi_label, origins[split]))
         if names and not is_multi_label and split != "train" and frames[split]["label"].nunique() < 2:
             raise ValueError(f"{origins[split]} has only the class {part['label'].iloc[0]!r}; give rows of every class")
     split_off(frames, seed, classes="label" if names and not is_multi_label else None)
@@ -108,6 +107,15 @@ def load_table(source: Path | str, options: TableOptions, *, seed: int = 0) -> T
         metric=options.metric or usual,
         is_multi_label=is_multi_label,
     )
+
+
+def _check_named(options: TableOptions) -> None:
+    named: dict[str, str] = {}
+    for option in ("text_column", "text_pair_column", "label_column"):
+        name = getattr(options, option)
+        if name is not None and name in named:
+            raise ValueError(f"'{named[name]}' and '{option}' name the same column {name!r}; give two columns")
+        named[name] = option
 
 
 def _columns(frame: pd.DataFrame, path: Path, options: TableOptions) -> dict[str, str]:
@@ -152,65 +160,14 @@ def _normalised(frame: pd.DataFrame, origin: str, columns: dict[str, str], optio
             f"{origin} has no column {', '.join(map(repr, missing))}. Its columns: {', '.join(map(str, frame.columns))}"
         )
     part = frame[list(columns)].rename(columns=columns)
-    if options.label_separator is not None:
-        separated = part["label"].astype(str).str.split(options.label_separator, regex=False)
-        part = part.assign(label=separated.map(lambda labels: [text.strip() for text in labels if text.strip()]))
-    unit = unit_of(origin)
-    for name, column in columns.items():
-        values = part[column]
-        are_lists = values.map(is_list)
-        if column == "label" and are_lists.any():
-            if not are_lists.all():
-                raise ValueError(
-                    f"{origin}, {unit} {values.index[~are_lists][0]}: column '{name}' is no list, as others are"
-                )
-            part = part.assign(label=values.map(list))
-            continue
-        empty = values.isna() | (values.astype(str).str.strip() == "")
+    texts = {name: column for name, column in columns.items() if column != "label"}
+    for name, column in texts.items():
+        empty = part[column].isna() | (part[column].astype(str).str.strip() == "")
         if empty.any():
-            raise ValueError(f"{origin}, {unit} {values.index[empty][0]}: column '{name}' is empty")
-    return part.assign(**{column: part[column].astype(str) for column in part.columns if column != "label"})
-
-
-def _label_names(labels: pd.Series, is_multi_label: bool) -> tuple[str, ...]:
-    """Names of the classes; none when the labels are numbers of a regression."""
-    distinct = pd.Series(
-        sorted({str(name) for label in labels for name in label} if is_multi_label else set(labels.astype(str)))
-    )
-    numbers = pd.to_numeric(distinct, errors="coerce")
-    is_numeric = bool(numbers.notna().all()) and len(distinct) > 0
-    if is_numeric and not is_multi_label and ((numbers % 1 != 0).any() or len(distinct) > MOST_CLASSES):
-        return ()
-    if len(distinct) < (1 if is_multi_label else 2):
-        raise ValueError(
-            "No text has a label"
-            if is_multi_label
-            else f"A task needs at least two classes. All labels are {labels.iloc[0]!r}"
-        )
-    return tuple(sorted(distinct, key=lambda name: (float(name) if is_numeric else 0.0, name)))
-
-
-def _encoded(labels: pd.Series, names: tuple[str, ...], is_multi_label: bool, origin: str) -> pd.Series:
-    """Numbers of a regression, class ids, or lists of zeros and ones."""
-    if not names:
-        numbers = pd.to_numeric(labels, errors="coerce").astype(float)
-        wrong = ~np.isfinite(numbers)
-        if wrong.any():
-            where = f"{origin}, {unit_of(origin)} {labels.index[wrong][0]}"
-            raise ValueError(f"{where}: the label must be a number. Got {labels[wrong].iloc[0]!r}")
-        return numbers
-    ids = {name: number for number, name in enumerate(names)}
-    of_each = labels.map(lambda label: [str(name) for name in label] if is_multi_label else [str(label)])
-    for line, found in of_each.items():
-        unknown = [name for name in found if name not in ids]
-        if unknown:
-            raise ValueError(
-                f"{origin}, {unit_of(origin)} {line}: label {unknown[0]!r}, which training does not have. "
-                f"Training has {', '.join(names)}"
-            )
-    if is_multi_label:
-        return of_each.map(lambda found: [float(name in found) for name in names])
-    return of_each.map(lambda found: ids[found[0]]).astype(int)
+            raise ValueError(f"{origin}, {unit_of(origin)} {part.index[empty][0]}: column '{name}' is empty")
+    (name,) = columns.keys() - texts.keys()
+    labels = label_cells(part["label"], origin, name, options.label_separator)
+    return part.assign(label=labels, **{column: part[column].astype(str) for column in texts.values()})
 
 
 def _report(name: str, frames: dict[str, pd.DataFrame], names: tuple[str, ...], is_multi_label: bool) -> None:
