@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .annotated import load_annotated
@@ -36,6 +37,8 @@ PAIR_NAMES = (
     ("text", "text_pair"),
 )
 UNBALANCED = 3.0  # a class so many times as frequent as another is worth a word
+MOST_SHOWN = 10  # names in a message
+FAR, WIDE = 10.0, 100.0  # a model's first outputs are near 0: the mean in standard deviations, and these, to warn of
 
 logger = logging.getLogger(__name__)
 
@@ -171,13 +174,31 @@ def _normalised(frame: pd.DataFrame, origin: str, columns: dict[str, str], optio
 
 
 def _report(name: str, frames: dict[str, pd.DataFrame], names: tuple[str, ...], is_multi_label: bool) -> None:
-    """Say what may surprise: classes of very different frequency, and texts that are in two splits."""
+    """Say what may surprise: classes of very different frequency, or missing in a split; numbers that are hard to
+    learn; texts that are in two splits."""
+    labels = {split: frames[split]["label"] for split in SPLITS if split in frames}
+    for split, part in labels.items() if names else ():
+        there = np.flatnonzero(np.vstack(part).any(axis=0)) if is_multi_label else part
+        missing = [repr(names[number]) for number in sorted(set(range(len(names))) - set(there))]
+        if missing:
+            shown = ", ".join(missing[:MOST_SHOWN]) + (", ..." if len(missing) > MOST_SHOWN else "")
+            logger.warning("%s: %s has no row of %d of %d classes: %s", name, split, len(missing), len(names), shown)
+    if not names:
+        mean, deviation = float(labels["train"].mean()), float(labels["train"].std(ddof=0))
+        if abs(mean) > FAR * deviation or deviation > WIDE:
+            logger.warning(
+                "%s: labels have the mean %.4g and the standard deviation %.4g, which models learn badly. "
+                "Subtract the mean and divide by the deviation",
+                name,
+                mean,
+                deviation,
+            )
     if names and not is_multi_label:
-        counts = frames["train"]["label"].value_counts()
+        counts = labels["train"].value_counts()
         if counts.max() >= UNBALANCED * counts.min():
             shares = ", ".join(f"{names[int(label)]} {count:,}" for label, count in counts.items())
             logger.warning("%s: classes are unbalanced: %s. Consider the metric f1_macro", name, shares)
-    texts = {split: set(_keys(frames[split])) for split in SPLITS if split in frames}
+    texts = {split: set(_keys(frames[split])) for split in labels}
     for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
         shared = texts.get(first, set()) & texts.get(second, set())
         if shared:

@@ -14,11 +14,12 @@ def split_off(
     """Add the splits that are missing to ``frames``, a tenth of the rows each, reproducibly.
 
     Args:
-        classes: column whose values every split has in proportion, where there are enough of each.
+        classes: column whose values every split has in proportion, where there are enough of each. Training keeps a
+            row of every one.
         together: columns; rows that have the same in all of them stay in one split.
 
     Raises:
-        ValueError: for fewer than three rows, or groups of rows.
+        ValueError: for fewer than three rows, or groups of rows; for a single row of every class.
     """
     share = _HELD_OUT * len(frames["train"])
     wanted = [split for split in ("validation", "test") if split not in frames]
@@ -37,9 +38,26 @@ def split_off(
             frames["train"], frames[split] = rows.iloc[kept], rows.iloc[held_out]
             continue
         _check(len(rows), "rows")
-        counts = rows[classes].value_counts() if classes else None
-        stratify = rows[classes] if counts is not None and counts.min() > 1 and size >= len(counts) else None
-        frames["train"], frames[split] = train_test_split(rows, test_size=size, random_state=seed, stratify=stratify)
+        if classes:
+            frames["train"], frames[split] = _in_proportion(rows, classes, size, seed)
+        else:
+            frames["train"], frames[split] = train_test_split(rows, test_size=size, random_state=seed)
+
+
+def _in_proportion(rows: pd.DataFrame, classes: str, size: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Training and ``size`` other rows, or fewer, of classes in proportion; with too many classes for that, at random,
+    but the first row of every class stays in training."""
+    alone = ~rows[classes].duplicated(keep=False)
+    enough = rows[~alone]
+    number = enough[classes].nunique()
+    if number and size >= number and len(enough) - size >= number:
+        kept, held_out = train_test_split(enough, test_size=size, random_state=seed, stratify=enough[classes])
+        return (pd.concat([kept, rows[alone]]) if alone.any() else kept), held_out
+    movable = rows[rows[classes].duplicated()]
+    if movable.empty:
+        raise ValueError("Every class has a single row to train on. Give more, or files for validation and test")
+    held_out = movable.sample(min(size, len(movable)), random_state=seed)
+    return rows.drop(held_out.index), held_out
 
 
 def _check(number: int, what: str) -> None:
