@@ -2,7 +2,9 @@
 each a number to maximise.
 
 MRPC and QQP are judged by the mean of accuracy and F1, STS-B by the mean of Pearson's and Spearman's correlations, as
-on the GLUE board. Constant predictions, which a collapsed model makes, have correlation 0 instead of an undefined one.
+on the GLUE board. Constant predictions, which a collapsed model makes, have correlation 0 instead of an undefined one;
+those that differ by no more than the rounding of a network's numbers count as constant. Labels by which no predictions
+can be judged (of a single class, where a measure compares classes) are an error, never a score.
 Letters: ``N`` examples, ``C`` classes.
 """
 
@@ -24,6 +26,7 @@ from design_space.files import nearest_name
 
 Array = npt.NDArray[Any]
 Metrics = dict[str, float]
+_ROUNDING = 16 * float(np.finfo(np.float32).eps)  # of a number at the end of a network, relative to it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +53,57 @@ class Metric:
             labels: ``(N,)``; with several labels a text ``(N, C)``, zeros and ones.
 
         Raises:
-            ValueError: when shapes do not fit, there are no examples, or a value is not finite.
+            ValueError: when shapes do not fit, there are no examples, a value is not finite, or the measure is
+                undefined.
         """
+        outputs = np.asarray(predictions)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UndefinedMetricWarning)  # a class without predictions counts as 0
+            warnings.filterwarnings("ignore", "No positive class found")  # told below
+            measured = self._measured(outputs, labels)
+        name, value = next(iter(measured.items()))
+        if value == 0 or np.isnan(value):  # what scikit-learn says of the undefined
+            self._check_labels(outputs, labels)
+        if np.isnan(value) and name.startswith("neg_"):  # 0 would be the best
+            raise ValueError(f"The metric {name} is undefined for these predictions")
+        return measured | {name: 0.0 if np.isnan(value) else value}
+
+    def why_undefined(self, labels: npt.ArrayLike, num_labels: int) -> str | None:
+        """Why no predictions can be judged by these labels, in words of the measure; None when they can.
+
+        That is when the score of every prediction is undefined, or when right ones score no better than all others.
+
+        Args:
+            labels: as in a call. num_labels: classes, 1 for regression.
+        """
+        truth = np.asarray(labels, dtype=np.float64)
+        judged = [self._judged(outputs, truth) for outputs in _right_and_others(truth, num_labels, self.is_regression)]
+        if all(problem for _, problem in judged):
+            return judged[0][1]
+        (right, _), *others = judged
+        return "right predictions score no better than wrong ones" if right <= min(v for v, _ in others) else None
+
+    def _judged(self, outputs: Array, truth: Array) -> tuple[float, str]:
+        """A score, and why it is none: it is nan, or scikit-learn warns of more than a class without predictions."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                value = next(iter(self._measured(outputs, truth).values()))
+            except ValueError as error:
+                return float("nan"), str(error)
+        said = [one for one in caught if issubclass(one.category, UserWarning)]
+        if not np.isnan(value):
+            said = [one for one in said if not issubclass(one.category, UndefinedMetricWarning)]
+            return value, str(said[0].message) if said else ""
+        return value, str(said[0].message) if said else "it is not a number"
+
+    def _check_labels(self, outputs: Array, labels: npt.ArrayLike) -> None:
+        ids = int(max(np.max(labels), outputs.max(), 1)) + 1
+        reason = self.why_undefined(labels, outputs.shape[1] if outputs.ndim == 2 else ids)
+        if reason:
+            raise ValueError(f"The metric is undefined for these labels, whatever the predictions are: {reason}")
+
+    def _measured(self, predictions: npt.ArrayLike, labels: npt.ArrayLike) -> Metrics:
         outputs, truth = np.asarray(predictions, dtype=np.float64), np.asarray(labels, dtype=np.float64)
         if truth.ndim not in (1, 2) or len(truth) == 0:
             raise ValueError(f"'labels' must be a list of at least one label. Got shape {truth.shape}")
@@ -104,12 +156,21 @@ def find_metric(name: str) -> Metric:
         if needs_scores and predictions.ndim == 2 and labels.ndim == 1:  # several classes, some perhaps without a text
             extra |= {"labels": np.arange(predictions.shape[1])} if knows_labels else {}
             extra |= {"multi_class": "ovr"} if name == "roc_auc" else {}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UndefinedMetricWarning)  # a class without predictions counts as 0
-            value = scorer._score_func(labels, predictions, **(scorer._kwargs | extra))
-        return {name: float(np.nan_to_num(scorer._sign * value))}
+        value = scorer._score_func(labels, predictions, **(scorer._kwargs | extra))
+        return {name: float(np.nan_to_num(scorer._sign * value, nan=np.nan))}
 
     return Metric(function=measure, is_regression=is_regression, needs_scores=needs_scores)
+
+
+def _right_and_others(truth: Array, num_labels: int, is_regression: bool) -> tuple[Array, Array, Array]:
+    """Outputs of a model that is right, of one that is wrong everywhere, and of one that says the same always."""
+    if is_regression:  # not exactly right: a measure that then only is defined tells no models apart
+        spread = np.ptp(truth)
+        nearly = truth + 1e-6 * (spread or 1.0) * (1 + np.arange(len(truth)) % 2)
+        return nearly, (truth.max() + truth.min() - truth if spread else truth + 1), np.zeros_like(truth)
+    hot = truth if truth.ndim == 2 else truth[:, None] == np.arange(num_labels)
+    right = np.where(hot, 10.0, -10.0)
+    return right, -right, np.full_like(right, -10.0)
 
 
 def _takes_real_numbers(scorer: Any) -> bool:
@@ -146,7 +207,8 @@ def _pearson_and_spearman(predictions: Array, labels: Array) -> Metrics:
 
 
 def _correlation(function: Callable[..., tuple[float, float]], predictions: Array, labels: Array) -> float:
-    if len(labels) < 2 or np.ptp(predictions) == 0 or np.ptp(labels) == 0:
+    rounding = _ROUNDING * np.abs(predictions).max()
+    if len(labels) < 2 or np.ptp(predictions) <= rounding or np.ptp(labels) == 0:
         return 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConstantInputWarning)  # equal up to rounding: the value is 0 below

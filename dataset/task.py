@@ -108,6 +108,8 @@ class Task(TaskDescription):
             problems.append(f"a classification task needs at least two classes. Got only {self.label_names[0]!r}")
         for split, table in self.splits.items():
             problems += [f"'{split}' {problem}" for problem in self._problems(table)]
+        if self.kind == TEXT and not problems:
+            problems = [problem for split in ("validation", "test") for problem in self._problems_of_measuring(split)]
         if problems:
             raise ValueError(f"Task '{self.name}' is not valid: " + "; ".join(problems))
 
@@ -167,6 +169,26 @@ class Task(TaskDescription):
             except (ValueError, TypeError, UserWarning) as error:
                 return [] if len(self.label_names) == 1 else [f"{misfit}: {error}"]
         return []
+
+    def _problems_of_measuring(self, split: str) -> list[str]:
+        """Labels by which the metric judges nothing, before a model is trained."""
+        if split not in self.splits:
+            return []
+        labels = np.asarray(self.splits[split]["label"][:])
+        reason = find_metric(self.metric).why_undefined(labels, self.num_labels)
+        if reason is None:
+            return []
+        lacks = "has different labels in too few rows"
+        if not self.is_regression:
+            ids = np.arange(self.num_labels)
+            of_each = labels if self.is_multi_label else labels[:, None] == ids
+            one_sided = of_each.min(axis=0) == of_each.max(axis=0)
+            names = [repr(self.label_names[number]) for number in ids[one_sided]]
+            lacks = f"has no row, or only rows, of {', '.join(names)}" if names else "does not suit it"
+        return [
+            f"'{split}' {lacks}, so that the metric {self.metric} is undefined ({reason}). Give a file for "
+            f"{split} with such rows, leave the class out, or take another metric"
+        ]
 
     def _problems(self, table: hf_datasets.Dataset) -> list[str]:
         wanted = list(COLUMNS.get(self.kind, ("text", "text_pair", "label") if self.is_paired else ("text", "label")))

@@ -133,9 +133,9 @@ def test_test_rows_without_labels_get_a_file_for_the_board(tmp_path: Path) -> No
 
 def test_a_test_file_with_labels_is_a_test_split_and_numbers_stay_in_their_range(tmp_path: Path) -> None:
     folder = _write(tmp_path, "sentence1\tsentence2\tscore\na\tb\t2.5\nc\td\t1.0\n")
-    (folder / "test.tsv").write_text("sentence1\tsentence2\tscore\na\tb\t4.0\n")
+    (folder / "test.tsv").write_text("sentence1\tsentence2\tscore\na\tb\t4.0\nc\td\t0.5\n")
     task = load_task("sts-b", data_dir=folder)
-    assert (task.test["label"][:], dict(task.unlabelled)) == ([4.0], {})
+    assert (task.test["label"][:], dict(task.unlabelled)) == ([4.0, 0.5], {})
     path = write_submission(task, [[5.3], [1.23456]], tmp_path)
     assert path.read_text().splitlines()[1:] == ["0\t5.000", "1\t1.235"]
 

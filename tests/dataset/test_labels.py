@@ -69,7 +69,7 @@ def test_blanks_around_a_label_are_no_part_of_it(tmp_path: Path) -> None:
 
 
 def test_a_separator_leaves_lists_as_they_are_and_null_has_no_label(tmp_path: Path) -> None:
-    labels = [["a", "b"], None, "b; c", [], ""] * 8
+    labels = [["a", "b"], None, "b; c", [], ""] * 16
     found = _by_text(_table(tmp_path / "mine.jsonl", labels), label_column="label", label_separator=";")
     assert [found[f"text number {i}"] for i in range(5)] == [[1, 1, 0], [0, 0, 0], [0, 1, 1], [0, 0, 0], [0, 0, 0]]
 
