@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
@@ -9,17 +10,23 @@ _HELD_OUT = 0.1
 
 
 def split_off(
-    frames: dict[str, pd.DataFrame], seed: int, *, classes: str | None = None, together: Sequence[str] = ()
+    frames: dict[str, pd.DataFrame],
+    seed: int,
+    *,
+    classes: str | None = None,
+    several: str | None = None,
+    together: Sequence[str] = (),
 ) -> None:
     """Add the splits that are missing to ``frames``, a tenth of the rows each, reproducibly.
 
     Args:
         classes: column whose values every split has in proportion, where there are enough of each. Training keeps a
             row of every one.
+        several: column of zeros and ones, one for each label that a row may have. Training keeps a row of every label.
         together: columns; rows that have the same in all of them stay in one split.
 
     Raises:
-        ValueError: for fewer than three rows, or groups of rows; for a single row of every class.
+        ValueError: for fewer than three rows, or groups of rows; where no row can leave training.
     """
     share = _HELD_OUT * len(frames["train"])
     wanted = [split for split in ("validation", "test") if split not in frames]
@@ -40,6 +47,8 @@ def split_off(
         _check(len(rows), "rows")
         if classes:
             frames["train"], frames[split] = _in_proportion(rows, classes, size, seed)
+        elif several:
+            frames["train"], frames[split] = _with_every_label(rows, several, size, seed)
         else:
             frames["train"], frames[split] = train_test_split(rows, test_size=size, random_state=seed)
 
@@ -53,9 +62,24 @@ def _in_proportion(rows: pd.DataFrame, classes: str, size: int, seed: int) -> tu
     if number and size >= number and len(enough) - size >= number:
         kept, held_out = train_test_split(enough, test_size=size, random_state=seed, stratify=enough[classes])
         return (pd.concat([kept, rows[alone]]) if alone.any() else kept), held_out
-    movable = rows[rows[classes].duplicated()]
+    return _without(rows, ~rows[classes].duplicated(), size, seed)
+
+
+def _with_every_label(rows: pd.DataFrame, several: str, size: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Training and ``size`` other rows at random; where training lost a label, the first row of every one stays."""
+    kept, held_out = train_test_split(rows, test_size=size, random_state=seed)
+    labels = np.vstack(rows[several])
+    known = np.flatnonzero(labels.any(axis=0))
+    if np.vstack(kept[several])[:, known].any(axis=0).all():
+        return kept, held_out
+    stays = np.isin(np.arange(len(rows)), labels[:, known].argmax(axis=0))
+    return _without(rows, pd.Series(stays, index=rows.index), size, seed)
+
+
+def _without(rows: pd.DataFrame, stays: pd.Series, size: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    movable = rows[~stays]
     if movable.empty:
-        raise ValueError("Every class has a single row to train on. Give more, or files for validation and test")
+        raise ValueError("Every row is the only one of its class. Give more, or files for validation and test")
     held_out = movable.sample(min(size, len(movable)), random_state=seed)
     return rows.drop(held_out.index), held_out
 

@@ -157,7 +157,7 @@ class Task(TaskDescription):
         except ValueError as error:
             return [str(error)]
         misfit = f"'metric' {self.metric} does not fit {self.num_labels} labels"
-        if metric.is_regression != self.is_regression:
+        if metric.is_regression != self.is_regression or (metric.needs_scores and self.kind == TOKENS):
             return [f"{misfit}; use another metric"]
         num = max(self.num_labels, 2)
         outputs = np.arange(1.0, 3.0)[:, None] if self.is_regression else 2 * np.eye(num)[:, : self.num_labels] - 1

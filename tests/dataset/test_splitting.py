@@ -36,6 +36,22 @@ def test_with_more_classes_than_held_out_rows_training_keeps_one_of_each(seed: i
     assert [len(frames[split]) for split in ("validation", "test")] == [4, 4]
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_training_keeps_a_row_of_every_label_of_several(seed: int) -> None:
+    labels = [[1.0, float(i % 3 == 0), 0.0, float(i == 7)] for i in range(20)] + [[0.0, 0.0, 0.0, 0.0]] * 20
+    frames = {"train": pd.DataFrame({"label": labels})}
+    split_off(frames, seed, several="label")
+    assert np.vstack(frames["train"]["label"]).any(axis=0).tolist() == [True, True, False, True]
+    assert sorted(len(frame) for frame in frames.values()) == [4, 4, 32]
+
+
+def test_labels_that_training_keeps_anyhow_are_split_at_random_as_before() -> None:
+    rows = pd.DataFrame({"label": [[float(i % 2), 1.0] for i in range(40)]})
+    frames = {"train": rows}
+    split_off(frames, 5, several="label")
+    assert list(frames["validation"].index) == list(train_test_split(rows, test_size=4, random_state=5)[1].index)
+
+
 def test_where_every_class_has_enough_rows_the_split_is_that_of_scikit_learn() -> None:
     labels = list(np.random.default_rng(0).choice(["a", "b", "c"], 100))
     frames = _split(labels, 3)
@@ -47,7 +63,7 @@ def test_where_every_class_has_enough_rows_the_split_is_that_of_scikit_learn() -
 
 
 def test_where_nothing_can_be_taken_out_it_is_said() -> None:
-    with pytest.raises(ValueError, match="Every class has a single row to train on"):
+    with pytest.raises(ValueError, match="Every row is the only one of its class"):
         _split(list("abcdefgh"))
 
 

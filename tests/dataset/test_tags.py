@@ -112,6 +112,8 @@ def test_an_entity_measure_needs_tags_of_entities(tmp_path: Path) -> None:
     assert load_task(path).metric == "accuracy"
     with pytest.raises(ValueError, match="'metric' entity_f1 needs tags like B-PER, I-PER and O"):
         load_task(path, table=TableOptions(metric="entity_f1"))
+    with pytest.raises(ValueError, match=r"'metric' neg_log_loss does not fit 2 labels; use another metric"):
+        load_task(path, table=TableOptions(metric="neg_log_loss"))
     with pytest.raises(ValueError, match=r"'metric' must be one of .*Got 'entity'"):
         load_task(path, table=TableOptions(metric="entity"))
 
