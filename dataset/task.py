@@ -180,13 +180,14 @@ class Task(TaskDescription):
             return []
         lacks = "has different labels in too few rows"
         if not self.is_regression:
-            ids = np.arange(self.num_labels)
-            of_each = labels if self.is_multi_label else labels[:, None] == ids
-            one_sided = of_each.min(axis=0) == of_each.max(axis=0)
-            names = [repr(self.label_names[number]) for number in ids[one_sided]]
-            lacks = f"has no row, or only rows, of {', '.join(names)}" if names else "does not suit it"
+            of_each = np.asarray(labels if self.is_multi_label else labels[:, None] == np.arange(self.num_labels))
+            absent, always = (
+                ", ".join(repr(self.label_names[number]) for number in np.flatnonzero(found))
+                for found in (~of_each.any(axis=0), of_each.all(axis=0))
+            )
+            lacks = f"has no row of {absent}" if absent else f"has only rows of {always}" if always else "does not fit"
         return [
-            f"'{split}' {lacks}, so that the metric {self.metric} is undefined ({reason}). Give a file for "
+            f"'{split}' {lacks}, so that the metric {self.metric} is undefined ({reason.rstrip('.')}). Give a file for "
             f"{split} with such rows, leave the class out, or take another metric"
         ]
 
