@@ -89,7 +89,7 @@ class Metric:
             warnings.simplefilter("always")
             try:
                 value = next(iter(self._measured(outputs, truth).values()))
-            except ValueError as error:
+            except (ValueError, TypeError) as error:
                 return float("nan"), str(error)
         said = [one for one in caught if issubclass(one.category, UserWarning)]
         if not np.isnan(value):

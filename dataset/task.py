@@ -178,8 +178,9 @@ class Task(TaskDescription):
         reason = find_metric(self.metric).why_undefined(labels, self.num_labels)
         if reason is None:
             return []
-        lacks = "has different labels in too few rows"
-        if not self.is_regression:
+        if self.is_regression:
+            lacks = "has labels that do not fit" if np.ptp(labels) else "has only one number as label"
+        else:
             of_each = np.asarray(labels if self.is_multi_label else labels[:, None] == np.arange(self.num_labels))
             absent, always = (
                 ", ".join(repr(self.label_names[number]) for number in np.flatnonzero(found))
@@ -188,7 +189,7 @@ class Task(TaskDescription):
             lacks = f"has no row of {absent}" if absent else f"has only rows of {always}" if always else "does not fit"
         return [
             f"'{split}' {lacks}, so that the metric {self.metric} is undefined ({reason.rstrip('.')}). Give a file for "
-            f"{split} with such rows, leave the class out, or take another metric"
+            f"{split} with other rows, leave the class out, or take another metric"
         ]
 
     def _problems(self, table: hf_datasets.Dataset) -> list[str]:

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from dataset import TableOptions, load_task
 from dataset.metrics import METRICS, find_metric
+from dataset.task import Task, make_split
 
 TWO_OF_THREE = np.array([0, 1] * 20)
 THREE = np.array([0, 1, 2, 1] * 10)
@@ -117,8 +118,18 @@ def test_a_task_whose_metric_needs_a_missing_class_is_refused(tmp_path: Path, me
 
 def test_a_regression_is_refused_where_validation_has_one_number(tmp_path: Path) -> None:
     train, same = _csv(tmp_path / "a.csv", [0.5, 1.5, 2.5]), _csv(tmp_path / "b.csv", [2.5, 2.5])
-    message = "'validation' has different labels in too few rows, so that the metric pearson_spearman is undefined"
+    message = "'validation' has only one number as label, so that the metric pearson_spearman is undefined"
     with pytest.raises(ValueError, match=message):
         load_task(train, table=TableOptions(validation_file=same))
     error = load_task(train, table=TableOptions(validation_file=same, metric="neg_mean_absolute_error"))
     assert error.compute_metrics([2.0, 3.5], [2.5, 2.5]) == {"neg_mean_absolute_error": -0.75}
+
+
+def test_what_a_measure_cannot_take_at_all_is_refused_as_well() -> None:
+    split = make_split({"text": ["a", "b", "c"], "label": [[1], [0], [1]]}, is_multi_label=True)
+    one = {"name": "t", "train": split, "validation": split, "label_names": ("x",), "is_multi_label": True}
+    assert Task(**one, metric="f1_micro").compute_metrics([[1], [-1], [1]], split["label"][:]) == {"f1_micro": 1.0}
+    with pytest.raises(
+        ValueError, match="'validation' does not fit, so that the metric matthews_correlation is undefined"
+    ):
+        Task(**one, metric="matthews_correlation")
