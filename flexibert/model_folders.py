@@ -18,7 +18,6 @@ from .heads import WordPredictor
 from .retraining import Training
 from .text_loss import hide_tokens, masked_lm_loss, text_blocks
 
-VOCABULARY_FILES = ("vocab.txt", "vocab.json", "tokenizer.json")
 TextInputs = tuple[torch.Tensor, torch.Tensor] | None
 
 
@@ -136,13 +135,9 @@ def load_larger(arguments: Namespace, teacher: Any) -> dict[str, Any]:
 
 def check_tokenizers(first: Path, second: Path) -> None:
     """Raises ``ValueError`` when both folders hold a tokenizer and a token is one word here and another there."""
-    folders = first, second
-    if not all(any((folder / name).exists() for name in VOCABULARY_FILES) for folder in folders):
+    ours, theirs = _words(first), _words(second)
+    if ours is None or theirs is None:
         return
-    ours, theirs = (
-        {number: word for word, number in AutoTokenizer.from_pretrained(folder).get_vocab().items()}
-        for folder in folders
-    )
     differing = next((number for number in sorted(ours | theirs) if ours.get(number) != theirs.get(number)), None)
     if differing is not None:
         raise ValueError(
@@ -158,6 +153,15 @@ def _tokenizer(folder: Path, flag: str) -> PreTrainedTokenizerBase:
     if tokenizer.mask_token_id is None:
         raise ValueError(f"{folder}: its tokenizer has no mask token, which {flag} needs")
     return tokenizer
+
+
+def _words(folder: Path) -> dict[int, str] | None:
+    """The words of a folder's tokenizer by number; None where it holds none."""
+    if (folder / "tokenizer.json").exists() or (folder / "vocab.json").exists():
+        return {number: word for word, number in AutoTokenizer.from_pretrained(folder).get_vocab().items()}
+    if (folder / "vocab.txt").exists():  # alone, it is no tokenizer to ``AutoTokenizer``
+        return dict(enumerate((folder / "vocab.txt").read_text(encoding="utf-8").splitlines()))
+    return None
 
 
 def summary(models: Mapping[str, Any], inputs: TextInputs, **figures: str) -> str:

@@ -257,3 +257,12 @@ def test_a_loss_needs_a_hidden_token_and_a_block_room_for_one(make: Callable, tm
     tokenizer = PreTrainedTokenizerFast.from_pretrained(tmp_path / "model", cls_token="w1", sep_token="w2")
     with pytest.raises(ValueError, match="must be longer than their 2 special tokens. Got 2"):
         text_blocks(tmp_path / "text.txt", tokenizer, 2)
+
+
+def test_lists_of_words_alone_are_compared_too(tiny: Callable, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for name, words in (("a", WORDS), ("same", WORDS), ("other", [*WORDS[:5], "x", *WORDS[6:]])):
+        FlexiBERTForMaskedLM(tiny(BASE)).save_pretrained(tmp_path / name)
+        (tmp_path / name / "vocab.txt").write_text("\n".join(words))
+    assert _run("stitch", tmp_path / "a", tmp_path / "same", tmp_path / "stitched") == 0
+    assert _run("stitch", tmp_path / "a", tmp_path / "other", tmp_path / "never") == 2
+    assert "Token 5 is 'x' here and 'w2' there" in capsys.readouterr().err
