@@ -29,7 +29,12 @@ def add_library_flags(parser: ArgumentParser) -> None:
         default="MDS",
         help="how vectors are fitted: stress majorisation or gradient descent",
     )
-    parser.add_argument("--embedding_size", type=int, default=16, help="dimensions of the embedding")
+    parser.add_argument(
+        "--embedding_size",
+        type=int,
+        default=None,
+        help="dimensions of the embedding; 16 (or as many as fit) when not given",
+    )
     parser.add_argument(
         "--num_neighbors",
         type=int,

@@ -26,6 +26,7 @@ from .neighbors import check_num_neighbors, nearest_by_overlap
 
 LARGEST_LISTED = 100_000
 DEFAULT_NEIGHBORS = 100
+DEFAULT_EMBEDDING_SIZE = 16
 NUM_LANDMARKS = 500
 LARGEST_ALL_PAIRS = 12_000
 """Graphs of the largest library whose vectors are fitted to all pairs: half a gigabyte of distances."""
@@ -73,7 +74,7 @@ class GraphLibrary:
         space: DesignSpace,
         *,
         layers_per_stack: int,
-        embedding_size: int = 16,
+        embedding_size: int | None = None,
         num_neighbors: int | None = None,
         heterogeneous_feed_forward: bool = False,
         kernel: Kernel = "GraphEditDistance",
@@ -86,6 +87,7 @@ class GraphLibrary:
         """The library of a space.
 
         Args:
+            embedding_size: dimensions of the vectors; None for 16, or as many as fit where there are fewer graphs.
             num_neighbors: neighbors per graph; None for 100, or all where there are fewer.
             max_graphs: draw this many where the space has more.
             n_jobs: processes that measure distances; -1 for all cores.
@@ -127,7 +129,7 @@ class GraphLibrary:
         order: LabelOrder,
         layers_per_stack: int,
         space: DesignSpace | None = None,
-        embedding_size: int = 16,
+        embedding_size: int | None = None,
         num_neighbors: int | None = None,
         heterogeneous_feed_forward: bool = False,
         kernel: Kernel = "GraphEditDistance",
@@ -138,11 +140,13 @@ class GraphLibrary:
     ) -> "GraphLibrary":
         """The library of given architectures; isomorphic ones are kept once. Arguments as in ``build``."""
         specs = list({spec.hash: spec for spec in specs}.values())
+        check_enough(len(specs), n_jobs)
         rng = np.random.default_rng(seed)
         landmarks = np.sort(rng.permutation(len(specs))[:NUM_LANDMARKS]).astype(np.int32)
         measure = distance_of(kernel, order)
         wanted = min(DEFAULT_NEIGHBORS, len(specs) - 1) if num_neighbors is None else num_neighbors
-        check_options(len(landmarks), embedding_size, algo)
+        size = default_embedding_size(len(specs)) if embedding_size is None else embedding_size
+        check_options(len(landmarks), size, algo)
         check_num_neighbors(wanted, len(specs))
         report = progress or silent
         to_landmarks: npt.NDArray[np.floating]
@@ -152,7 +156,7 @@ class GraphLibrary:
         else:
             to_landmarks = measure_to(measure, specs, [specs[i] for i in landmarks], n_jobs, report)
         report("embedding", 0, 2)
-        fitted = embed_landmarks(to_landmarks[landmarks], embedding_size, algo=algo)
+        fitted = embed_landmarks(to_landmarks[landmarks], size, algo=algo)
         embeddings = place(to_landmarks, fitted)
         embeddings[landmarks] = fitted
         if len(specs) <= LARGEST_ALL_PAIRS:
@@ -289,6 +293,22 @@ class GraphLibrary:
             "neighbors": self.neighbors,
             "performances": self.performances,
         }
+
+
+def default_embedding_size(num_graphs: int) -> int:
+    """Dimensions of a library's vectors where none are asked for."""
+    return min(DEFAULT_EMBEDDING_SIZE, num_graphs - 1)
+
+
+def check_enough(num_graphs: int, n_jobs: int = 1) -> None:
+    """Raise ``ValueError`` when there is nothing to compare, or no process to do it."""
+    if num_graphs < 2:
+        raise ValueError(
+            f"A library needs at least two architectures, or there is nothing to search. Got {num_graphs}: give the "
+            "design space more values, or 'layers_per_stack' or 'max_graphs' another one"
+        )
+    if n_jobs == 0:
+        raise ValueError("'n_jobs' must be a number of processes, at least 1, or -1 for one per core. Got 0")
 
 
 def _from_content(content: dict[str, Any], path: Path | str) -> GraphLibrary:

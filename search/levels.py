@@ -13,6 +13,7 @@ from rich.console import Console
 
 from dataset import PreparedData
 from embeddings import GraphLibrary
+from embeddings.library import default_embedding_size
 
 from .flags import goals_of
 from .hierarchical import hierarchical
@@ -93,6 +94,8 @@ def _flags(
     flags = ["--old_dataset_file", str(old), "--new_dataset_file", str(new)]
     flags += ["--old_layers_per_stack", str(layers_per_stack[0]), "--new_layers_per_stack", str(layers_per_stack[1])]
     flags += ["--task", PreparedData.load(data_dir).name, "--seed", str(options.seed), "--kernel", library.kernel]
-    flags += ["--algo", library.algo, "--embedding_size", str(library.embeddings.shape[1])]
+    flags += ["--algo", library.algo]
+    size = library.embeddings.shape[1]
+    flags += [] if size == default_embedding_size(len(library)) else ["--embedding_size", str(size)]
     flags += ["--heterogeneous_feed_forward"] if library.heterogeneous_feed_forward else []
     return flags + ([] if max_graphs is None else ["--max_graphs", str(max_graphs)])

@@ -25,7 +25,7 @@ from design_space import DesignSpace
 from design_space.files import nearest_name, write_atomically
 from embeddings import GraphLibrary
 from embeddings.embedding import check_options as check_embedding
-from embeddings.library import LARGEST_LISTED, NUM_LANDMARKS
+from embeddings.library import LARGEST_LISTED, NUM_LANDMARKS, check_enough, default_embedding_size
 from embeddings.library_file import SUFFIXES as LIBRARY_SUFFIXES
 from embeddings.neighbors import check_num_neighbors
 
@@ -231,7 +231,9 @@ def _check_space(path: Path, options: Mapping[str, Any]) -> None:
             "give 'max_graphs' in library_options"
         )
     num_graphs = min(size, max_graphs)
-    check_embedding(min(num_graphs, NUM_LANDMARKS), options.get("embedding_size", 16), options.get("algo", "MDS"))
+    check_enough(num_graphs)
+    size = options.get("embedding_size", default_embedding_size(num_graphs))
+    check_embedding(min(num_graphs, NUM_LANDMARKS), size, options.get("algo", "MDS"))
     if "num_neighbors" in options:
         check_num_neighbors(options["num_neighbors"], num_graphs)
 

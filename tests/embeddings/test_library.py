@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from scipy.stats import spearmanr
 
 from design_space import ModelSpec
@@ -165,12 +166,33 @@ def test_a_space_too_large_to_list_needs_a_sample(flexibert_space):
         ({"algo": "PCA"}, "'algo' must be 'MDS' or 'GD'. Got 'PCA'"),
         ({"embedding_size": 30}, "'embedding_size' must be between 1 and .* 29. Got 30"),
         ({"num_neighbors": 30}, "'num_neighbors' must be between 1 and .* 29. Got 30"),
+        ({"embedding_size": 0}, "'embedding_size' must be between 1 and .* 29. Got 0"),
+        ({"n_jobs": 0}, "'n_jobs' must be a number of processes, at least 1, or -1 for one per core. Got 0"),
+        ({"max_graphs": 1}, "needs at least two architectures, or there is nothing to search. Got 1: give"),
     ],
-    ids=["kernel", "algorithm", "embedding size", "neighbors"],
+    ids=["kernel", "algorithm", "embedding size", "neighbors", "no dimension", "no process", "one graph"],
 )
 def test_bad_options_are_refused(tiny_space, options, message):
     with pytest.raises(ValueError, match=message):
-        GraphLibrary.build(tiny_space, layers_per_stack=2, max_graphs=30, **options)
+        GraphLibrary.build(tiny_space, layers_per_stack=2, **{"max_graphs": 30} | options)
+
+
+@pytest.mark.parametrize(("num_graphs", "size"), [(2, 1), (5, 4), (16, 15), (17, 16), (40, 16)])
+def test_vectors_and_neighbors_fit_small_libraries_when_nobody_asked_for_a_size(tiny_space, num_graphs, size):
+    library = GraphLibrary.build(tiny_space, layers_per_stack=2, max_graphs=num_graphs)
+    assert library.embeddings.shape == (num_graphs, size)
+    assert np.isfinite(library.embeddings).all()
+    assert library.neighbors.shape == (num_graphs, num_graphs - 1)
+
+
+def test_the_command_refuses_a_space_of_one_architecture(tiny_space, tmp_path, capsys):
+    architecture = tiny_space.to_dict()["architecture"]
+    one = {name: values[:1] if isinstance(values, list) else values for name, values in architecture.items()}
+    one |= {"operation_types": ["sa"], "operation_parameters": {"sa": ["sdp"]}}
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump({"architecture": one}))
+    assert _exit("--design_space", str(tmp_path / "one.yaml"), "--dataset_file", str(tmp_path / "one.json")) == 2
+    assert "A library needs at least two architectures" in capsys.readouterr().err
+    assert not (tmp_path / "one.json").exists()
 
 
 def _exit(*arguments: str) -> int:

@@ -168,7 +168,7 @@ def test_a_name_on_the_hub_is_a_tokenizer(service):
         ({"layers_per_stack": 3}, "'layers_per_stack' must divide every option of 'encoder_layers'"),
         ({"kernel": "Best"}, "'kernel' in library_options must be one of"),
         ({"embedding_size": 0}, "'embedding_size' must be between 1 and the number of landmarks less one, 71. Got 0"),
-        ({"max_graphs": 5}, "'embedding_size' must be between 1 and the number of landmarks less one, 4. Got 16"),
+        ({"max_graphs": 1}, "A library needs at least two architectures, or there is nothing to search. Got 1"),
         ({"max_graphs": 0}, "'max_graphs' must be at least 1. Got 0"),
         ({"num_neighbors": 72}, "'num_neighbors' must be between 1 and the number of architectures less one, 71"),
         ({"plot": "x.svg"}, "Unknown option 'plot'"),
