@@ -90,6 +90,7 @@ class BOSHNASSearch(Searcher):
             trial = event["trial"]
             if event["event"] in ("suggested", "finished", "failed"):
                 self._history.append(dict(event))
+                self._note(event)
             if event["event"] == "suggested":
                 candidates[trial] = Candidate.from_dict(event)
                 self._keep_prediction(trial, event)
@@ -244,8 +245,13 @@ class BOSHNASSearch(Searcher):
 
     def _write(self, event: str, trial: str, **content: Any) -> None:
         self._history.append({"event": event, "trial": trial, **content})
+        self._note(self._history[-1])
         if self._journal is not None:
             self._journal.append(event, trial, **content)
+
+    def _note(self, event: Mapping[str, Any]) -> None:
+        if self._keeper is not None:
+            self._keeper.note(event)
 
 
 def _why_without_score(result: Mapping[str, Any], score_key: str) -> str:

@@ -27,7 +27,7 @@ from .cluster import check_resources, fitting_trials, ray_cluster
 from .failures import no_space
 from .goals import SCORE, Exact, exact_costs
 from .journal import TrialRecord
-from .keeping import ModelKeeper
+from .keeping import ModelKeeper, removed_candidate
 from .progress import ProgressCallback
 from .ray_search import BOSHNASSearch, JournalCallback
 from .recipe import Recipe, TrainingJob
@@ -57,7 +57,7 @@ class LevelRun:
         max_trials: finished trials to stop after; None for until converged.
         max_hours: of training, all trials that ended together, to stop after; None for no limit.
         max_concurrent: trials side by side; None for as many as fit.
-        keep_models: how many of the best keep their weights; None for all.
+        keep_models: how many of the run's best keep their weights; None for all.
         scheduler: of ``SCHEDULERS``; ``asha`` stops trials that fall behind (Li et al. 2020).
         resources_per_trial: ``{"cpu": 1.0, "gpu": 0.0}``, fractions allowed.
         address: of a running Ray cluster; None for a local one.
@@ -178,13 +178,14 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
 
 def _tell_known(run: LevelRun, boshnas: BOSHNAS, graph_hash: str, score: float) -> None:
     """A score of an earlier run or level: of a member of the library, or of a child from outside whose weights are
-    here, which would be proposed again otherwise."""
-    candidate = trained_candidate(run.models_dir / graph_hash)
+    here, or were (``--keep_models``), which would be proposed again otherwise."""
+    there = trained_candidate(run.models_dir / graph_hash)
+    candidate = there or removed_candidate(run.models_dir, graph_hash)
     if graph_hash in run.library:
-        origin = candidate.origin if candidate else None
-        boshnas.tell_known(run.library.get(graph_hash).spec, score, parent=candidate is not None, origin=origin)
+        origin = there.origin if there else None
+        boshnas.tell_known(run.library.get(graph_hash).spec, score, parent=there is not None, origin=origin)
     elif candidate is not None:
-        boshnas.tell_known(candidate.spec, score, parent=True, origin=candidate.origin)
+        boshnas.tell_known(candidate.spec, score, parent=there is not None, origin=candidate.origin)
 
 
 def _best_so_far(run: LevelRun, boshnas: BOSHNAS) -> tuple[str, float] | None:

@@ -35,10 +35,18 @@ def keep_best(
     evaluation: ``trial``, ``hash``, ``split``, ``metrics``, ``majority_share`` (None for regression), ``model``,
     ``speed`` (measured again, when no other trial trains; with its interval), and, under constraints, these and whether
     they are kept (``feasible``).
+
+    Raises:
+        ValueError: when the best model's weights are gone.
     """
     goals = goals or Goals()
     best = best_record(records, goals)
     graph_hash = best.candidate.spec.hash
+    if not (models_dir / graph_hash).is_dir():
+        raise ValueError(
+            f"The weights of the best trial, {best.trial}, are gone: there is no {models_dir / graph_hash}. Put them "
+            "back, or search again with another --run_dir and --models_dir"
+        )
     split = "test" if "test" in data.sizes else "validation"
     speed = speed_again(models_dir / graph_hash, data)
     evaluation = {
@@ -142,9 +150,11 @@ def _front(records: Sequence[TrialRecord], goals: Goals) -> list[str]:
 def _lineage(record: TrialRecord, trials: Mapping[str, TrialRecord]) -> list[str]:
     """The trial and its ancestors, of two parents the first; one from an earlier level by its hash."""
     names, parent = [record.trial], record.candidate.origin.parent
+    left = {graph_hash: trial for graph_hash, trial in trials.items() if graph_hash != record.candidate.spec.hash}
     while parent is not None:
-        names.append(trials[parent].trial if parent in trials else f"{parent[:8]} (earlier level)")
-        parent = trials[parent].candidate.origin.parent if parent in trials else None
+        names.append(left[parent].trial if parent in left else f"{parent[:8]} (earlier level)")
+        # Each once: of two that were trained on two levels, each may be the other's parent.
+        parent = left.pop(parent).candidate.origin.parent if parent in left else None
     return [*names[:-1], f"{names[-1]} (scratch)" if names[-1] in {r.trial for r in trials.values()} else names[-1]]
 
 

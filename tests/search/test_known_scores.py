@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from design_space import ModelSpec
 from search import BOSHNAS
 from search.candidate import RESULT_FILE, Candidate, Origin
+from search.keeping import ModelKeeper
 from search.runner import _tell_known
 
 OUTSIDE = ModelSpec.from_dict({"l": 1, "o": [["sa_sdp_8", "c_3_8"]], "h": [24], "f": [[16]]})
@@ -24,3 +25,16 @@ def test_children_of_an_earlier_level_are_known_and_not_proposed_again(tiny_libr
     assert boshnas._observed.scores == {member.hash: [0.5], OUTSIDE.hash: [0.75]}
     assert boshnas.trained == [OUTSIDE.hash]  # of the member no weights are here
     assert boshnas._observed.origins[OUTSIDE.hash] == child.origin
+
+
+def test_children_whose_weights_were_removed_are_known_and_no_parents(tiny_library, tmp_path):
+    child = Candidate(OUTSIDE, Origin("merge", tiny_library.specs[3].hash))
+    (tmp_path / OUTSIDE.hash).mkdir()
+    (tmp_path / OUTSIDE.hash / RESULT_FILE).write_text(json.dumps({"candidate": child.to_dict()}))
+    ModelKeeper(BOSHNAS(tiny_library), tmp_path, 1)._remove(OUTSIDE.hash)
+    assert not (tmp_path / OUTSIDE.hash).exists()
+    boshnas = BOSHNAS(tiny_library, seed=0)
+    _tell_known(SimpleNamespace(library=tiny_library, models_dir=tmp_path), boshnas, OUTSIDE.hash, 0.75)
+    assert boshnas._observed.scores == {OUTSIDE.hash: [0.75]}
+    assert boshnas._observed.origins[OUTSIDE.hash] == child.origin
+    assert boshnas.trained == []
