@@ -19,7 +19,7 @@ from joblib import effective_n_jobs
 from design_space import DesignSpace, LabelOrder, Level, ModelSpec
 
 from .embedding import Algorithm, check_options, embed_landmarks, place, refine
-from .library_file import StoredDicts, StoredSpecs, add_performances, read_library, write_library
+from .library_file import MEASURED_ON, StoredDicts, StoredSpecs, add_performances, read_library, write_library
 from .measuring import Kernel, Progress, distance_of, fidelity_of_sample, measure_all, measure_to, silent
 from .nearest import NearestSearch
 from .neighbors import check_num_neighbors, nearest_by_overlap
@@ -49,7 +49,8 @@ class GraphLibrary:
 
     Attributes:
         embeddings: (N, K). neighbors: indices (N, num_neighbors). landmarks: indices of the landmarks, (M,).
-        performances: hash -> task -> score.
+        performances: hash -> task -> score. measured_on: task -> metric and digests of the data, of the scores of which
+            it is known.
         quality: ``stress`` and ``spearman`` of the embedding on a sample of pairs; on pairs outside the fit where
             vectors were fitted to landmarks.
         stored_hashes: the hashes of ``specs``, where a file has them.
@@ -66,6 +67,7 @@ class GraphLibrary:
     neighbors: npt.NDArray[np.int32]
     landmarks: npt.NDArray[np.int32]
     performances: dict[str, dict[str, float]] = field(default_factory=dict)
+    measured_on: dict[str, dict[str, str]] = field(default_factory=dict)
     quality: dict[str, float] = field(default_factory=dict)
     stored_hashes: list[str] | None = None
 
@@ -198,9 +200,19 @@ class GraphLibrary:
         return library
 
     @staticmethod
-    def record(path: Path | str, scores: Mapping[str, float], *, task: str) -> None:
-        """Add scores by hash to a library file. Those that other processes write meanwhile stay."""
-        add_performances(path, {graph_hash: {task: score} for graph_hash, score in scores.items()})
+    def record(
+        path: Path | str, scores: Mapping[str, float], *, task: str, measured_on: Mapping[str, str] | None = None
+    ) -> None:
+        """Add scores by hash to a library file. Those that other processes write meanwhile stay.
+
+        Args:
+            measured_on: metric and digests of the data, by name.
+
+        Raises:
+            ValueError: when the file's scores of the task were measured on something else.
+        """
+        performances = {graph_hash: {task: score} for graph_hash, score in scores.items()}
+        add_performances(path, performances, None if measured_on is None else {task: measured_on})
 
     def __len__(self) -> int:
         return len(self.specs)
@@ -292,6 +304,7 @@ class GraphLibrary:
             "embeddings": self.embeddings,
             "neighbors": self.neighbors,
             "performances": self.performances,
+            **({MEASURED_ON: self.measured_on} if self.measured_on else {}),
         }
 
 
@@ -334,6 +347,7 @@ def _from_content(content: dict[str, Any], path: Path | str) -> GraphLibrary:
             neighbors=np.array(content["neighbors"], dtype=np.int32).reshape(len(specs), -1),
             landmarks=np.array(content["landmarks"], dtype=np.int32),
             performances=content["performances"],
+            measured_on=content.get(MEASURED_ON, {}),
             quality=content["quality"],
             stored_hashes=hashes,
         )

@@ -23,6 +23,8 @@ import pyarrow.parquet as pq
 from design_space import ModelSpec
 from design_space.files import write_atomically
 
+from .measured_on import MeasuredOn, check_measured_on
+
 PER_GRAPH = ("model_dicts", "hashes", "embeddings", "neighbors", "performances")
 KEYS = (
     "dataset",
@@ -38,6 +40,9 @@ KEYS = (
     *PER_GRAPH,
 )
 SUFFIXES = (".json", ".parquet")
+MEASURED_ON = "measured_on"
+"""A key that files without scores, and older ones, lack: what the scores of a task were measured on."""
+
 _METADATA = b"graph_library"
 
 
@@ -76,12 +81,22 @@ def read_library(path: Path | str) -> dict[str, Any]:
     return content
 
 
-def add_performances(path: Path | str, performances: Mapping[str, Mapping[str, float]]) -> None:
+def add_performances(
+    path: Path | str, performances: Mapping[str, Mapping[str, float]], measured_on: MeasuredOn | None = None
+) -> None:
     """Write further scores (hash -> task -> score) into a library file, beside those that are there by then. Of
-    processes that do so at once, each waits for the one before."""
+    processes that do so at once, each waits for the one before.
+
+    Raises:
+        ValueError: when those that are there were measured on something else.
+    """
     path = check_library_path(path)
     with _locked(path):
         content = read_library(path)
+        if measured_on:
+            known = content.get(MEASURED_ON, {})
+            check_measured_on(content["performances"], known, measured_on, path)
+            content[MEASURED_ON] = known | {task: dict(identity) for task, identity in measured_on.items()}
         merged: dict[str, dict[str, float]] = content["performances"]
         for graph_hash, scores in performances.items():
             merged.setdefault(graph_hash, {}).update(scores)

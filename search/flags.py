@@ -93,8 +93,8 @@ def _add_run_flags(parser: ArgumentParser) -> None:
         "--keep_models",
         type=_at_least_one,
         default=None,
-        help="keep the weights of this many best models of the run (of each level), of parents in use and of other runs "
-        "only; all when not given",
+        help="keep the weights of this many best models of the run (of each level), of parents in use and of other "
+        "runs only; all when not given",
     )
     add(
         "--scheduler",

@@ -103,6 +103,7 @@ def hierarchical(arguments: Sequence[str] | None = None) -> None:
             progress=progress,
         )
         new.performances = {graph_hash: dict(scores) for graph_hash, scores in old.performances.items()}
+        new.measured_on = {name: dict(identity) for name, identity in old.measured_on.items()}
         new.save(path)
     console.print(
         f"{len(level.branches)} pairs of parents span at most {level.size:,} architectures; "

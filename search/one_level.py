@@ -14,6 +14,7 @@ from .baselines import SAME_SIZE, baseline_spec, same_size
 from .evaluation import compare_baselines
 from .flags import goals_of, recipe_of, settings_of
 from .heads import head_size
+from .identity import check_library, check_models, measured_on
 from .report import write_report
 from .run_directory import RunDirectory
 from .runner import LevelRun, run_level
@@ -27,7 +28,8 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Run one level; returns the evaluation of the best model (see ``keep_best``).
 
     Raises:
-        ValueError: for options that do not fit the library, the data or the cluster, or a run directory in use.
+        ValueError: for options that do not fit the library, the data or the cluster, a run directory in use, or scores
+            or models of another task.
     """
     directory = RunDirectory(options.run_dir)
     library = GraphLibrary.load(options.dataset_file)
@@ -36,8 +38,10 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         directory.check(library.fingerprint, resume=options.resume)
         data_dir = options.prepared_dir or directory.data_dir
         data = DataOptions.of_flags(options).prepare(data_dir, console)
-        directory.keep(saved(options), library.fingerprint)
         models_dir = options.models_dir or directory.models_dir
+        check_library(library, options.dataset_file, data)
+        check_models(models_dir, data, recipe)
+        directory.keep(saved(options), library.fingerprint)
         console.print(
             f"{data.describe()}; {len(library):,} architectures; run directory {directory.path}",
             highlight=False,
@@ -68,7 +72,7 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         )
         records = run_level(run, console)
         scores = {record.candidate.spec.hash: record.score for record in records if record.score is not None}
-        GraphLibrary.record(options.dataset_file, scores, task=data.name)
+        GraphLibrary.record(options.dataset_file, scores, task=data.name, measured_on=measured_on(data))
         evaluation = keep_best(directory, models_dir, records, data, goals)
         best = next(record.candidate.spec for record in records if record.trial == evaluation["trial"])
         parameters = run.exact["parameters"]

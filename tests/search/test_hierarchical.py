@@ -14,6 +14,7 @@ def trained(tiny_library, tmp_path):
     for i, place in enumerate((3, 40, 100, 150, 200, 250)):
         library.performances[library.specs[place].hash] = {"cola": i / 10}
     library.performances[CHILD] = {"cola": 0.9}
+    library.measured_on = {"cola": {"metric": "matthews_correlation", "rows": "ab"}}
     library.save(tmp_path / "old.json")
     return library
 
@@ -46,6 +47,7 @@ def test_the_command_writes_a_finer_library_and_carries_everything_trained_over(
     assert new.layers_per_stack == 1
     assert len(new) == len({spec.hash for spec in new.specs}) == 300
     assert new.performances == trained.performances
+    assert new.measured_on == {"cola": {"metric": "matthews_correlation", "rows": "ab"}}
     assert CHILD in new.performances
     assert CHILD not in new
     assert any(len(set(spec.layers)) > 2 for spec in new.specs)  # finer than stacks of two

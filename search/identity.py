@@ -1,0 +1,79 @@
+"""What scores and weights belong to: a task, its metric, its data and the recipe; those of something else are never
+taken for them."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dataset import PreparedData
+from dataset.identity import data_identity
+from design_space.files import write_atomically
+from embeddings import GraphLibrary
+from embeddings.measured_on import check_measured_on, differences
+
+from .recipe import Recipe
+
+TRAINED_FOR_FILE = "trained_for.json"
+"""In a folder of trained models: what they were trained for."""
+
+_ONLY_SPEED = ("compile_backend", "num_workers")
+
+
+def measured_on(data: PreparedData) -> dict[str, str]:
+    """What a score is a score of: the metric, and digests of the data."""
+    return {"metric": data.metric, **data_identity(data)}
+
+
+def check_library(library: GraphLibrary, path: Path, data: PreparedData) -> None:
+    """Raises ``ValueError`` when the library's scores under the task's name are of something else."""
+    check_measured_on(library.performances, library.measured_on, {data.name: measured_on(data)}, path)
+
+
+def check_models(models_dir: Path, data: PreparedData, recipe: Recipe) -> None:
+    """Whether trained models may be taken from, and put into, a folder; what they are for is written down there. A
+    folder that does not say so yet is taken for the task's own.
+
+    Raises:
+        ValueError: when its models were trained for something else.
+    """
+    file = models_dir / TRAINED_FOR_FILE
+    here = {"task": data.name, **measured_on(data), "recipe": _that_matters(recipe)}
+    there = _read(file)
+    problems = _differing(there, here)
+    if problems:
+        raise ValueError(
+            f"The models in {models_dir} were trained for something else: {'; '.join(problems)}. Give each task and "
+            "recipe a --models_dir of its own, or go on with what these were trained for"
+        )
+    if there != here:
+        write_atomically(file, json.dumps(here, indent=2))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.exists():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged: {error}. Choose another --models_dir") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} is damaged: it holds no mapping. Choose another --models_dir")
+    return content
+
+
+def _differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """One part of a sentence for each difference; data are digests, which nobody need see."""
+    different = differences(there, here)
+    data = [name for name in different if name not in ("task", "metric", "recipe")]
+    recipes = there.get("recipe", {}), here["recipe"]
+    return [
+        *(f"{name} '{there[name]}' there, '{here[name]}' here" for name in ("task", "metric") if name in different),
+        *([f"other {', '.join(data)}"] if data else []),
+        *(f"recipe: {name} {recipes[0][name]} there, {recipes[1][name]} here" for name in differences(*recipes)),
+    ]
+
+
+def _that_matters(recipe: Recipe) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(recipe).items() if name not in _ONLY_SPEED}

@@ -1,0 +1,46 @@
+"""A library knows what its scores were measured on."""
+
+import dataclasses
+import json
+
+import pytest
+
+from embeddings import GraphLibrary
+
+HERE = {"metric": "accuracy", "rows": "ab", "vocabulary": "cd"}
+
+
+@pytest.mark.parametrize("suffix", [".json", ".parquet"])
+def test_scores_of_something_else_under_one_name_are_refused(tiny_library, tmp_path, suffix):
+    path, (a, b) = tmp_path / f"library{suffix}", tiny_library.hashes[:2]
+    tiny_library.save(path)
+    GraphLibrary.record(path, {a: 0.5}, task="train", measured_on=HERE)
+    assert GraphLibrary.load(path).measured_on == {"train": HERE}
+    message = r"holds scores of another task of the name 'train': different metric, rows. Rename the task's file"
+    with pytest.raises(ValueError, match=message):
+        GraphLibrary.record(path, {b: 0.1}, task="train", measured_on=HERE | {"metric": "f1", "rows": "xy"})
+    GraphLibrary.record(path, {b: 0.7}, task="train", measured_on=HERE)
+    GraphLibrary.record(path, {b: 0.2}, task="cola", measured_on=HERE | {"metric": "f1"})
+    loaded = GraphLibrary.load(path)
+    assert loaded.performances == {a: {"train": 0.5}, b: {"train": 0.7, "cola": 0.2}}
+    assert loaded.measured_on == {"train": HERE, "cola": HERE | {"metric": "f1"}}
+    loaded.save(path)
+    assert GraphLibrary.load(path).measured_on == loaded.measured_on
+
+
+def test_older_libraries_load_and_take_any_score_and_files_without_scores_have_no_new_key(tiny_library, tmp_path):
+    path, (a, b) = tmp_path / "library.json", tiny_library.hashes[:2]
+    dataclasses.replace(tiny_library, performances={a: {"cola": 0.5}}).save(path)
+    assert "measured_on" not in json.loads(path.read_text())
+    GraphLibrary.record(path, {b: 0.6}, task="cola")
+    assert GraphLibrary.load(path).measured_on == {}
+    GraphLibrary.record(path, {b: 0.7}, task="cola", measured_on=HERE)
+    assert GraphLibrary.load(path).performances == {a: {"cola": 0.5}, b: {"cola": 0.7}}
+    assert GraphLibrary.load(path).measured_on == {"cola": HERE}
+
+
+def test_what_has_no_scores_yet_may_change(tiny_library, tmp_path):
+    path = tmp_path / "library.json"
+    dataclasses.replace(tiny_library, measured_on={"train": HERE}).save(path)
+    GraphLibrary.record(path, {tiny_library.hashes[0]: 0.5}, task="train", measured_on=HERE | {"rows": "xy"})
+    assert GraphLibrary.load(path).measured_on == {"train": HERE | {"rows": "xy"}}

@@ -1,0 +1,106 @@
+"""Scores and models of one task are never taken for another's: what differs is told before anything is trained."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import search.one_level
+from dataset import PreparedData
+from dataset.identity import data_identity
+from design_space.command import run_command
+from embeddings import GraphLibrary
+from search.identity import TRAINED_FOR_FILE
+from search.run_boshnas import run_boshnas
+
+TINY = "--pretrain_steps 2 --epochs 1 --vocab_size 300 --max_length 16 --num_init 2 --surrogate gp".split()
+
+
+class _Started(Exception):
+    """The search was let through to its training."""
+
+
+@pytest.fixture(autouse=True)
+def no_training(monkeypatch):
+    def start(run, console):
+        raise _Started
+
+    monkeypatch.setattr(search.one_level, "run_level", start)
+
+
+def _flags(folder: Path, library: GraphLibrary, run: str, labels=("pos", "neg"), name="train.csv") -> list[str]:
+    """A run of its own, with a library and a table of its own, and a folder of models that all share."""
+    own = folder / run
+    own.mkdir()
+    library.save(own / "library.json")
+    rows = [f"a {'fine' if i % 2 else 'dull'} story number {i},{labels[i % 2]}" for i in range(60)]
+    (own / name).write_text("\n".join(["review,verdict", *rows]))
+    (own / "corpus.txt").write_text("\n".join(f"a story about people and films, number {i}" for i in range(200)))
+    table = ["--task", str(own / name), "--corpus", str(own / "corpus.txt")]
+    places = ["--dataset_file", str(own / "library.json"), "--run_dir", str(own / "run")]
+    return [*places, *table, *TINY, "--models_dir", str(folder / "models")]
+
+
+def _start(*flags: str) -> None:
+    with pytest.raises(_Started):
+        run_boshnas(flags)
+
+
+def _error(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        run_command(run_boshnas, flags)
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_models_of_another_task_recipe_or_metric_are_refused(tmp_path, tiny_library, capsys):
+    _start(*_flags(tmp_path, tiny_library, "a"))
+    content = json.loads((tmp_path / "models" / TRAINED_FOR_FILE).read_text())
+    assert (content["task"], content["metric"], content["recipe"]["epochs"]) == ("train", "accuracy", 1)
+    data = PreparedData.load(tmp_path / "a" / "run" / "data")
+    assert data_identity(data).items() <= content.items()
+    error = _error(capsys, *_flags(tmp_path, tiny_library, "b", ("long", "short")))
+    assert f"The models in {tmp_path / 'models'} were trained for something else: other labels, rows" in error
+    assert "Give each task and recipe a --models_dir of its own" in error
+    error = _error(capsys, *_flags(tmp_path, tiny_library, "c", name="other.csv"))
+    assert "something else: task 'train' there, 'other' here. Give" in error
+    error = _error(capsys, *_flags(tmp_path, tiny_library, "d"), "--metric", "f1_macro", "--epochs", "3")
+    assert "metric 'accuracy' there, 'f1_macro' here; recipe: epochs 1 there, 3 here. Give" in error
+    assert json.loads((tmp_path / "models" / TRAINED_FOR_FILE).read_text()) == content
+    _start(*_flags(tmp_path, tiny_library, "e"))  # the same task, on its next level or again
+    assert not (tmp_path / "b" / "run" / "config.yaml").exists()
+
+
+def test_a_run_goes_on_with_its_own_models_and_older_folders_are_taken_over(tmp_path, tiny_library, capsys):
+    flags = _flags(tmp_path, tiny_library, "a")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "something").mkdir()
+    _start(*flags)
+    _start("--run_dir", str(tmp_path / "a" / "run"), "--resume", "--max_trials", "9")
+    error = _error(capsys, "--run_dir", str(tmp_path / "a" / "run"), "--resume", "--learning_rate", "0.01")
+    assert "recipe: learning_rate 0.0005 there, 0.01 here. Give" in error
+    _start("--run_dir", str(tmp_path / "a" / "run"), "--resume")  # the refused flag was not saved
+    file = tmp_path / "models" / TRAINED_FOR_FILE
+    content = json.loads(file.read_text())
+    del content["recipe"]["adam_beta2"]  # as of a version without it
+    file.write_text(json.dumps(content))
+    _start("--run_dir", str(tmp_path / "a" / "run"), "--resume")
+    assert json.loads(file.read_text())["recipe"]["adam_beta2"] == 0.999
+    file.write_text("{")
+    assert "trained_for.json is damaged" in _error(capsys, "--run_dir", str(tmp_path / "a" / "run"), "--resume")
+
+
+def test_scores_of_another_task_of_the_same_name_are_refused(tmp_path, tiny_library, capsys):
+    first = _flags(tmp_path, tiny_library, "a")
+    _start(*first)
+    library, data = tmp_path / "a" / "library.json", PreparedData.load(tmp_path / "a" / "run" / "data")
+    measured = {"metric": "accuracy", **data_identity(data)}
+    GraphLibrary.record(library, {tiny_library.hashes[0]: 0.5}, task="train", measured_on=measured)
+    _start("--run_dir", str(tmp_path / "a" / "run"), "--resume")
+    second = [*_flags(tmp_path, tiny_library, "b", ("long", "short")), "--models_dir", str(tmp_path / "others")]
+    error = _error(capsys, *second, "--dataset_file", str(library))
+    assert f"{library} holds scores of another task of the name 'train': different labels, rows" in error
+    assert "Rename the task's file, or search a library without these scores" in error
+    third = [*_flags(tmp_path, tiny_library, "c"), "--models_dir", str(tmp_path / "others"), "--metric", "f1_macro"]
+    assert "name 'train': different metric. Rename" in _error(capsys, *third, "--dataset_file", str(library))
+    _start(*second)  # a library of its own
