@@ -22,6 +22,7 @@ from .glue import load_glue_tasks
 from .hub import is_hub_name
 from .loading import ALL_OF_GLUE, load_task
 from .own import TableOptions
+from .places import name_or_place, with_places
 from .prepared import Lengths, PreparedData, prepare
 from .python_docs import EMBEDDED_TASK
 from .table_files import TABLE_SUFFIXES
@@ -115,7 +116,7 @@ class DataOptions:
         plain = {name: _plain(value) for name, value in (values | dataclasses.asdict(self.table)).items()}
         files = fingerprint(self._sources())
         # The embedded text is that of the Python at hand.
-        return plain | {"files": files, "python": platform.python_version()}
+        return with_places(plain) | {"files": files, "python": platform.python_version()}
 
     def _sources(self) -> list[Path]:
         """Files and folders that the data come from; of those on the Hub none."""
@@ -126,7 +127,7 @@ class DataOptions:
         return [Path(source) for source in sources if source is not None]
 
     def _check(self, data: PreparedData, console: Console) -> PreparedData:
-        wanted, there = self._made_from(), data.made_from
+        wanted, there = self._made_from(), with_places(data.made_from)
         gone = [str(source) for source in self._sources() if not source.exists()]
         if gone:
             wanted["files"] = there.get("files")
@@ -151,6 +152,7 @@ def add_data_flags(parser: ArgumentParser) -> None:
     table = f"a file ending in {', '.join(TABLE_SUFFIXES)}, a saved dataset, or a dataset of the Hub (owner/name)"
     add(
         "--task",
+        type=name_or_place,
         default=default.task,
         help=f"{EMBEDDED_TASK} (embedded), a GLUE task (cola, sst2, ...), {ALL_OF_GLUE} for all of them, or {table}",
     )
@@ -186,11 +188,16 @@ def add_data_flags(parser: ArgumentParser) -> None:
     add(
         "--corpus_weights",
         nargs="*",
-        type=float,
+        type=_weight,
         default=[],
         help="how often to draw from each source of --corpus; one after the other when not given",
     )
-    add("--tokenizer", default=default.tokenizer, help="'train' on the corpus, a vocab.txt, a folder, or a Hub name")
+    add(
+        "--tokenizer",
+        type=name_or_place,
+        default=default.tokenizer,
+        help="'train' on the corpus, a vocab.txt, a folder, or a Hub name",
+    )
     add("--vocab_size", type=int, default=default.vocab_size, help="most tokens of a trained tokenizer")
     add("--max_length", type=int, default=default.max_length, help="most tokens of a text")
     add("--pretrain_length", type=int, default=0, help="tokens of a pre-training block; 0 for --max_length")
@@ -219,6 +226,16 @@ def _texts(corpus: hf_datasets.IterableDataset, tasks: Sequence[Task]) -> Iterat
 
 def _source(text: str) -> Path | str:
     return text if is_hub_name(text, SUFFIXES) else Path(text)
+
+
+def _weight(text: str) -> float:
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = 0.0
+    if not 0 < weight < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be finite numbers above 0. Got {text!r}")
+    return weight
 
 
 def _plain(value: Any) -> Any:

@@ -364,8 +364,9 @@ def _resources(text: str) -> dict[str, float]:
             resources[name.strip()] = float(amount)
         except ValueError:
             raise argparse.ArgumentTypeError(f"must be written like cpu=2,gpu=0.5. Got {text!r}") from None
-    if not set(resources) <= {"cpu", "gpu"} or not any(amount > 0 for amount in resources.values()):
-        raise argparse.ArgumentTypeError(f"must give cpu, gpu or both, above 0. Got {text!r}")
+    is_finite = all(0 <= amount < float("inf") for amount in resources.values())
+    if not set(resources) <= {"cpu", "gpu"} or not is_finite or not any(resources.values()):
+        raise argparse.ArgumentTypeError(f"must give cpu, gpu or both, above 0 and finite. Got {text!r}")
     return resources
 
 

@@ -6,6 +6,7 @@ of ``Recipe``.
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -75,8 +76,8 @@ class Recipe:
                 least = 0 if name in _MAY_BE_ZERO else 1
                 if not isinstance(value, int) or isinstance(value, bool) or value < least:
                     problems.append(f"'{name}' must be a whole number of at least {least}. Got {value!r}")
-            elif field.type is float and not (isinstance(value, (int, float)) and value >= 0):
-                problems.append(f"'{name}' must be a number of at least 0. Got {value!r}")
+            elif field.type is float and not (isinstance(value, (int, float)) and 0 <= value < math.inf):
+                problems.append(f"'{name}' must be a finite number of at least 0. Got {value!r}")
             elif field.type is bool and not isinstance(value, bool):
                 problems.append(f"'{name}' must be true or false. Got {value!r}")
             elif name in _CHOICES and value not in _CHOICES[name]:

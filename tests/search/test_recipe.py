@@ -45,7 +45,8 @@ def test_an_own_recipe_is_a_file_and_numbers_without_a_point_are_numbers(tmp_pat
     ("text", "message"),
     [
         ("lerning_rate: 1.0", "Unknown key 'lerning_rate'.*Did you mean 'learning_rate'"),
-        ("learning_rate: fast", "'learning_rate' must be a number of at least 0. Got 'fast'"),
+        ("learning_rate: fast", "'learning_rate' must be a finite number of at least 0. Got 'fast'"),
+        ("weight_decay: .inf", "'weight_decay' must be a finite number of at least 0. Got inf"),
         ("precision: bf17", "'precision' must be 'fp32' or 'bf16' or 'fp16'. Got 'bf17'"),
         ("whole_words: 1", "'whole_words' must be true or false. Got 1"),
         ("mask_share: 1.5", "'mask_share' must be below 1. Got 1.5"),

@@ -15,6 +15,7 @@ from design_space.command import run_command
 from embeddings import GraphLibrary
 from search.flags import parse
 from search.journal import Journal
+from search.one_level import saved
 from search.run_boshnas import run_boshnas
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -211,7 +212,7 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--max_trials", "0"], "must be a whole number of at least 1. Got '0'"),
         (["--min_overlap", "2"], "'min_overlap' must be in [0, 1]. Got 2.0"),
         (["--max_hours", "0"], "must be a number of hours above 0. Got '0'"),
-        (["--resources_per_trial", "ram=4"], "must give cpu, gpu or both, above 0. Got 'ram=4'"),
+        (["--resources_per_trial", "ram=4"], "must give cpu, gpu or both, above 0 and finite. Got 'ram=4'"),
         (["--resume"], "Nothing to resume"),
         (["--levels", "1,2"], "must be falling whole numbers with commas, for example 2,1. Got '1,2'"),
         (["--levels", "3,1"], "'levels' must begin with the layers per stack of the library, 2. Got 3,1"),
@@ -224,8 +225,22 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--constraints", "parameters>2e6"], "must be written like parameters=2e6 (at most 2 million), above 0. Got"),
         (["--constraints", "energy=3"], "must limit one of parameters, flops, latency_ms. Got 'energy=3'"),
         (["--constraints", "parameters=1e3"], "None of the 272 architectures of the library keeps all constraints"),
-        (["--learning_rate", "-1"], "'learning_rate' must be a number of at least 0. Got -1.0"),
+        (["--learning_rate", "-1"], "'learning_rate' must be a finite number of at least 0. Got -1.0"),
+        (["--learning_rate", "inf"], "'learning_rate' must be a finite number of at least 0. Got inf"),
+        (
+            ["--pretrain_learning_rate", "nan"],
+            "'pretrain_learning_rate' must be a finite number of at least 0. Got nan",
+        ),
+        (["--min_overlap", "inf"], "'min_overlap' must be in [0, 1]. Got inf"),
+        (["--max_hours", "inf"], "must be a number of hours above 0. Got 'inf'"),
+        (["--constraints", "parameters=inf"], "must be written like parameters=2e6 (at most 2 million), above 0. Got"),
+        (["--resources_per_trial", "cpu=inf"], "must give cpu, gpu or both, above 0 and finite. Got 'cpu=inf'"),
+        (
+            ["--resources_per_trial", "cpu=1,gpu=-1"],
+            "must give cpu, gpu or both, above 0 and finite. Got 'cpu=1,gpu=-1'",
+        ),
         (["--tokenizer", "/nowhere/vocabulary"], "'tokenizer' must be"),
+        (["--corpus_weights", "inf"], "must be finite numbers above 0. Got 'inf'"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
 )
@@ -257,6 +272,21 @@ def test_a_configuration_file_gives_defaults_that_flags_override(tmp_path):
     assert (options.max_trials, options.learning_rate, options.autotune) == (9, 1e-4, True)
     assert options.resources_per_trial == {"cpu": 2.0}
     assert options.dataset_file == Path("library.json").absolute()
+
+
+def test_tables_and_vocabularies_are_found_from_elsewhere_and_names_stay_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cola").mkdir()
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "search.yaml").write_text("task: three.jsonl\ntokenizer: vocab.txt\n")
+    flags = ["--dataset_file", "library.json"]
+    options = saved(parse([*flags, "--config", "search.yaml"]))
+    assert (options["task"], options["tokenizer"]) == (str(tmp_path / "three.jsonl"), str(tmp_path / "vocab.txt"))
+    for name in ("cola", "SST-2", "mnli-mm", "glue", "python_docs", "colla", "owner/name"):
+        assert parse([*flags, "--task", name]).task == name
+    assert parse([*flags, "--task", "saved"]).task == str(tmp_path / "saved")
+    assert parse([*flags, "--tokenizer", "bert-base-uncased"]).tokenizer == "bert-base-uncased"
+    assert parse(flags).tokenizer == "train"
 
 
 @pytest.mark.parametrize(
