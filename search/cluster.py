@@ -98,7 +98,8 @@ def _check_workers(address: str) -> None:
                 continue  # a node may have died under it
             raise ValueError(
                 f"The Ray cluster at '{address}' answers, but its workers do not run: {str(error).splitlines()[0]}. "
-                "Is this package installed on its nodes, and were they started with the same token (~/.ray/auth_token)?"
+                "Is this package installed on its nodes, and were they started with the same token (~/.ray/auth_token, "
+                "and RAY_AUTH_MODE=token exported before `ray start --address`)?"
             ) from error
 
 
