@@ -77,6 +77,12 @@ class Metric:
             labels: as in a call. num_labels: classes, 1 for regression.
         """
         truth = np.asarray(labels, dtype=np.float64)
+        reason = self._why_undefined(truth, num_labels)
+        if reason and self.is_regression and np.ptp(truth):  # numbers far from 0 may differ by rounding alone
+            return self._why_undefined(truth - truth.mean(), num_labels)
+        return reason
+
+    def _why_undefined(self, truth: Array, num_labels: int) -> str | None:
         judged = [self._judged(outputs, truth) for outputs in _right_and_others(truth, num_labels, self.is_regression)]
         if all(problem for _, problem in judged):
             return judged[0][1]

@@ -184,6 +184,13 @@ def _report(name: str, frames: dict[str, pd.DataFrame], names: tuple[str, ...], 
         if missing:
             shown = ", ".join(missing[:MOST_SHOWN]) + (", ..." if len(missing) > MOST_SHOWN else "")
             logger.warning("%s: %s has no row of %d of %d classes: %s", name, split, len(missing), len(names), shown)
+    if not names and (labels["train"] % 1 == 0).all():
+        logger.warning(
+            "%s: %d different whole numbers as labels are taken for amounts to predict, not for classes; write the "
+            "classes as words where they are none",
+            name,
+            labels["train"].nunique(),
+        )
     if not names:
         mean, deviation = float(labels["train"].mean()), float(labels["train"].std(ddof=0))
         if abs(mean) > FAR * deviation or deviation > WIDE:

@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 _HELD_OUT = 0.1
+_FEWEST_FOR_TWO = 10
 
 
 def split_off(
@@ -32,9 +33,11 @@ def split_off(
     wanted = [split for split in ("validation", "test") if split not in frames]
     if "test" in wanted and "validation" not in wanted:
         wanted = []  # the user's own split is complete
+    are_numbers = not (classes or several or together)
+    least = 2 if are_numbers and len(frames["train"]) >= _FEWEST_FOR_TWO else 1  # one alone has no correlation
     for split in wanted:
         rows = frames["train"]
-        size = max(1, round(share))
+        size = max(least, round(share))
         if together:
             groups = rows.groupby(list(together), sort=False).ngroup()
             _check(groups.nunique(), f"texts ({', '.join(together)})")

@@ -187,9 +187,10 @@ class Task(TaskDescription):
                 for found in (~of_each.any(axis=0), of_each.all(axis=0))
             )
             lacks = f"has no row of {absent}" if absent else f"has only rows of {always}" if always else "does not fit"
+        remedies = "or" if self.is_regression else "leave the class out, or"
         return [
             f"'{split}' {lacks}, so that the metric {self.metric} is undefined ({reason.rstrip('.')}). Give a file for "
-            f"{split} with other rows, leave the class out, or take another metric"
+            f"{split} with other rows, {remedies} take another metric"
         ]
 
     def _problems(self, table: hf_datasets.Dataset) -> list[str]:

@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 from transformers.activations import ACT2FN
@@ -48,7 +49,7 @@ def problems_of_labels(config: Any, num_labels: Any, *, least: int = 1) -> list[
         least: labels.
     """
     problems = []
-    if num_labels is not None and not (isinstance(num_labels, int) and not isinstance(num_labels, bool)):
+    if num_labels is not None and (not isinstance(num_labels, Integral) or isinstance(num_labels, bool)):
         problems.append(f"'num_labels' must be a whole number. Got {num_labels!r}")
     elif num_labels is not None and num_labels < least:
         problems.append(f"'num_labels' must be at least {least}. Got {num_labels}")

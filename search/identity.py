@@ -13,6 +13,7 @@ from design_space.files import write_atomically
 from embeddings import GraphLibrary
 from embeddings.measured_on import check_measured_on, differences
 
+from .candidate import RESULT_FILE
 from .recipe import Recipe
 
 TRAINED_FOR_FILE = "trained_for.json"
@@ -31,9 +32,12 @@ def check_library(library: GraphLibrary, path: Path, data: PreparedData) -> None
     check_measured_on(library.performances, library.measured_on, {data.name: measured_on(data)}, path)
 
 
-def check_models(models_dir: Path, data: PreparedData, recipe: Recipe) -> None:
+def check_models(models_dir: Path, data: PreparedData, recipe: Recipe, *, resume: bool) -> None:
     """Whether trained models may be taken from, and put into, a folder; what they are for is written down there. A
-    folder that does not say so yet is taken for the task's own.
+    folder without models, or one that does not say so yet, is taken for the task's own.
+
+    Args:
+        resume: whether a run goes on, which may change its recipe.
 
     Raises:
         ValueError: when its models were trained for something else.
@@ -41,8 +45,8 @@ def check_models(models_dir: Path, data: PreparedData, recipe: Recipe) -> None:
     file = models_dir / TRAINED_FOR_FILE
     here = {"task": data.name, **measured_on(data), "recipe": _that_matters(recipe)}
     there = _read(file)
-    problems = _differing(there, here)
-    if problems:
+    problems = _differing(there | ({"recipe": here["recipe"]} if resume else {}), here)
+    if problems and any(models_dir.glob(f"*/{RESULT_FILE}")):
         raise ValueError(
             f"The models in {models_dir} were trained for something else: {'; '.join(problems)}. Give each task and "
             "recipe a --models_dir of its own, or go on with what these were trained for"

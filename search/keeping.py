@@ -49,7 +49,10 @@ class ModelKeeper:
             self._records[trial].objectives = event["objectives"]
 
     def clean(self) -> None:
-        """Remove what is not needed now."""
+        """Remove what is not needed now, and what a run that was killed while it did so has left."""
+        for partial in self._models_dir.glob(".*.removed"):
+            if partial.name.split(".")[1] in self._since:
+                shutil.rmtree(partial, ignore_errors=True)
         records, goals = list(self._records.values()), self._boshnas.goals
         ranked = ranked_records(records, goals)
         in_order = dict.fromkeys(

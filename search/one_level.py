@@ -40,7 +40,7 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         data = DataOptions.of_flags(options).prepare(data_dir, console)
         models_dir = options.models_dir or directory.models_dir
         check_library(library, options.dataset_file, data)
-        check_models(models_dir, data, recipe)
+        check_models(models_dir, data, recipe, resume=options.resume)
         directory.keep(saved(options), library.fingerprint)
         console.print(
             f"{data.describe()}; {len(library):,} architectures; run directory {directory.path}",
@@ -72,7 +72,10 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         )
         records = run_level(run, console)
         scores = {record.candidate.spec.hash: record.score for record in records if record.score is not None}
-        GraphLibrary.record(options.dataset_file, scores, task=data.name, measured_on=measured_on(data))
+        try:
+            GraphLibrary.record(options.dataset_file, scores, task=data.name, measured_on=measured_on(data))
+        except ValueError as error:  # another run on other data was first; this one's result is not lost for that
+            console.print(f"The scores are not in the library: {error}", highlight=False, soft_wrap=True)
         evaluation = keep_best(directory, models_dir, records, data, goals)
         best = next(record.candidate.spec for record in records if record.trial == evaluation["trial"])
         parameters = run.exact["parameters"]

@@ -175,3 +175,17 @@ def test_columns_are_guessed_by_name_before_by_content(tmp_path: Path, caplog: p
 def test_a_column_of_lists_can_only_be_labels(tmp_path: Path) -> None:
     rows = [json.dumps({"words": f"text {i % 2}", "marks": [["a"], ["b"], []][i % 3]}) for i in range(30)]
     assert load_task(_write(tmp_path / "mine.jsonl", "\n".join(rows))).label_names == ("a", "b")
+
+
+def test_few_numbers_keep_two_for_each_split_and_whole_ones_are_said_to_be_numbers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [f"text number {number},{3 * number}" for number in range(60)]
+    (tmp_path / "amounts.csv").write_text("\n".join(["text,label", *rows]))
+    assert load_task(tmp_path / "amounts.csv").is_regression
+    assert "60 different" not in caplog.text
+    assert "different whole numbers as labels are taken for amounts to predict" in caplog.text
+    rows = [f"text number {number},{number + 0.5}" for number in range(14)]
+    (tmp_path / "few.csv").write_text("\n".join(["text,label", *rows]))
+    task = load_task(tmp_path / "few.csv")
+    assert {split: len(table) for split, table in task.splits.items()} == {"train": 10, "validation": 2, "test": 2}

@@ -133,3 +133,10 @@ def test_what_a_measure_cannot_take_at_all_is_refused_as_well() -> None:
         ValueError, match="'validation' does not fit, so that the metric matthews_correlation is undefined"
     ):
         Task(**one, metric="matthews_correlation")
+
+
+def test_numbers_far_from_0_can_be_judged() -> None:
+    labels = 1.7e9 + 1200 * np.sin(np.arange(60.0))
+    assert find_metric("pearson_spearman").why_undefined(labels, 1) is None
+    assert find_metric("pearson_spearman").why_undefined(np.full(60, 1.7e9), 1) is not None
+    assert find_metric("neg_mean_squared_log_error").why_undefined(np.linspace(-3, 3, 60), 1) is not None

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from transformers import AutoConfig
 
@@ -228,3 +229,7 @@ def test_names_of_additional_options_are_a_list_and_computed_options_are_refused
         FlexiBERTConfig(additional_options="hiden_act", act="x")
     with pytest.raises(ValueError, match=r"1 problem\(s\) .*\n  - 'hidden_size' is computed"):
         FlexiViTConfig(hidden_size=0)
+
+
+def test_numbers_of_numpy_count_labels():
+    assert FlexiBERTConfig(num_labels=np.int64(3)).num_labels == 3

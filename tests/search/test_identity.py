@@ -10,6 +10,7 @@ from dataset import PreparedData
 from dataset.identity import data_identity
 from design_space.command import run_command
 from embeddings import GraphLibrary
+from search.candidate import RESULT_FILE
 from search.identity import TRAINED_FOR_FILE
 from search.run_boshnas import run_boshnas
 
@@ -59,6 +60,10 @@ def test_models_of_another_task_recipe_or_metric_are_refused(tmp_path, tiny_libr
     assert (content["task"], content["metric"], content["recipe"]["epochs"]) == ("train", "accuracy", 1)
     data = PreparedData.load(tmp_path / "a" / "run" / "data")
     assert data_identity(data).items() <= content.items()
+    _start(*_flags(tmp_path, tiny_library, "empty"), "--epochs", "3")  # nothing was trained yet
+    _start(*_flags(tmp_path, tiny_library, "again"))
+    (tmp_path / "models" / "trained").mkdir()
+    (tmp_path / "models" / "trained" / RESULT_FILE).write_text("{}")
     error = _error(capsys, *_flags(tmp_path, tiny_library, "b", ("long", "short")))
     assert f"The models in {tmp_path / 'models'} were trained for something else: other labels, rows" in error
     assert "Give each task and recipe a --models_dir of its own" in error
@@ -75,17 +80,23 @@ def test_a_run_goes_on_with_its_own_models_and_older_folders_are_taken_over(tmp_
     flags = _flags(tmp_path, tiny_library, "a")
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "something").mkdir()
+    (tmp_path / "models" / "something" / RESULT_FILE).write_text("{}")
     _start(*flags)
     _start("--run_dir", str(tmp_path / "a" / "run"), "--resume", "--max_trials", "9")
-    error = _error(capsys, "--run_dir", str(tmp_path / "a" / "run"), "--resume", "--learning_rate", "0.01")
-    assert "recipe: learning_rate 0.0005 there, 0.01 here. Give" in error
-    _start("--run_dir", str(tmp_path / "a" / "run"), "--resume")  # the refused flag was not saved
+    _start("--run_dir", str(tmp_path / "a" / "run"), "--resume", "--learning_rate", "0.01")  # a run may change these
     file = tmp_path / "models" / TRAINED_FOR_FILE
     content = json.loads(file.read_text())
+    assert content["recipe"]["learning_rate"] == 0.01
     del content["recipe"]["adam_beta2"]  # as of a version without it
     file.write_text(json.dumps(content))
     _start("--run_dir", str(tmp_path / "a" / "run"), "--resume")
     assert json.loads(file.read_text())["recipe"]["adam_beta2"] == 0.999
+    file.write_text(json.dumps(content | {"metric": "f1_macro"}))
+    error = _error(capsys, "--run_dir", str(tmp_path / "a" / "run"), "--resume", "--learning_rate", "0.02")
+    assert "metric 'f1_macro' there, 'accuracy' here. Give" in error
+    file.write_text(json.dumps(content))
+    _start("--run_dir", str(tmp_path / "a" / "run"), "--resume")  # the refused flag was not saved
+    assert json.loads(file.read_text())["recipe"]["learning_rate"] == 0.01
     file.write_text("{")
     assert "trained_for.json is damaged" in _error(capsys, "--run_dir", str(tmp_path / "a" / "run"), "--resume")
 

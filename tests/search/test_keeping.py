@@ -115,3 +115,13 @@ def test_of_equals_the_one_that_the_run_calls_its_best_stays(tiny_library, tmp_p
     best = best_record(list(Journal(tmp_path / "journal.jsonl").trials().values()), Goals())
     assert best.trial == "t0001"
     assert _there(tmp_path / "models") == {configs[0]["hash"]}
+
+
+def test_what_a_killed_run_left_half_removed_goes(tiny_library, tmp_path):
+    search = _search(tiny_library, tmp_path, 1)
+    (first,) = _finish(search, tmp_path, [0.0])
+    (tmp_path / "models" / first).rename(tmp_path / "models" / f".{first}.removed")
+    (tmp_path / "models" / ".another.removed").mkdir()
+    _finish(search, tmp_path, [1.0])
+    assert not (tmp_path / "models" / f".{first}.removed").exists()
+    assert (tmp_path / "models" / ".another.removed").is_dir()
