@@ -186,8 +186,8 @@ def _report(name: str, frames: dict[str, pd.DataFrame], names: tuple[str, ...], 
             logger.warning("%s: %s has no row of %d of %d classes: %s", name, split, len(missing), len(names), shown)
     if not names and (labels["train"] % 1 == 0).all():
         logger.warning(
-            "%s: %d different whole numbers as labels are taken for amounts to predict, not for classes; write the "
-            "classes as words where they are none",
+            "%s: %d different whole numbers as labels are taken for amounts to predict, not for classes; if they "
+            "are classes, write them as words",
             name,
             labels["train"].nunique(),
         )

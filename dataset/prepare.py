@@ -14,7 +14,7 @@ from typing import Any
 import datasets as hf_datasets
 from rich.console import Console
 
-from design_space.command import ArgumentParser, run_command
+from design_space.command import ArgumentParser, positive_number, run_command
 
 from .corpus import SUFFIXES, load_corpus
 from .fingerprint import fingerprint
@@ -188,7 +188,7 @@ def add_data_flags(parser: ArgumentParser) -> None:
     add(
         "--corpus_weights",
         nargs="*",
-        type=_weight,
+        type=positive_number,
         default=[],
         help="how often to draw from each source of --corpus; one after the other when not given",
     )
@@ -226,16 +226,6 @@ def _texts(corpus: hf_datasets.IterableDataset, tasks: Sequence[Task]) -> Iterat
 
 def _source(text: str) -> Path | str:
     return text if is_hub_name(text, SUFFIXES) else Path(text)
-
-
-def _weight(text: str) -> float:
-    try:
-        weight = float(text)
-    except ValueError:
-        weight = 0.0
-    if not 0 < weight < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be finite numbers above 0. Got {text!r}")
-    return weight
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 _HELD_OUT = 0.1
-_FEWEST_FOR_TWO = 10
+_FEWEST_FOR_TWO = 10  # rows of numbers, of which each split then gets two
 
 
 def split_off(

@@ -46,9 +46,20 @@ def below_home(path: Path | str) -> Path:
 
 def positive(text: str) -> int:
     """The type of flags that count something."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number above 0. Got {text}")
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1. Got {text!r}")
     return int(text)
+
+
+def positive_number(text: str) -> float:
+    """The type of flags that measure something."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a finite number above 0. Got {text!r}")
+    return value
 
 
 def run_command(command: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None = None) -> NoReturn:

@@ -142,7 +142,7 @@ class GraphLibrary:
     ) -> "GraphLibrary":
         """The library of given architectures; isomorphic ones are kept once. Arguments as in ``build``."""
         specs = list({spec.hash: spec for spec in specs}.values())
-        check_enough(len(specs), n_jobs)
+        check_enough(len(specs))
         rng = np.random.default_rng(seed)
         landmarks = np.sort(rng.permutation(len(specs))[:NUM_LANDMARKS]).astype(np.int32)
         measure = distance_of(kernel, order)
@@ -313,15 +313,13 @@ def default_embedding_size(num_graphs: int) -> int:
     return min(DEFAULT_EMBEDDING_SIZE, num_graphs - 1)
 
 
-def check_enough(num_graphs: int, n_jobs: int = 1) -> None:
-    """Raise ``ValueError`` when there is nothing to compare, or no process to do it."""
+def check_enough(num_graphs: int) -> None:
+    """Raises ``ValueError`` when there is nothing to compare."""
     if num_graphs < 2:
         raise ValueError(
             f"A library needs at least two architectures, or there is nothing to search. Got {num_graphs}: give the "
             "design space more values, or 'layers_per_stack' or 'max_graphs' another one"
         )
-    if n_jobs == 0:
-        raise ValueError("'n_jobs' must be a number of processes, at least 1, or -1 for one per core. Got 0")
 
 
 def _from_content(content: dict[str, Any], path: Path | str) -> GraphLibrary:

@@ -66,7 +66,9 @@ def measure_all(
 
 
 def _in_parallel(n_jobs: int, jobs: list[Any]) -> Iterator[npt.NDArray[np.float64]]:
-    """Results of jobs, in order."""
+    """Results of jobs, in order. Raises ``ValueError`` without a process to do them."""
+    if n_jobs == 0:
+        raise ValueError("'n_jobs' must be a number of processes, at least 1, or -1 for one per core. Got 0")
     workers = min(effective_n_jobs(n_jobs), len(jobs))
     results: Iterator[npt.NDArray[np.float64]] = Parallel(n_jobs=workers, return_as="generator")(jobs)
     return results

@@ -15,15 +15,7 @@ from transformers import GenerationConfig, PreTrainedConfig
 from design_space import ModelSpec
 
 from .option_names import ADDITIONAL, unknown_names, with_additional
-from .option_values import (
-    is_size,
-    problems_of_activations,
-    problems_of_amounts,
-    problems_of_flags,
-    problems_of_labels,
-    problems_of_shares,
-    problems_of_sizes,
-)
+from .option_values import is_size, wrong_labels, wrong_values
 from .remote_code import write_code
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
@@ -231,13 +223,16 @@ class FlexiBERTConfig(PreTrainedConfig):
         if self.position_embedding_type not in POSITION_EMBEDDING_TYPES:
             known = ", ".join(POSITION_EMBEDDING_TYPES)
             problems.append(f"'position_embedding_type' must be one of {known}. Got {self.position_embedding_type!r}")
-        problems += problems_of_activations(self, ("hidden_act",))
-        problems += problems_of_sizes(self, ("vocab_size", "max_position_embeddings", "type_vocab_size"))
         shares = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
-        problems += problems_of_shares(self, shares if self.classifier_dropout is not None else shares[:2])
-        problems += problems_of_amounts(self, ("initializer_range", "layer_norm_eps"))
-        problems += problems_of_flags(self, ("tie_word_embeddings", "sparse_prediction", "mask_padding"))
-        problems += problems_of_labels(self, num_labels)
+        problems += wrong_values(
+            self,
+            flags=("tie_word_embeddings", "sparse_prediction", "mask_padding"),
+            sizes=("vocab_size", "max_position_embeddings", "type_vocab_size"),
+            shares=shares if self.classifier_dropout is not None else shares[:2],
+            amounts=("initializer_range", "layer_norm_eps"),
+            activations=("hidden_act",),
+        )
+        problems += wrong_labels(self, num_labels)
         if self.pad_token_id is not None and not (self.pad_token_id == 0 or is_size(self.pad_token_id)):
             problems.append(f"'pad_token_id' must be a whole number of 0 or more, or None. Got {self.pad_token_id!r}")
         if not problems and self.pad_token_id is not None and self.pad_token_id >= self.vocab_size:

@@ -13,35 +13,38 @@ from transformers.activations import ACT2FN
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 
-def problems_of_flags(config: Any, names: Sequence[str]) -> list[str]:
-    """Of options that are true or false."""
-    return _problems(config, names, lambda value: isinstance(value, bool), "must be true or false")
+def wrong_values(
+    config: Any,
+    *,
+    flags: Sequence[str],
+    sizes: Sequence[str],
+    shares: Sequence[str],
+    amounts: Sequence[str],
+    activations: Sequence[str],
+) -> list[str]:
+    """A sentence for every option with a wrong value.
+
+    Args:
+        flags: options that are true or false. sizes: whole numbers above 0. shares: probabilities of dropout.
+        amounts: finite numbers of 0 or more. activations: names.
+    """
+    rules: list[tuple[Sequence[str], Callable[[Any], bool], str]] = [
+        (flags, lambda value: isinstance(value, bool), "must be true or false"),
+        (sizes, is_size, "must be a whole number above 0"),
+        (shares, lambda value: _is_number(value) and 0 <= value < 1, "must be in [0, 1)"),
+        (amounts, lambda value: _is_number(value) and 0 <= value < math.inf, "must be a number of 0 or more"),
+        (activations, _is_activation, "must be an activation of transformers, such as 'gelu'"),
+    ]
+    return [
+        f"'{name}' {rule}. Got {getattr(config, name)!r}"
+        for names, is_right, rule in rules
+        for name in names
+        if not is_right(getattr(config, name))
+    ]
 
 
-def problems_of_sizes(config: Any, names: Sequence[str]) -> list[str]:
-    """Of whole numbers above 0."""
-    return _problems(config, names, is_size, "must be a whole number above 0")
-
-
-def problems_of_shares(config: Any, names: Sequence[str]) -> list[str]:
-    """Of probabilities of dropout."""
-    return _problems(config, names, lambda value: _is_number(value) and 0 <= value < 1, "must be in [0, 1)")
-
-
-def problems_of_amounts(config: Any, names: Sequence[str]) -> list[str]:
-    """Of finite numbers of 0 or more."""
-    rule = "must be a number of 0 or more"
-    return _problems(config, names, lambda value: _is_number(value) and 0 <= value < math.inf, rule)
-
-
-def problems_of_activations(config: Any, names: Sequence[str]) -> list[str]:
-    """Of names of activations."""
-    rule = "must be an activation of transformers, such as 'gelu'"
-    return _problems(config, names, lambda value: isinstance(value, str) and value in ACT2FN, rule)
-
-
-def problems_of_labels(config: Any, num_labels: Any, *, least: int = 1) -> list[str]:
-    """Of what is classified.
+def wrong_labels(config: Any, num_labels: Any, *, least: int = 1) -> list[str]:
+    """A sentence for everything that is wrong with what is classified.
 
     Args:
         num_labels: as it was given; None where it was not. It may differ from ``id2label``'s, of a folder whose head is
@@ -67,5 +70,5 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _problems(config: Any, names: Sequence[str], is_right: Callable[[Any], bool], rule: str) -> list[str]:
-    return [f"'{name}' {rule}. Got {getattr(config, name)!r}" for name in names if not is_right(getattr(config, name))]
+def _is_activation(value: object) -> bool:
+    return isinstance(value, str) and value in ACT2FN

@@ -14,15 +14,7 @@ from design_space import ModelSpec
 
 from .configuration import ATTACHED, IGNORED, INHERITED
 from .option_names import ADDITIONAL, unknown_names, with_additional
-from .option_values import (
-    is_size,
-    problems_of_activations,
-    problems_of_amounts,
-    problems_of_flags,
-    problems_of_labels,
-    problems_of_shares,
-    problems_of_sizes,
-)
+from .option_values import is_size, wrong_labels, wrong_values
 from .remote_code import write_code
 
 # DeiT-base.
@@ -172,18 +164,21 @@ class FlexiViTConfig(PreTrainedConfig):
         return with_additional(super().to_dict(), _known_names())
 
     def _value_problems(self, num_labels: Any) -> list[str]:
-        problems = problems_of_activations(self, ("hidden_act", "pooler_act"))
+        has_width = self.pooler_output_size is not None
+        problems = wrong_values(
+            self,
+            flags=("use_distillation_token", "qkv_bias"),
+            sizes=("num_channels", *(("pooler_output_size",) if has_width else ())),
+            shares=("hidden_dropout_prob", "attention_probs_dropout_prob"),
+            amounts=("initializer_range", "layer_norm_eps"),
+            activations=("hidden_act", "pooler_act"),
+        )
+        problems += wrong_labels(self, num_labels, least=0)
         for name in ("image_size", "patch_size"):
             value = getattr(self, name)
             is_pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(is_size, value))
             if not is_pair and not is_size(value):
                 problems.append(f"'{name}' must be a whole number above 0, or two. Got {value!r}")
-        has_width = self.pooler_output_size is not None
-        problems += problems_of_sizes(self, ("num_channels", *(("pooler_output_size",) if has_width else ())))
-        problems += problems_of_shares(self, ("hidden_dropout_prob", "attention_probs_dropout_prob"))
-        problems += problems_of_amounts(self, ("initializer_range", "layer_norm_eps"))
-        problems += problems_of_flags(self, ("use_distillation_token", "qkv_bias"))
-        problems += problems_of_labels(self, num_labels, least=0)
         if not problems and not self.num_patches:
             problems.append(f"'patch_size' must fit into 'image_size' {self.image_size}. Got {self.patch_size}")
         return problems

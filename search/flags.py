@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset.prepare import add_data_flags
-from design_space.command import ArgumentParser
+from design_space.command import ArgumentParser, positive, positive_number
 from design_space.files import read_yaml, unknown_keys
 
 from .baselines import BASELINES, SAME_SIZE
@@ -85,13 +85,13 @@ def _add_run_flags(parser: ArgumentParser) -> None:
     )
     add(
         "--max_hours",
-        type=_hours,
+        type=positive_number,
         default=None,
         help="propose nothing more when the trials (of a level) have trained this long together",
     )
     add(
         "--keep_models",
-        type=_at_least_one,
+        type=positive,
         default=None,
         help="keep the weights of this many best models of the run (of each level), of parents in use and of other "
         "runs only; all when not given",
@@ -102,7 +102,7 @@ def _add_run_flags(parser: ArgumentParser) -> None:
         default="none",
         help="asha: stop trials early whose score after some epochs is not among the best third (successive halving)",
     )
-    add("--max_concurrent", type=_at_least_one, default=None, help="trials side by side; as many as fit when not given")
+    add("--max_concurrent", type=positive, default=None, help="trials side by side; as many as fit when not given")
     add(
         "--resources_per_trial",
         type=_resources,
@@ -126,7 +126,7 @@ def _add_run_flags(parser: ArgumentParser) -> None:
 def _add_search_flags(parser: ArgumentParser) -> None:
     """The flags of ``BOSHNASSettings``, and what is shown."""
     settings, add = BOSHNASSettings(), parser.add_argument
-    add("--num_init", type=_at_least_one, default=settings.num_init, help="architectures trained from scratch first")
+    add("--num_init", type=positive, default=settings.num_init, help="architectures trained from scratch first")
     add("--surrogate", choices=list(SURROGATES), default=settings.surrogate, help="model of the score")
     add(
         "--origins",
@@ -149,7 +149,7 @@ def _add_search_flags(parser: ArgumentParser) -> None:
     )
     add(
         "--patience",
-        type=_at_least_one,
+        type=positive,
         default=settings.patience,
         help="optimisation steps without a new best that end a phase",
     )
@@ -188,14 +188,14 @@ def _add_training_flags(parser: ArgumentParser) -> None:
         help="known architectures to train under the same recipe after the search, for comparison; same-size: a "
         "homogeneous one with as many layers and about as many parameters as the best found",
     )
-    add("--epochs", type=_at_least_one, default=recipe.epochs, help="epochs of fine-tuning")
+    add("--epochs", type=positive, default=recipe.epochs, help="epochs of fine-tuning")
     add(
         "--pretrain_steps",
         type=int,
         default=recipe.pretrain_steps,
         help="steps of masked-LM pre-training of candidates from scratch",
     )
-    add("--batch_size", type=_at_least_one, default=recipe.batch_size, help="texts per step of fine-tuning")
+    add("--batch_size", type=positive, default=recipe.batch_size, help="texts per step of fine-tuning")
     add("--learning_rate", type=float, default=recipe.learning_rate, help="of fine-tuning")
     add("--pretrain_learning_rate", type=float, default=recipe.pretrain_learning_rate, help="of pre-training")
     add(
@@ -209,7 +209,7 @@ def _add_training_flags(parser: ArgumentParser) -> None:
         action="store_true",
         help="try several fine-tuning recipes per candidate, twice as many in the last phase",
     )
-    add("--autotune_trials", type=_at_least_one, default=4, help="recipes tried per candidate with --autotune")
+    add("--autotune_trials", type=positive, default=4, help="recipes tried per candidate with --autotune")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -299,26 +299,6 @@ def _typed(action: argparse.Action, value: Any) -> Any:
     return value if action.type is None else action.type(str(value))  # type: ignore[operator]
 
 
-def _at_least_one(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1. Got {text!r}")
-    return value
-
-
-def _hours(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number of hours above 0. Got {text!r}")
-    return value
-
-
 def _limit(text: str) -> str:
     """A constraint, as it is written."""
     try:
@@ -331,14 +311,14 @@ def _limit(text: str) -> str:
 
 
 def _max_trials(text: str) -> int | list[int]:
-    numbers = [_at_least_one(part) for part in text.split(",")]
+    numbers = [positive(part) for part in text.split(",")]
     return numbers if len(numbers) > 1 else numbers[0]
 
 
 def _levels(text: str) -> str:
     """Checked, and as it was."""
     try:
-        layers_per_stack = [_at_least_one(part) for part in text.split(",")]
+        layers_per_stack = [positive(part) for part in text.split(",")]
     except argparse.ArgumentTypeError:
         layers_per_stack = []
     if not layers_per_stack or any(b >= a for a, b in itertools.pairwise(layers_per_stack)):

@@ -10,8 +10,7 @@ from typing import Any
 from dataset import PreparedData
 from dataset.identity import data_identity
 from design_space.files import write_atomically
-from embeddings import GraphLibrary
-from embeddings.measured_on import check_measured_on, differences
+from embeddings.measured_on import differences
 
 from .candidate import RESULT_FILE
 from .recipe import Recipe
@@ -27,23 +26,19 @@ def measured_on(data: PreparedData) -> dict[str, str]:
     return {"metric": data.metric, **data_identity(data)}
 
 
-def check_library(library: GraphLibrary, path: Path, data: PreparedData) -> None:
-    """Raises ``ValueError`` when the library's scores under the task's name are of something else."""
-    check_measured_on(library.performances, library.measured_on, {data.name: measured_on(data)}, path)
-
-
-def check_models(models_dir: Path, data: PreparedData, recipe: Recipe, *, resume: bool) -> None:
+def check_models(models_dir: Path, task: str, identity: Mapping[str, str], recipe: Recipe, *, resume: bool) -> None:
     """Whether trained models may be taken from, and put into, a folder; what they are for is written down there. A
     folder without models, or one that does not say so yet, is taken for the task's own.
 
     Args:
+        task: name. identity: what its scores are measured on.
         resume: whether a run goes on, which may change its recipe.
 
     Raises:
         ValueError: when its models were trained for something else.
     """
     file = models_dir / TRAINED_FOR_FILE
-    here = {"task": data.name, **measured_on(data), "recipe": _that_matters(recipe)}
+    here = {"task": task, **identity, "recipe": _that_matters(recipe)}
     there = _read(file)
     problems = _differing(there | ({"recipe": here["recipe"]} if resume else {}), here)
     if problems and any(models_dir.glob(f"*/{RESULT_FILE}")):

@@ -9,12 +9,13 @@ from rich.console import Console
 
 from dataset.prepare import DataOptions
 from embeddings import GraphLibrary
+from embeddings.measured_on import check_measured_on
 
 from .baselines import SAME_SIZE, baseline_spec, same_size
 from .evaluation import compare_baselines
 from .flags import goals_of, recipe_of, settings_of
 from .heads import head_size
-from .identity import check_library, check_models, measured_on
+from .identity import check_models, measured_on
 from .report import write_report
 from .run_directory import RunDirectory
 from .runner import LevelRun, run_level
@@ -39,8 +40,9 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         data_dir = options.prepared_dir or directory.data_dir
         data = DataOptions.of_flags(options).prepare(data_dir, console)
         models_dir = options.models_dir or directory.models_dir
-        check_library(library, options.dataset_file, data)
-        check_models(models_dir, data, recipe, resume=options.resume)
+        identity = measured_on(data)
+        check_measured_on(library.performances, library.measured_on, {data.name: identity}, options.dataset_file)
+        check_models(models_dir, data.name, identity, recipe, resume=options.resume)
         directory.keep(saved(options), library.fingerprint)
         console.print(
             f"{data.describe()}; {len(library):,} architectures; run directory {directory.path}",
@@ -71,11 +73,6 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             quiet=options.quiet,
         )
         records = run_level(run, console)
-        scores = {record.candidate.spec.hash: record.score for record in records if record.score is not None}
-        try:
-            GraphLibrary.record(options.dataset_file, scores, task=data.name, measured_on=measured_on(data))
-        except ValueError as error:  # another run on other data was first; this one's result is not lost for that
-            console.print(f"The scores are not in the library: {error}", highlight=False, soft_wrap=True)
         evaluation = keep_best(directory, models_dir, records, data, goals)
         best = next(record.candidate.spec for record in records if record.trial == evaluation["trial"])
         parameters = run.exact["parameters"]
@@ -101,6 +98,9 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         )
         report = write_report(directory.path)
         console.print(f"How it was found: {directory.summary_file} and {report}", highlight=False, soft_wrap=True)
+        # Last: a library that got scores of another task meanwhile refuses these, which costs no result then.
+        scores = {record.candidate.spec.hash: record.score for record in records if record.score is not None}
+        GraphLibrary.record(options.dataset_file, scores, task=data.name, measured_on=identity)
     return evaluation
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress as ProgressBar
 from rich.table import Table as TextTable
 
-from design_space.command import ArgumentParser, run_command
+from design_space.command import ArgumentParser, positive, run_command
 from design_space.files import write_atomically
 
 from ..goals import SCORE, Goals
@@ -64,15 +64,15 @@ def make_parser() -> ArgumentParser:
     )
     add(
         "--observed",
-        type=_at_least_one,
+        type=positive,
         nargs="+",
         default=[20, 50, 100],
         help="numbers of observations for --surrogate_quality",
     )
-    add("--queries", type=_at_least_one, default=60, help="architectures trained per search")
-    add("--seeds", type=_at_least_one, default=20, help="searches per searcher")
+    add("--queries", type=positive, default=60, help="architectures trained per search")
+    add("--seeds", type=positive, default=20, help="searches per searcher")
     add("--seed", type=int, default=0, help="the first seed")
-    add("--n_jobs", type=_at_least_one, default=min(2, os.cpu_count() or 1), help="processes side by side")
+    add("--n_jobs", type=positive, default=min(2, os.cpu_count() or 1), help="processes side by side")
     add("--out", type=Path, default=None, help="JSON file for all figures")
     add("--plot", type=Path, default=None, help="SVG file for the curves of mean regret")
     return parser
@@ -183,13 +183,6 @@ def _shown(figures: dict[str, Any], table: Table, num_queries: int) -> TextTable
         cells = [f"{r['mean']:.3g}\n[{r['low']:.2g}, {r['high']:.2g}]" for r in of[kind].values()]
         shown.add_row(name, *cells, f"{of['found_best']:.0%}", f"{of['seconds_per_suggestion']:.3f}")
     return shown
-
-
-def _at_least_one(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1. Got {text!r}")
-    return value
 
 
 def main() -> None:

@@ -34,4 +34,4 @@ def test_weights_of_the_corpus_are_finite_numbers(capsys: pytest.CaptureFixture[
     for weight in ("inf", "nan", "0", "much"):
         with pytest.raises(SystemExit):
             prepare_data(["--corpus_weights", weight])
-        assert f"must be finite numbers above 0. Got '{weight}'" in capsys.readouterr().err
+        assert f"must be a finite number above 0. Got '{weight}'" in capsys.readouterr().err

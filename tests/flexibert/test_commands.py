@@ -157,10 +157,16 @@ LEARN = ["--train_text", "{text}", "--block_length", "10"]
             ["stitch", "{first}", "{first}", "{new}", "--text", "{text}", "--text_share", "2"],
             "'--text_share' must be above 0 and at most 1",
         ),
-        (["stitch", "{first}", "{first}", "{new}", *TEXT, "--block_length", "0"], "must be a whole number above 0"),
+        (
+            ["stitch", "{first}", "{first}", "{new}", *TEXT, "--block_length", "0"],
+            "must be a whole number of at least 1",
+        ),
         (["stitch", "{first}", "{first}", "{new}", *TEXT, "--block_length", "1000"], "the model's longest sequence"),
         (["stitch", "{first}", "{first}", "{new}", "--text", "{first}/model.safetensors"], "must be a text in UTF-8"),
-        (["merge-layers", "{first}", "{new}", *LEARN, "--batch_size", "0"], "must be a whole number above 0. Got 0"),
+        (
+            ["merge-layers", "{first}", "{new}", *LEARN, "--batch_size", "0"],
+            "must be a whole number of at least 1. Got '0'",
+        ),
         (
             ["prune", "{encoder}", "{new}", "--density", "0.5", "--examples", "{text}"],
             "--examples needs a FlexiBERTForSequenceClassification. Got a FlexiBERTModel",

@@ -10,8 +10,9 @@ from dataset import PreparedData
 from dataset.identity import data_identity
 from design_space.command import run_command
 from embeddings import GraphLibrary
-from search.candidate import RESULT_FILE
+from search.candidate import RESULT_FILE, Candidate, Origin
 from search.identity import TRAINED_FOR_FILE
+from search.journal import TrialRecord
 from search.run_boshnas import run_boshnas
 
 TINY = "--pretrain_steps 2 --epochs 1 --vocab_size 300 --max_length 16 --num_init 2 --surrogate gp".split()
@@ -115,3 +116,22 @@ def test_scores_of_another_task_of_the_same_name_are_refused(tmp_path, tiny_libr
     third = [*_flags(tmp_path, tiny_library, "c"), "--models_dir", str(tmp_path / "others"), "--metric", "f1_macro"]
     assert "name 'train': different metric. Rename" in _error(capsys, *third, "--dataset_file", str(library))
     _start(*second)  # a library of its own
+
+
+def test_a_run_has_its_result_before_a_changed_library_refuses_the_scores(tmp_path, tiny_library, monkeypatch, capsys):
+    flags = _flags(tmp_path, tiny_library, "a")
+    library, done = tmp_path / "a" / "library.json", []
+    other = {"metric": "accuracy", "rows": "others"}
+
+    def trained(run, console):  # and meanwhile another run ends
+        GraphLibrary.record(library, {tiny_library.hashes[0]: 0.5}, task="train", measured_on=other)
+        return [TrialRecord("t0001", Candidate(tiny_library.specs[0], Origin()), "finished", 0.9)]
+
+    evaluation = {"trial": "t0001", "metrics": {"accuracy": 0.9}, "split": "test"}
+    monkeypatch.setattr(search.one_level, "run_level", trained)
+    monkeypatch.setattr(search.one_level, "keep_best", lambda *_: done.append("best") or evaluation)
+    monkeypatch.setattr(search.one_level, "write_summary", lambda *_: done.append("summary"))
+    monkeypatch.setattr(search.one_level, "write_report", lambda _: done.append("report"))
+    assert "holds scores of another task of the name 'train': different rows" in _error(capsys, *flags)
+    assert done == ["best", "summary", "report"]
+    assert GraphLibrary.load(library).performances == {tiny_library.hashes[0]: {"train": 0.5}}

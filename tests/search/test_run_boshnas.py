@@ -211,7 +211,7 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--dataset_file", "nowhere.json"], "No library file"),
         (["--max_trials", "0"], "must be a whole number of at least 1. Got '0'"),
         (["--min_overlap", "2"], "'min_overlap' must be in [0, 1]. Got 2.0"),
-        (["--max_hours", "0"], "must be a number of hours above 0. Got '0'"),
+        (["--max_hours", "0"], "must be a finite number above 0. Got '0'"),
         (["--resources_per_trial", "ram=4"], "must give cpu, gpu or both, above 0 and finite. Got 'ram=4'"),
         (["--resume"], "Nothing to resume"),
         (["--levels", "1,2"], "must be falling whole numbers with commas, for example 2,1. Got '1,2'"),
@@ -232,7 +232,7 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
             "'pretrain_learning_rate' must be a finite number of at least 0. Got nan",
         ),
         (["--min_overlap", "inf"], "'min_overlap' must be in [0, 1]. Got inf"),
-        (["--max_hours", "inf"], "must be a number of hours above 0. Got 'inf'"),
+        (["--max_hours", "inf"], "must be a finite number above 0. Got 'inf'"),
         (["--constraints", "parameters=inf"], "must be written like parameters=2e6 (at most 2 million), above 0. Got"),
         (["--resources_per_trial", "cpu=inf"], "must give cpu, gpu or both, above 0 and finite. Got 'cpu=inf'"),
         (
@@ -240,7 +240,7 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
             "must give cpu, gpu or both, above 0 and finite. Got 'cpu=1,gpu=-1'",
         ),
         (["--tokenizer", "/nowhere/vocabulary"], "'tokenizer' must be"),
-        (["--corpus_weights", "inf"], "must be finite numbers above 0. Got 'inf'"),
+        (["--corpus_weights", "inf"], "must be a finite number above 0. Got 'inf'"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
 )
