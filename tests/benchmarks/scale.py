@@ -17,9 +17,8 @@ from design_space import DesignSpace
 from flexibert import FlexiBERTConfig, transfer_overlap
 from search import BOSHNAS, BOSHNASSettings
 from search.candidate import ORIGINS, Candidate, Origin
-
-from .search_speed import REPEATS, score
-from .search_speed import seconds as suggestion_seconds
+from tests.benchmarks.search_speed import REPEATS, score
+from tests.benchmarks.search_speed import seconds as suggestion_seconds
 
 SPACE = Path(__file__).resolve().parents[2] / "design_space" / "design_space.yaml"
 

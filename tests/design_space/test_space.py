@@ -3,8 +3,7 @@ import random
 import pytest
 
 from design_space import DesignSpace
-
-from ..conftest import ROOT
+from tests.conftest import ROOT
 
 SIZES = {
     "design_space_test": (9_312, 84_943_872, 57_840, 3_317_817_600),

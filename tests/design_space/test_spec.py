@@ -8,8 +8,7 @@ import pytest
 
 import design_space
 from design_space import DesignSpace, ModelSpec
-
-from ..conftest import ROOT
+from tests.conftest import ROOT
 
 STANDARD = {
     "l": 4,

@@ -14,8 +14,7 @@ from design_space.command import run_command
 from embeddings import GraphLibrary
 from embeddings.edit_distance import EditDistance
 from embeddings.generate_library import generate_library
-
-from ..conftest import ROOT
+from tests.conftest import ROOT
 
 SEED_KEYS = "dataset design_space ops_list num_neighbors model_dicts hashes embeddings neighbors performances".split()
 QUICKSTART = str(ROOT / "design_space" / "quickstart.yaml")

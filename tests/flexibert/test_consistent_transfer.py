@@ -17,8 +17,7 @@ from flexibert.layer_matching import align_layers
 from flexibert.parameters import Sizes
 from flexibert.space_maps import best_units, grown_residual, projected, regression
 from flexibert.states import SampledStates
-
-from .random_specs import random_spec
+from tests.flexibert.random_specs import random_spec
 
 IDS = torch.randint(41, (4, 9), generator=torch.Generator().manual_seed(3))
 SA = {"l": 2, "o": ["sa", "sa"], "h": [16, 16], "n": [2, 2], "f": [[32], [24]], "p": ["sdp", "wma"]}

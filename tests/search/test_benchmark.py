@@ -15,8 +15,7 @@ from search.benchmark.replay import Replay, replay, volume_shares
 from search.benchmark.searchers import CONTROLS, SEARCHERS, check_searcher
 from search.benchmark.statistics import checkpoints, interval, summarize
 from search.benchmark.table import Table, load_table
-
-from ..conftest import ROOT
+from tests.conftest import ROOT
 
 
 def _value(spec) -> float:

@@ -10,8 +10,7 @@ import pytest
 from design_space import ModelSpec
 from flexibert import cost_of
 from search import BOSHNAS, BOSHNASSettings, Candidate, Origin
-
-from ..conftest import ROOT
+from tests.conftest import ROOT
 
 QUICK = BOSHNASSettings(num_init=3, surrogate="gp", alpha=0.0, beta=0.0)
 

@@ -3,8 +3,7 @@ import pytest
 from design_space import ModelSpec
 from search import BOSHNAS, BOSHNASSettings
 from search.children import DENSITIES, children
-
-from .test_boshnas import run
+from tests.search.test_boshnas import run
 
 ALL = ("scratch", "transfer", "prune", "stitch", "merge")
 

@@ -10,10 +10,9 @@ from search import Candidate, Origin
 from search.children import children
 from search.inheritance import inherited
 from search.training import _config, train_candidate
-
-from .test_training import _job, _spec
-from .test_training import data as data  # the task
-from .test_training_recipes import write_glue
+from tests.search.test_training import _job, _spec
+from tests.search.test_training import data as data  # the task
+from tests.search.test_training_recipes import write_glue
 
 pytestmark = pytest.mark.integration
 

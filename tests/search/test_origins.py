@@ -6,8 +6,7 @@ from design_space import ModelSpec
 from search import BOSHNAS, BOSHNASSettings, Candidate, Origin
 from search.observations import Observations
 from search.origins import Origins
-
-from .test_boshnas import overlap, score
+from tests.search.test_boshnas import overlap, score
 
 OPEN = {"num_init": 4, "min_overlap": 0.25, "patience": 100}
 
