@@ -1,9 +1,9 @@
 """Tasks and text at rest: GLUE, own tables and the embedded task; metrics, corpora, tokenizers, prepared data."""
 
-from .corpus import load_corpus
+from .corpora.corpus import load_corpus
 from .loading import load_task
-from .own import TableOptions
 from .prepared import PreparedData
+from .tables.table import TableOptions
 from .task import Task
 from .tokenizer import build_tokenizer
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from design_space.files import nearest_name
 
+from .corpora.python_docs import EMBEDDED_TASK, python_docs_task
 from .glue import GLUE, load_glue
-from .own import TableOptions, load_table
-from .python_docs import EMBEDDED_TASK, python_docs_task
-from .table_files import TABLE_SUFFIXES, is_table
+from .tables.readers import TABLE_SUFFIXES, is_table
+from .tables.table import TableOptions, load_table
 from .task import Task
 
 ALL_OF_GLUE = "glue"

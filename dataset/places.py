@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .corpora.python_docs import EMBEDDED_TASK
 from .glue import GLUE
 from .loading import ALL_OF_GLUE
-from .python_docs import EMBEDDED_TASK
-from .table_files import TABLE_SUFFIXES
+from .tables.readers import TABLE_SUFFIXES
 from .tokenizer import TRAIN
 
 NAME_OR_PLACE = ("task", "tokenizer")

@@ -16,16 +16,16 @@ from rich.console import Console
 
 from design_space.command import ArgumentParser, positive_number, run_command
 
-from .corpus import SUFFIXES, load_corpus
+from .corpora.corpus import SUFFIXES, load_corpus
+from .corpora.python_docs import EMBEDDED_TASK
 from .fingerprint import fingerprint
 from .glue import load_glue_tasks
 from .hub import is_hub_name
 from .loading import ALL_OF_GLUE, load_task
-from .own import TableOptions
 from .places import name_or_place, with_places
 from .prepared import Lengths, PreparedData, prepare
-from .python_docs import EMBEDDED_TASK
-from .table_files import TABLE_SUFFIXES
+from .tables.readers import TABLE_SUFFIXES
+from .tables.table import TableOptions
 from .task import Task
 from .tokenizer import TRAIN, build_tokenizer
 

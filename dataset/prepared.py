@@ -31,10 +31,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from design_space.files import write_atomically
 
+from .corpora.packing import pack
+from .kinds.question_answering import best_answers, encode_questions
+from .kinds.token_classification import encode_tags, sentences_of
 from .metrics import Metrics
-from .packing import pack
-from .questions import best_answers, encode_questions
-from .tags import encode_tags, sentences_of
 from .task import QUESTIONS, SPLITS, TEXT, TOKENS, Task, TaskDescription, majority_share
 
 TASK_FILE = "task.json"

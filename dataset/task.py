@@ -15,9 +15,9 @@ import datasets as hf_datasets
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .kinds.question_answering import ANSWER_METRICS, answer_metrics
+from .kinds.token_classification import ENTITY_F1, is_entity_scheme, tag_metrics
 from .metrics import Metrics, find_metric
-from .questions import ANSWER_METRICS, answer_metrics
-from .tags import ENTITY_F1, is_entity_scheme, tag_metrics
 
 TEXT, TOKENS, QUESTIONS = KINDS = ("text", "token_classification", "question_answering")
 COLUMNS = {TOKENS: ("tokens", "tags"), QUESTIONS: ("question", "context", "answers", "answer_starts")}

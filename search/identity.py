@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset import PreparedData
-from dataset.identity import data_identity
+from dataset.provenance import data_identity
 from design_space.files import write_atomically
 from embeddings.measured_on import differences
 

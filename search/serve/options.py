@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dataset.python_docs import EMBEDDED_TASK
+from dataset.corpora.python_docs import EMBEDDED_TASK
 from design_space.command import ArgumentParser
 from design_space.files import nearest_name
 from embeddings.generate_library import add_library_flags

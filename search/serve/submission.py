@@ -16,11 +16,11 @@ from typing import Any, BinaryIO
 import yaml
 
 from dataset import TableOptions, load_corpus, load_task
-from dataset.corpus import SUFFIXES as CORPUS_SUFFIXES
+from dataset.corpora.corpus import SUFFIXES as CORPUS_SUFFIXES
+from dataset.corpora.python_docs import EMBEDDED_TASK
 from dataset.glue import GLUE
 from dataset.loading import ALL_OF_GLUE
-from dataset.python_docs import EMBEDDED_TASK
-from dataset.table_files import TABLE_SUFFIXES
+from dataset.tables.readers import TABLE_SUFFIXES
 from design_space import DesignSpace
 from design_space.files import nearest_name, write_atomically
 from embeddings import GraphLibrary

@@ -5,7 +5,7 @@ from pathlib import Path
 import datasets as hf_datasets
 import pytest
 
-from dataset.python_docs import python_docs_corpus, python_docs_task
+from dataset.corpora.python_docs import python_docs_corpus, python_docs_task
 from dataset.task import Task
 
 

@@ -8,7 +8,8 @@ import datasets as hf_datasets
 import pytest
 from rich.console import Console
 
-from dataset import PreparedData, load_corpus, packing
+from dataset import PreparedData, load_corpus
+from dataset.corpora import packing
 from dataset.prepare import DataOptions
 from dataset.prepared import _alone
 from dataset.task import SPLITS

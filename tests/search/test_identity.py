@@ -7,7 +7,7 @@ import pytest
 
 import search.one_level
 from dataset import PreparedData
-from dataset.identity import data_identity
+from dataset.provenance import data_identity
 from design_space.command import run_command
 from embeddings import GraphLibrary
 from search.candidate import RESULT_FILE, Candidate, Origin

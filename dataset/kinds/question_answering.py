@@ -20,8 +20,8 @@ import numpy.typing as npt
 import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
-from .metrics import Metrics
-from .tags import is_list
+from ..metrics import Metrics
+from .token_classification import is_list
 
 ANSWER_METRICS = ("answer_f1", "exact_match")
 QUESTION_NAMES = ("question", "query")

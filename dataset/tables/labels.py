@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .table_files import unit_of
-from .tags import is_list
+from ..kinds.token_classification import is_list
+from .readers import unit_of
 
 MOST_CLASSES = 50
 _MOST_STRAY = 0.1  # numbers with a larger share of words among them are names, as of codes

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from dataset import TableOptions, build_tokenizer, load_task
+from dataset.kinds.token_classification import encode_tags, sentences_of, tag_metrics
 from dataset.prepare import DataOptions
-from dataset.tags import encode_tags, sentences_of, tag_metrics
 from dataset.task import Task
 
 # Of the Universal Declaration of Human Rights and the Treaty on European Union, tagged by hand.

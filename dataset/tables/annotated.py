@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .questions import question_columns, question_rows
+from ..kinds.question_answering import question_columns, question_rows
+from ..kinds.token_classification import tag_columns, tag_names, tag_split, tagged_rows, usual_tag_metric
+from ..task import QUESTIONS, SPLITS, TOKENS, Task
+from .readers import unit_of
 from .splitting import split_off
-from .table_files import unit_of
-from .tags import tag_columns, tag_names, tag_split, tagged_rows, usual_tag_metric
-from .task import QUESTIONS, SPLITS, TOKENS, Task
 
 if TYPE_CHECKING:
-    from .own import TableOptions
+    from .table import TableOptions
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import pytest
 
 from dataset import TableOptions, load_task
 from dataset.hub import is_hub_name
-from dataset.table_files import TABLE_SUFFIXES
+from dataset.tables.readers import TABLE_SUFFIXES
 
 ROWS = [(f"text number {i}", "yes" if i % 2 else "no") for i in range(20)]
 
@@ -23,7 +23,9 @@ def _csv(path: Path, rows: list[tuple[str, str]] = ROWS) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dataset.table_files.load_from_hub", lambda *names: pytest.fail(f"asked the Hub for {names}"))
+    monkeypatch.setattr(
+        "dataset.tables.readers.load_from_hub", lambda *names: pytest.fail(f"asked the Hub for {names}")
+    )
 
 
 @pytest.mark.parametrize("as_path", [False, True])

@@ -17,7 +17,7 @@ from typing import Any
 import datasets as hf_datasets
 import pandas as pd
 
-from .hub import is_hub_name, load_from_hub
+from ..hub import is_hub_name, load_from_hub
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".conll")
 _LINE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".conll")

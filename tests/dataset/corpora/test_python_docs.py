@@ -12,11 +12,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from dataset.docstrings import module_docstrings, paragraphs, passages, sentences, standard_modules
-from dataset.python_docs import _chapter_of, split_of
+from dataset.corpora.docstrings import module_docstrings, paragraphs, passages, sentences, standard_modules
+from dataset.corpora.python_docs import _chapter_of, split_of
 from dataset.task import Task
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FINGERPRINT = (
     "import hashlib; from dataset.python_docs import python_docs_task as t, python_docs_corpus as c; k = t(); "
     "print(hashlib.sha256(repr([[s[:] for s in (p['text'], p['label'])] for p in k.splits.values()]"

@@ -50,7 +50,9 @@ def test_weights_decide_how_often_a_source_is_drawn_from_and_none_is_cut(tmp_pat
 def test_names_of_the_hub_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = hf_datasets.Dataset.from_dict({"text": ["far away"], "title": ["x"]}).to_iterable_dataset()
     asked: list[Any] = []
-    monkeypatch.setattr("dataset.corpus.load_from_hub", lambda *names, **more: asked.append((*names, more)) or rows)
+    monkeypatch.setattr(
+        "dataset.corpora.corpus.load_from_hub", lambda *names, **more: asked.append((*names, more)) or rows
+    )
     assert _texts("someone/words:plain") == ["far away"]
     assert asked == [("someone/words", "plain", {"split": "train", "streaming": True})]
 

@@ -15,7 +15,7 @@ import datasets as hf_datasets
 import pyarrow
 import pyarrow.parquet
 
-from .hub import is_hub_name, load_from_hub
+from ..hub import is_hub_name, load_from_hub
 
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".md", ".rst")
 JSON_SUFFIXES = (".jsonl", ".jsonl.gz")

@@ -8,7 +8,7 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from dataset import load_task
-from dataset.splitting import split_off
+from dataset.tables.splitting import split_off
 
 
 def _split(labels: list[str], seed: int = 0) -> dict[str, pd.DataFrame]:

@@ -158,7 +158,8 @@ def test_a_dataset_of_the_hub_is_named_by_its_owner(monkeypatch: pytest.MonkeyPa
     rows = hf_datasets.Dataset.from_dict({"text": [f"t {i}" for i in range(30)], "label": ["x", "y", "z"] * 10})
     asked = []
     monkeypatch.setattr(
-        "dataset.table_files.load_from_hub", lambda *names: asked.append(names) or hf_datasets.DatasetDict(train=rows)
+        "dataset.tables.readers.load_from_hub",
+        lambda *names: asked.append(names) or hf_datasets.DatasetDict(train=rows),
     )
     task = load_task("someone/films:small", table=TableOptions(metric="f1_macro"))
     assert asked == [("someone/films", "small")]

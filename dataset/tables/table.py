@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..kinds.token_classification import is_list
+from ..task import SPLITS, Task, make_split
 from .annotated import load_annotated
 from .labels import encoded, label_cells, label_names
+from .readers import is_dataset, read_dataset, read_table, unit_of
 from .splitting import split_off
-from .table_files import is_dataset, read_dataset, read_table, unit_of
-from .tags import is_list
-from .task import SPLITS, Task, make_split
 
 LABEL_NAMES = ("label", "labels", "target", "class", "category", "score", "rating", "y")
 TEXT_NAMES = ("text", "sentence", "review", "comment", "content", "document", "tweet", "message")

@@ -20,7 +20,7 @@ import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 from transformers import PreTrainedTokenizerBase
 
-from .metrics import Metrics, find_metric
+from ..metrics import Metrics, find_metric
 
 TOKEN_NAMES = ("tokens", "words", "text", "sentence")
 TAG_NAMES = ("tags", "ner_tags", "labels", "label", "ner", "pos_tags", "pos", "upos", "chunk_tags")

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from dataset import TableOptions, build_tokenizer, load_task
+from dataset.kinds.question_answering import answer_metrics, best_answers, encode_questions, question_rows
 from dataset.prepare import DataOptions
-from dataset.questions import answer_metrics, best_answers, encode_questions, question_rows
 
 CONTEXT = (
     "Everyone charged with a penal offence has the right to be presumed innocent until proved guilty according to law "

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 import datasets as hf_datasets
 
+from ..task import SPLITS, Task, make_split
 from .docstrings import help_topics, module_docstrings, passages, sentences, standard_modules
-from .task import SPLITS, Task, make_split
 
 EMBEDDED_TASK = "python_docs"
 

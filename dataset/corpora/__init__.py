@@ -1,0 +1,1 @@
+"""Pre-training text: streams, packing, and the embedded corpus."""
