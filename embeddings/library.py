@@ -18,9 +18,9 @@ from joblib import effective_n_jobs
 
 from design_space import DesignSpace, LabelOrder, Level, ModelSpec
 
-from .embedding import Algorithm, check_options, embed_landmarks, place, refine
+from .distances import Kernel, Progress, distance_of, fidelity_of_sample, measure_all, measure_to, silent
+from .landmark_mds import Algorithm, check_options, embed_landmarks, place, refine
 from .library_file import MEASURED_ON, StoredDicts, StoredSpecs, add_performances, read_library, write_library
-from .measuring import Kernel, Progress, distance_of, fidelity_of_sample, measure_all, measure_to, silent
 from .nearest import NearestSearch
 from .neighbors import check_num_neighbors, nearest_by_overlap
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from design_space import LabelOrder, Layer, Level, ModelSpec
 
-from .embedding import majorise
+from .landmark_mds import majorise
 from .layered_graphs import LayeredGraphs
 
 Floats = npt.NDArray[np.float32]

@@ -24,7 +24,7 @@ from dataset.tables.readers import TABLE_SUFFIXES
 from design_space import DesignSpace
 from design_space.files import nearest_name, write_atomically
 from embeddings import GraphLibrary
-from embeddings.embedding import check_options as check_embedding
+from embeddings.landmark_mds import check_options as check_embedding
 from embeddings.library import LARGEST_LISTED, NUM_LANDMARKS, check_enough, default_embedding_size
 from embeddings.library_file import SUFFIXES as LIBRARY_SUFFIXES
 from embeddings.neighbors import check_num_neighbors

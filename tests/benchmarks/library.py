@@ -21,7 +21,7 @@ import numpy.typing as npt
 from design_space import DesignSpace
 from embeddings import GraphLibrary
 from embeddings.edit_distance import EditDistance
-from embeddings.embedding import fidelity
+from embeddings.landmark_mds import fidelity
 
 PARTS = ("test", "small", "large", "file")
 ORIGINAL = (

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from embeddings.embedding import embed_landmarks, fidelity, place, refine
+from embeddings.landmark_mds import embed_landmarks, fidelity, place, refine
 
 
 def _distances(a, b):

@@ -13,7 +13,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from design_space import LabelOrder, ModelSpec
 
 from .edit_distance import EditDistance
-from .embedding import fidelity
+from .landmark_mds import fidelity
 from .weisfeiler_lehman import WeisfeilerLehman
 
 Kernel = Literal["GraphEditDistance", "WeisfeilerLehman"]
