@@ -1,31 +1,35 @@
 """Architectures as networks: configuration, encoder, task heads, and the transfer of weights between them."""
 
-from . import auto_classes as auto_classes
-from .bert import from_bert, to_bert
-from .configuration import FlexiBERTConfig
+from .checkpoints import auto_classes as auto_classes
+from .checkpoints.model_card import add_to_lineage, write_model_card
+from .conversion.bert import from_bert, to_bert
+from .conversion.deit import from_deit, to_deit
 from .cost import Cost, cost_of, count_flops, flops_per_token
-from .deit import from_deit, to_deit
 from .depth_stitching import stitch_depth
-from .heads import (
+from .latency import Latency, measure_latency
+from .merging import merge_layers
+from .model.configuration_flexibert import FlexiBERTConfig
+from .model.heads import (
     FlexiBERTForMaskedLM,
     FlexiBERTForMultipleChoice,
     FlexiBERTForQuestionAnswering,
     FlexiBERTForSequenceClassification,
     FlexiBERTForTokenClassification,
 )
-from .latency import Latency, measure_latency
-from .merging import merge_layers
-from .model_card import add_to_lineage, write_model_card
-from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
+from .model.modeling_flexibert import FlexiBERTModel, FlexiBERTPreTrainedModel
+from .model.pretraining_heads import FlexiBERTForNextSentencePrediction, FlexiBERTForPreTraining
 from .overlap import transfer_overlap
 from .parameters import count_parameters
-from .pretraining_heads import FlexiBERTForNextSentencePrediction, FlexiBERTForPreTraining
 from .pruning import MovementPruner, PruningConfig, prune
 from .retraining import RetrainedBlock, Training, combine_blocks, retrain_block
 from .stitching import random_like, stitch
 from .transfer_plan import TransferPlan, transfer_plan
-from .vision import FlexiViTForImageClassification, FlexiViTForImageClassificationWithTeacher, FlexiViTModel
-from .vision_configuration import FlexiViTConfig
+from .vision.configuration_flexivit import FlexiViTConfig
+from .vision.modeling_flexivit import (
+    FlexiViTForImageClassification,
+    FlexiViTForImageClassificationWithTeacher,
+    FlexiViTModel,
+)
 
 __all__ = [
     "Cost",

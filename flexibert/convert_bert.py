@@ -16,8 +16,8 @@ from transformers import AutoConfig
 
 from design_space.command import ArgumentParser, run_command
 
-from .bert import CLASSES, from_bert, largest_difference, to_bert
-from .weight_files import UNREADABLE, contradictions, damage
+from .checkpoints.validation import UNREADABLE, contradictions, damage
+from .conversion.bert import CLASSES, from_bert, largest_difference, to_bert
 
 LARGEST_DIFFERENCE = 1e-5
 ENCODER = re.compile(r"(bert\.)?(embeddings|encoder)\.")

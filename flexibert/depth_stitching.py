@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from design_space import Layer
 
 from .assembling import AnyModel, Part, assembled, parts_of
-from .encoder import EncoderLayer
-from .model_card import add_to_lineage
-from .modeling import FlexiBERTPreTrainedModel
+from .checkpoints.model_card import add_to_lineage
+from .model.encoder import EncoderLayer
+from .model.modeling_flexibert import FlexiBERTPreTrainedModel
 from .retraining import Batch, check_teacher, entering_states, fresh_layer
 from .space_maps import regression
 from .stitching import SHARED_OPTIONS

@@ -12,8 +12,8 @@ from torch import Tensor
 from design_space import Head, Layer, ModelSpec
 
 from .assembling import AnyModel, Part, assembled, parts_of
-from .attention import Padding
-from .model_card import add_to_lineage
+from .checkpoints.model_card import add_to_lineage
+from .mixing.attention import Padding
 from .retraining import Batch, Training, check_teacher, fresh_layer, real_mean_square, train
 
 

@@ -12,9 +12,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from design_space.command import positive
 
-from .bert import from_bert
+from .conversion.bert import from_bert
 from .convert_bert import TOKENIZER_FILES, load
-from .heads import WordPredictor
+from .model.heads import WordPredictor
 from .retraining import Training
 from .text_loss import hide_tokens, masked_lm_loss, text_blocks
 

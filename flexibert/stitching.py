@@ -21,10 +21,10 @@ from design_space import ModelSpec
 
 from .assembling import AnyModel, built_like, has_tied_decoder
 from .block_diagonal import Filling, joint_encoder_parameters, joint_spec, matrix_of_blocks
+from .checkpoints.model_card import add_to_lineage
 from .class_names import by_class, class_names, class_places
-from .configuration import FlexiBERTConfig
-from .model_card import add_to_lineage
-from .modeling import FlexiBERTPreTrainedModel
+from .model.configuration_flexibert import FlexiBERTConfig
+from .model.modeling_flexibert import FlexiBERTPreTrainedModel
 from .parameters import Sizes
 
 LAYERNORMS = ("grouped", "concat", "skip")

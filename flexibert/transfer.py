@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from .class_names import by_class, class_places
-from .configuration import FlexiBERTConfig
 from .consistent_transfer import consistent_values
+from .model.configuration_flexibert import FlexiBERTConfig
 from .parameters import Axis, Parameter, Sizes, next_widths
 from .transfer_plan import (
     CONSISTENT,

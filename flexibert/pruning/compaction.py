@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from design_space import Layer, ModelSpec
 
-from ..modeling import FlexiBERTModel
-from ..vision import FlexiViTModel, FlexiViTPreTrainedModel
+from ..model.modeling_flexibert import FlexiBERTModel
+from ..vision.modeling_flexivit import FlexiViTModel, FlexiViTPreTrainedModel
 from .spec_space import child_spec, has_removable_heads
 
 

@@ -11,10 +11,10 @@ from typing import Any
 from torch import nn
 from transformers import BertPreTrainedModel, DeiTPreTrainedModel
 
-from ..bert import from_bert
-from ..deit import from_deit
-from ..modeling import FlexiBERTPreTrainedModel
-from ..vision import FlexiViTPreTrainedModel
+from ..conversion.bert import from_bert
+from ..conversion.deit import from_deit
+from ..model.modeling_flexibert import FlexiBERTPreTrainedModel
+from ..vision.modeling_flexivit import FlexiViTPreTrainedModel
 from .spec_space import check_single
 
 

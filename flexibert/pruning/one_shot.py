@@ -10,7 +10,7 @@ from torch import nn
 
 from design_space import ModelSpec
 
-from ..model_card import add_to_lineage
+from ..checkpoints.model_card import add_to_lineage
 from .compaction import Kept, shrunk, shrunk_spec
 from .families import Family, family_of
 from .importance import Batch, Importance, importance_of, on_device

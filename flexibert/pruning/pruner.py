@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..model_card import add_to_lineage
+from ..checkpoints.model_card import add_to_lineage
 from .callback import PruningCallback
 from .compaction import Kept, compacted, structure_of
 from .config import PruningConfig

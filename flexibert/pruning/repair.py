@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..attention import Padding
+from ..mixing.attention import Padding
 from .families import family_of, layers_of
 from .importance import Batch, on_device
 

@@ -19,7 +19,7 @@ from design_space import ModelSpec
 from design_space.files import write_atomically
 from embeddings import GraphLibrary
 from flexibert import Latency
-from flexibert.remote_code import auto_class_of
+from flexibert.checkpoints.remote_code import auto_class_of
 
 from ..candidate import describe
 from ..goals import SCORE, Goals, parse_limit

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from flexibert import FlexiBERTForSequenceClassification
-from flexibert.vision import FlexiViTModel
-from flexibert.vision_configuration import FlexiViTConfig
+from flexibert.vision.configuration_flexivit import FlexiViTConfig
+from flexibert.vision.modeling_flexivit import FlexiViTModel
 
 STANDARD = {
     "l": 4,

@@ -13,10 +13,10 @@ from transformers.modeling_outputs import NextSentencePredictorOutput
 from transformers.models.bert.modeling_bert import BertForPreTrainingOutput
 from transformers.utils.generic import can_return_tuple
 
-from .configuration import FlexiBERTConfig
+from ..transfer_plan import CONSISTENT
+from .configuration_flexibert import FlexiBERTConfig
 from .heads import DECODER, Predictions, WordPredictor, encoder_extras
-from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
-from .transfer_plan import CONSISTENT
+from .modeling_flexibert import FlexiBERTModel, FlexiBERTPreTrainedModel
 
 
 class NextSentenceHead(nn.Module):

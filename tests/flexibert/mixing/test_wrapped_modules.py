@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from flexibert import FlexiBERTForSequenceClassification, FlexiBERTModel
-from flexibert.attention import Padding
+from flexibert.mixing.attention import Padding
 
 LAYERS = {"l": 3, "o": ["sa", "l", "c"], "h": [16] * 3, "n": [2] * 3, "f": [[32]] * 3, "p": ["wma", "dct", 5]}
 HETERO = {"l": 1, "o": [["sa_sdp_8", "c_5_8", "l_dft_8", "sa_wma_8", "c_5_8"]], "h": [16], "f": [[32, 16]]}

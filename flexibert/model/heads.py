@@ -24,10 +24,10 @@ from transformers.modeling_outputs import (
 from transformers.utils import logging
 from transformers.utils.generic import can_return_tuple
 
-from .configuration import FlexiBERTConfig
+from ..transfer_plan import CONSISTENT
+from .configuration_flexibert import FlexiBERTConfig
 from .encoder import GroupedLayerNorm
-from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
-from .transfer_plan import CONSISTENT
+from .modeling_flexibert import FlexiBERTModel, FlexiBERTPreTrainedModel
 
 logger = logging.get_logger(__name__)
 

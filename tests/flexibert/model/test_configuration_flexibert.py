@@ -9,7 +9,7 @@ from transformers import AutoConfig
 
 from design_space import ModelSpec
 from flexibert import FlexiBERTConfig
-from flexibert.vision_configuration import FlexiViTConfig
+from flexibert.vision.configuration_flexivit import FlexiViTConfig
 
 STANDARD = {"l": 2, "o": ["sa", "c"], "h": [16, 32], "n": [2, 4], "f": [[32], [32, 48]], "p": ["wma", 5]}
 HETERO = {"l": 1, "o": [["sa_sdp_8", "c_5_8", "l_dft_8"]], "h": [16], "f": [[32]]}

@@ -16,16 +16,16 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import can_return_tuple
 
-from .attention import Padding
-from .configuration import FlexiBERTConfig
-from .convolution import SeparableConvolution
+from ..checkpoints.model_card import add_to_lineage, write_model_card
+from ..checkpoints.validation import UNREADABLE, contradictions, damage
+from ..mixing.attention import Padding
+from ..mixing.convolution import SeparableConvolution
+from ..mixing.standard import Mixing
+from ..transfer import transfer_weights
+from ..transfer_plan import CONSISTENT, check_mode
+from .configuration_flexibert import FlexiBERTConfig
 from .encoder import Embeddings, Encoder, GroupedEmbeddings, GroupedEncoder, Pooler
 from .inputs import check_inputs
-from .mixing import Mixing
-from .model_card import add_to_lineage, write_model_card
-from .transfer import transfer_weights
-from .transfer_plan import CONSISTENT, check_mode
-from .weight_files import UNREADABLE, contradictions, damage
 
 
 class FlexiBERTPreTrainedModel(PreTrainedModel):

@@ -9,33 +9,35 @@ are used and nothing is asked.
 
 import ast
 import importlib
+import importlib.util
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-# model type -> name of the Auto class -> our classes, as module.class; the first is the usual one.
+# model type -> name of the Auto class -> our classes, as folder.module.class; the first is the usual one.
 AUTO_CLASSES: dict[str, dict[str, tuple[str, ...]]] = {
     "flexibert": {
-        "AutoConfig": ("configuration.FlexiBERTConfig",),
-        "AutoModel": ("modeling.FlexiBERTModel",),
-        "AutoModelForMaskedLM": ("heads.FlexiBERTForMaskedLM",),
-        "AutoModelForSequenceClassification": ("heads.FlexiBERTForSequenceClassification",),
-        "AutoModelForTokenClassification": ("heads.FlexiBERTForTokenClassification",),
-        "AutoModelForQuestionAnswering": ("heads.FlexiBERTForQuestionAnswering",),
-        "AutoModelForMultipleChoice": ("heads.FlexiBERTForMultipleChoice",),
-        "AutoModelForNextSentencePrediction": ("pretraining_heads.FlexiBERTForNextSentencePrediction",),
-        "AutoModelForPreTraining": ("pretraining_heads.FlexiBERTForPreTraining",),
+        "AutoConfig": ("model.configuration_flexibert.FlexiBERTConfig",),
+        "AutoModel": ("model.modeling_flexibert.FlexiBERTModel",),
+        "AutoModelForMaskedLM": ("model.heads.FlexiBERTForMaskedLM",),
+        "AutoModelForSequenceClassification": ("model.heads.FlexiBERTForSequenceClassification",),
+        "AutoModelForTokenClassification": ("model.heads.FlexiBERTForTokenClassification",),
+        "AutoModelForQuestionAnswering": ("model.heads.FlexiBERTForQuestionAnswering",),
+        "AutoModelForMultipleChoice": ("model.heads.FlexiBERTForMultipleChoice",),
+        "AutoModelForNextSentencePrediction": ("model.pretraining_heads.FlexiBERTForNextSentencePrediction",),
+        "AutoModelForPreTraining": ("model.pretraining_heads.FlexiBERTForPreTraining",),
     },
     "flexivit": {
-        "AutoConfig": ("vision_configuration.FlexiViTConfig",),
-        "AutoModel": ("vision.FlexiViTModel",),
+        "AutoConfig": ("vision.configuration_flexivit.FlexiViTConfig",),
+        "AutoModel": ("vision.modeling_flexivit.FlexiViTModel",),
         # A folder's ``architectures`` chooses between the two, as for DeiT.
         "AutoModelForImageClassification": (
-            "vision.FlexiViTForImageClassification",
-            "vision.FlexiViTForImageClassificationWithTeacher",
+            "vision.modeling_flexivit.FlexiViTForImageClassification",
+            "vision.modeling_flexivit.FlexiViTForImageClassificationWithTeacher",
         ),
     },
 }
-# Packages of this project whose modules are written beside this one's.
+# Packages of this project beside ``flexibert`` whose modules are written too.
 FLATTENED = ("design_space",)
 
 
@@ -58,10 +60,11 @@ def write_code(folder: Path, config: Any) -> dict[str, Any]:
     """
     auto_map = _auto_map(config.model_type, set(config.architectures or ()))
     folder.mkdir(parents=True, exist_ok=True)
-    for name, source in flat_sources({place.split(".")[0] for place in auto_map.values()}).items():
+    for name, source in flat_sources(set(auto_map.values())).items():
         (folder / f"{name}.py").write_text(source, encoding="utf-8")
     known = getattr(config, "auto_map", None) or {}
-    return {name: place for name, place in known.items() if _is_there(place, folder)} | auto_map
+    flat_map = {name: place.partition(".")[2] if place.count(".") > 1 else place for name, place in auto_map.items()}
+    return {name: place for name, place in known.items() if _is_there(place, folder)} | flat_map
 
 
 def _is_there(place: Any, folder: Path) -> bool:
@@ -69,11 +72,11 @@ def _is_there(place: Any, folder: Path) -> bool:
     return not isinstance(place, str) or "--" in place or (folder / f"{place.split('.')[0]}.py").is_file()
 
 
-def flat_sources(modules: set[str]) -> dict[str, str]:
-    """Module name -> source, of these modules of this package and everything of the project that they import, each
-    importing the others as its neighbors."""
+def flat_sources(places: set[str]) -> dict[str, str]:
+    """Module name -> source, of the modules of these classes (as in ``AUTO_CLASSES``) and everything of the project
+    that they import, each importing the others as its neighbors."""
     sources: dict[str, str] = {}
-    waiting = {f"{__package__}.{name}" for name in modules}
+    waiting = {importlib.import_module(_full_name(place)).__name__ for place in places}
     while waiting:
         full_name = waiting.pop()
         name = full_name.rpartition(".")[2]
@@ -83,12 +86,20 @@ def flat_sources(modules: set[str]) -> dict[str, str]:
     return sources
 
 
+def _full_name(place: str) -> str:
+    """The full name of the module of a class. In a folder of copies all modules are this one's neighbors."""
+    module = place.rpartition(".")[0]
+    package, _, folder = (__package__ or "").rpartition(".")
+    return f"{package}.{module}" if folder == "checkpoints" else f"{__package__}.{module.rpartition('.')[2]}"
+
+
 def _auto_map(model_type: str, saved: set[str]) -> dict[str, str]:
+    """Auto class -> our class, as in ``AUTO_CLASSES``; of several, the one that was saved."""
     chosen = {}
     for auto_class, places in AUTO_CLASSES[model_type].items():
         # A copy that was loaded from a folder is without the modules that it did not need.
-        present = [place for place in places if Path(__file__).with_name(f"{place.split('.')[0]}.py").is_file()]
-        fitting = [place for place in present if place.split(".")[1] in saved]
+        present = [place for place in places if importlib.util.find_spec(_full_name(place))]
+        fitting = [place for place in present if place.rpartition(".")[2] in saved]
         if present:
             chosen[auto_class] = (fitting or present)[0]
     return chosen
@@ -96,26 +107,25 @@ def _auto_map(model_type: str, saved: set[str]) -> dict[str, str]:
 
 def _flattened(full_name: str) -> tuple[str, set[str]]:
     """A module's source with its imports made flat, and the full names of the project's modules it imports."""
-    path = importlib.import_module(full_name).__file__
-    assert path is not None
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    module = importlib.import_module(full_name)
+    assert module.__file__ is not None
+    lines = Path(module.__file__).read_text(encoding="utf-8").splitlines()
     imported: set[str] = set()
     statements = [node for node in ast.walk(ast.parse("\n".join(lines))) if isinstance(node, ast.ImportFrom)]
     for node in sorted(statements, key=lambda node: -node.lineno):
-        if node.level == 1:
-            assert node.module is not None, f"{full_name}: line {node.lineno} cannot be made flat"
-            imported.add(f"{full_name.rpartition('.')[0]}.{node.module}")
-        elif node.module and node.module.split(".")[0] in FLATTENED:
-            replaced = [_neighbor_import(node.module, alias, imported) for alias in node.names]
+        if node.level or (node.module and node.module.split(".")[0] in FLATTENED):
+            written = "." * node.level + (node.module or "")
+            source = importlib.import_module(importlib.util.resolve_name(written, module.__package__))
             assert node.end_lineno is not None
+            replaced = [_neighbor_import(source, alias, imported) for alias in node.names]
             lines[node.lineno - 1 : node.end_lineno] = [" " * node.col_offset + line for line in replaced]
     return "\n".join(lines) + "\n", imported
 
 
-def _neighbor_import(module: str, alias: ast.alias, imported: set[str]) -> str:
+def _neighbor_import(source: ModuleType, alias: ast.alias, imported: set[str]) -> str:
     """``from .spec import Layer`` for ``from design_space import Layer``; notes where it comes from."""
-    found: Any = getattr(importlib.import_module(module), alias.name)
-    origin = getattr(found, "__module__", module)
+    is_package = hasattr(source, "__path__")
+    origin = getattr(getattr(source, alias.name), "__module__", source.__name__) if is_package else source.__name__
     imported.add(origin)
     renamed = f" as {alias.asname}" if alias.asname else ""
     return f"from .{origin.rpartition('.')[2]} import {alias.name}{renamed}"

@@ -14,9 +14,9 @@ from transformers import GenerationConfig, PreTrainedConfig
 
 from design_space import ModelSpec
 
+from ..checkpoints.remote_code import write_code
 from .option_names import ADDITIONAL, unknown_names, with_additional
-from .option_values import is_size, wrong_labels, wrong_values
-from .remote_code import write_code
+from .options import is_size, wrong_labels, wrong_values
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 

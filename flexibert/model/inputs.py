@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .own_gradients import has_numbers, is_traced
+from ..mixing.own_gradients import has_numbers, is_traced
 
 
 def check_inputs(

@@ -11,9 +11,9 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 
 from design_space import ModelSpec
 from flexibert import FlexiBERTConfig, FlexiBERTForSequenceClassification
-from flexibert.remote_code import AUTO_CLASSES, flat_sources
-from flexibert.vision import FlexiViTForImageClassification, FlexiViTForImageClassificationWithTeacher
-from flexibert.vision_configuration import FlexiViTConfig
+from flexibert.checkpoints.remote_code import AUTO_CLASSES, flat_sources
+from flexibert.vision.configuration_flexivit import FlexiViTConfig
+from flexibert.vision.modeling_flexivit import FlexiViTForImageClassification, FlexiViTForImageClassificationWithTeacher
 
 HETERO = {"l": 2, "o": [["sa_wma_8", "c_5_8"], ["l_dft_8", "sa_sdp_8", "c_3_8"]], "h": [16, 24], "f": [[32], [16, 8]]}
 LOAD_ELSEWHERE = """
@@ -65,7 +65,7 @@ def test_the_saved_class_of_two_is_the_one_that_loads(tmp_path):
     for model_class in (FlexiViTForImageClassification, FlexiViTForImageClassificationWithTeacher):
         model_class(config).save_pretrained(tmp_path / model_class.__name__)
         saved = json.loads((tmp_path / model_class.__name__ / "config.json").read_text())
-        assert saved["auto_map"]["AutoModelForImageClassification"] == f"vision.{model_class.__name__}"
+        assert saved["auto_map"]["AutoModelForImageClassification"] == f"modeling_flexivit.{model_class.__name__}"
     model = FlexiViTForImageClassificationWithTeacher(config).eval()
     model.save_pretrained(tmp_path / "model")
     inputs = {"pixel_values": torch.randn(2, 3, 8, 8)}
@@ -107,13 +107,13 @@ def test_where_the_project_is_installed_its_own_classes_are_used_and_nothing_is_
     FlexiBERTForSequenceClassification(config).save_pretrained(tmp_path)
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path)
     assert type(loaded) is FlexiBERTForSequenceClassification
-    assert type(AutoModel.from_pretrained(tmp_path)).__module__ == "flexibert.modeling"
+    assert type(AutoModel.from_pretrained(tmp_path)).__module__ == "flexibert.model.modeling_flexibert"
     assert loaded.config.model_spec == ModelSpec.from_dict(HETERO)
 
 
 @pytest.mark.parametrize("model_type", AUTO_CLASSES)
 def test_the_code_is_complete_and_imports_only_what_every_such_machine_has(model_type):
-    sources = flat_sources({place.split(".")[0] for places in AUTO_CLASSES[model_type].values() for place in places})
+    sources = flat_sources({place for places in AUTO_CLASSES[model_type].values() for place in places})
     assert {"spec", "graph", "remote_code"} < set(sources)
     imported = [
         re.match(r"\s*(?:from|import) (\S+)", line) for source in sources.values() for line in source.splitlines()

@@ -15,11 +15,11 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from design_space import Layer, ModelSpec
 
-from .attention import Padding
+from ..mixing.attention import Padding
+from ..mixing.hetero import HeteroMixing
+from ..mixing.plain_modules import rows_of
+from ..mixing.standard import ConvolutionMixing, LinearTransform, Mixing, SelfAttention
 from .feed_forward import FeedForward
-from .hetero_mixing import HeteroMixing
-from .mixing import ConvolutionMixing, LinearTransform, Mixing, SelfAttention
-from .plain_modules import rows_of
 
 STANDARD_MIXING: dict[str, type[Mixing]] = {"sa": SelfAttention, "l": LinearTransform, "c": ConvolutionMixing}
 

@@ -20,8 +20,8 @@ def _register(model_type: str, places: dict[str, tuple[str, ...]]) -> None:
 
 
 def _find(place: str) -> type:
-    module, name = place.split(".")
-    found: type = getattr(importlib.import_module(f".{module}", __package__), name)
+    module, _, name = place.rpartition(".")
+    found: type = getattr(importlib.import_module(f"..{module}", __package__), name)
     return found
 
 

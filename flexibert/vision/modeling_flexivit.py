@@ -16,10 +16,10 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, ImageClass
 from transformers.models.deit.modeling_deit import DeiTForImageClassificationWithTeacherOutput
 from transformers.utils.generic import can_return_tuple
 
-from .attention import Padding
-from .heads import encoder_extras
-from .modeling import FlexiBERTPreTrainedModel
-from .vision_configuration import FlexiViTConfig
+from ..mixing.attention import Padding
+from ..model.heads import encoder_extras
+from ..model.modeling_flexibert import FlexiBERTPreTrainedModel
+from .configuration_flexivit import FlexiViTConfig
 from .vision_layers import ImagePooler, PatchEmbeddings, PreNormEncoder
 
 NO_PADDING = Padding()

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from flexibert import FlexiBERTModel
-from flexibert.attention import Padding
-from flexibert.head_layout import joining_pays, merge_heads, merge_with, project, split_heads
+from flexibert.mixing.attention import Padding
+from flexibert.mixing.head_layout import joining_pays, merge_heads, merge_with, project, split_heads
 
 STANDARD = {"l": 1, "o": ["sa"], "h": [16], "n": [2], "f": [[16]], "p": ["sdp"]}
 X = torch.randn(32, 8, 16)  # as many tokens as it takes to join products

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from flexibert import FlexiBERTForMaskedLM, FlexiBERTForSequenceClassification, FlexiBERTModel
 from flexibert.convert_bert import load
 
-FOLDER = Path(__file__).resolve().parents[2].parent / "shared/fixtures/reference_flexibert"
+FOLDER = Path(__file__).resolve().parents[3].parent / "shared/fixtures/reference_flexibert"
 CASES = sorted(path.parent.name for path in FOLDER.glob("*/case.json"))
 CLASSES: dict[str, Any] = {
     "base": FlexiBERTModel,

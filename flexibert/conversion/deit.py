@@ -10,14 +10,14 @@ import torch
 from transformers import DeiTConfig, DeiTPreTrainedModel
 from transformers.models.deit import modeling_deit
 
-from .bert import converted_from
-from .vision import (
+from ..vision.configuration_flexivit import FlexiViTConfig
+from ..vision.modeling_flexivit import (
     FlexiViTForImageClassification,
     FlexiViTForImageClassificationWithTeacher,
     FlexiViTModel,
     FlexiViTPreTrainedModel,
 )
-from .vision_configuration import FlexiViTConfig
+from .bert import converted_from
 
 # Hugging Face's class -> ours
 CLASSES: dict[type, type[FlexiViTPreTrainedModel]] = {

@@ -27,7 +27,7 @@ from .convolution import (
 )
 from .head_layout import merge_with, project
 from .linear_transform import transform_2d
-from .mixing import Mixing
+from .standard import Mixing
 
 # What a group reads by itself, beside what attention reads of all heads.
 READ_BY = {"sdp": (), "wma": ("query",), "dft": ("value",), "dct": ("value",)}

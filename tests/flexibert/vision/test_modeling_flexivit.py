@@ -12,9 +12,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForImageClassification,
 from transformers.models.deit.modeling_deit import DeiTForImageClassification, DeiTModel
 
 from flexibert import FlexiBERTConfig, FlexiBERTModel
-from flexibert.attention import Padding
-from flexibert.deit import CLASSES, from_deit, largest_difference, to_deit
-from flexibert.vision import (
+from flexibert.conversion.deit import CLASSES, from_deit, largest_difference, to_deit
+from flexibert.mixing.attention import Padding
+from flexibert.vision.modeling_flexivit import (
     FlexiViTConfig,
     FlexiViTForImageClassification,
     FlexiViTForImageClassificationWithTeacher,

@@ -13,8 +13,8 @@ from transformers.activations import ACT2FN, GELUActivation
 
 from design_space import Layer
 
-from .own_gradients import is_eager_on_cpu
-from .plain_modules import is_plain, is_watched
+from ..mixing.own_gradients import is_eager_on_cpu
+from ..mixing.plain_modules import is_plain, is_watched
 
 
 class FeedForward(nn.Module):

@@ -11,9 +11,9 @@ import torch
 from transformers import BertConfig, BertPreTrainedModel
 from transformers.models.bert import modeling_bert
 
-from . import heads, pretraining_heads
-from .configuration import FlexiBERTConfig
-from .modeling import FlexiBERTModel, FlexiBERTPreTrainedModel
+from ..model import heads, pretraining_heads
+from ..model.configuration_flexibert import FlexiBERTConfig
+from ..model.modeling_flexibert import FlexiBERTModel, FlexiBERTPreTrainedModel
 
 # Hugging Face's class -> ours
 CLASSES: dict[type, type[FlexiBERTPreTrainedModel]] = {

@@ -11,11 +11,11 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from design_space import Layer
 
-from .attention import Padding
-from .encoder import STANDARD_MIXING, Encoder
-from .feed_forward import FeedForward
-from .hetero_mixing import HeteroMixing
-from .vision_configuration import FlexiViTConfig
+from ..mixing.attention import Padding
+from ..mixing.hetero import HeteroMixing
+from ..model.encoder import STANDARD_MIXING, Encoder
+from ..model.feed_forward import FeedForward
+from .configuration_flexivit import FlexiViTConfig
 
 
 class PatchEmbeddings(nn.Module):

@@ -1,7 +1,7 @@
 """Configuration of a FlexiViT network: a model dict, and the sizes of images and patches.
 
-As in ``configuration.py`` the model dict is the one source of truth for the architecture, and names that the class
-does not know are refused. Options and defaults are those of Hugging Face's DeiT (Touvron et al. 2021).
+As in ``configuration_flexibert.py`` the model dict is the one source of truth for the architecture, and names that the
+class does not know are refused. Options and defaults are those of Hugging Face's DeiT (Touvron et al. 2021).
 """
 
 from dataclasses import fields
@@ -12,10 +12,10 @@ from transformers import PreTrainedConfig
 
 from design_space import ModelSpec
 
-from .configuration import ATTACHED, IGNORED, INHERITED
-from .option_names import ADDITIONAL, unknown_names, with_additional
-from .option_values import is_size, wrong_labels, wrong_values
-from .remote_code import write_code
+from ..checkpoints.remote_code import write_code
+from ..model.configuration_flexibert import ATTACHED, IGNORED, INHERITED
+from ..model.option_names import ADDITIONAL, unknown_names, with_additional
+from ..model.options import is_size, wrong_labels, wrong_values
 
 # DeiT-base.
 DEFAULT_LAYER = {"o": "sa", "h": 768, "n": 12, "f": [3072], "p": "sdp"}

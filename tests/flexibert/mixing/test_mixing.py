@@ -13,10 +13,10 @@ import scipy.fft
 import torch
 
 from flexibert import FlexiBERTConfig, FlexiBERTModel
-from flexibert.attention import Padding, attend, relative_scores
-from flexibert.convolution import span_convolution
-from flexibert.linear_transform import transform_2d
-from flexibert.relative_attention import attend_with_positions
+from flexibert.mixing.attention import Padding, attend, relative_scores
+from flexibert.mixing.convolution import span_convolution
+from flexibert.mixing.linear_transform import transform_2d
+from flexibert.mixing.relative_attention import attend_with_positions
 
 LENGTHS = [9, 6, 1]
 POSITIONS = ["absolute", "relative_key", "relative_key_query"]

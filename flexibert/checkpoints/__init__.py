@@ -1,0 +1,1 @@
+"""Model folders: remote code, validation of weight files, model cards, Auto classes."""

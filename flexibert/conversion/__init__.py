@@ -1,0 +1,1 @@
+"""Models of other families as FlexiBERT's, and back."""

@@ -1,0 +1,1 @@
+"""Token mixing: one file per operation, and the hetero layers that hold several."""

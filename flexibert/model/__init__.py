@@ -1,0 +1,1 @@
+"""The encoder as a transformers model: configuration, layers, heads, inputs."""

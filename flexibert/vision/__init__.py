@@ -1,0 +1,1 @@
+"""Images: the DeiT front end around the same layers."""
