@@ -4,9 +4,10 @@ from .checkpoints import auto_classes as auto_classes
 from .checkpoints.model_card import add_to_lineage, write_model_card
 from .conversion.bert import from_bert, to_bert
 from .conversion.deit import from_deit, to_deit
-from .cost import Cost, cost_of, count_flops, flops_per_token
+from .cost.flops import Cost, cost_of, count_flops, flops_per_token
+from .cost.latency import Latency, measure_latency
+from .cost.parameters import count_parameters
 from .depth_stitching import stitch_depth
-from .latency import Latency, measure_latency
 from .merging import merge_layers
 from .model.configuration_flexibert import FlexiBERTConfig
 from .model.heads import (
@@ -19,7 +20,6 @@ from .model.heads import (
 from .model.modeling_flexibert import FlexiBERTModel, FlexiBERTPreTrainedModel
 from .model.pretraining_heads import FlexiBERTForNextSentencePrediction, FlexiBERTForPreTraining
 from .overlap import transfer_overlap
-from .parameters import count_parameters
 from .pruning import MovementPruner, PruningConfig, prune
 from .retraining import RetrainedBlock, Training, combine_blocks, retrain_block
 from .stitching import random_like, stitch

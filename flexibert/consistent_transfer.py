@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from design_space import Layer
 
 from .class_names import by_class, class_places
+from .cost.parameters import Sizes, embedding_parameters, layer_parameters, next_widths, pooler_parameters
 from .layer_maps import LayerMaps
 from .layer_matching import Alignment, align_layers, consistent_overlap
-from .parameters import Sizes, embedding_parameters, layer_parameters, next_widths, pooler_parameters
 from .space_maps import SpaceMap, best_units, grown_residual, identity, projected, regression, selected, spread
 from .states import SampledStates
 

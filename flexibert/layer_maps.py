@@ -13,7 +13,7 @@ from torch import Tensor
 
 from design_space import Layer
 
-from .parameters import Axis, Parameter
+from .cost.parameters import Axis, Parameter
 from .space_maps import (
     SpaceMap,
     appended,

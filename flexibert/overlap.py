@@ -10,8 +10,8 @@ from typing import Any
 
 from design_space import Layer, ModelSpec
 
+from .cost.parameters import Sizes, count_parameters, next_widths
 from .layer_matching import consistent_overlap
-from .parameters import Sizes, count_parameters, next_widths
 from .transfer_plan import CONSISTENT, check_mode, match_embeddings, match_layers, match_poolers, transfer_plan
 
 

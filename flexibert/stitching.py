@@ -23,9 +23,9 @@ from .assembling import AnyModel, built_like, has_tied_decoder
 from .block_diagonal import Filling, joint_encoder_parameters, joint_spec, matrix_of_blocks
 from .checkpoints.model_card import add_to_lineage
 from .class_names import by_class, class_names, class_places
+from .cost.parameters import Sizes
 from .model.configuration_flexibert import FlexiBERTConfig
 from .model.modeling_flexibert import FlexiBERTPreTrainedModel
-from .parameters import Sizes
 
 LAYERNORMS = ("grouped", "concat", "skip")
 SHARED_OPTIONS = (*Sizes._fields, "hidden_act", "layer_norm_eps", "mask_padding")

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from .class_names import by_class, class_places
 from .consistent_transfer import consistent_values
+from .cost.parameters import Axis, Parameter, Sizes, next_widths
 from .model.configuration_flexibert import FlexiBERTConfig
-from .parameters import Axis, Parameter, Sizes, next_widths
 from .transfer_plan import (
     CONSISTENT,
     AxisMatch,

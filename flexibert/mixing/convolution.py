@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..cost import num_blocks
+from ..cost.flops import num_blocks
 from .own_gradients import differentiable_gradients, is_eager_on_cpu, needs_differentiable
 from .plain_modules import is_plain, is_watched
 

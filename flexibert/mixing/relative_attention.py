@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..cost import num_blocks
+from ..cost.flops import num_blocks
 from .own_gradients import differentiable_gradients, needs_differentiable
 
 

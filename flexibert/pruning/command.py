@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from design_space.command import positive
 
-from ..latency import measure_latency
+from ..cost.latency import measure_latency
 from ..model.heads import FlexiBERTForSequenceClassification, WordPredictor
 from ..model_folders import add_text_arguments, check_target, load_model, save_model, summary, text_inputs
 from .importance import Batch

@@ -9,7 +9,7 @@ from typing import Any
 
 from design_space import Layer, ModelSpec
 
-from ..parameters import Parameter, Sizes, count_parameters, layer_parameters, next_widths
+from ..cost.parameters import Parameter, Sizes, count_parameters, layer_parameters, next_widths
 
 LINEARS = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
 STEPS = 40  # of bisection: shares to 1e-12

@@ -13,8 +13,8 @@ from flexibert import (
     FlexiBERTModel,
     transfer_overlap,
 )
+from flexibert.cost.parameters import Sizes
 from flexibert.layer_matching import align_layers
-from flexibert.parameters import Sizes
 from flexibert.space_maps import best_units, grown_residual, projected, regression
 from flexibert.states import SampledStates
 from tests.flexibert.random_specs import random_spec

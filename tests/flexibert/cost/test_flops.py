@@ -9,9 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode, baddbmm_flop
 
 from design_space import ModelSpec
 from flexibert import FlexiBERTModel, FlexiViTConfig, FlexiViTModel
-from flexibert.cost import cost_of, count_flops, flops_per_token
-from flexibert.latency import measure_latency
-from flexibert.parameters import count_parameters
+from flexibert.cost.flops import cost_of, count_flops, flops_per_token
+from flexibert.cost.latency import measure_latency
+from flexibert.cost.parameters import count_parameters
 from tests.flexibert.random_specs import random_spec
 
 

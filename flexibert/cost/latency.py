@@ -12,8 +12,8 @@ from torch import nn
 
 from design_space import ModelSpec
 
-from .model.configuration_flexibert import FlexiBERTConfig
-from .model.modeling_flexibert import FlexiBERTModel
+from ..model.configuration_flexibert import FlexiBERTConfig
+from ..model.modeling_flexibert import FlexiBERTModel
 
 WARM_UPS, CONFIDENCE = 2, 0.95
 
