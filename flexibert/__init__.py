@@ -19,11 +19,11 @@ from .model.heads import (
 )
 from .model.modeling_flexibert import FlexiBERTModel, FlexiBERTPreTrainedModel
 from .model.pretraining_heads import FlexiBERTForNextSentencePrediction, FlexiBERTForPreTraining
-from .overlap import transfer_overlap
 from .pruning import MovementPruner, PruningConfig, prune
 from .retraining import RetrainedBlock, Training, combine_blocks, retrain_block
 from .stitching import random_like, stitch
-from .transfer_plan import TransferPlan, transfer_plan
+from .transfer.overlap import transfer_overlap
+from .transfer.plan import TransferPlan, transfer_plan
 from .vision.configuration_flexivit import FlexiViTConfig
 from .vision.modeling_flexivit import (
     FlexiViTForImageClassification,

@@ -9,7 +9,7 @@ from design_space.command import below_home
 
 from .assembling import built_like
 from .model_folders import add_text_arguments, check_target, load_model, save_model, seed, summary, text_inputs
-from .transfer_plan import MODES
+from .transfer.plan import MODES
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -24,7 +24,7 @@ from transformers.modeling_outputs import (
 from transformers.utils import logging
 from transformers.utils.generic import can_return_tuple
 
-from ..transfer_plan import CONSISTENT
+from ..transfer.plan import CONSISTENT
 from .configuration_flexibert import FlexiBERTConfig
 from .encoder import GroupedLayerNorm
 from .modeling_flexibert import FlexiBERTModel, FlexiBERTPreTrainedModel

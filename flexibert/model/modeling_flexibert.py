@@ -21,8 +21,8 @@ from ..checkpoints.validation import UNREADABLE, contradictions, damage
 from ..mixing.attention import Padding
 from ..mixing.convolution import SeparableConvolution
 from ..mixing.standard import Mixing
-from ..transfer import transfer_weights
-from ..transfer_plan import CONSISTENT, check_mode
+from ..transfer.plan import CONSISTENT, check_mode
+from ..transfer.transfer import transfer_weights
 from .configuration_flexibert import FlexiBERTConfig
 from .encoder import Embeddings, Encoder, GroupedEmbeddings, GroupedEncoder, Pooler
 from .inputs import check_inputs

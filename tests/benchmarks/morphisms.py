@@ -32,8 +32,8 @@ from flexibert import (
     random_like,
     stitch,
 )
-from flexibert import transfer as ordered_transfer
 from flexibert.text_loss import hide_tokens, masked_lm_loss, text_blocks
+from flexibert.transfer import transfer as ordered_transfer
 
 LENGTH, VOCAB, BATCH = 64, 2048, 48
 PRETRAIN_STEPS, SCRATCH_STEPS, TASK_STEPS, FINE_TUNE_STEPS, SENTENCE = 800, 400, 800, 300, 32

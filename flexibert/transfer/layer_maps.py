@@ -13,7 +13,9 @@ from torch import Tensor
 
 from design_space import Layer
 
-from .cost.parameters import Axis, Parameter
+from ..cost.parameters import Axis, Parameter
+from .plan import Pairs, match_axis, match_heads
+from .sampled_states import SampledStates
 from .space_maps import (
     SpaceMap,
     appended,
@@ -26,8 +28,6 @@ from .space_maps import (
     selected,
     shared_directions,
 )
-from .states import SampledStates
-from .transfer_plan import Pairs, match_axis, match_heads
 
 LIFT = 5.0  # gelu(x + 5) is x + 5 to five digits for what gelu gives
 # Which spaces a parameter of the mixing writes and reads: q, k, v of a head; x the residual stream; kernel; "local"

@@ -1,6 +1,6 @@
 """Weight transfer that keeps the function: one map per space, shared by every matrix that reads or writes it.
 
-The maps are in ``space_maps.py``, the matching of layers in ``layer_matching.py``. Kept exactly: a residual width that
+The maps are in ``space_maps.py``, the matching of layers in ``layer_alignment.py``. Kept exactly: a residual width that
 is a whole multiple, longer feed-forwards, more heads, larger heads of ``sa`` and ``c`` (keys and relative positions
 are scaled, since scores are divided by the root of the head size). Kept as far as one can: other widths; further
 layers, which start as two LayerNorms in a row; a deeper feed-forward stack. Not kept: the transform of an ``l`` head
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from design_space import Layer
 
+from ..cost.parameters import Sizes, embedding_parameters, layer_parameters, next_widths, pooler_parameters
 from .class_names import by_class, class_places
-from .cost.parameters import Sizes, embedding_parameters, layer_parameters, next_widths, pooler_parameters
+from .layer_alignment import Alignment, align_layers, consistent_overlap
 from .layer_maps import LayerMaps
-from .layer_matching import Alignment, align_layers, consistent_overlap
+from .sampled_states import SampledStates
 from .space_maps import SpaceMap, best_units, grown_residual, identity, projected, regression, selected, spread
-from .states import SampledStates
 
 Values = Iterator[tuple[nn.Parameter, Tensor]]
 NOISE = 0.5  # of the root mean square of the weights that copies share

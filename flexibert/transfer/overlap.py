@@ -10,9 +10,9 @@ from typing import Any
 
 from design_space import Layer, ModelSpec
 
-from .cost.parameters import Sizes, count_parameters, next_widths
-from .layer_matching import consistent_overlap
-from .transfer_plan import CONSISTENT, check_mode, match_embeddings, match_layers, match_poolers, transfer_plan
+from ..cost.parameters import Sizes, count_parameters, next_widths
+from .layer_alignment import consistent_overlap
+from .plan import CONSISTENT, check_mode, match_embeddings, match_layers, match_poolers, transfer_plan
 
 
 def transfer_overlap(

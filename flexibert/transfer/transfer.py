@@ -1,7 +1,7 @@
 """Weight transfer between two networks: ordered (OD), by random projection (RP) (FlexiBERT, section 3.4), or ours.
 
-``consistent``, the default, is in ``consistent_transfer.py``. In the other modes,
-what corresponds to what is decided in ``transfer_plan.py``. Here values are fitted, where sizes differ:
+``consistent``, the default, is in ``consistent.py``. In the other modes,
+what corresponds to what is decided in ``plan.py``. Here values are fitted, where sizes differ:
 
 *OD* copies the leading entries that both have.
 
@@ -22,11 +22,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..cost.parameters import Axis, Parameter, Sizes, next_widths
+from ..model.configuration_flexibert import FlexiBERTConfig
 from .class_names import by_class, class_places
-from .consistent_transfer import consistent_values
-from .cost.parameters import Axis, Parameter, Sizes, next_widths
-from .model.configuration_flexibert import FlexiBERTConfig
-from .transfer_plan import (
+from .consistent import consistent_values
+from .plan import (
     CONSISTENT,
     AxisMatch,
     ParameterMatch,

@@ -14,9 +14,9 @@ from flexibert import (
     transfer_overlap,
 )
 from flexibert.cost.parameters import Sizes
-from flexibert.layer_matching import align_layers
-from flexibert.space_maps import best_units, grown_residual, projected, regression
-from flexibert.states import SampledStates
+from flexibert.transfer.layer_alignment import align_layers
+from flexibert.transfer.sampled_states import SampledStates
+from flexibert.transfer.space_maps import best_units, grown_residual, projected, regression
 from tests.flexibert.random_specs import random_spec
 
 IDS = torch.randint(41, (4, 9), generator=torch.Generator().manual_seed(3))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from design_space import Layer, ModelSpec
 
-from .cost.parameters import (
+from ..cost.parameters import (
     Axis,
     Parameter,
     Sizes,

@@ -9,8 +9,8 @@ from functools import lru_cache
 
 from design_space import Layer, ModelSpec
 
-from .cost.parameters import Sizes, count_parameters, next_widths
-from .transfer_plan import check_formats, match_embeddings, match_heads, match_layers, match_poolers
+from ..cost.parameters import Sizes, count_parameters, next_widths
+from .plan import check_formats, match_embeddings, match_heads, match_layers, match_poolers
 
 MIXING = ("attention.self.", "attention.output.dense.weight")
 Alignment = tuple[int | None, ...]

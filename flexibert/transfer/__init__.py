@@ -1,0 +1,1 @@
+"""Transfer of weights between architectures: plans, maps, alignment of layers."""
