@@ -7,8 +7,6 @@ from .conversion.deit import from_deit, to_deit
 from .cost.flops import Cost, cost_of, count_flops, flops_per_token
 from .cost.latency import Latency, measure_latency
 from .cost.parameters import count_parameters
-from .depth_stitching import stitch_depth
-from .merging import merge_layers
 from .model.configuration_flexibert import FlexiBERTConfig
 from .model.heads import (
     FlexiBERTForMaskedLM,
@@ -19,9 +17,11 @@ from .model.heads import (
 )
 from .model.modeling_flexibert import FlexiBERTModel, FlexiBERTPreTrainedModel
 from .model.pretraining_heads import FlexiBERTForNextSentencePrediction, FlexiBERTForPreTraining
+from .morphisms.block_retraining import RetrainedBlock, Training, combine_blocks, retrain_block
+from .morphisms.depth_stitching import stitch_depth
+from .morphisms.layer_merging import merge_layers
+from .morphisms.stitching import random_like, stitch
 from .pruning import MovementPruner, PruningConfig, prune
-from .retraining import RetrainedBlock, Training, combine_blocks, retrain_block
-from .stitching import random_like, stitch
 from .transfer.overlap import transfer_overlap
 from .transfer.plan import TransferPlan, transfer_plan
 from .vision.configuration_flexivit import FlexiViTConfig

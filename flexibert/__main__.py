@@ -13,11 +13,11 @@ from design_space.files import nearest_name
 
 # command -> (module, what the list of commands says about it)
 COMMANDS = {
-    "transfer": ("flexibert.transfer_command", "start an architecture from a trained model's weights"),
-    "stitch": ("flexibert.stitch_command", "two models side by side in one"),
-    "prune": ("flexibert.pruning.command", "heads and neurons removed without training, and what that leaves"),
-    "merge-layers": ("flexibert.merge_layers_command", "pairs of layers as one layer each"),
-    "retrain-block": ("flexibert.retrain_block_command", "attention blocks anew, with other heads"),
+    "transfer": ("flexibert.commands.transfer", "start an architecture from a trained model's weights"),
+    "stitch": ("flexibert.commands.stitch", "two models side by side in one"),
+    "prune": ("flexibert.commands.prune", "heads and neurons removed without training, and what that leaves"),
+    "merge-layers": ("flexibert.commands.merge_layers", "pairs of layers as one layer each"),
+    "retrain-block": ("flexibert.commands.retrain_block", "attention blocks anew, with other heads"),
 }
 
 

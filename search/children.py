@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from design_space import ModelSpec
 from flexibert import prune
-from flexibert.merging import merged_spec
+from flexibert.morphisms.layer_merging import merged_spec
 
 from .candidate import Candidate, Origin
 

@@ -32,7 +32,7 @@ from flexibert import (
     random_like,
     stitch,
 )
-from flexibert.text_loss import hide_tokens, masked_lm_loss, text_blocks
+from flexibert.commands.masked_lm_loss import hide_tokens, masked_lm_loss, text_blocks
 from flexibert.transfer import transfer as ordered_transfer
 
 LENGTH, VOCAB, BATCH = 64, 2048, 48

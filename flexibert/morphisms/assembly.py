@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from design_space import Layer, ModelSpec
 
-from .model.heads import WordPredictor
-from .model.modeling_flexibert import FlexiBERTPreTrainedModel
+from ..model.heads import WordPredictor
+from ..model.modeling_flexibert import FlexiBERTPreTrainedModel
 
 AnyModel = TypeVar("AnyModel", bound=FlexiBERTPreTrainedModel)
 

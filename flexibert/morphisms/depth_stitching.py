@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from design_space import Layer
 
-from .assembling import AnyModel, Part, assembled, parts_of
-from .checkpoints.model_card import add_to_lineage
-from .model.encoder import EncoderLayer
-from .model.modeling_flexibert import FlexiBERTPreTrainedModel
-from .retraining import Batch, check_teacher, entering_states, fresh_layer
+from ..checkpoints.model_card import add_to_lineage
+from ..model.encoder import EncoderLayer
+from ..model.modeling_flexibert import FlexiBERTPreTrainedModel
+from ..transfer.space_maps import regression
+from .assembly import AnyModel, Part, assembled, parts_of
+from .block_retraining import Batch, check_teacher, entering_states, fresh_layer
 from .stitching import SHARED_OPTIONS
-from .transfer.space_maps import regression
 
 LIFTS = (5.0, 10.0, 20.0)  # above the first GELU is the identity to five digits, above the last SiLU too
 EXACTNESS, FARTHEST = 1e-5, 50.0  # five digits, as far above a lift as states are expected

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from design_space import ModelSpec
 
-from .assembling import AnyModel, built_like, has_tied_decoder
+from ..checkpoints.model_card import add_to_lineage
+from ..cost.parameters import Sizes
+from ..model.configuration_flexibert import FlexiBERTConfig
+from ..model.modeling_flexibert import FlexiBERTPreTrainedModel
+from ..transfer.class_names import by_class, class_names, class_places
+from .assembly import AnyModel, built_like, has_tied_decoder
 from .block_diagonal import Filling, joint_encoder_parameters, joint_spec, matrix_of_blocks
-from .checkpoints.model_card import add_to_lineage
-from .cost.parameters import Sizes
-from .model.configuration_flexibert import FlexiBERTConfig
-from .model.modeling_flexibert import FlexiBERTPreTrainedModel
-from .transfer.class_names import by_class, class_names, class_places
 
 LAYERNORMS = ("grouped", "concat", "skip")
 SHARED_OPTIONS = (*Sizes._fields, "hidden_act", "layer_norm_eps", "mask_padding")

@@ -18,7 +18,7 @@ from flexibert import (
     FlexiBERTModel,
 )
 from flexibert.__main__ import COMMANDS, main
-from flexibert.text_loss import hide_tokens, masked_lm_loss, text_blocks
+from flexibert.commands.masked_lm_loss import hide_tokens, masked_lm_loss, text_blocks
 
 BASE = {"l": 2, "o": ["sa", "sa"], "h": [16, 16], "n": [2, 2], "f": [[32], [24]], "p": ["sdp", "sdp"]}
 WORDS = ["[PAD]", "[MASK]", "[UNK]", *(f"w{number}" for number in range(38))]

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from .merging import merge_layers
+from ..morphisms.layer_merging import merge_layers
 from .model_folders import (
     add_text_arguments,
     add_training_arguments,

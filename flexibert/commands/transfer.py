@@ -7,9 +7,9 @@ from pathlib import Path
 from design_space import ModelSpec
 from design_space.command import below_home
 
-from .assembling import built_like
+from ..morphisms.assembly import built_like
+from ..transfer.plan import MODES
 from .model_folders import add_text_arguments, check_target, load_model, save_model, seed, summary, text_inputs
-from .transfer.plan import MODES
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from design_space import Layer, ModelSpec
 
-from .cost.parameters import Axis, Parameter, Sizes, embedding_parameters, layer_parameters, next_widths
+from ..cost.parameters import Axis, Parameter, Sizes, embedding_parameters, layer_parameters, next_widths
 
 SHARED_KINDS = ("head", "fixed")
 

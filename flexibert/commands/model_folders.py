@@ -12,11 +12,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from design_space.command import positive
 
-from .conversion.bert import from_bert
-from .convert_bert import TOKENIZER_FILES, load
-from .model.heads import WordPredictor
-from .retraining import Training
-from .text_loss import hide_tokens, masked_lm_loss, text_blocks
+from ..conversion.bert import from_bert
+from ..convert_bert import TOKENIZER_FILES, load
+from ..model.heads import WordPredictor
+from ..morphisms.block_retraining import Training
+from .masked_lm_loss import hide_tokens, masked_lm_loss, text_blocks
 
 TextInputs = tuple[torch.Tensor, torch.Tensor] | None
 

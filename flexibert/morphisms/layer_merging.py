@@ -11,10 +11,10 @@ from torch import Tensor
 
 from design_space import Head, Layer, ModelSpec
 
-from .assembling import AnyModel, Part, assembled, parts_of
-from .checkpoints.model_card import add_to_lineage
-from .mixing.attention import Padding
-from .retraining import Batch, Training, check_teacher, fresh_layer, real_mean_square, train
+from ..checkpoints.model_card import add_to_lineage
+from ..mixing.attention import Padding
+from .assembly import AnyModel, Part, assembled, parts_of
+from .block_retraining import Batch, Training, check_teacher, fresh_layer, real_mean_square, train
 
 
 def merge_layers(

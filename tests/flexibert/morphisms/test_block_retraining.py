@@ -15,7 +15,7 @@ from flexibert import (
     retrain_block,
     stitch,
 )
-from flexibert.retraining import entering_states
+from flexibert.morphisms.block_retraining import entering_states
 
 TEACHER = {"l": 4, "o": ["sa"] * 4, "h": [16] * 4, "n": [2] * 4, "f": [[24]] * 4, "p": ["sdp", "wma", "sdp", "sdp"]}
 IDS = torch.randint(41, (8, 12), generator=torch.Generator().manual_seed(1))

@@ -20,12 +20,12 @@ from transformers.utils import logging
 
 from design_space import Head, Layer
 
-from .assembling import AnyModel, Part, assembled, parts_of
-from .checkpoints.model_card import add_to_lineage
-from .mixing.attention import Padding
-from .model.configuration_flexibert import FlexiBERTConfig
-from .model.encoder import EncoderLayer
-from .model.modeling_flexibert import FlexiBERTPreTrainedModel
+from ..checkpoints.model_card import add_to_lineage
+from ..mixing.attention import Padding
+from ..model.configuration_flexibert import FlexiBERTConfig
+from ..model.encoder import EncoderLayer
+from ..model.modeling_flexibert import FlexiBERTPreTrainedModel
+from .assembly import AnyModel, Part, assembled, parts_of
 
 OBJECTIVES = ("mse", "outputs", "scores")
 Batch = Tensor | Mapping[str, Tensor]

@@ -22,8 +22,8 @@ from flexibert import (
     stitch,
     to_bert,
 )
-from flexibert.block_diagonal import Filling, joint_encoder_parameters
 from flexibert.mixing.attention import Padding
+from flexibert.morphisms.block_diagonal import Filling, joint_encoder_parameters
 
 A = {"l": 2, "o": ["sa", "c"], "h": [16, 24], "n": [2, 3], "f": [[32], [24, 32]], "p": ["wma", 3]}
 B = {"l": 2, "o": [["sa_sdp_4", "l_dft_4", "c_3_4"], ["c_5_8"]], "h": [8, 12], "f": [[16], [16]]}

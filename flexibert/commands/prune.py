@@ -14,10 +14,10 @@ from design_space.command import positive
 
 from ..cost.latency import measure_latency
 from ..model.heads import FlexiBERTForSequenceClassification, WordPredictor
-from ..model_folders import add_text_arguments, check_target, load_model, save_model, summary, text_inputs
-from .importance import Batch
-from .one_shot import prune
-from .report import DensityReport, report_of_specs
+from ..pruning.importance import Batch
+from ..pruning.one_shot import prune
+from ..pruning.report import DensityReport, report_of_specs
+from .model_folders import add_text_arguments, check_target, load_model, save_model, summary, text_inputs
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from design_space.command import below_home
 
+from ..morphisms.stitching import LAYERNORMS, random_like, stitch
 from .model_folders import (
     add_text_arguments,
     check_target,
@@ -15,7 +16,6 @@ from .model_folders import (
     summary,
     text_inputs,
 )
-from .stitching import LAYERNORMS, random_like, stitch
 
 RANDOM = "random"
 

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from ..morphisms.block_retraining import OBJECTIVES, check_teacher, combine_blocks, retrain_block
 from .model_folders import (
     add_text_arguments,
     add_training_arguments,
@@ -14,7 +15,6 @@ from .model_folders import (
     text_inputs,
     training_inputs,
 )
-from .retraining import OBJECTIVES, check_teacher, combine_blocks, retrain_block
 
 
 def add_arguments(parser: ArgumentParser) -> None:

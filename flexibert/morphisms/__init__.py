@@ -1,0 +1,1 @@
+"""Ways to make a model of others: stitching, merging layers, retraining blocks."""
