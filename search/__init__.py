@@ -3,14 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .boshnas import BOSHNAS
     from .candidate import Candidate, Origin
+    from .optimizer.boshnas import BOSHNAS
+    from .optimizer.settings import BOSHNASSettings
     from .ray_search import BOSHNASSearch
-    from .settings import BOSHNASSettings
 
 _HOMES = {
-    "BOSHNAS": "boshnas",
-    "BOSHNASSettings": "settings",
+    "BOSHNAS": "optimizer.boshnas",
+    "BOSHNASSettings": "optimizer.settings",
     "BOSHNASSearch": "ray_search",
     "Candidate": "candidate",
     "Origin": "candidate",

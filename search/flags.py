@@ -13,11 +13,11 @@ from design_space.files import read_yaml, unknown_keys
 
 from .baselines import BASELINES, SAME_SIZE
 from .candidate import ORIGINS
-from .goals import SCORE, Goals, parse_limit
+from .objectives import SCORE, Goals, parse_limit
+from .optimizer.settings import BOSHNASSettings
 from .recipe import RECIPES, Recipe, load_recipe
 from .run_directory import RunDirectory
 from .runner import SCHEDULERS
-from .settings import BOSHNASSettings
 from .surrogates import SURROGATES
 
 OBJECTIVES = (SCORE, "parameters", "flops", "latency_ms")

@@ -13,9 +13,9 @@ from typing import Any
 
 from design_space.files import write_atomically
 
-from .boshnas import BOSHNAS
 from .candidate import RESULT_FILE, Candidate, trained_candidate
 from .journal import TrialRecord
+from .optimizer.boshnas import BOSHNAS
 from .ranking import front_records, ranked_records
 from .storage import Storage, model_name
 

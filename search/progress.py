@@ -19,8 +19,8 @@ from rich.table import Table
 from scipy.stats import spearmanr
 
 from .candidate import Candidate, describe
-from .goals import Goals
 from .journal import WITHIN_95
+from .objectives import Goals
 from .ray_search import last_error
 
 _FIGURES = {"loss": ("loss", ".3f"), "validation_score": ("score", ".3f"), "tokens_per_s": ("tokens/s", ",.0f")}

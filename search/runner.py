@@ -21,18 +21,18 @@ from design_space import ModelSpec
 from embeddings import GraphLibrary
 from flexibert import FlexiBERTConfig, transfer_overlap
 
-from .boshnas import BOSHNAS
 from .candidate import Candidate, trained_candidate
 from .cluster import check_resources, fitting_trials, ray_cluster
 from .failures import no_space
-from .goals import SCORE, Exact, exact_costs
 from .journal import TrialRecord
 from .keeping import ModelKeeper, removed_candidate
+from .objectives import SCORE, Exact, exact_costs
+from .optimizer.boshnas import BOSHNAS
+from .optimizer.settings import BOSHNASSettings
 from .progress import ProgressCallback
 from .ray_search import BOSHNASSearch, JournalCallback
 from .recipe import Recipe, TrainingJob
 from .run_directory import RunDirectory
-from .settings import BOSHNASSettings
 from .storage import Storage, data_name, model_name
 
 SCHEDULERS = ("none", "asha")

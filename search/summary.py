@@ -13,9 +13,9 @@ from dataset import PreparedData
 from design_space.files import write_atomically
 
 from .candidate import describe
-from .goals import Goals
 from .held_out import evaluate
 from .journal import TrialRecord
+from .objectives import Goals
 from .ranking import best_record, front_records
 from .run_directory import RunDirectory
 from .trained import speed_again

@@ -14,7 +14,7 @@ from rich.table import Table as TextTable
 from design_space.command import ArgumentParser, positive, run_command
 from design_space.files import write_atomically
 
-from ..goals import SCORE, Goals
+from ..objectives import SCORE, Goals
 from ..surrogates import SURROGATES
 from .plot import draw_curves
 from .pool import Pool, library_of

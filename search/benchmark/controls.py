@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from botorch.acquisition import LogExpectedImprovement
 
-from ..goals import domination_ranks
+from ..objectives import domination_ranks
 from ..surrogates import fit_surrogate, single_thread
 from .pool import Pool
 

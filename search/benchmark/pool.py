@@ -15,7 +15,7 @@ from design_space import LabelOrder, ModelSpec
 from embeddings import GraphLibrary
 from embeddings.library import Progress
 
-from ..features import features, layer_codes
+from ..pools.features import features, layer_codes
 
 EMBEDDING_SIZE = 16
 

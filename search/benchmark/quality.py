@@ -17,8 +17,8 @@ from scipy.stats import kendalltau, norm
 from design_space.files import nearest_name
 from embeddings import GraphLibrary
 
-from ..beliefs import LANDSCAPE_SAMPLE
-from ..pool import LibraryPool
+from ..optimizer.surrogate_state import LANDSCAPE_SAMPLE
+from ..pools.library_pool import LibraryPool
 from ..surrogates import SURROGATES, fit_surrogate
 from .statistics import interval
 from .table import Table

@@ -8,9 +8,9 @@ from typing import Any
 
 from design_space.files import nearest_name
 
-from ..boshnas import BOSHNAS
 from ..candidate import Candidate
-from ..settings import BOSHNASSettings
+from ..optimizer.boshnas import BOSHNAS
+from ..optimizer.settings import BOSHNASSettings
 from ..surrogates import SURROGATES
 from .controls import Evolution, Forest, GaussianProcess, LocalSearch, RandomSearch, TreeParzen
 from .pool import Pool, Searcher

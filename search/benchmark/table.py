@@ -17,7 +17,7 @@ import numpy.typing as npt
 from design_space import ModelSpec
 from design_space.files import nearest_name
 
-from ..goals import exact_costs
+from ..objectives import exact_costs
 
 EXACT = exact_costs()
 """Objectives that are computed from the spec."""

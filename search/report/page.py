@@ -22,8 +22,8 @@ from flexibert import Latency
 from flexibert.checkpoints.remote_code import auto_class_of
 
 from ..candidate import describe
-from ..goals import SCORE, Goals, parse_limit
 from ..journal import TrialRecord
+from ..objectives import SCORE, Goals, parse_limit
 from ..ranking import front_records, ranked_records
 from ..run_directory import RunDirectory
 from . import figures

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..candidate import describe
-from ..goals import Goals, parse_limit
 from ..journal import Journal, TrialRecord
+from ..objectives import Goals, parse_limit
 from ..ranking import best_record
 from .folder import SearchFolder
 from .schemas import BestTrial, RunningTrial, SearchStatus, Stage, TrialCounts

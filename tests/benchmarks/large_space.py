@@ -24,8 +24,8 @@ from sklearn.ensemble import RandomForestRegressor
 from design_space import DesignSpace, Level, ModelSpec
 from flexibert import cost_of
 from search import BOSHNAS, BOSHNASSettings
-from search.features import features, layer_codes
-from search.level_pool import LevelPool
+from search.pools.features import features, layer_codes
+from search.pools.level_pool import LevelPool
 from search.surrogates import fit_surrogate, single_thread
 
 SPACE = Path(__file__).resolve().parents[2] / "design_space" / "design_space.yaml"

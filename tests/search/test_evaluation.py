@@ -13,7 +13,7 @@ from flexibert import FlexiBERTConfig, FlexiBERTModel
 from search import evaluation
 from search.baselines import BASELINES, baseline_spec, homogeneous, same_size
 from search.evaluation import compare, compare_baselines
-from search.goals import exact_costs
+from search.objectives import exact_costs
 from search.recipe import Recipe
 
 TINY = ModelSpec.from_dict({"l": 1, "o": ["sa"], "h": [16], "n": [2], "f": [[32]], "p": ["sdp"]})

@@ -14,9 +14,9 @@ from design_space import ModelSpec
 from flexibert import FlexiBERTForQuestionAnswering, FlexiBERTForTokenClassification
 from search import Candidate, Origin, inheritance
 from search.batches import collator
-from search.children import children
 from search.heads import joined
 from search.held_out import evaluate, predict
+from search.optimizer.offspring import children
 from search.recipe import Recipe, TrainingJob
 from search.training import _config, train_candidate
 

@@ -7,8 +7,8 @@ from rich.console import Console
 from dataset.prepare import DataOptions
 from flexibert import FlexiBERTForSequenceClassification
 from search import Candidate, Origin
-from search.children import children
 from search.inheritance import inherited
+from search.optimizer.offspring import children
 from search.training import _config, train_candidate
 from tests.search.test_training import _job, _spec
 from tests.search.test_training import data as data  # the task

@@ -9,9 +9,9 @@ import pytest
 from design_space import ModelSpec
 from search import BOSHNAS, BOSHNASSearch, BOSHNASSettings, Candidate, Origin
 from search.candidate import RESULT_FILE
-from search.goals import SCORE, Goals
 from search.journal import Journal
 from search.keeping import ModelKeeper, removed_candidate
+from search.objectives import SCORE, Goals
 from search.ranking import best_record
 
 SETTINGS = BOSHNASSettings(num_init=2, surrogate="gp")

@@ -1,8 +1,8 @@
 import pytest
 
 from search.candidate import Candidate, Origin
-from search.goals import Goals
 from search.journal import TrialRecord
+from search.objectives import Goals
 from search.ranking import best_record, front_records
 
 

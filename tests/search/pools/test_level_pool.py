@@ -4,8 +4,8 @@ import torch
 
 from design_space import DesignSpace, ModelSpec
 from search import BOSHNAS, BOSHNASSettings
-from search.features import FEATURES, features, layer_codes
-from search.level_pool import LevelPool
+from search.pools.features import FEATURES, features, layer_codes
+from search.pools.level_pool import LevelPool
 
 
 @pytest.fixture(scope="module")

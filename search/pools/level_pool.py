@@ -14,10 +14,10 @@ from torch import Tensor
 from design_space import Head, Layer, Level, ModelSpec
 from design_space.level import Branch
 
+from ..objectives import Goals
+from ..surrogates import Layout
 from .features import PLACES, features, layer_codes
-from .goals import Goals
-from .pool import Array, Candidates, Pool, Scaling, nothing_keeps, sobol_point
-from .surrogates import Layout
+from .library_pool import Array, Candidates, Pool, Scaling, nothing_keeps, sobol_point
 
 _REFERENCE = 2000
 """Members of the level over which features are standardised."""

@@ -2,8 +2,8 @@ import pytest
 
 from design_space import ModelSpec
 from search import BOSHNAS, BOSHNASSettings
-from search.children import DENSITIES, children
-from tests.search.test_boshnas import run
+from search.optimizer.offspring import DENSITIES, children
+from tests.search.optimizer.test_boshnas import run
 
 ALL = ("scratch", "transfer", "prune", "stitch", "merge")
 

@@ -9,8 +9,8 @@ import torch
 from botorch.acquisition import LogExpectedImprovement
 from torch import Tensor
 
-from .surrogates import Surrogate, fit_surrogate
-from .surrogates.base import Layout
+from ..surrogates import Surrogate, fit_surrogate
+from ..surrogates.base import Layout
 
 _LEAST_COST_S = 1e-3
 

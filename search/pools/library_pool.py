@@ -18,9 +18,9 @@ from torch import Tensor
 from design_space import ModelSpec
 from embeddings import GraphLibrary
 
+from ..objectives import Goals
+from ..surrogates import Layout
 from .features import PLACES, features, layer_codes
-from .goals import Goals
-from .surrogates import Layout
 
 Array = npt.NDArray[np.float64]
 

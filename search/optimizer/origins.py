@@ -15,8 +15,8 @@ from torch import Tensor
 
 from design_space import ModelSpec
 
-from .candidate import Candidate, Origin
-from .features import features
+from ..candidate import Candidate, Origin
+from ..pools.features import features
 from .observations import Observations
 
 Overlap = Callable[[ModelSpec, ModelSpec], float]

@@ -1,6 +1,6 @@
 """What is believed about candidates: surrogates of what is measured and in training, and how good each seems.
 
-A candidate's vector is that of its architecture (``pool.py``), and numbers about its origin (``origins.py``).
+A candidate's vector is that of its architecture (``library_pool.py``), and numbers about its origin (``origins.py``).
 Shapes: N candidates, K columns of their vectors.
 """
 
@@ -13,15 +13,15 @@ from torch import Tensor
 
 from design_space import ModelSpec
 
-from .acquisition import log_cost, log_expected_improvement, upper_confidence
-from .candidate import Candidate
-from .goals import SCORE, Goals
+from ..acquisition.constrained_multi_objective import Steering, cost_models
+from ..acquisition.single_objective import log_cost, log_expected_improvement, upper_confidence
+from ..candidate import Candidate
+from ..objectives import SCORE, Goals
+from ..pools.library_pool import Pool
+from ..surrogates import Surrogate, fit_surrogate, single_thread
 from .observations import Observations
 from .origins import Origins
-from .pool import Pool
 from .settings import BOSHNASSettings
-from .steering import Steering, cost_models
-from .surrogates import Surrogate, fit_surrogate, single_thread
 
 LANDSCAPE_SAMPLE = 256
 """Vectors on which the surrogate learns uncertainty, beside the observed ones."""

@@ -23,9 +23,9 @@ from botorch.sampling.normal import SobolQMCNormalSampler
 from botorch.utils.multi_objective.box_decompositions.non_dominated import FastNondominatedPartitioning
 from torch import Tensor
 
-from .goals import SCORE, Goals, Values
-from .surrogates import Surrogate, fit_surrogate
-from .surrogates.base import Layout
+from ..objectives import SCORE, Goals, Values
+from ..surrogates import Surrogate, fit_surrogate
+from ..surrogates.base import Layout
 
 _SAMPLES = 128
 _SCREENED = 512

@@ -8,8 +8,8 @@ import numpy as np
 
 from design_space import ModelSpec
 
-from .candidate import Candidate, Origin
-from .goals import SCORE, Goals
+from ..candidate import Candidate, Origin
+from ..objectives import SCORE, Goals
 
 
 @dataclass

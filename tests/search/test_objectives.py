@@ -16,7 +16,7 @@ from flexibert import (
     count_flops,
 )
 from search import BOSHNAS, BOSHNASSettings, Candidate
-from search.goals import Goals, domination_ranks, exact_costs, parse_limit
+from search.objectives import Goals, domination_ranks, exact_costs, parse_limit
 
 SETTINGS = BOSHNASSettings(num_init=6, patience=100)
 
@@ -280,8 +280,8 @@ def test_anything_else_is_no_limit(text):
 
 def test_the_optimistic_hypervolume_is_exact_where_nothing_is_uncertain():
     """Of one exact cost and a score without doubt, against areas computed by hand."""
-    from search.goals import Goals
-    from search.steering import Steering
+    from search.acquisition.constrained_multi_objective import Steering
+    from search.objectives import Goals
     from search.surrogates import Layout, Moments
 
     class Sure(torch.nn.Module):

@@ -8,10 +8,10 @@ spreads over the space (Sobol).
 Of a library every graph is a candidate. Of a space too large to list, each proposal weighs Sobol points and mutations
 of the best so far. The original climbs the acquisition over the vectors and snaps the optimum to a graph: that is
 ``second_order``. The most promising architectures, with every origin that each can have, and the children of the best
-(``children.py``) are then weighed against each other.
+(``offspring.py``) are then weighed against each other.
 
-With several objectives or limits (``goals.py``), the best are the front of what keeps the limits, and the acquisition
-is that of ``steering.py``. What is known to break a limit is never proposed. An objective that is missing from a
+With several objectives or limits (``objectives.py``), the best are the front of what keeps the limits, and the acquisition
+is that of ``constrained_multi_objective.py``. What is known to break a limit is never proposed. An objective that is missing from a
 measurement is predicted from the others.
 
 The best not changing for ``patience`` optimisation steps starts a second phase, with aleatoric uncertainty in
@@ -32,17 +32,17 @@ from torch import Tensor
 from design_space import DesignSpace, Level, ModelSpec
 from embeddings import GraphLibrary
 
-from .beliefs import Beliefs
-from .candidate import Candidate, Origin
-from .children import children
-from .goals import SCORE, Exact, Goals, exact_costs
-from .level_pool import LevelPool
+from ..acquisition.newton import ascend
+from ..candidate import Candidate, Origin
+from ..objectives import SCORE, Exact, Goals, exact_costs
+from ..pools.level_pool import LevelPool
+from ..pools.library_pool import Candidates, LibraryPool, Pool
+from ..surrogates import single_thread
 from .observations import check_measurement
+from .offspring import children
 from .origins import Origins, Overlap
-from .pool import Candidates, LibraryPool, Pool
-from .second_order import ascend
 from .settings import BOSHNASSettings
-from .surrogates import single_thread
+from .surrogate_state import Beliefs
 
 LISTED = 10_000
 """Members of a design space up to which it is made a library."""

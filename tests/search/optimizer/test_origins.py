@@ -4,9 +4,9 @@ import torch
 
 from design_space import ModelSpec
 from search import BOSHNAS, BOSHNASSettings, Candidate, Origin
-from search.observations import Observations
-from search.origins import Origins
-from tests.search.test_boshnas import overlap, score
+from search.optimizer.observations import Observations
+from search.optimizer.origins import Origins
+from tests.search.optimizer.test_boshnas import overlap, score
 
 OPEN = {"num_init": 4, "min_overlap": 0.25, "patience": 100}
 

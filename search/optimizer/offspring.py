@@ -12,7 +12,7 @@ from design_space import ModelSpec
 from flexibert import prune
 from flexibert.morphisms.layer_merging import merged_spec
 
-from .candidate import Candidate, Origin
+from ..candidate import Candidate, Origin
 
 DENSITIES = (0.75, 0.5)
 """Shares of a parent's linear weights that pruned children keep."""

@@ -1,6 +1,6 @@
 import torch
 
-from search.second_order import ascend
+from search.acquisition.newton import ascend
 
 
 def _box(num_inputs: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from .candidate import ORIGINS
-from .goals import Goals
-from .surrogates import SURROGATES
+from ..candidate import ORIGINS
+from ..objectives import Goals
+from ..surrogates import SURROGATES
 
 ACQUISITIONS = ("ucb", "log_ei")
 

@@ -1,0 +1,1 @@
+"""What a candidate is worth: one objective, constraints and several objectives, ascent."""

@@ -1,0 +1,1 @@
+"""BOSHNAS: ask and tell, what it has observed and what it believes."""

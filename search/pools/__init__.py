@@ -1,0 +1,1 @@
+"""The candidates there are: a library's, a level's, and their features."""
