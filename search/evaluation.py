@@ -27,11 +27,11 @@ from design_space.files import write_atomically
 
 from .baselines import BASELINES, baseline_spec
 from .candidate import Candidate, Origin
-from .held_out import predict
-from .processes import first_process_first, is_first, together
-from .recipe import RECIPES, Recipe, TrainingJob, load_recipe
-from .trained import TrainingResult
-from .training import train_candidate
+from .training.distributed import first_process_first, is_first, together
+from .training.evaluate import predict
+from .training.recipe import RECIPES, Recipe, TrainingJob, load_recipe
+from .training.result import TrainingResult
+from .training.train import train_candidate
 
 
 def train_baseline(

@@ -15,10 +15,10 @@ from .baselines import BASELINES, SAME_SIZE
 from .candidate import ORIGINS
 from .objectives import SCORE, Goals, parse_limit
 from .optimizer.settings import BOSHNASSettings
-from .recipe import RECIPES, Recipe, load_recipe
 from .run_directory import RunDirectory
 from .runner import SCHEDULERS
 from .surrogates import SURROGATES
+from .training.recipe import RECIPES, Recipe, load_recipe
 
 OBJECTIVES = (SCORE, "parameters", "flops", "latency_ms")
 

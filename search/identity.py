@@ -13,7 +13,7 @@ from design_space.files import write_atomically
 from embeddings.measured_on import differences
 
 from .candidate import RESULT_FILE
-from .recipe import Recipe
+from .training.recipe import Recipe
 
 TRAINED_FOR_FILE = "trained_for.json"
 """In a folder of trained models: what they were trained for."""

@@ -6,10 +6,10 @@ from rich.console import Console
 
 from design_space.command import run_command
 
-from .failures import no_space
 from .flags import parse
 from .levels import search_levels
 from .one_level import search
+from .training.retries import no_space
 
 
 def run_boshnas(arguments: Sequence[str] | None = None) -> None:

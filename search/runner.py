@@ -23,7 +23,6 @@ from flexibert import FlexiBERTConfig, transfer_overlap
 
 from .candidate import Candidate, trained_candidate
 from .cluster import check_resources, fitting_trials, ray_cluster
-from .failures import no_space
 from .journal import TrialRecord
 from .keeping import ModelKeeper, removed_candidate
 from .objectives import SCORE, Exact, exact_costs
@@ -31,9 +30,10 @@ from .optimizer.boshnas import BOSHNAS
 from .optimizer.settings import BOSHNASSettings
 from .progress import ProgressCallback
 from .ray_search import BOSHNASSearch, JournalCallback
-from .recipe import Recipe, TrainingJob
 from .run_directory import RunDirectory
 from .storage import Storage, data_name, model_name
+from .training.recipe import Recipe, TrainingJob
+from .training.retries import no_space
 
 SCHEDULERS = ("none", "asha")
 _MOST_DEATHS = 2
@@ -233,7 +233,7 @@ def train_trial(config: dict[str, Any]) -> None:
     """The function Ray runs on a worker: train the job of the config, report figures on the way and the result at the
     end, or why there is none."""
     from .away import train_away
-    from .failures import NoSpace, train_or_explain
+    from .training.retries import NoSpace, train_or_explain
 
     job = TrainingJob.from_json(config["job"])
     try:

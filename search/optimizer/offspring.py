@@ -1,6 +1,6 @@
 """Children that pruning, stitching and merging make of trained architectures: specs known before any weight is touched.
 
-``inheritance.py`` makes the models.
+``initial_weights.py`` makes the models.
 """
 
 import contextlib

@@ -18,7 +18,7 @@ from design_space.files import nearest_name
 from embeddings.generate_library import add_library_flags
 
 from ..flags import goals_of, make_parser, parse, recipe_of, settings_of
-from ..recipe import RECIPES
+from ..training.recipe import RECIPES
 from .schemas import Option
 
 TABLE_OPTIONS = ("text_column", "text_pair_column", "label_column", "label_separator", "metric")

@@ -22,8 +22,8 @@ import numpy as np
 import yaml
 
 from dataset import PreparedData
-from search.held_out import evaluate
 from search.journal import Journal
+from search.training.evaluate import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
 SST2 = ROOT.parent / "shared" / "data" / "glue" / "SST-2"

@@ -13,7 +13,7 @@ import torch
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from dataset import PreparedData
-from search.order import EpochOrder, Lengths, lengths_of
+from search.training.samplers import EpochOrder, Lengths, lengths_of
 
 _EPOCHS = 20
 

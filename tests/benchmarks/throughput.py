@@ -18,7 +18,7 @@ from rich.console import Console
 from dataset.prepare import DataOptions
 from search.baselines import baseline_spec
 from search.evaluation import train_baseline
-from search.recipe import RECIPES, load_recipe
+from search.training.recipe import RECIPES, load_recipe
 
 _LEAST = 10.0
 

@@ -14,7 +14,7 @@ from search import evaluation
 from search.baselines import BASELINES, baseline_spec, homogeneous, same_size
 from search.evaluation import compare, compare_baselines
 from search.objectives import exact_costs
-from search.recipe import Recipe
+from search.training.recipe import Recipe
 
 TINY = ModelSpec.from_dict({"l": 1, "o": ["sa"], "h": [16], "n": [2], "f": [[32]], "p": ["sdp"]})
 

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from search.flags import parse, recipe_of
-from search.recipe import RECIPES, Recipe, load_recipe
+from search.training.recipe import RECIPES, Recipe, load_recipe
 
-FOLDER = Path(__file__).resolve().parents[2] / "search" / "recipes"
+FOLDER = Path(__file__).resolve().parents[3] / "search" / "recipes"
 
 
 def test_every_file_is_a_recipe_by_name():

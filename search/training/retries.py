@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from .recipe import Recipe, TrainingJob
-from .training import Report, TrainingResult, train_candidate
+from .train import Report, TrainingResult, train_candidate
 
 _MOST_HALVINGS = 3
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from search.order import EpochOrder, LongestFirst, lengths_of
+from search.training.samplers import EpochOrder, LongestFirst, lengths_of
 
 
 def _lengths(num: int) -> np.ndarray:

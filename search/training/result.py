@@ -17,9 +17,9 @@ from dataset import PreparedData
 from design_space.files import write_atomically
 from flexibert import Latency, measure_latency, write_model_card
 
-from .candidate import RESULT_FILE
-from .heads import Model, model_class
+from ..candidate import RESULT_FILE
 from .recipe import TrainingJob
+from .task_heads import Model, model_class
 
 _REPEATS = 9
 

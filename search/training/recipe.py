@@ -14,7 +14,7 @@ from typing import Any
 
 from design_space.files import nearest_name, read_yaml, unknown_keys
 
-from .candidate import Candidate
+from ..candidate import Candidate
 
 RECIPES = ("original", "cpu", "single-gpu")
 _CHOICES = {

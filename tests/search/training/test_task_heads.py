@@ -13,12 +13,12 @@ from dataset.prepare import DataOptions
 from design_space import ModelSpec
 from flexibert import FlexiBERTForQuestionAnswering, FlexiBERTForTokenClassification
 from search import Candidate, Origin, inheritance
-from search.batches import collator
-from search.heads import joined
-from search.held_out import evaluate, predict
 from search.optimizer.offspring import children
-from search.recipe import Recipe, TrainingJob
-from search.training import _config, train_candidate
+from search.training.collators import collator
+from search.training.evaluate import evaluate, predict
+from search.training.recipe import Recipe, TrainingJob
+from search.training.task_heads import joined
+from search.training.train import _config, train_candidate
 
 NAMES = ("Anna", "Omar", "Ines", "Paul")
 CITIES = ("Oslo", "Lima", "Bonn", "Kyiv")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dataset import build_tokenizer
-from search.batches import MaskedBlocks, measure_input
+from search.training.collators import MaskedBlocks, measure_input
 
 TEXTS = ["an unbelievably long tokenization of incomprehensible words, and then some more of them"] * 20
 

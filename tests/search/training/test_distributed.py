@@ -11,9 +11,9 @@ from torch.utils.data import BatchSampler
 
 from flexibert import FlexiBERTForSequenceClassification
 from search.baselines import baseline_spec
-from search.order import EpochOrder
+from search.training.samplers import EpochOrder
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_processes_see_different_rows_of_an_epoch():

@@ -2,8 +2,8 @@
 
 import math
 
-from search.recipe import Recipe
-from search.tuning import RecipeTuner
+from search.training.recipe import Recipe
+from search.training.tuning import RecipeTuner
 
 RECIPE = Recipe(learning_rate=1e-3, batch_size=16, weight_decay=0.01, warmup_share=0.1)
 

@@ -9,9 +9,9 @@ from torch.utils.data import DataLoader
 from dataset import PreparedData
 from flexibert import FlexiBERTConfig, Training, merge_layers, prune, stitch
 
-from .batches import collator
-from .heads import Model, model_class
+from .collators import collator
 from .recipe import TrainingJob
+from .task_heads import Model, model_class
 
 EXAMPLES = 512
 """Training rows by which pruning judges heads and neurons."""

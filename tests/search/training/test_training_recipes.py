@@ -12,9 +12,9 @@ from dataset.prepare import DataOptions
 from design_space import ModelSpec
 from flexibert import FlexiBERTConfig, FlexiBERTForMaskedLM, FlexiBERTForSequenceClassification
 from search import Candidate, Origin
-from search.held_out import evaluate, perplexity, predict
-from search.recipe import RECIPES, Recipe, TrainingJob, load_recipe
-from search.training import train_candidate
+from search.training.evaluate import evaluate, perplexity, predict
+from search.training.recipe import RECIPES, Recipe, TrainingJob, load_recipe
+from search.training.train import train_candidate
 
 SPEC = ModelSpec.from_dict({"l": 1, "o": ["sa"], "h": [16], "n": [2], "f": [[32]], "p": ["sdp"]})
 TINY = {"pretrain_steps": 3, "pretrain_batch_size": 4, "pretrain_length": 16, "max_length": 16, "epochs": 1}

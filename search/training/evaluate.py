@@ -11,9 +11,9 @@ from transformers.utils import logging as transformers_logging
 from dataset import PreparedData
 from flexibert import FlexiBERTForMaskedLM
 
-from .batches import MaskedBlocks, collator
-from .heads import joined, model_class, predicted
+from .collators import MaskedBlocks, collator
 from .recipe import Recipe
+from .task_heads import joined, model_class, predicted
 
 MOST_BLOCKS = 512
 _MASK_SEED = 0

@@ -7,12 +7,12 @@ from rich.console import Console
 from dataset.prepare import DataOptions
 from flexibert import FlexiBERTForSequenceClassification
 from search import Candidate, Origin
-from search.inheritance import inherited
 from search.optimizer.offspring import children
-from search.training import _config, train_candidate
-from tests.search.test_training import _job, _spec
-from tests.search.test_training import data as data  # the task
-from tests.search.test_training_recipes import write_glue
+from search.training.initial_weights import inherited
+from search.training.train import _config, train_candidate
+from tests.search.training.test_training import _job, _spec
+from tests.search.training.test_training import data as data  # the task
+from tests.search.training.test_training_recipes import write_glue
 
 pytestmark = pytest.mark.integration
 

@@ -12,11 +12,11 @@ from dataset.prepare import DataOptions
 from design_space import ModelSpec
 from flexibert import FlexiBERTForSequenceClassification, Latency, measure_latency
 from search import Candidate, Origin, trained
-from search.batches import collator
-from search.failures import train_or_explain
-from search.held_out import evaluate
-from search.recipe import Recipe, TrainingJob
-from search.training import last_checkpoint, train_candidate
+from search.training.collators import collator
+from search.training.evaluate import evaluate
+from search.training.recipe import Recipe, TrainingJob
+from search.training.retries import train_or_explain
+from search.training.train import last_checkpoint, train_candidate
 
 RECIPE = Recipe(pretrain_steps=12, epochs=2, batch_size=16, max_length=16)
 

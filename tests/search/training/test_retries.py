@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-import search.failures
+import search.training.retries
 from search import BOSHNAS, BOSHNASSearch, Candidate, Origin
-from search.failures import NoSpace, no_space, train_or_explain, with_smaller_batches
 from search.journal import Journal
-from search.recipe import Recipe, TrainingJob
+from search.training.recipe import Recipe, TrainingJob
+from search.training.retries import NoSpace, no_space, train_or_explain, with_smaller_batches
 
 
 @pytest.fixture

@@ -22,15 +22,15 @@ from dataset import PreparedData
 from design_space.files import write_atomically
 from flexibert import FlexiBERTConfig, FlexiBERTForMaskedLM, add_to_lineage
 
-from .batches import MaskedBlocks, collator, measure_input
-from .candidate import RESULT_FILE
-from .heads import Model, label_options, model_class, outputs_of
-from .held_out import perplexity
-from .inheritance import inherited
-from .order import OrderedTrainer
-from .processes import is_first, wait_for_all
+from ..candidate import RESULT_FILE
+from .collators import MaskedBlocks, collator, measure_input
+from .distributed import is_first, wait_for_all
+from .evaluate import perplexity
+from .initial_weights import inherited
 from .recipe import TrainingJob
-from .trained import Trained, TrainingResult, save_and_measure
+from .result import Trained, TrainingResult, save_and_measure
+from .samplers import OrderedTrainer
+from .task_heads import Model, label_options, model_class, outputs_of
 from .tuning import RecipeTuner
 
 Report = Callable[[dict[str, Any]], None]

@@ -1,0 +1,1 @@
+"""Training one candidate: first weights, recipe, samplers, evaluation, retries."""
