@@ -6,12 +6,12 @@ if TYPE_CHECKING:
     from .candidate import Candidate, Origin
     from .optimizer.boshnas import BOSHNAS
     from .optimizer.settings import BOSHNASSettings
-    from .ray_search import BOSHNASSearch
+    from .tune.searcher import BOSHNASSearch
 
 _HOMES = {
     "BOSHNAS": "optimizer.boshnas",
     "BOSHNASSettings": "optimizer.settings",
-    "BOSHNASSearch": "ray_search",
+    "BOSHNASSearch": "tune.searcher",
     "Candidate": "candidate",
     "Origin": "candidate",
 }

@@ -14,10 +14,10 @@ from rich.console import Console
 from design_space.command import ArgumentParser, run_command
 from embeddings.generate_library import generate_library
 
-from .cluster import ray_cluster
-from .flags import parse
-from .levels import search_levels
-from .run_directory import RunDirectory
+from .records.run_directory import RunDirectory
+from .runs.hierarchy import search_levels
+from .runs.options import parse
+from .tune.cluster import ray_cluster
 
 SPACE = str(files("design_space") / "quickstart.yaml")
 RECIPE = str(files("search") / "quickstart.yaml")

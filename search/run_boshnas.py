@@ -6,9 +6,9 @@ from rich.console import Console
 
 from design_space.command import run_command
 
-from .flags import parse
-from .levels import search_levels
-from .one_level import search
+from .runs.hierarchy import search_levels
+from .runs.level import search
+from .runs.options import parse
 from .training.retries import no_space
 
 

@@ -10,9 +10,9 @@ of the best so far. The original climbs the acquisition over the vectors and sna
 ``second_order``. The most promising architectures, with every origin that each can have, and the children of the best
 (``offspring.py``) are then weighed against each other.
 
-With several objectives or limits (``objectives.py``), the best are the front of what keeps the limits, and the acquisition
-is that of ``constrained_multi_objective.py``. What is known to break a limit is never proposed. An objective that is missing from a
-measurement is predicted from the others.
+With several objectives or limits (``objectives.py``), the best are the front of what keeps the limits, and the
+acquisition is that of ``constrained_multi_objective.py``. What is known to break a limit is never proposed. An
+objective that is missing from a measurement is predicted from the others.
 
 The best not changing for ``patience`` optimisation steps starts a second phase, with aleatoric uncertainty in
 the acquisition (and, by the trainer, a recipe tuned twice as hard); not changing for ``patience`` more ends the

@@ -15,7 +15,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from ..journal import WITHIN_95, TrialRecord
+from ..records.journal import WITHIN_95, TrialRecord
 
 Points = npt.NDArray[np.float64]
 

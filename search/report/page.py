@@ -22,10 +22,10 @@ from flexibert import Latency
 from flexibert.checkpoints.remote_code import auto_class_of
 
 from ..candidate import describe
-from ..journal import TrialRecord
 from ..objectives import SCORE, Goals, parse_limit
-from ..ranking import front_records, ranked_records
-from ..run_directory import RunDirectory
+from ..records.journal import TrialRecord
+from ..records.ranking import front_records, ranked_records
+from ..records.run_directory import RunDirectory
 from . import figures
 
 REPORT_FILE = "report.html"

@@ -15,7 +15,7 @@ from typing import Any
 
 from design_space.files import write_atomically
 
-from ..run_directory import RunDirectory
+from ..records.run_directory import RunDirectory
 from .schemas import State
 
 ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}", re.ASCII)

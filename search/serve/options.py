@@ -17,7 +17,7 @@ from design_space.command import ArgumentParser
 from design_space.files import nearest_name
 from embeddings.generate_library import add_library_flags
 
-from ..flags import goals_of, make_parser, parse, recipe_of, settings_of
+from ..runs.options import goals_of, make_parser, parse, recipe_of, settings_of
 from ..training.recipe import RECIPES
 from .schemas import Option
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..candidate import describe
-from ..journal import Journal, TrialRecord
 from ..objectives import Goals, parse_limit
-from ..ranking import best_record
+from ..records.journal import Journal, TrialRecord
+from ..records.ranking import best_record
 from .folder import SearchFolder
 from .schemas import BestTrial, RunningTrial, SearchStatus, Stage, TrialCounts
 

@@ -25,7 +25,7 @@ from ray.cluster_utils import Cluster
 
 from design_space import DesignSpace
 from embeddings import GraphLibrary
-from search.journal import Journal
+from search.records.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = {

@@ -22,7 +22,7 @@ import numpy as np
 import yaml
 
 from dataset import PreparedData
-from search.journal import Journal
+from search.records.journal import Journal
 from search.training.evaluate import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]

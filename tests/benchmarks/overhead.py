@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from search.journal import Journal
+from search.records.journal import Journal
 
 
 def main() -> None:

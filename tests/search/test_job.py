@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from search.journal import Journal
+from search.records.journal import Journal
 
 pytest.importorskip("aiohttp", reason="needs ray[default]")
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 from design_space import ModelSpec
 from search import BOSHNAS
 from search.candidate import RESULT_FILE, Candidate, Origin
-from search.keeping import ModelKeeper
-from search.runner import _tell_known
+from search.tune.model_retention import ModelKeeper
+from search.tune.runner import _tell_known
 
 OUTSIDE = ModelSpec.from_dict({"l": 1, "o": [["sa_sdp_8", "c_3_8"]], "h": [24], "f": [[16]]})
 LOST = ModelSpec.from_dict({"l": 1, "o": [["sa_sdp_8"]], "h": [24], "f": [[16]]})

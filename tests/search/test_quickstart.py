@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from search.flags import parse, recipe_of, settings_of
-from search.journal import Journal
 from search.quickstart import RECIPE
+from search.records.journal import Journal
+from search.runs.options import parse, recipe_of, settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = """

@@ -12,8 +12,8 @@ import yaml
 
 from flexibert import Latency
 from search.candidate import Candidate, Origin
-from search.journal import Journal
 from search.optimizer.offspring import children
+from search.records.journal import Journal
 from search.report import write_report
 from search.report.__main__ import report
 from search.report.figures import pareto_front

@@ -13,10 +13,10 @@ import pytest
 
 from design_space.command import run_command
 from embeddings import GraphLibrary
-from search.flags import parse
-from search.journal import Journal
-from search.one_level import saved
+from search.records.journal import Journal
 from search.run_boshnas import run_boshnas
+from search.runs.level import saved
+from search.runs.options import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = (

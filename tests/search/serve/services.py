@@ -7,7 +7,7 @@ import yaml
 from starlette.testclient import TestClient
 
 from search.candidate import Candidate, Origin
-from search.journal import Journal
+from search.records.journal import Journal
 from search.serve.app import create_app
 from search.serve.folder import SearchFolder
 from search.serve.jobs import Jobs

@@ -16,7 +16,7 @@ import httpx2
 import psutil
 import pytest
 
-from search.journal import Journal
+from search.records.journal import Journal
 from search.serve.__main__ import serve
 from tests.search.serve.services import SPACE, TABLE, TOKEN, wait_until
 

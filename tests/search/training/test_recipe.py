@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from search.flags import parse, recipe_of
+from search.runs.options import parse, recipe_of
 from search.training.recipe import RECIPES, Recipe, load_recipe
 
 FOLDER = Path(__file__).resolve().parents[3] / "search" / "recipes"

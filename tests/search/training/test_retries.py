@@ -9,7 +9,7 @@ import torch
 
 import search.training.retries
 from search import BOSHNAS, BOSHNASSearch, Candidate, Origin
-from search.journal import Journal
+from search.records.journal import Journal
 from search.training.recipe import Recipe, TrainingJob
 from search.training.retries import NoSpace, no_space, train_or_explain, with_smaller_batches
 

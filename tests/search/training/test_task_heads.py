@@ -12,8 +12,9 @@ from dataset import PreparedData
 from dataset.prepare import DataOptions
 from design_space import ModelSpec
 from flexibert import FlexiBERTForQuestionAnswering, FlexiBERTForTokenClassification
-from search import Candidate, Origin, inheritance
+from search import Candidate, Origin
 from search.optimizer.offspring import children
+from search.training import initial_weights
 from search.training.collators import collator
 from search.training.evaluate import evaluate, predict
 from search.training.recipe import Recipe, TrainingJob
@@ -105,7 +106,7 @@ def test_every_origin_keeps_the_head(name, prepared, tmp_path, monkeypatch):
     assert {child.origin.kind for child in born} == {"prune", "stitch", "merge", "transfer"}
     for child in born:
         job = _job(data, tmp_path, child.spec, child.origin)
-        model, overlap = inheritance.inherited(job, data, _config(job, data))
+        model, overlap = initial_weights.inherited(job, data, _config(job, data))
         assert type(model) is CLASSES[name]
         assert model.config.model_spec == child.spec
         assert 0 < overlap <= 1

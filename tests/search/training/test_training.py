@@ -11,7 +11,7 @@ from rich.console import Console
 from dataset.prepare import DataOptions
 from design_space import ModelSpec
 from flexibert import FlexiBERTForSequenceClassification, Latency, measure_latency
-from search import Candidate, Origin, trained
+from search import Candidate, Origin
 from search.training.collators import collator
 from search.training.evaluate import evaluate
 from search.training.recipe import Recipe, TrainingJob
@@ -97,11 +97,11 @@ def test_speed_is_that_of_the_saved_model_loaded_again_and_says_how_it_was_measu
     assert how == {"batch_size": 8, "length": 16, "threads": 1, "device": "cpu", "repeats": 9}
     card = (tmp_path / "models" / _spec().hash / "README.md").read_text()
     assert f"A forward pass takes {Latency(**result.speed)}" in card
-    again = trained.speed_again(tmp_path / "models" / _spec().hash, data)
+    again = result.speed_again(tmp_path / "models" / _spec().hash, data)
     assert again is not None
     assert again.low_ms > 0
     assert {name: again._asdict()[name] for name in how} == how
-    assert trained.speed_again(tmp_path, data) is None
+    assert result.speed_again(tmp_path, data) is None
 
 
 @pytest.mark.integration

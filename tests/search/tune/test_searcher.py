@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from search import BOSHNAS, BOSHNASSearch, BOSHNASSettings, Candidate
-from search.journal import Journal
+from search.records.journal import Journal
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = BOSHNASSettings(num_init=3, surrogate="gp")
 
 

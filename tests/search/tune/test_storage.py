@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from ray.cluster_utils import Cluster
 
-from search.journal import Journal
-from search.storage import Storage
+from search.records.journal import Journal
+from search.tune.storage import Storage
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(params=["memory", "file"])

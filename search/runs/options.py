@@ -11,14 +11,14 @@ from dataset.prepare import add_data_flags
 from design_space.command import ArgumentParser, positive, positive_number
 from design_space.files import read_yaml, unknown_keys
 
-from .baselines import BASELINES, SAME_SIZE
-from .candidate import ORIGINS
-from .objectives import SCORE, Goals, parse_limit
-from .optimizer.settings import BOSHNASSettings
-from .run_directory import RunDirectory
-from .runner import SCHEDULERS
-from .surrogates import SURROGATES
-from .training.recipe import RECIPES, Recipe, load_recipe
+from ..baselines import BASELINES, SAME_SIZE
+from ..candidate import ORIGINS
+from ..objectives import SCORE, Goals, parse_limit
+from ..optimizer.settings import BOSHNASSettings
+from ..records.run_directory import RunDirectory
+from ..tune.runner import SCHEDULERS
+from ..surrogates import SURROGATES
+from ..training.recipe import RECIPES, Recipe, load_recipe
 
 OBJECTIVES = (SCORE, "parameters", "flops", "latency_ms")
 

@@ -15,10 +15,10 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
-from .candidate import Candidate
-from .journal import Journal
-from .keeping import ModelKeeper
-from .optimizer.boshnas import BOSHNAS
+from ..candidate import Candidate
+from ..optimizer.boshnas import BOSHNAS
+from ..records.journal import Journal
+from .model_retention import ModelKeeper
 
 MakeConfig = Callable[[str, Candidate], dict[str, Any]]
 

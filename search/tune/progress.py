@@ -18,10 +18,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from scipy.stats import spearmanr
 
-from .candidate import Candidate, describe
-from .journal import WITHIN_95
-from .objectives import Goals
-from .ray_search import last_error
+from ..candidate import Candidate, describe
+from ..objectives import Goals
+from ..records.journal import WITHIN_95
+from .searcher import last_error
 
 _FIGURES = {"loss": ("loss", ".3f"), "validation_score": ("score", ".3f"), "tokens_per_s": ("tokens/s", ",.0f")}
 _LINE_S, _QUIET_LINE_S = 10.0, 60.0

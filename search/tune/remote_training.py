@@ -12,10 +12,10 @@ from typing import Any
 
 from filelock import FileLock
 
+from ..training.recipe import TrainingJob
+from ..training.retries import train_or_explain
+from ..training.train import Report, TrainingResult
 from .storage import Storage, model_name
-from .training.recipe import TrainingJob
-from .training.retries import train_or_explain
-from .training.train import Report, TrainingResult
 
 
 def train_away(job: TrainingJob, report: Report) -> TrainingResult | str:

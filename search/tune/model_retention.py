@@ -13,10 +13,10 @@ from typing import Any
 
 from design_space.files import write_atomically
 
-from .candidate import RESULT_FILE, Candidate, trained_candidate
-from .journal import TrialRecord
-from .optimizer.boshnas import BOSHNAS
-from .ranking import front_records, ranked_records
+from ..candidate import RESULT_FILE, Candidate, trained_candidate
+from ..optimizer.boshnas import BOSHNAS
+from ..records.journal import TrialRecord
+from ..records.ranking import front_records, ranked_records
 from .storage import Storage, model_name
 
 _REMOVED = ".removed"

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-import search.one_level
+import search.runs.level
 from dataset import PreparedData
 from dataset.provenance import data_identity
 from design_space.command import run_command
 from embeddings import GraphLibrary
 from search.candidate import RESULT_FILE, Candidate, Origin
-from search.identity import TRAINED_FOR_FILE
-from search.journal import TrialRecord
+from search.runs.provenance import TRAINED_FOR_FILE
+from search.records.journal import TrialRecord
 from search.run_boshnas import run_boshnas
 
 TINY = "--pretrain_steps 2 --epochs 1 --vocab_size 300 --max_length 16 --num_init 2 --surrogate gp".split()

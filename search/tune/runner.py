@@ -21,19 +21,19 @@ from design_space import ModelSpec
 from embeddings import GraphLibrary
 from flexibert import FlexiBERTConfig, transfer_overlap
 
-from .candidate import Candidate, trained_candidate
+from ..candidate import Candidate, trained_candidate
+from ..objectives import SCORE, Exact, exact_costs
+from ..optimizer.boshnas import BOSHNAS
+from ..optimizer.settings import BOSHNASSettings
+from ..records.journal import TrialRecord
+from ..records.run_directory import RunDirectory
+from ..training.recipe import Recipe, TrainingJob
+from ..training.retries import no_space
 from .cluster import check_resources, fitting_trials, ray_cluster
-from .journal import TrialRecord
-from .keeping import ModelKeeper, removed_candidate
-from .objectives import SCORE, Exact, exact_costs
-from .optimizer.boshnas import BOSHNAS
-from .optimizer.settings import BOSHNASSettings
+from .model_retention import ModelKeeper, removed_candidate
 from .progress import ProgressCallback
-from .ray_search import BOSHNASSearch, JournalCallback
-from .run_directory import RunDirectory
+from .searcher import BOSHNASSearch, JournalCallback
 from .storage import Storage, data_name, model_name
-from .training.recipe import Recipe, TrainingJob
-from .training.retries import no_space
 
 SCHEDULERS = ("none", "asha")
 _MOST_DEATHS = 2
@@ -232,8 +232,8 @@ def _scheduler(run: LevelRun) -> TrialScheduler:
 def train_trial(config: dict[str, Any]) -> None:
     """The function Ray runs on a worker: train the job of the config, report figures on the way and the result at the
     end, or why there is none."""
-    from .away import train_away
-    from .training.retries import NoSpace, train_or_explain
+    from ..training.retries import NoSpace, train_or_explain
+    from .remote_training import train_away
 
     job = TrainingJob.from_json(config["job"])
     try:

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from search.candidate import Candidate, Origin
-from search.journal import TrialRecord
-from search.run_directory import RunDirectory
-from search.summary import _lineage, keep_best
+from search.records.journal import TrialRecord
+from search.records.run_directory import RunDirectory
+from search.runs.summary import _lineage, keep_best
 
 
 def test_a_lineage_of_two_that_are_parents_of_each_other_ends(tiny_library):

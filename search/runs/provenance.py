@@ -12,8 +12,8 @@ from dataset.provenance import data_identity
 from design_space.files import write_atomically
 from embeddings.measured_on import differences
 
-from .candidate import RESULT_FILE
-from .training.recipe import Recipe
+from ..candidate import RESULT_FILE
+from ..training.recipe import Recipe
 
 TRAINED_FOR_FILE = "trained_for.json"
 """In a folder of trained models: what they were trained for."""

@@ -1,9 +1,9 @@
 import pytest
 
 from search.candidate import Candidate, Origin
-from search.journal import TrialRecord
 from search.objectives import Goals
-from search.ranking import best_record, front_records
+from search.records.journal import TrialRecord
+from search.records.ranking import best_record, front_records
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .candidate import Candidate
+from ..candidate import Candidate
 
 EVENTS = ("suggested", "started", "reported", "finished", "failed")
 WITHIN_95 = 1.96

@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 
-from search.run_directory import RunDirectory
+from search.records.run_directory import RunDirectory
 
 HOLD = """
 import sys, time

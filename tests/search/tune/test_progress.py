@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from search import Candidate, Origin
-from search.progress import ProgressCallback
+from search.tune.progress import ProgressCallback
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_the_surrogate_is_judged_by_what_it_predicted(trials):
 
 
 def test_a_status_line_in_a_file_tells_throughput(trials, monkeypatch):
-    monkeypatch.setattr("search.progress._LINE_S", -1.0)
+    monkeypatch.setattr("search.tune.progress._LINE_S", -1.0)
     lines = _shown(trials, terminal=False).splitlines()
     assert any(
         line.endswith("training t0 pretrain 40% loss 3.210 tokens/s 1,234; t1 starting 0%; t2 starting 0%")

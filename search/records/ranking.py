@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from ..objectives import SCORE, Goals
 from .journal import TrialRecord
-from .objectives import SCORE, Goals
 
 
 def ranked_records(records: Sequence[TrialRecord], goals: Goals) -> list[TrialRecord]:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from search import Candidate, Origin
-from search.journal import Journal
+from search.records.journal import Journal
 
 
 @pytest.fixture

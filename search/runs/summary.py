@@ -12,13 +12,13 @@ from typing import Any
 from dataset import PreparedData
 from design_space.files import write_atomically
 
-from .candidate import describe
-from .journal import TrialRecord
-from .objectives import Goals
-from .ranking import best_record, front_records
-from .run_directory import RunDirectory
-from .training.evaluate import evaluate
-from .training.result import speed_again
+from ..candidate import describe
+from ..records.journal import TrialRecord
+from ..objectives import Goals
+from ..records.ranking import best_record, front_records
+from ..records.run_directory import RunDirectory
+from ..training.evaluate import evaluate
+from ..training.result import speed_again
 
 SHOWN = ("parameters", "latency_ms")
 """What always gets a column beside the score."""

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from ray.cluster_utils import Cluster
 
-from search.journal import Journal
+from search.records.journal import Journal
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FLAGS = (
     "--pretrain_steps 60 --epochs 2 --vocab_size 300 --max_length 16 --num_init 2 --min_overlap 0.3 "
     "--surrogate gp --max_trials 3"
