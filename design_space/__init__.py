@@ -3,7 +3,22 @@
 from .labels import LabelOrder
 from .level import Level
 from .next_level import next_level
+from .operations import Names, Operation, WholeNumbers, operation_named, operations, register_operation
 from .space import DesignSpace
 from .spec import Head, Layer, ModelSpec
 
-__all__ = ["DesignSpace", "Head", "LabelOrder", "Layer", "Level", "ModelSpec", "next_level"]
+__all__ = [
+    "DesignSpace",
+    "Head",
+    "LabelOrder",
+    "Layer",
+    "Level",
+    "ModelSpec",
+    "Names",
+    "Operation",
+    "WholeNumbers",
+    "next_level",
+    "operation_named",
+    "operations",
+    "register_operation",
+]

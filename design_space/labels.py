@@ -2,20 +2,20 @@
 places.
 
 Order (from the original library): ``input`` 0, ``output`` 1, ``add_norm`` 2, a gap, ``f{width}`` by ascending width,
-a gap, then the heads of ``l``, ``sa`` and ``c``, each group by ascending hidden size and within it by parameter (dft,
-dct; sdp, wma; kernels ascending), with a gap after ``l`` and after ``sa``. Heads of the hetero format come after the
-standard ones of their group, by head size.
+a gap, then the heads of each operation in the order of their places (``operations.py``: ``l``, ``sa``, ``c``, then the
+user's own), by ascending hidden size and within it by parameter, with a gap before each operation. Heads of the hetero
+format come after the standard ones of their operation, by head size.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from .spec import NAMED_PARAMETERS
+from .operations import CONVOLUTION, LINEAR_TRANSFORM, SELF_ATTENTION, operation_named, operations
 
 GAP = ""
 _FIXED = ("input", "output", "add_norm", GAP)
-_GROUPS = ("l", "sa", "c")
+_ALWAYS = (LINEAR_TRANSFORM, SELF_ATTENTION, CONVOLUTION)  # their gaps stand even where they have no labels
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,10 @@ class LabelOrder:
         widths = sorted((label for label in distinct if label.startswith("f")), key=lambda label: int(label[1:]))
         heads = [_parse(label) for label in distinct - set(widths)]
         order = [*_FIXED, *widths]
-        for group in _GROUPS:
-            order += [GAP, *(label for _, label in sorted(head for head in heads if head[0][0] == group))]
+        for operation in sorted(operations(), key=lambda operation: (operation.place, operation.name)):
+            of_operation = sorted(head for head in heads if head[0][0] == operation.name)
+            if of_operation or operation.name in _ALWAYS:
+                order += [GAP, *(label for _, label in of_operation)]
         return LabelOrder(tuple(order))
 
     @cached_property
@@ -54,5 +56,4 @@ def _parse(label: str) -> tuple[tuple[str, int, int, int], str]:
     else:
         operation, parameter, size = label.split("_")
         key = (operation, 1, int(size))
-    rank = int(parameter) if operation == "c" else NAMED_PARAMETERS[operation].index(parameter)
-    return (*key, rank), label
+    return (*key, operation_named(operation).rank(parameter)), label

@@ -16,7 +16,8 @@ from .choices import FeedForwardChoices, StackChoices
 from .files import read_yaml, unknown_keys
 from .labels import LabelOrder
 from .level import Level
-from .spec import NAMED_PARAMETERS, OPERATIONS, ModelSpec
+from .operations import described, is_known, operation_named, operations
+from .spec import ModelSpec
 
 ARCHITECTURE_KEYS = (
     "hidden_size",
@@ -173,8 +174,8 @@ def _options(architecture: Mapping[str, Any], key: str, problems: list[str]) -> 
     good = []
     for value in values:
         whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
-        if key == "operation_types" and value not in OPERATIONS:
-            problems.append(f"'operation_types' must be among {', '.join(OPERATIONS)}. Got {value!r}")
+        if key == "operation_types" and not is_known(value):
+            problems.append(f"'operation_types' must be among {described()}. Got {value!r}")
         elif key != "operation_types" and not whole:
             problems.append(f"'{key}' must list whole numbers above 0. Got {value!r}")
         elif value in good:
@@ -189,7 +190,7 @@ def _operations(types: list[str], parameters: Any, problems: list[str]) -> tuple
     if not isinstance(parameters, Mapping):
         problems.append(f"'operation_parameters' must map every operation to its options. Got {parameters!r}")
         return ()
-    problems += unknown_keys(parameters, tuple(OPERATIONS), "'operation_parameters'")
+    problems += unknown_keys(parameters, [operation.name for operation in operations()], "'operation_parameters'")
     pairs: list[tuple[str, str | int]] = []
     for operation in types:
         values = parameters.get(operation)
@@ -197,16 +198,11 @@ def _operations(types: list[str], parameters: Any, problems: list[str]) -> tuple
             problems.append(f"'operation_parameters' must list options for '{operation}'. Got {values!r}")
             continue
         for value in values:
-            if operation == "c":
-                wrong = not isinstance(value, int) or isinstance(value, bool) or value < 1 or value % 2 == 0
-                rule = "odd kernel sizes"
-            else:
-                wrong, rule = (
-                    value not in NAMED_PARAMETERS[operation],
-                    f"among {', '.join(NAMED_PARAMETERS[operation])}",
+            allowed = operation_named(operation).parameters
+            if value not in allowed:
+                problems.append(
+                    f"'operation_parameters' of '{operation}' must be {allowed.rule}. Got {value!r}{allowed.hint}"
                 )
-            if wrong:
-                problems.append(f"'operation_parameters' of '{operation}' must be {rule}. Got {value!r}")
             elif (operation, value) in pairs:
                 problems.append(f"'operation_parameters' of '{operation}' lists {value!r} more than once")
             else:

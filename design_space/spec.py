@@ -25,9 +25,8 @@ import networkx as nx
 
 from .files import unknown_keys
 from .graph import canonical_hash, to_networkx
+from .operations import SCALED_DOT_PRODUCT, SELF_ATTENTION, described, is_known, operation_named
 
-OPERATIONS = {"sa": "self-attention", "l": "linear transform", "c": "dynamic span convolution"}
-NAMED_PARAMETERS = {"sa": ("sdp", "wma"), "l": ("dft", "dct")}
 STANDARD_KEYS = ("l", "o", "h", "n", "f", "p")
 HETERO_KEYS = ("l", "o", "h", "f")
 GROUPED_KEYS = ("groups",)
@@ -38,15 +37,15 @@ Format = Literal["standard", "hetero", "grouped"]
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """One mixing head: operation ``sa``, ``l`` or ``c``; its parameter (a name, or the odd kernel size of ``c``); its
-    head size."""
+    """One mixing head: the name of its operation (``operations.py``), the operation's parameter, its head size."""
 
     operation: str
     parameter: str | int
     size: int
 
     def __post_init__(self) -> None:
-        _raise_all(_operation_problems(self.operation, self.parameter, "head") + _positive(self.size, "size", "head"))
+        problems = _operation_problems(self.operation, self.parameter, "head") + _positive(self.size, "size", "head")
+        _raise_all(problems or _rule_problems(self))
 
     def __str__(self) -> str:
         """The head string of the hetero format, for example ``sa_sdp_64``."""
@@ -124,7 +123,30 @@ class ModelSpec:
                 for i, layer in enumerate(self.layers)
                 if not layer.is_uniform
             ]
+        if self.format == "standard":
+            names = dict.fromkeys(head.operation for layer in self.layers for head in layer.heads)
+            problems += [
+                f"Operation '{name}' stands in the hetero format only"
+                for name in names
+                if not operation_named(name).is_standard
+            ]
         _raise_all(problems)
+
+    @staticmethod
+    def homogeneous(num_layers: int, hidden_size: int, num_heads: int, feed_forward: int) -> "ModelSpec":
+        """BERT's architecture in these sizes: equal layers of scaled dot-product attention.
+
+        Raises:
+            ValueError: for sizes that make no architecture.
+        """
+        layer = {"o": SELF_ATTENTION, "h": hidden_size, "n": num_heads, "f": [feed_forward], "p": SCALED_DOT_PRODUCT}
+        return ModelSpec.from_dict({"l": num_layers} | {key: [value] * num_layers for key, value in layer.items()})
+
+    @property
+    def is_bert(self) -> bool:
+        """Whether every head is one of scaled dot-product attention, as in BERT."""
+        kinds = {(head.operation, head.parameter) for layer in self.layers for head in layer.heads}
+        return kinds == {(SELF_ATTENTION, SCALED_DOT_PRODUCT)}
 
     @staticmethod
     def side_by_side(specs: Sequence["ModelSpec"]) -> "ModelSpec":
@@ -286,21 +308,22 @@ def _operation_problems(
 ) -> list[str]:
     if operation is _ABSENT:
         return []
-    if not isinstance(operation, str) or operation not in OPERATIONS:
-        known = ", ".join(f"'{key}' ({meaning})" for key, meaning in OPERATIONS.items())
-        return [f"'{name}' of {where} must be an operation: {known}. Got {operation!r}"]
+    if not is_known(operation):
+        return [f"'{name}' of {where} must be an operation: {described()}. Got {operation!r}"]
     if parameter is _ABSENT:
         return []
-    if operation == "c":
-        if not _is_whole(parameter) or parameter < 1 or parameter % 2 == 0:
-            return [
-                f"'{of}' of {where} must be an odd kernel size for operation 'c'. Got {parameter!r}; use 3, 5, 7, ..."
-            ]
-        return []
-    allowed = NAMED_PARAMETERS[operation]
+    allowed = operation_named(operation).parameters
     if parameter not in allowed:
-        return [f"'{of}' of {where} must be one of {', '.join(allowed)} for operation '{operation}'. Got {parameter!r}"]
+        return [
+            f"'{of}' of {where} must be {allowed.rule} for operation '{operation}'. Got {parameter!r}{allowed.hint}"
+        ]
     return []
+
+
+def _rule_problems(head: Head) -> list[str]:
+    rule = operation_named(head.operation).rule
+    problem = None if rule is None else rule(head.parameter, head.size)
+    return [] if problem is None else [f"Head '{head}': {problem}"]
 
 
 def _feed_forward_problems(widths: Any, index: int) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from design_space.spec import OPERATIONS
+from design_space import operation_named
 
 from .library import GraphLibrary
 
@@ -55,4 +55,4 @@ def plot_embedding(library: GraphLibrary, path: Path | str) -> None:
 
 def _main_operation(layers: tuple) -> str:
     counts = Counter(head.operation for layer in layers for head in layer.heads)
-    return OPERATIONS[counts.most_common(1)[0][0]]
+    return operation_named(counts.most_common(1)[0][0]).meaning

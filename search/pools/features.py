@@ -12,11 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from design_space import Layer, ModelSpec
-from design_space.spec import NAMED_PARAMETERS
+from design_space import Layer, ModelSpec, Names, operations
 from flexibert import cost_of
 
-FEATURES = (
+SIZES = (
     "log_parameters",
     "log_flops",
     "log_depth",
@@ -24,13 +23,8 @@ FEATURES = (
     "log_heads",
     "log_feed_forward",
     "feed_forward_depth",
-    "share_sdp",
-    "share_wma",
-    "share_dft",
-    "share_dct",
-    "share_convolution",
-    "log_kernel",
 )
+"""Features that every architecture has, whatever its operations."""
 
 PLACES = ("hidden", "heads", "operation", "feed_forward")
 """What ``layer_codes`` has a category for, per layer."""
@@ -39,10 +33,23 @@ _LENGTH = 128
 _ABSENT = 0
 
 
+def feature_names() -> list[str]:
+    """Names of the F features: ``SIZES``, then per operation the share of heads with each of its named parameters, and
+    for one of numbers the share of its heads and the mean logarithm of their numbers."""
+    shares, numbers = [], []
+    for operation in operations():
+        if isinstance(operation.parameters, Names):
+            shares += [f"share_{operation.name}_{word}" for word in operation.parameters.words]
+        else:
+            shares.append(f"share_{operation.name}")
+            numbers.append(f"log_{operation.name}")
+    return [*SIZES, *shares, *numbers]
+
+
 def features(specs: Sequence[ModelSpec]) -> npt.NDArray[np.float64]:
-    """The ``FEATURES`` of each spec, (N, F): means over its layers, shares over its heads."""
+    """The features of each spec, (N, F): means over its layers, shares over its heads."""
     if not len(specs):
-        return np.empty((0, len(FEATURES)))
+        return np.empty((0, len(feature_names())))
     cost = cost_of(specs, _LENGTH)
     layers: dict[tuple[object, ...], list[float]] = {}
     shape = np.array([_shape(spec, layers) for spec in specs])
@@ -75,16 +82,23 @@ def _shape(spec: ModelSpec, known: dict[tuple[object, ...], list[float]]) -> lis
 
 
 def _layer_figures(layer: Layer) -> list[float]:
-    kinds = [head.parameter if isinstance(head.parameter, str) else "c" for head in layer.heads]
-    names = [*NAMED_PARAMETERS["sa"], *NAMED_PARAMETERS["l"], "c"]
-    kernels = [math.log(int(head.parameter)) for head in layer.heads if head.operation == "c"]
+    heads = layer.heads
+    shares: list[float] = []
+    numbers: list[float] = []
+    for operation in operations():
+        own = [head.parameter for head in heads if head.operation == operation.name]
+        if isinstance(operation.parameters, Names):
+            shares += [own.count(word) / len(heads) for word in operation.parameters.words]
+        else:
+            shares.append(len(own) / len(heads))
+            numbers.append(sum(math.log(max(1, int(number))) for number in own) / len(heads))
     return [
         math.log(layer.hidden_size),
         math.log(len(layer.heads)),
         math.log(sum(layer.feed_forward)),
         float(len(layer.feed_forward)),
-        *(kinds.count(name) / len(kinds) for name in names),
-        sum(kernels) / len(kinds),
+        *shares,
+        *numbers,
     ]
 
 

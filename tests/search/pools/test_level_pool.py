@@ -4,7 +4,7 @@ import torch
 
 from design_space import DesignSpace, ModelSpec
 from search import BOSHNAS, BOSHNASSettings
-from search.pools.features import FEATURES, features, layer_codes
+from search.pools.features import feature_names, features, layer_codes
 from search.pools.level_pool import LevelPool
 
 
@@ -70,13 +70,13 @@ def test_features_are_means_over_layers_and_shares_over_heads():
             "f": [[64], [32, 32]],
         }
     )
-    values = dict(zip(FEATURES, features([spec])[0], strict=True))
+    values = dict(zip(feature_names(), features([spec])[0], strict=True))
     assert values["log_depth"] == pytest.approx(np.log(2))
     assert values["log_hidden"] == pytest.approx((np.log(16) + np.log(32)) / 2)
     assert values["feed_forward_depth"] == 1.5
-    shares = [values[f"share_{kind}"] for kind in ("sdp", "wma", "dft", "dct", "convolution")]
+    shares = [values[f"share_{kind}"] for kind in ("sa_sdp", "sa_wma", "l_dft", "l_dct", "c")]
     assert shares == [0.25, 0.0, 0.25, 0.25, 0.25]
-    assert values["log_kernel"] == pytest.approx(np.log(5) / 4)
+    assert values["log_c"] == pytest.approx(np.log(5) / 4)
 
 
 def test_codes_are_equal_where_layers_agree(level):

@@ -96,8 +96,8 @@ def test_a_candidate_learns_and_its_score_is_that_of_the_saved_model(name, opera
 @pytest.mark.integration
 @pytest.mark.parametrize("name", CLASSES)
 def test_every_origin_keeps_the_head(name, prepared, tmp_path, monkeypatch):
-    monkeypatch.setattr(inheritance, "MERGING_STEPS", 3)
-    monkeypatch.setattr(inheritance, "EXAMPLES", 16)
+    monkeypatch.setattr(initial_weights, "MERGING_STEPS", 3)
+    monkeypatch.setattr(initial_weights, "EXAMPLES", 16)
     data, parents = prepared[name], [_spec(), _spec(hidden=32)]
     for spec in parents:
         CLASSES[name](_config(_job(data, tmp_path, spec), data)).save_pretrained(tmp_path / "models" / spec.hash)
