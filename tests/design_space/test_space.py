@@ -92,7 +92,7 @@ def test_layers_per_stack_must_divide_every_depth(flexibert_space):
         (("num_heads: [2, 4]", "num_heads: [2, 3]"), "'num_heads' 3 does not divide 'hidden_size' 128"),
         (
             ("c: [5, 9]", "c: [5, 8]"),
-            "'operation_parameters' of 'c' must be an odd kernel size .*Got 8",
+            "'operation_parameters' of 'c' must be an odd kernel size. Got 8; use 3, 5, 7",
         ),
         (("[sa, l, c]", "[sa, l, conv]"), "'operation_types' must be among 'sa' .*Got 'conv'"),
         (("hidden_size: [128, 256]", "hidden_size: [128, 128]"), "'hidden_size' lists 128 more than once"),
