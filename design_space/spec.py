@@ -47,6 +47,11 @@ class Head:
         problems = _operation_problems(self.operation, self.parameter, "head") + _positive(self.size, "size", "head")
         _raise_all(problems or _rule_problems(self))
 
+    @staticmethod
+    def dot_product_attention(size: int) -> "Head":
+        """A head of BERT's kind."""
+        return Head(SELF_ATTENTION, SCALED_DOT_PRODUCT, size)
+
     def __str__(self) -> str:
         """The head string of the hetero format, for example ``sa_sdp_64``."""
         return f"{self.operation}_{self.parameter}_{self.size}"
@@ -97,6 +102,11 @@ class Layer:
         return self.heads[0].size
 
     @property
+    def has_dot_product_attention(self) -> bool:
+        """Whether all heads are those of BERT: self-attention by scaled dot products."""
+        return {(head.operation, head.parameter) for head in self.heads} == {(SELF_ATTENTION, SCALED_DOT_PRODUCT)}
+
+    @property
     def is_uniform(self) -> bool:
         """Whether the layer can be written in the standard format: heads alike, together as wide as the layer."""
         number = len(self.heads)
@@ -141,12 +151,6 @@ class ModelSpec:
         """
         layer = {"o": SELF_ATTENTION, "h": hidden_size, "n": num_heads, "f": [feed_forward], "p": SCALED_DOT_PRODUCT}
         return ModelSpec.from_dict({"l": num_layers} | {key: [value] * num_layers for key, value in layer.items()})
-
-    @property
-    def is_bert(self) -> bool:
-        """Whether every head is one of scaled dot-product attention, as in BERT."""
-        kinds = {(head.operation, head.parameter) for layer in self.layers for head in layer.heads}
-        return kinds == {(SELF_ATTENTION, SCALED_DOT_PRODUCT)}
 
     @staticmethod
     def side_by_side(specs: Sequence["ModelSpec"]) -> "ModelSpec":
@@ -206,6 +210,12 @@ class ModelSpec:
             return [str(head) for head in layer.heads]
         head = layer.heads[0]
         return [f"{head.operation}_h{layer.hidden_size}_p-{head.parameter}"] * len(layer.heads)
+
+    @property
+    def depends_on_length(self) -> bool:
+        """Whether outputs at real positions change with the number of padded ones (see ``Operation``)."""
+        names = {head.operation for layer in self.layers for head in layer.heads}
+        return any(operation_named(name).depends_on_length for name in names)
 
     @cached_property
     def hash(self) -> str:

@@ -18,21 +18,7 @@ _HIDDEN_STEP, _LARGEST_HIDDEN = 16, 2048
 
 def baseline_spec(name: str) -> ModelSpec:
     """The homogeneous architecture of that name in ``BASELINES``."""
-    return homogeneous(*BASELINES[name])
-
-
-def homogeneous(layers: int, hidden: int, heads: int, feed_forward: int) -> ModelSpec:
-    """BERT's architecture in these sizes."""
-    return ModelSpec.from_dict(
-        {
-            "l": layers,
-            "o": ["sa"] * layers,
-            "h": [hidden] * layers,
-            "n": [heads] * layers,
-            "f": [[feed_forward]] * layers,
-            "p": ["sdp"] * layers,
-        }
-    )
+    return ModelSpec.homogeneous(*BASELINES[name])
 
 
 def same_size(spec: ModelSpec, parameters: Callable[[Sequence[ModelSpec]], npt.NDArray[np.float64]]) -> ModelSpec:
@@ -45,5 +31,5 @@ def same_size(spec: ModelSpec, parameters: Callable[[Sequence[ModelSpec]], npt.N
     found = []
     for hidden in range(_HIDDEN_STEP, _LARGEST_HIDDEN + 1, _HIDDEN_STEP):
         head_size = next(size for size in _HEAD_SIZES if hidden % size == 0)
-        found.append(homogeneous(len(spec.layers), hidden, hidden // head_size, 4 * hidden))
+        found.append(ModelSpec.homogeneous(len(spec.layers), hidden, hidden // head_size, 4 * hidden))
     return found[int(np.abs(parameters(found) - parameters([spec])).argmin())]

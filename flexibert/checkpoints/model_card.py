@@ -44,7 +44,7 @@ def write_model_card(
         f"# {title or f'{name} {spec.hash[:12]}'}",
         *notes,
         _loading(name, model.config.model_type),
-        *([_padding_note()] if any(head.operation == "l" for layer in spec.layers for head in layer.heads) else []),
+        *([_padding_note()] if spec.depends_on_length else []),
         _table(scores_heading, scores) if scores else "",
         f"## Architecture\n\n{_sizes(model)}\n\n```json\n{json.dumps(spec.to_dict())}\n```",
         f"## Lineage\n\n{_steps(model.config.lineage)}",

@@ -10,6 +10,7 @@ are used and nothing is asked.
 import ast
 import importlib
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,8 +38,10 @@ AUTO_CLASSES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
 }
-# Packages of this project beside ``flexibert`` whose modules are written too.
-FLATTENED = ("design_space",)
+# The module that imports plugins: every configuration needs it before it reads an architecture.
+LAST = "spec_config"
+# Packages whose modules are written too where one imports them by their full names.
+FLATTENED = ("design_space", "flexibert")
 
 
 def auto_class_of(name: str, model_type: str) -> str:
@@ -60,7 +63,7 @@ def write_code(folder: Path, config: Any) -> dict[str, Any]:
     """
     auto_map = _auto_map(config.model_type, set(config.architectures or ()))
     folder.mkdir(parents=True, exist_ok=True)
-    for name, source in flat_sources(set(auto_map.values())).items():
+    for name, source in flat_sources(set(auto_map.values()), config.plugins or ()).items():
         (folder / f"{name}.py").write_text(source, encoding="utf-8")
     known = getattr(config, "auto_map", None) or {}
     flat_map = {name: place.partition(".")[2] if place.count(".") > 1 else place for name, place in auto_map.items()}
@@ -72,25 +75,46 @@ def _is_there(place: Any, folder: Path) -> bool:
     return not isinstance(place, str) or "--" in place or (folder / f"{place.split('.')[0]}.py").is_file()
 
 
-def flat_sources(places: set[str]) -> dict[str, str]:
-    """Module name -> source, of the modules of these classes (as in ``AUTO_CLASSES``) and everything of the project
-    that they import, each importing the others as its neighbors."""
+def flat_sources(places: set[str], plugins: Sequence[str] = ()) -> dict[str, str]:
+    """The sources that are written, by module name.
+
+    Args:
+        places: classes, as in ``AUTO_CLASSES``.
+        plugins: modules of the user's that register operations; the configuration's module then imports them last.
+
+    Raises:
+        ValueError: when two of the modules have one name.
+    """
+    beside = [plugin if _is_project() else f"{__package__}.{plugin.rpartition('.')[2]}" for plugin in plugins]
     sources: dict[str, str] = {}
-    waiting = {importlib.import_module(_full_name(place)).__name__ for place in places}
+    origins: dict[str, str] = {}
+    waiting = {*map(_full_name, places), *beside}
     while waiting:
         full_name = waiting.pop()
         name = full_name.rpartition(".")[2]
+        if origins.setdefault(name, full_name) != full_name:
+            raise ValueError(f"'{full_name}' and '{origins[name]}' would be one file {name}.py; rename the plugin")
         if name not in sources:
             sources[name], imported = _flattened(full_name)
             waiting |= imported
+    for plugin in beside:
+        line = f"from .{plugin.rpartition('.')[2]} import *"
+        if line not in sources[LAST]:
+            sources[LAST] += f"\n{line}  # noqa: F403\n"
     return sources
 
 
+def _is_project() -> bool:
+    """Whether this is the project's own module; in a folder of copies all modules are this one's neighbors."""
+    return (__package__ or "").rpartition(".")[2] == "checkpoints"
+
+
 def _full_name(place: str) -> str:
-    """The full name of the module of a class. In a folder of copies all modules are this one's neighbors."""
+    """The full name of the module of a class."""
     module = place.rpartition(".")[0]
-    package, _, folder = (__package__ or "").rpartition(".")
-    return f"{package}.{module}" if folder == "checkpoints" else f"{__package__}.{module.rpartition('.')[2]}"
+    if _is_project():
+        return f"{(__package__ or '').rpartition('.')[0]}.{module}"
+    return f"{__package__}.{module.rpartition('.')[2]}"
 
 
 def _auto_map(model_type: str, saved: set[str]) -> dict[str, str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from design_space import ModelSpec
 from design_space.command import below_home
 
+from ..model.configuration_flexibert import TRANSFER_MODES
 from ..morphisms.assembly import built_like
-from ..transfer.plan import MODES
 from .model_folders import add_text_arguments, check_target, load_model, save_model, seed, summary, text_inputs
 
 
@@ -17,7 +17,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("source", type=Path, help="folder of a FlexiBERT or BERT model")
     parser.add_argument("architecture", help="JSON file with a model dict, or the model dict itself")
     parser.add_argument("target", type=Path, help="folder to write; must not exist")
-    parser.add_argument("--transfer_mode", choices=MODES, default=MODES[0], help="how weights are fitted")
+    parser.add_argument(
+        "--transfer_mode", choices=TRANSFER_MODES, default=TRANSFER_MODES[0], help="how weights are fitted"
+    )
     parser.add_argument("--seed", type=seed, default=0, help="of projections and of weights without a counterpart")
     add_text_arguments(parser)
 

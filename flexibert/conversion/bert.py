@@ -11,6 +11,8 @@ import torch
 from transformers import BertConfig, BertPreTrainedModel
 from transformers.models.bert import modeling_bert
 
+from design_space import ModelSpec
+
 from ..model import heads, pretraining_heads
 from ..model.configuration_flexibert import FlexiBERTConfig
 from ..model.modeling_flexibert import FlexiBERTModel, FlexiBERTPreTrainedModel
@@ -76,18 +78,12 @@ def from_bert(model: BertPreTrainedModel) -> FlexiBERTPreTrainedModel:
             f"'model' must score the first and the last token of an answer. Got 'num_labels' {config.num_labels}, with "
             "which BERT's question answering does not run"
         )
-    layers = config.num_hidden_layers
-    per_layer = {
-        "o": "sa",
-        "h": config.hidden_size,
-        "n": config.num_attention_heads,
-        "f": [config.intermediate_size],
-        "p": "sdp",
-    }
-    model_dict = {"l": layers} | {key: [value] * layers for key, value in per_layer.items()}
+    spec = ModelSpec.homogeneous(
+        config.num_hidden_layers, config.hidden_size, config.num_attention_heads, config.intermediate_size
+    )
     options = {name: getattr(config, name) for name in SHARED_OPTIONS}
     our_config = FlexiBERTConfig(
-        model_dict=model_dict, position_embedding_type="absolute", lineage=[converted_from(model)], **options
+        model_dict=spec.to_dict(), position_embedding_type="absolute", lineage=[converted_from(model)], **options
     )
     return _with_weights(_built(ours, our_config, model), model, BERT_STACK, OUR_STACK)
 
@@ -174,8 +170,7 @@ def _differences_from_bert(config: FlexiBERTConfig) -> list[str]:
         problems.append(f"'position_embedding_type' must be absolute. Got {config.position_embedding_type!r}")
     layers = config.model_spec.layers
     for number, layer in enumerate(layers):
-        kinds = {(head.operation, head.parameter) for head in layer.heads}
-        if kinds != {("sa", "sdp")}:
+        if not layer.has_dot_product_attention:
             problems.append(f"layer {number} must have self-attention heads (sa, sdp) only")
         if len(layer.heads) * layer.head_size != layer.hidden_size:
             problems.append(f"layer {number} must have heads that add up to its width {layer.hidden_size}")

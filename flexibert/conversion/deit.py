@@ -10,6 +10,8 @@ import torch
 from transformers import DeiTConfig, DeiTPreTrainedModel
 from transformers.models.deit import modeling_deit
 
+from design_space import Head, Layer, ModelSpec
+
 from ..vision.configuration_flexivit import FlexiViTConfig
 from ..vision.modeling_flexivit import (
     FlexiViTForImageClassification,
@@ -79,7 +81,7 @@ def from_deit(model: DeiTPreTrainedModel) -> FlexiViTPreTrainedModel:
     if model.base_model.embeddings.mask_token is not None:
         raise ValueError("'model' must have no mask token (of masked image modelling); build it without")
     options = {name: getattr(model.config, name) for name in SHARED_OPTIONS}
-    our_config = FlexiViTConfig(model_dict=_model_dict(model), lineage=[converted_from(model)], **options)
+    our_config = FlexiViTConfig(model_dict=_spec(model).to_dict(), lineage=[converted_from(model)], **options)
     built = _built(ours, our_config, model)
     _copy(built, model, into_ours=True)
     return built
@@ -133,16 +135,18 @@ def largest_difference(a: Any, b: Any, seed: int = 0) -> float:
     return float(torch.stack(differences).max())
 
 
-def _model_dict(model: Any) -> dict[str, Any]:
-    """In the standard format where it can be written in it."""
-    layers = model.base_model.layers
-    sizes = [layer.attention.head_dim for layer in layers]
-    numbers = [layer.attention.q_proj.out_features // size for layer, size in zip(layers, sizes, strict=True)]
-    width = model.config.hidden_size
-    common = {"l": len(layers), "h": [width] * len(layers), "f": [[layer.mlp.fc1.out_features] for layer in layers]}
-    if all(number * size == width for number, size in zip(numbers, sizes, strict=True)):
-        return common | {"o": ["sa"] * len(layers), "n": numbers, "p": ["sdp"] * len(layers)}
-    return common | {"o": [[f"sa_sdp_{size}"] * number for number, size in zip(numbers, sizes, strict=True)]}
+def _spec(model: Any) -> ModelSpec:
+    """The architecture, in the standard format where it can be written in it."""
+    layers = tuple(
+        Layer(
+            model.config.hidden_size,
+            (Head.dot_product_attention(layer.attention.head_dim),)
+            * (layer.attention.q_proj.out_features // layer.attention.head_dim),
+            (layer.mlp.fc1.out_features,),
+        )
+        for layer in model.base_model.layers
+    )
+    return ModelSpec(layers, "standard" if all(layer.is_uniform for layer in layers) else "hetero")
 
 
 def _differences_from_deit(config: FlexiViTConfig) -> list[str]:
@@ -151,7 +155,7 @@ def _differences_from_deit(config: FlexiViTConfig) -> list[str]:
         problems.append("'use_distillation_token' must be true")
     layers = config.model_spec.layers
     for number, layer in enumerate(layers):
-        if {(head.operation, head.parameter) for head in layer.heads} != {("sa", "sdp")}:
+        if not layer.has_dot_product_attention:
             problems.append(f"layer {number} must have self-attention heads (sa, sdp) only")
         if len(layer.feed_forward) != 1:
             problems.append(f"layer {number} must have one feed-forward width. Got {list(layer.feed_forward)}")

@@ -1,13 +1,11 @@
 """What an architecture costs, from its spec alone: parameters and floating-point operations, without building it.
 
 A multiply-add counts as two operations. Counted are matrix products, convolutions and transforms of the encoder (no
-task head), as this package computes them on a CPU (elsewhere relative positions and span convolutions take other
-products); element-wise operations, softmax and LayerNorm are not, as in ``torch.utils.flop_counter``, which overlooks
-products in place (``baddbmm_``) and the fused attention of CPUs. The measured time of a spec is in ``latency.py``.
-Letters in the formulas: S sequence length, H layer width, N heads, D head size, K kernel size.
+task head), by the formulas of the operations (``mixing``); element-wise operations, softmax and LayerNorm are not, as
+in ``torch.utils.flop_counter``, which overlooks the fused attention of CPUs. The measured time of a spec is in
+``latency.py``.
 """
 
-import math
 from collections.abc import Sequence
 from itertools import chain, pairwise
 from numbers import Integral
@@ -17,7 +15,9 @@ import numpy as np
 
 from design_space import Head, Layer, ModelSpec
 
-from .parameters import Sizes, count_parameters, embedding_and_pooler_parameters, layer_parameter_count, next_widths
+from ..mixing.axes import Sizes
+from ..mixing.layer import mixing_flops
+from .parameters import count_parameters, embedding_and_pooler_parameters, layer_parameter_count, next_widths
 
 
 class Cost(NamedTuple):
@@ -38,7 +38,7 @@ def count_flops(
         config: a ``FlexiBERTConfig`` to take the kind of position embeddings from; default: its defaults.
         pooler: whether the pooler counts.
         products_only: leave out what is neither a matrix product nor a ``torch`` convolution (the fast Fourier
-            transform, by its usual count of 5/2 n log2 n for n real numbers), as ``torch.utils.flop_counter`` does.
+            transform, weighted sums of spans), as ``torch.utils.flop_counter`` does.
 
     Raises:
         ValueError: when ``length`` is no whole number from 1 to the configured ``max_position_embeddings``, or the
@@ -138,90 +138,14 @@ def _layer_costs(layer: Layer, is_hetero: bool, length: int, sizes: Sizes, mixin
 def _layer_flops(
     layer: Layer, following: int, is_hetero: bool, length: int, positions: str, products_only: bool
 ) -> int:
-    mixing = _hetero_mixing(layer, length, positions) if is_hetero else _standard_mixing(layer, length, positions)
-    products, other = mixing
+    mixing = mixing_flops(layer, is_hetero, length, positions)
     width = layer.hidden_size
     chain = (width, *layer.feed_forward, width)
-    products += length * sum(before * after for before, after in pairwise(chain))
+    products = mixing.products + length * sum(before * after for before, after in pairwise(chain))
     products += length * len(layer.heads) * layer.head_size * width
     if following != width:
         products += length * width * following
-    return 2 * products + (0 if products_only else other)
-
-
-def _standard_mixing(layer: Layer, length: int, positions: str) -> tuple[int, int]:
-    """Multiply-adds of products, and operations of the rest."""
-    head, num_heads, width = layer.heads[0], len(layer.heads), layer.hidden_size
-    if head.operation == "c":
-        return _mixed_attention(layer, length, positions), 0
-    is_content = head.operation == "sa"
-    square = num_heads * length * length * head.size
-    linears = 1 + (is_content or positions != "absolute") + (is_content or positions == "relative_key_query")
-    products = linears * length * width * width + square + _relative(num_heads, head.size, length, positions)
-    if is_content:
-        return products + square + (length * width * head.size if head.parameter == "wma" else 0), 0
-    if head.parameter == "dct":
-        return products + length * width * (width + length), 0
-    return products, _fourier(length * width)
-
-
-def _mixed_attention(layer: Layer, length: int, positions: str) -> int:
-    head, width = layer.heads[0], layer.hidden_size
-    kernel, attending = int(head.parameter), len(layer.heads) // 2
-    convolving = len(layer.heads) - attending
-    inner = convolving * head.size
-    products = length * (3 * width * inner + width * kernel + inner * convolving * kernel)
-    products += _span_convolution(length, inner, kernel)
-    if attending:
-        products += 2 * length * width * attending * head.size + 2 * attending * length * length * head.size
-        products += _relative(attending, head.size, length, positions)
-    return products
-
-
-def _hetero_mixing(layer: Layer, length: int, positions: str) -> tuple[int, int]:
-    num_heads, size = len(layer.heads), layer.head_size
-    num_reading = sum(head.operation != "l" for head in layer.heads)
-    queries = num_reading if positions == "absolute" else num_heads
-    keys = num_heads if positions == "relative_key_query" else num_reading
-    square = length * length * size
-    products = (queries + keys + num_heads) * length * layer.hidden_size * size
-    products += num_heads * square + _relative(num_heads, size, length, positions)
-    other = 0
-    for head in layer.heads:
-        if head.operation == "sa":
-            products += square + (length * size * size if head.parameter == "wma" else 0)
-        elif head.operation == "c":
-            kernel = int(head.parameter)
-            products += length * (2 * size * size + 2 * size * kernel) + _span_convolution(length, size, kernel)
-        elif head.parameter == "dct":
-            products += length * size * (size + length)
-        else:
-            other += _fourier(length * size)
-    return products, other
-
-
-def _span_convolution(length: int, width: int, kernel: int) -> int:
-    """Multiply-adds of ``convolution.span_convolution``: a block of positions reads kernel - 1 values more."""
-    rows = length // num_blocks(length, least_rows=kernel - 1)
-    return length * (rows + kernel - 1) * width
-
-
-def _relative(num_heads: int, size: int, length: int, positions: str) -> int:
-    """Multiply-adds of ``relative_attention``: as many distances as a block of positions meets, and one more."""
-    if positions == "absolute":
-        return 0
-    distances = length + length // num_blocks(length)
-    return (2 if positions == "relative_key_query" else 1) * num_heads * length * distances * size
-
-
-def num_blocks(length: int, least_rows: int = 1) -> int:
-    """Into how many blocks relative positions and span convolutions cut a sequence: as many as pay on a CPU, where they
-    have ``least_rows`` positions each, else one."""
-    return next((blocks for blocks in (8, 4, 2) if length % blocks == 0 and length // blocks >= least_rows), 1)
-
-
-def _fourier(size: int) -> int:
-    return round(2.5 * size * math.log2(size)) if size > 1 else 0
+    return 2 * products + (0 if products_only else mixing.other)
 
 
 def _sizes(length: int, config: Any) -> Sizes:

@@ -1,179 +1,182 @@
-"""Dynamic span convolution (ConvBERT, Jiang et al. 2020, section 3.2): every position has a kernel of its own.
+"""Dynamic span convolution, ``c`` (ConvBERT, Jiang et al. 2020, section 3.2): every position has a kernel of its own.
 
-Shapes: B batch, S sequence, N heads, D head size, K kernel, C channels.
+In a standard layer, ConvBERT's mixed attention, the first half of the heads attend and the others convolve; with an odd
+number (where the original fails) one head more convolves. In the hetero format a head attends by position and adds the
+convolution of its values.
+Shapes: B batch, S sequence, H layer width, N heads, D head size, K kernel, C channels.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import initialization as init
 
-from ..cost.flops import num_blocks
-from .own_gradients import differentiable_gradients, is_eager_on_cpu, needs_differentiable
-from .plain_modules import is_plain, is_watched
+from design_space import Layer
+from design_space.operations import CONVOLUTION
+
+from .attention import Padding, merge_heads
+from .axes import Axis, Flops, Parameter, Sizes, diagonal, distance_table, linear, plain
+from .base import Mixing, OwnWeights
+from .operation import Attends, HeadInputs, HeadOperation, Own, StandardLayer
+from .self_attention import attention_products
 
 
-class SeparableConvolution(nn.Module):
+class SeparableConvolution(OwnWeights):
     """Depthwise, then pointwise convolution along the sequence, then a bias: (B, S, C_in) -> (B, S, C_out)."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
         super().__init__()
-        self.depthwise = nn.Conv1d(in_channels, in_channels, kernel, groups=in_channels, bias=False)
+        self.depthwise = nn.Conv1d(
+            in_channels, in_channels, kernel, padding=kernel // 2, groups=in_channels, bias=False
+        )
         self.pointwise = nn.Conv1d(in_channels, out_channels, 1, bias=False)
         self.bias = nn.Parameter(torch.zeros(out_channels, 1))
 
+    def init_weights(self) -> None:
+        """The bias starts at zero."""
+        init.zeros_(self.bias)
+
     def forward(self, x_BSC: Tensor) -> Tensor:
-        if self.has_plain_parts():
-            local_BSC = depthwise_convolution(x_BSC, self.depthwise.weight)
-            return functional.linear(local_BSC, self.pointwise.weight.squeeze(-1), self.bias.squeeze(-1))
-        half = self.depthwise.kernel_size[0] // 2
-        local_BCS = self.depthwise(functional.pad(x_BSC.transpose(1, 2), (half, half)))
-        return (self.pointwise(local_BCS) + self.bias).transpose(1, 2)
-
-    def has_plain_parts(self) -> bool:
-        """Whether the weights of both convolutions may be read instead of calling them."""
-        return is_plain(self.depthwise) and is_plain(self.pointwise)
+        return (self.pointwise(self.depthwise(x_BSC.transpose(1, 2))) + self.bias).transpose(1, 2)
 
 
-def depthwise_convolution(x_BSC: Tensor, weight_C1K: Tensor) -> Tensor:
-    """(B, S, C) -> (B, S, C), each channel along S with its own kernel and zeros beyond the ends.
+class MixedAttention(Mixing):
+    """A layer of which some heads attend and the others convolve; both use the same queries."""
 
-    As a picture of height 1 whose channels come last in memory, as they do in ``x``: one-dimensional convolutions would
-    copy it to another order and back.
-    """
-    padding = (0, weight_C1K.shape[-1] // 2)
-    picture = x_BSC.transpose(1, 2).unsqueeze(2)
-    convolved = functional.conv2d(picture, weight_C1K.unsqueeze(2), padding=padding, groups=x_BSC.shape[-1])
-    return convolved.squeeze(2).transpose(1, 2)
+    def __init__(self, layer: Layer, config: Any) -> None:
+        super().__init__(layer, config)
+        hidden, kernel = layer.hidden_size, int(layer.heads[0].parameter)
+        self.num_attending, num_convolving = _split(layer)
+        attending, convolving = self.num_attending * self.head_size, num_convolving * self.head_size
+        self.query = nn.Linear(hidden, convolving)
+        if self.num_attending:
+            self.key = nn.Linear(hidden, attending)
+            self.value = nn.Linear(hidden, attending)
+            self._add_distance_embedding()
+        self.key_conv_attn_layer = SeparableConvolution(hidden, convolving, kernel)
+        self.conv_kernel_layer = nn.Linear(convolving, num_convolving * kernel)
+        self.conv_out_layer = nn.Linear(hidden, convolving)
 
-
-def separable_convolution_per_head(k_BNSD: Tensor, modules: list[SeparableConvolution]) -> Tensor:
-    """One separable convolution per head, all with the same kernel size, in one grouped convolution and one batched
-    product.
-
-    Args:
-        k_BNSD: (B, N, S, D), zero at padded positions.
-        modules: N of them, from D to D channels; a Python list, for each has its own name in a checkpoint.
-
-    Returns:
-        (B, N, S, D).
-    """
-    if not all(module.has_plain_parts() and not is_watched(module) for module in modules):
-        return _each_on_its_head(k_BNSD, modules)
-    weights = [module.depthwise.weight for module in modules]
-    depthwise = torch.cat(weights) if len(weights) > 1 else weights[0]
-    local_BSC = depthwise_convolution(k_BNSD.transpose(1, 2).flatten(2), depthwise)
-    return product_per_head(
-        local_BSC.unflatten(2, (len(modules), -1)).transpose(1, 2),
-        [module.pointwise.weight.squeeze(-1) for module in modules],
-        [module.bias.squeeze(-1) for module in modules],
-    )
+    def forward(self, x_BSH: Tensor, padding: Padding, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
+        query = self.query(x_BSH)
+        local = self.key_conv_attn_layer(padding.zeroed(x_BSH))
+        logits = self.conv_kernel_layer(local * query)
+        values = padding.zeroed(self.conv_out_layer(x_BSH))
+        per_head = (x.unflatten(-1, (query.shape[-1] // self.head_size, -1)) for x in (values, logits))
+        convolved = span_convolution(*per_head).flatten(-2)
+        if not self.num_attending:
+            return convolved, None
+        q = query[..., : self.num_attending * self.head_size].unflatten(-1, (-1, self.head_size)).transpose(1, 2)
+        k, v = self._heads(self.key, x_BSH), self._heads(self.value, x_BSH)
+        context, weights = self._attend(q, k, v, self._bias(q, k, padding), output_attentions)
+        return torch.cat([merge_heads(context), convolved], dim=-1), weights
 
 
-def linear_per_head(x_BNSD: Tensor, modules: list[nn.Linear]) -> Tensor:
-    """``modules[n]`` applied to head n. (B, N, S, D) -> (B, N, S, D_out)."""
-    if not all(map(is_plain, modules)):
-        return _each_on_its_head(x_BNSD, modules)
-    return product_per_head(x_BNSD, [module.weight for module in modules], [module.bias for module in modules])
+class ConvolutionHeads(HeadOperation):
+    """Heads that attend by position, plus the convolution of their values."""
+
+    name = CONVOLUTION
+    attends = Attends.POSITIONS
+    reads = ("query", "key")
+
+    def build(self, parameter: Any, size: int) -> dict[str, nn.Parameter | nn.Module]:
+        return {
+            "key_conv_attn_layer": SeparableConvolution(size, size, int(parameter)),
+            "conv_kernel_layer": nn.Linear(size, int(parameter)),
+            "conv_out_layer": nn.Linear(size, size),
+        }
+
+    def parameters(self, parameter: Any, size: int) -> list[Parameter]:
+        kernel = Axis("fixed", int(parameter), space="kernel")
+        key, value, local = (Axis("head", size, space=space) for space in ("key", "value", "local"))
+        return _convolution_parameters(key, local, local._replace(space="product"), kernel, value, value)
+
+    def mix(self, inputs: HeadInputs, own: Own, parameter: Any) -> Tensor:
+        padding = inputs.padding
+        assert inputs.key is not None
+        local = own["key_conv_attn_layer"](padding.zeroed(inputs.key))
+        logits = own["conv_kernel_layer"](local * inputs.query)
+        return span_convolution(padding.zeroed(own["conv_out_layer"](inputs.value)), logits)
+
+    def flops(self, parameter: Any, size: int, length: int) -> Flops:
+        kernel = int(parameter)
+        return Flops(length * (2 * size * size + 2 * size * kernel), 2 * length * size * kernel)
+
+    def standard(self) -> StandardLayer:
+        return _StandardMixedAttention()
 
 
-def _each_on_its_head(x_BNSD: Tensor, modules: Sequence[nn.Module]) -> Tensor:
-    return torch.stack([module(x_BSD) for module, x_BSD in zip(modules, x_BNSD.unbind(1), strict=True)], dim=1)
+class _StandardMixedAttention(StandardLayer):
+    def build(self, layer: Layer, config: Any) -> Mixing:
+        return MixedAttention(layer, config)
+
+    def parameters(self, layer: Layer, sizes: Sizes) -> list[Parameter]:
+        size, (num_attending, num_convolving) = layer.head_size, _split(layer)
+        residual = Axis("residual", layer.hidden_size)
+        convolving = Axis("convolving", size, num_convolving, "query")
+        found = linear("attention.self.query", convolving, residual)
+        if num_attending:
+            for name in ("key", "value"):
+                found += linear(f"attention.self.{name}", Axis("attending", size, num_attending, name), residual)
+            found += distance_table(size, sizes)
+        kernel = convolving._replace(size=int(layer.heads[0].parameter), space="kernel")
+        local, product, value = (convolving._replace(space=space) for space in ("local", "product", "value"))
+        for own in _convolution_parameters(residual, local, product, kernel, residual, value):
+            found.append(own._replace(name=f"attention.self.{own.name}", role=f"attention.self.{own.role}"))
+        return found + linear("attention.output.dense", residual, Axis("split", size, len(layer.heads), "value"))
+
+    def flops(self, layer: Layer, length: int, positions: str) -> Flops:
+        width, kernel, size = layer.hidden_size, int(layer.heads[0].parameter), layer.head_size
+        num_attending, num_convolving = _split(layer)
+        inner = num_convolving * size
+        products = length * (3 * width * inner + width * kernel + inner * num_convolving * kernel)
+        if num_attending:
+            products += 2 * length * width * num_attending * size
+            products += attention_products(num_attending, size, length, positions)
+        return Flops(products, 2 * length * inner * kernel)
+
+    def beside(self, layer: Layer) -> str | None:
+        number = len(layer.heads)
+        return f"a standard 'c' layer needs an even number of heads here. Got {number}" if number % 2 else None
 
 
-def product_per_head(x_BNSD: Tensor, weights: list[Tensor], biases: list[Tensor] | None = None) -> Tensor:
-    """x weights[n]T + biases[n] of head n, as one product per head over the whole batch.
-
-    Args:
-        x_BNSD: (B, N, S, D).
-        weights: N of (D_out, D).
-        biases: N of (D_out,), or none.
-
-    Returns:
-        (B, N, S, D_out).
-    """
-    batch, heads, length, _ = x_BNSD.shape
-    if heads == 1:
-        return functional.linear(x_BNSD, weights[0], None if biases is None else biases[0])
-    x_NTD = x_BNSD.transpose(0, 1).flatten(1, 2)
-    matrices = torch.stack(weights).transpose(1, 2)
-    product = x_NTD @ matrices if biases is None else torch.baddbmm(torch.stack(biases).unsqueeze(1), x_NTD, matrices)
-    return product.unflatten(1, (batch, length)).transpose(0, 1)
+def _split(layer: Layer) -> tuple[int, int]:
+    """How many heads attend, and how many convolve."""
+    return len(layer.heads) // 2, len(layer.heads) - len(layer.heads) // 2
 
 
-def span_convolution(values_BNSD: Tensor, logits_BNSK: Tensor) -> Tensor:
+def _convolution_parameters(
+    convolved: Axis, local: Axis, product: Axis, kernel: Axis, read: Axis, value: Axis
+) -> list[Parameter]:
+    """The parameters of a convolution: of what is convolved to a local summary, of its product with queries to kernels,
+    and of what is read to values."""
+    one = Axis("fixed", 1)
+    width = Axis("fixed", kernel.size)
+    return [
+        plain("key_conv_attn_layer.bias", local, one),
+        diagonal("key_conv_attn_layer.depthwise.weight", convolved, one, width),
+        plain("key_conv_attn_layer.pointwise.weight", local, convolved, one),
+        *linear("conv_kernel_layer", kernel, product),
+        *linear("conv_out_layer", value, read),
+    ]
+
+
+def span_convolution(values: Tensor, logits: Tensor) -> Tensor:
     """Each position's weighted sum of the K values around it; windows that leave the sequence read zeros.
 
     Args:
-        values_BNSD: (B, N, S, D), zero at padded positions.
-        logits_BNSK: (B, N, S, K); a softmax over K makes each position's kernel.
+        values: (B, S, ..., D), zero at padded positions.
+        logits: (B, S, ..., K); a softmax over K makes each position's kernel.
 
     Returns:
-        (B, N, S, D).
+        (B, S, ..., D).
     """
-    if is_eager_on_cpu(values_BNSD):
-        return _SpanConvolution.apply(values_BNSD, logits_BNSK)
-    return _span_convolution(values_BNSD, logits_BNSK)
-
-
-def _span_convolution(values_BNSD: Tensor, logits_BNSK: Tensor) -> Tensor:
-    """By shifts, so that no window is ever copied out."""
-    kernel_BNSK = torch.softmax(logits_BNSK, dim=-1)
-    length, width = kernel_BNSK.shape[-2:]
-    padded = _padded(values_BNSD, width)
-    result = padded[:, :, :length] * kernel_BNSK[..., :1]
-    for offset in range(1, width):
-        result = torch.addcmul(result, padded[:, :, offset : offset + length], kernel_BNSK[..., offset : offset + 1])
+    kernel = torch.softmax(logits, dim=-1)
+    length, width = kernel.shape[1], kernel.shape[-1]
+    padded = functional.pad(values, (0, 0) * (values.dim() - 2) + (width // 2, width // 2))
+    result = padded[:, :length] * kernel[..., :1]
+    for offset in range(1, width):  # by shifts, so that no window is ever copied out
+        result = torch.addcmul(result, padded[:, offset : offset + length], kernel[..., offset : offset + 1])
     return result
-
-
-def _padded(values_BNSD: Tensor, width: int) -> Tensor:
-    return functional.pad(values_BNSD, (0, 0, width // 2, width // 2))
-
-
-class _SpanConvolution(torch.autograd.Function):
-    """Kernels as the bands of matrices, one for each block of R positions, times the R + K - 1 values these read."""
-
-    @staticmethod
-    def forward(context: Any, values: Tensor, logits: Tensor) -> Tensor:
-        # A softmax over so few numbers is ten times faster when they are not neighbours in memory.
-        kernel = torch.softmax(logits.transpose(-1, -2).contiguous(), dim=-2)
-        context.save_for_backward(values, logits, kernel)
-        bands, read = _bands_and_what_they_read(values, kernel)
-        return torch.bmm(bands, read).view(values.shape)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        values, logits, kernel = context.saved_tensors
-        if needs_differentiable(gradient):
-            return differentiable_gradients(_span_convolution, (values, logits), gradient)
-        bands, read = _bands_and_what_they_read(values, kernel)
-        (_, rows, columns), width, half = bands.shape, logits.shape[-1], logits.shape[-1] // 2
-        of_result = gradient.reshape(len(bands), rows, values.shape[-1])
-        of_kernel = _band(torch.bmm(of_result, read.transpose(1, 2)), width).reshape(logits.shape)
-        of_kernel = of_kernel.transpose(-1, -2).contiguous()
-        of_logits = torch._softmax_backward_data(of_kernel, kernel, -2, kernel.dtype).transpose(-1, -2)
-        of_padded = values.new_zeros(*values.shape[:2], values.shape[2] + width - 1, values.shape[3])
-        of_blocks = of_padded.unfold(2, columns, rows).transpose(-1, -2)
-        of_read = torch.bmm(bands.transpose(1, 2), of_result).view(of_blocks.shape)
-        of_blocks[..., :rows, :].copy_(of_read[..., :rows, :])
-        of_blocks[..., rows:, :].add_(of_read[..., rows:, :])  # what the next block reads too
-        return of_padded[:, :, half : half + values.shape[2]], of_logits
-
-
-def _bands_and_what_they_read(values: Tensor, kernel_BNKS: Tensor) -> tuple[Tensor, Tensor]:
-    """Matrices (number, R, R + K - 1) and values (number, R + K - 1, D)."""
-    width, length = kernel_BNKS.shape[-2:]
-    rows = length // num_blocks(length, least_rows=width - 1)
-    read = _padded(values, width).unfold(2, rows + width - 1, rows).transpose(-1, -2).flatten(0, 2)
-    bands = values.new_zeros(len(read), rows, rows + width - 1)
-    _band(bands, width).copy_(kernel_BNKS.transpose(-1, -2).reshape(len(read), rows, width))
-    return bands, read
-
-
-def _band(matrices: Tensor, width: int) -> Tensor:
-    """Columns i ... i + width - 1 of row i of each matrix (R, R + width - 1), as a view (matrices, R, width)."""
-    number, rows, columns = matrices.shape
-    return matrices.as_strided((number, rows, width), (rows * columns, columns + 1, 1))

@@ -1,16 +1,14 @@
-"""Token mixing of one layer in the hetero format (FlexiBERT 2.0): its heads may differ in operation.
+"""Token mixing of one layer whose heads may differ in operation (the hetero format, FlexiBERT 2.0).
 
-Heads are taken in groups: first those that compare contents (``sa``), then those that attend by position alone (``l``,
-``c``), of which heads with the same transform or the same kernel size are treated together. Of queries, keys
-and values, those that are read are projected, in this order, and split once.
-
-The original returns zeros for every ``sa`` head, a bug that its fixtures were mended of. Checkpoint names carry a
-counter per kind: ``W0``, ``key_conv_attn_layer0``, ... in the order of the heads.
+A standard layer of an operation that says nothing else about such layers (``HeadOperation.standard``) is built like
+this too. The original returns zeros for every ``sa`` head, a bug that its fixtures were mended of. Checkpoint names of
+weights that are a head's own carry a counter per name: ``W0``, ``key_conv_attn_layer0``, ... in the order of the heads.
 Shapes: B batch, S sequence, H layer width, N heads, D head size.
 """
 
-from collections.abc import Hashable
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,29 +16,13 @@ from torch import Tensor, nn
 from design_space import Head, Layer
 
 from .attention import Padding
-from .convolution import (
-    SeparableConvolution,
-    linear_per_head,
-    product_per_head,
-    separable_convolution_per_head,
-    span_convolution,
-)
-from .head_layout import merge_with, project
-from .linear_transform import transform_2d
-from .standard import Mixing
+from .axes import Axis, Flops, Parameter, Sizes, distance_table, linear
+from .base import Mixing
+from .head_operations import head_operation
+from .operation import Attends, HeadInputs
+from .self_attention import attention_products
 
-# What a group reads by itself, beside what attention reads of all heads.
-READ_BY = {"sdp": (), "wma": ("query",), "dft": ("value",), "dct": ("value",)}
-READ_BY_CONVOLUTION = ("query", "key", "value")
-
-
-class Group(NamedTuple):
-    """Heads of one operation and parameter: their places in the layer, and for ``wma`` and ``c`` their counters."""
-
-    operation: str
-    parameter: str | int
-    places: list[int]
-    counters: list[int]
+PROJECTIONS = ("query", "key", "value")
 
 
 class HeteroMixing(Mixing):
@@ -48,138 +30,124 @@ class HeteroMixing(Mixing):
 
     def __init__(self, layer: Layer, config: Any) -> None:
         super().__init__(layer, config)
-        heads, size = layer.heads, layer.head_size
-        width = len(heads) * size
-        is_relative = config.position_embedding_type != "absolute"
-        is_content = any(head.operation != "l" for head in heads)
-        self._add_distance_embedding()
-        self.query = nn.Linear(layer.hidden_size, width) if is_content or is_relative else None
-        needs_keys = is_content or config.position_embedding_type == "relative_key_query"
-        self.key = nn.Linear(layer.hidden_size, width) if needs_keys else None
-        self.value = nn.Linear(layer.hidden_size, width)
+        width = len(layer.heads) * layer.head_size
+        projected = _projected(layer.heads, config.position_embedding_type)
+        self.query, self.key, self.value = (
+            nn.Linear(layer.hidden_size, width) if name in projected else None for name in PROJECTIONS
+        )
+        self.heads = layer.heads
+        self.operations = [head_operation(head.operation) for head in layer.heads]
+        self.attending = _places(layer.heads, Attends.CONTENTS, Attends.POSITIONS)
+        self.comparing = _places(layer.heads, Attends.CONTENTS)
+        self.own_names: list[dict[str, str]] = []
+        for head, operation, names in zip(layer.heads, self.operations, _counted(layer.heads), strict=True):
+            for name, weight in operation.build(head.parameter, head.size).items():
+                setattr(self, names[name], weight)
+            self.own_names.append(names)
+        if self.attending:
+            self._add_distance_embedding()
 
-        self.groups = _groups(heads)
-        for group in self.groups:
-            for number in group.counters:
-                if group.operation == "sa":
-                    self.register_parameter(f"W{number}", nn.Parameter(torch.empty(size, size)))
-                else:
-                    kernel = int(group.parameter)
-                    self.add_module(f"key_conv_attn_layer{number}", SeparableConvolution(size, size, kernel))
-                    self.add_module(f"conv_kernel_layer{number}", nn.Linear(size, kernel))
-                    self.add_module(f"conv_out_layer{number}", nn.Linear(size, size))
-        self.order = [place for group in self.groups for place in group.places]
-        firsts = [self.order.index(group.places[0]) for group in self.groups]
-        self.transforming = [
-            (range(first, first + len(group.places)), group)
-            for first, group in zip(firsts, self.groups, strict=True)
-            if group.operation != "sa"
-        ]
-        self.num_comparing = sum(len(group.places) for group in self.groups if group.operation == "sa")
-        reading = [place for place in self.order if heads[place].operation != "l"]
-        is_positioned_by_keys = config.position_embedding_type == "relative_key_query"
-        projected = {
-            "query": self.order if is_relative else reading,
-            "key": self.order if is_positioned_by_keys else reading,
-            "value": self.order,
-        }
-        self.projected = {name: _runs(places, len(heads)) for name, places in projected.items() if places}
-        self.ranges = self._ranges(projected, is_positioned_by_keys)
-
-    def _ranges(self, projected: dict[str, list[int]], is_positioned_by_keys: bool) -> dict[Hashable, range]:
-        """Where what is read is in the projected heads: for attention by name, else by name and group."""
-        columns = [(name, place) for name, places in projected.items() for place in places]
-
-        def found(name: str, places: list[int]) -> range:  # heads of a group are neighbours
-            return range(columns.index((name, places[0])), columns.index((name, places[-1])) + 1)
-
-        comparing = self.order[: self.num_comparing]
-        queried = self.order if self.distance_embedding is not None else comparing
-        attended = {"query": queried, "key": comparing, "value": self.order}
-        ranges: dict[Hashable, range] = {name: found(name, places) for name, places in attended.items() if places}
-        if is_positioned_by_keys:
-            ranges["all keys"] = found("key", self.order)
-        for group in self.groups:
-            for name in READ_BY.get(str(group.parameter), READ_BY_CONVOLUTION):
-                ranges[name, group.operation, group.parameter] = found(name, group.places)
-        return ranges
+    def init_weights(self) -> None:
+        for place, operation in enumerate(self.operations):
+            own = self._own(place)
+            operation.init_weights({name: each for name, each in own.items() if isinstance(each, nn.Parameter)})
 
     def forward(self, x_BSH: Tensor, padding: Padding, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
-        linears = [(getattr(self, name), heads) for name, heads in self.projected.items()]
-        projected = project(x_BSH, linears, self.head_size)
-        read = dict(zip(self.ranges, self._split(projected, list(self.ranges.values())), strict=True))
-        context, weights = self._attend(
-            read.get("query"),
-            read.get("key"),
-            read["value"],
-            padding,
-            output_attentions,
-            self._content(read),
-            read.get("all keys"),
-        )
-        added = [(heads, self._transformed(padding, group, read)) for heads, group in self.transforming]
-        merged = merge_with(context, added).unflatten(2, (-1, self.head_size))
-        merged = self._in_places(merged, dim=2).flatten(2)
-        return merged, None if weights is None else self._in_places(weights, dim=1)
-
-    def _content(self, read: dict[Hashable, Tensor]) -> Tensor | None:
-        """What ``wma`` heads, the last ones with keys, compare with these: q W; None where there is none."""
-        groups = [group for group in self.groups if (group.operation, group.parameter) == ("sa", "wma")]
-        if not groups:
-            return None
-        q = read["query", "sa", "wma"]
-        return product_per_head(q, [getattr(self, f"W{number}").transpose(0, 1) for number in groups[0].counters])
-
-    def _transformed(self, padding: Padding, group: Group, read: dict[Hashable, Tensor]) -> Tensor:
-        q, k, v = (read.get((name, group.operation, group.parameter)) for name in ("query", "key", "value"))
+        q, k, v = (None if each is None else self._heads(each, x_BSH) for each in (self.query, self.key, self.value))
         assert v is not None
-        if group.operation == "l":
-            return transform_2d(padding.zeroed(v), str(group.parameter))
-        assert q is not None
-        assert k is not None
-        separable = [getattr(self, f"key_conv_attn_layer{number}") for number in group.counters]
-        local = separable_convolution_per_head(padding.zeroed(k), separable)
-        logits = linear_per_head(local * q, [getattr(self, f"conv_kernel_layer{number}") for number in group.counters])
-        values = linear_per_head(v, [getattr(self, f"conv_out_layer{number}") for number in group.counters])
-        return span_convolution(padding.zeroed(values), logits)
+        contexts, weights = self._attention(q, k, v, padding, output_attentions)
+        for place, (head, operation) in enumerate(zip(self.heads, self.operations, strict=True)):
+            if operation.mixes:
+                query, key = (
+                    x[:, place] if x is not None and name in operation.reads else None
+                    for name, x in (("query", q), ("key", k))
+                )
+                inputs = HeadInputs(query, key, v[:, place], padding)
+                mixed = operation.mix(inputs, self._own(place), head.parameter)
+                contexts[place] = contexts[place] + mixed if place in contexts else mixed
+        return torch.cat([contexts[place] for place in range(len(self.heads))], dim=-1), weights
 
-    def _in_places(self, x: Tensor, dim: int) -> Tensor:
-        """From the order of the groups to the order of the layer, heads being axis ``dim``."""
-        if self.order == sorted(self.order):
-            return x
-        places = [self.order.index(place) for place in range(len(self.order))]
-        return x.index_select(dim, torch.tensor(places, device=x.device))
+    def _attention(
+        self, q: Tensor | None, k: Tensor | None, v: Tensor, padding: Padding, output_attentions: bool
+    ) -> tuple[dict[int, Tensor], Tensor | None]:
+        """The contexts (B, S, D) of heads that attend, by place, and their weights in order where asked for."""
+        bias = self._bias(q, k, padding) if self.attending else None
+        contexts: dict[int, Tensor] = {}
+        weights: dict[int, Tensor] = {}
+        for places in (self.comparing, [place for place in self.attending if place not in self.comparing]):
+            if not places:
+                continue
+            of_places = bias if bias is None or bias.shape[1] == 1 else _chosen(bias, places)
+            content, keys = None, None
+            if places is self.comparing:
+                assert q is not None
+                assert k is not None
+                content = torch.stack([self.operations[i].content(q[:, i], self._own(i)) for i in places], dim=1)
+                keys = _chosen(k, places)
+            context, found = self._attend(content, keys, _chosen(v, places), of_places, output_attentions)
+            contexts |= zip(places, context.unbind(1), strict=True)
+            if output_attentions and found is not None:
+                weights |= zip(places, found.unbind(1), strict=True)
+        return contexts, torch.stack([weights[place] for place in self.attending], dim=1) if weights else None
+
+    def _own(self, place: int) -> dict[str, Any]:
+        return {name: getattr(self, own) for name, own in self.own_names[place].items()}
 
 
-def _groups(heads: tuple[Head, ...]) -> list[Group]:
-    """Groups in the order ``sdp``, ``wma``, ``dft``, ``dct``, kernel sizes ascending."""
-    kernels = sorted({int(head.parameter) for head in heads if head.operation == "c"})
-    kinds: list[tuple[str, str | int]] = [
-        ("sa", "sdp"),
-        ("sa", "wma"),
-        ("l", "dft"),
-        ("l", "dct"),
-        *(("c", kernel) for kernel in kernels),
-    ]
-    groups = []
-    for kind in kinds:
-        places = [place for place, head in enumerate(heads) if (head.operation, head.parameter) == kind]
-        has_own = kind[0] == "c" or kind[1] == "wma"
-        counted = [place for place, head in enumerate(heads) if head.operation == "c" or head.parameter == "wma"]
-        counted = [place for place in counted if heads[place].operation == kind[0]]
-        if places:
-            groups.append(Group(*kind, places, [counted.index(place) for place in places] if has_own else []))
-    return groups
+def hetero_parameters(layer: Layer, sizes: Sizes) -> Iterator[Parameter]:
+    """The parameters of such a layer, and ``attention.output.dense``'s."""
+    residual, size, count = Axis("residual", layer.hidden_size), layer.head_size, len(layer.heads)
+    for name in _projected(layer.heads, sizes.position_embedding_type):
+        yield from linear(f"attention.self.{name}", Axis("heads", size, count, name), residual)
+    if _places(layer.heads, Attends.CONTENTS, Attends.POSITIONS):
+        yield from distance_table(size, sizes)
+    for place, (head, names) in enumerate(zip(layer.heads, _counted(layer.heads), strict=True)):
+        for own in head_operation(head.operation).parameters(head.parameter, size):
+            first, dot, rest = own.name.partition(".")
+            name, role = f"attention.self.{names[first]}{dot}{rest}", f"attention.self.{own.role}"
+            yield own._replace(name=name, role=role, head=place)
+    yield from linear("attention.output.dense", residual, Axis("heads", size, count, "value"))
 
 
-def _runs(places: list[int], num_heads: int) -> list[range]:
-    """Neighbouring heads in one range each; none where all heads are in order."""
-    if places == list(range(num_heads)):
-        return []
-    runs: list[range] = []
-    for place in places:
-        if runs and runs[-1].stop == place:
-            runs[-1] = range(runs[-1].start, place + 1)
-        else:
-            runs.append(range(place, place + 1))
-    return runs
+def hetero_flops(layer: Layer, length: int, positions: str) -> Flops:
+    """Work of such a layer for one sequence."""
+    size, count = layer.head_size, len(layer.heads)
+    total = Flops(len(_projected(layer.heads, positions)) * count * length * layer.hidden_size * size)
+    num_attending = len(_places(layer.heads, Attends.CONTENTS, Attends.POSITIONS))
+    products = attention_products(num_attending, size, length, positions, by_contents=False)
+    total = total.plus(Flops(products + len(_places(layer.heads, Attends.CONTENTS)) * length * length * size))
+    for head in layer.heads:
+        total = total.plus(head_operation(head.operation).flops(head.parameter, size, length))
+    return total
+
+
+def _projected(heads: Sequence[Head], positions: str) -> list[str]:
+    """The linear maps that some head reads; attention by relative positions reads queries, and may read keys."""
+    operations = [head_operation(head.operation) for head in heads]
+    read = {name for operation in operations for name in operation.reads}
+    if any(operation.attends is Attends.CONTENTS for operation in operations):
+        read |= {"query", "key"}
+    if any(operation.attends is not Attends.NOTHING for operation in operations):
+        read |= {"absolute": set(), "relative_key": {"query"}}.get(positions, {"query", "key"})
+    return [name for name in PROJECTIONS if name in read or name == "value"]
+
+
+def _places(heads: Sequence[Head], *attends: Attends) -> list[int]:
+    return [place for place, head in enumerate(heads) if head_operation(head.operation).attends in attends]
+
+
+def _counted(heads: Sequence[Head]) -> list[dict[str, str]]:
+    """Per head, the names of its own weights and those with their counters."""
+    counters: Counter[str] = Counter()
+    counted = []
+    for head in heads:
+        described = head_operation(head.operation).parameters(head.parameter, head.size)
+        names = dict.fromkeys(each.name.partition(".")[0] for each in described)
+        counted.append({name: f"{name}{counters[name]}" for name in names})
+        counters.update(list(names))
+    return counted
+
+
+def _chosen(x_BN: Tensor, places: list[int]) -> Tensor:
+    """The heads at some places; all of them without a copy."""
+    return x_BN if len(places) == x_BN.shape[1] else x_BN[:, places]

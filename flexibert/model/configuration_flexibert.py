@@ -1,30 +1,27 @@
 """Configuration of a FlexiBERT network: a model dict, and the sizes that no architecture fixes.
 
-The model dict (FlexiBERT, Tuli et al. 2022, section 3.1) is the one source of truth for the architecture: it alone is
-written to ``config.json``; ``hidden_size`` and the other names that Hugging Face code reads are computed from it.
-Folders written by the original code (``model_type`` ``bert``, the architecture in five lists) are read too. Names that
-the class does not know are refused, because ``PreTrainedConfig`` would keep a misspelt one silently.
+The model dict (FlexiBERT, Tuli et al. 2022, section 3.1) is the one source of truth for the architecture. Folders
+written by the original code (``model_type`` ``bert``, the architecture in five lists) are read too.
 """
 
-from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
-from transformers import GenerationConfig, PreTrainedConfig
+from transformers import GenerationConfig
 
 from design_space import ModelSpec
 
-from ..checkpoints.remote_code import write_code
-from .option_names import ADDITIONAL, unknown_names, with_additional
 from .options import is_size, wrong_labels, wrong_values
+from .spec_config import SpecConfig
 
+CONSISTENT = "consistent"
+TRANSFER_MODES = (CONSISTENT, "OD", "RP")
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 
 # The architecture in the original's config.json; the last is a flag there and a method here.
 ORIGINAL_LAYOUT = ("attention_heads_list", "hidden_dim_list", "ff_dim_list", "attention_type", "similarity_list")
 ORIGINAL_FLAG = "from_model_dict_hetero"
 # Shape of a homogeneous encoder, by BERT's names: name -> default.
-HOMOGENEOUS = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
+HOMOGENEOUS = {"num_hidden_layers": 12, "hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}
 # Accepted with this value only: (value, why).
 FIXED = {
     "head_ratio": (2, "a convolution layer splits its heads in two halves"),
@@ -32,29 +29,18 @@ FIXED = {
     "is_decoder": (False, "FlexiBERT is an encoder"),
     "add_cross_attention": (False, "FlexiBERT is an encoder"),
 }
-# Written by Hugging Face code or by the original, without a meaning here.
-IGNORED = (
-    "model_type",
-    "gradient_checkpointing",
-    "use_cache",
-    "conv_kernel_size",
-    "pruned_heads",
-    "torchscript",
-    "finetuning_task",
-)
-# Understood by PreTrainedConfig beside its fields.
-INHERITED = (
-    "num_labels",
-    "torch_dtype",
-    "name_or_path",
-    "output_attentions",
-    "attn_implementation",
-    "experts_implementation",
-)
-ATTACHED = ("auto_map", "quantization_config", "custom_pipelines", "tokenizer_class", "transformers_weights")
 
 
-class FlexiBERTConfig(PreTrainedConfig):
+def check_mode(mode: str) -> str:
+    """Returns ``mode``. Raises ``ValueError`` when it is no mode of transfer."""
+    if mode not in TRANSFER_MODES:
+        raise ValueError(
+            f"'transfer_mode' must be 'OD' (ordered), 'RP' (random projection) or 'consistent'. Got {mode!r}"
+        )
+    return mode
+
+
+class FlexiBERTConfig(SpecConfig):
     """Everything needed to build a FlexiBERT network.
 
     Args:
@@ -76,15 +62,16 @@ class FlexiBERTConfig(PreTrainedConfig):
         mask_padding: whether transforms and convolutions read zeros at padded positions (attention never looks there).
             Default: true, and false for folders of the original code, whose weights learned with padding read and
             whose outputs are then reproduced.
-        lineage: how the weights came about, a sentence per step, oldest first; for the model card.
+        plugins, lineage: see ``SpecConfig``.
 
     Raises:
         ValueError: listing every unknown name, wrong value and contradiction.
     """
 
     model_type = "flexibert"
+    title = "FlexiBERT"
+    further_names = frozenset({*ORIGINAL_LAYOUT, ORIGINAL_FLAG, *HOMOGENEOUS, *FIXED, *GenerationConfig().to_dict()})
 
-    model_dict: dict[str, Any] | None = None
     vocab_size: int = 30522
     max_position_embeddings: int = 514
     type_vocab_size: int = 2
@@ -101,56 +88,20 @@ class FlexiBERTConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
     sparse_prediction: bool = False
     mask_padding: bool | None = None
-    lineage: list[str] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        problems = unknown_names(kwargs, _known_names(), type(self).__name__)
-        kwargs.pop(ADDITIONAL, None)
+        problems = self._begin(kwargs)
         for name, (value, reason) in FIXED.items():
             if kwargs.pop(name, value) != value:
                 problems.append(f"'{name}' must be {value}: {reason}")
-        for name in IGNORED:
-            kwargs.pop(name, None)
         shape = {name: kwargs.pop(name) for name in HOMOGENEOUS if name in kwargs}
         original = {name: kwargs.pop(name) for name in (*ORIGINAL_LAYOUT, ORIGINAL_FLAG) if name in kwargs}
         problems += self._set_architecture(shape, original)
         if self.mask_padding is None:
             self.mask_padding = original.get("attention_heads_list") is None
         problems += self._value_problems(kwargs.get("num_labels"))
-        if problems:
-            raise ValueError(
-                f"{len(problems)} problem(s) in the FlexiBERT configuration:\n  - " + "\n  - ".join(problems)
-            )
+        self._raise(problems)
         super().__post_init__(**kwargs)
-
-    @property
-    def model_spec(self) -> ModelSpec:
-        """The architecture."""
-        return ModelSpec.from_dict(self.model_dict or {})
-
-    @property
-    def hidden_size(self) -> int:
-        """Width of the last layer: what the pooler and the task heads read."""
-        return int(self.model_spec.layers[-1].hidden_size)
-
-    @property
-    def embedding_size(self) -> int:
-        """Width of the embeddings: the first layer's."""
-        return int(self.model_spec.layers[0].hidden_size)
-
-    @property
-    def num_hidden_layers(self) -> int:
-        return len(self.model_spec.layers)
-
-    @property
-    def num_attention_heads(self) -> int:
-        """Heads of the last layer; other layers may have another number."""
-        return len(self.model_spec.layers[-1].heads)
-
-    @property
-    def intermediate_size(self) -> int:
-        """Last feed-forward width of the last layer; other layers may have other widths."""
-        return int(self.model_spec.layers[-1].feed_forward[-1])
 
     def from_model_dict(self, model_dict: dict[str, Any]) -> "FlexiBERTConfig":
         """Sets the architecture to a standard model dict and returns the configuration."""
@@ -177,15 +128,6 @@ class FlexiBERTConfig(PreTrainedConfig):
             config_dict["model_type"] = cls.model_type
         return config_dict, unused
 
-    def save_pretrained(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
-        """As inherited, with the code that the model needs where this project is not installed."""
-        self.auto_map = write_code(Path(save_directory), self)
-        super().save_pretrained(save_directory, push_to_hub, **kwargs)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As inherited, and which attributes are no options."""
-        return with_additional(super().to_dict(), _known_names())
-
     def _set_model_dict(self, model_dict: dict[str, Any], expected: str) -> "FlexiBERTConfig":
         spec = ModelSpec.from_dict(model_dict)
         if spec.format != expected:
@@ -208,7 +150,7 @@ class FlexiBERTConfig(PreTrainedConfig):
                 self.model_dict = from_lists
                 return []
             if self.model_dict is None:
-                self.model_dict = _homogeneous_model_dict(**(HOMOGENEOUS | shape))
+                self.model_dict = ModelSpec.homogeneous(*(HOMOGENEOUS | shape).values()).to_dict()
             self.model_dict = ModelSpec.from_dict(self.model_dict).to_dict()
         except ValueError as error:
             return [str(error)]
@@ -251,16 +193,3 @@ def _original_model_dict(original: dict[str, Any], shape: dict[str, Any]) -> dic
     if original.get(ORIGINAL_FLAG, any(isinstance(entry, list) for entry in heads)):
         return common | {"o": heads}
     return common | {"o": original.get("attention_type"), "n": heads, "p": original.get("similarity_list")}
-
-
-def _homogeneous_model_dict(
-    hidden_size: int, num_hidden_layers: int, num_attention_heads: int, intermediate_size: int
-) -> dict[str, Any]:
-    per_layer = {"o": "sa", "h": hidden_size, "n": num_attention_heads, "f": [intermediate_size], "p": "sdp"}
-    return {"l": num_hidden_layers} | {key: [value] * num_hidden_layers for key, value in per_layer.items()}
-
-
-def _known_names() -> set[str]:
-    known = {field.name for field in fields(FlexiBERTConfig)}
-    known.update(ORIGINAL_LAYOUT, (ORIGINAL_FLAG,), HOMOGENEOUS, FIXED, IGNORED, INHERITED, ATTACHED)
-    return known | set(GenerationConfig().to_dict())

@@ -16,12 +16,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from design_space import Layer, ModelSpec
 
 from ..mixing.attention import Padding
-from ..mixing.hetero import HeteroMixing
-from ..mixing.plain_modules import rows_of
-from ..mixing.standard import ConvolutionMixing, LinearTransform, Mixing, SelfAttention
+from ..mixing.layer import build_mixing
 from .feed_forward import FeedForward
-
-STANDARD_MIXING: dict[str, type[Mixing]] = {"sa": SelfAttention, "l": LinearTransform, "c": ConvolutionMixing}
 
 
 class Embeddings(nn.Module):
@@ -46,17 +42,16 @@ class Embeddings(nn.Module):
         inputs_embeds: Tensor | None,
         position_ids: Tensor | None = None,
     ) -> Tensor:
-        """Of ids (B, S) or of word vectors (B, S, H); ``token_type_ids`` (B, S), default segment 0; ``position_ids``
-        (B, S) or (1, S), default 0 to S - 1."""
+        """Embed ids (B, S), or word vectors (B, S, H); ``token_type_ids`` (B, S) are 0 and ``position_ids``, (B, S) or
+        (1, S), are 0 to S - 1 where they are not given."""
         words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
         if token_type_ids is None:
-            embedded = words + rows_of(self.token_type_embeddings, 1, words)
-        else:
-            embedded = words + self.token_type_embeddings(token_type_ids)
+            token_type_ids = torch.zeros(1, 1, dtype=torch.long, device=words.device)
+        embedded = words + self.token_type_embeddings(token_type_ids)
         if self.position_embeddings is not None:
-            table = self.position_embeddings
-            positions = rows_of(table, words.shape[1], words) if position_ids is None else table(position_ids)
-            embedded = embedded + positions
+            if position_ids is None:
+                position_ids = torch.arange(words.shape[1], device=words.device).unsqueeze(0)
+            embedded = embedded + self.position_embeddings(position_ids)
         return self.dropout(self.LayerNorm(embedded))
 
 
@@ -78,8 +73,7 @@ class MixingBlock(nn.Module):
 
     def __init__(self, layer: Layer, config: Any, is_hetero: bool) -> None:
         super().__init__()
-        mixing = HeteroMixing if is_hetero else STANDARD_MIXING[layer.heads[0].operation]
-        self.self = mixing(layer, config)
+        self.self = build_mixing(layer, config, is_hetero)
         self.output = MixingOutput(layer, config)
 
     def forward(self, x_BSH: Tensor, padding: Padding, output_attentions: bool) -> tuple[Tensor, Tensor | None]:

@@ -6,15 +6,10 @@ Shapes: B batch, S sequence, H hidden size of the layer, F feed-forward width.
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from transformers.activations import ACT2FN, GELUActivation
+from transformers.activations import ACT2FN
 
 from design_space import Layer
-
-from ..mixing.own_gradients import is_eager_on_cpu
-from ..mixing.plain_modules import is_plain, is_watched
 
 
 class FeedForward(nn.Module):
@@ -37,7 +32,7 @@ class FeedForward(nn.Module):
             stack += [nn.Linear(width, next_width), ACT2FN[config.hidden_act]]
             width = next_width
         self.dense = stack[0]
-        self.sequential = Stack(*stack)
+        self.sequential = nn.Sequential(*stack)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """What takes the first Linear's place by one of its names, as an adapter does, takes it by both."""
@@ -60,24 +55,3 @@ class FeedForward(nn.Module):
 
     def forward(self, x_BSH: Tensor) -> Tensor:
         return self.sequential(x_BSH)
-
-
-class Stack(nn.Sequential):
-    """Linear and activation in turn. Evaluation on a CPU writes GELU over its argument, for memory that is new at every
-    call costs more there than the function."""
-
-    def forward(self, x_BSH: Tensor) -> Tensor:
-        before: nn.Module | None = None
-        for module in self:
-            if torch.is_grad_enabled() or not is_eager_on_cpu(x_BSH) or not _is_gelu_alone(before, module):
-                x_BSH = module(x_BSH)
-            else:
-                torch.ops.aten.gelu.out(x_BSH, out=x_BSH)
-            before = module
-        return x_BSH
-
-
-def _is_gelu_alone(before: nn.Module | None, module: nn.Module) -> bool:
-    """Whether the module is a GELU that alone reads what a linear map gives."""
-    is_gelu = type(module) is GELUActivation and module.act is functional.gelu and not is_watched(module)
-    return is_gelu and before is not None and is_plain(before) and not nn.modules.module._has_any_global_hook()

@@ -24,8 +24,7 @@ from transformers.modeling_outputs import (
 from transformers.utils import logging
 from transformers.utils.generic import can_return_tuple
 
-from ..transfer.plan import CONSISTENT
-from .configuration_flexibert import FlexiBERTConfig
+from .configuration_flexibert import CONSISTENT, FlexiBERTConfig
 from .encoder import GroupedLayerNorm
 from .modeling_flexibert import FlexiBERTModel, FlexiBERTPreTrainedModel
 

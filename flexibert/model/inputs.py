@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.utils import is_tracing
 
-from ..mixing.own_gradients import has_numbers, is_traced
+from ..mixing.attention import holds
 
 
 def check_inputs(
@@ -40,7 +41,7 @@ def check_inputs(
             f"'position_ids' place tokens only where 'position_embedding_type' is absolute. Got {kind!r}, which counts "
             "distances; leave them out"
         )
-    if is_traced():
+    if is_tracing():
         return
     if length == 0:
         raise ValueError("Sequences must have at least one token. Got none")
@@ -75,8 +76,8 @@ def _check_shape(name: str, values: Tensor | None, expected: tuple[int, ...]) ->
 
 
 def _check_range(name: str, ids: Tensor | None, limit_name: str, limit: int) -> None:
-    if ids is None or ids.numel() == 0 or not has_numbers(ids):
+    if ids is None or ids.numel() == 0:
         return
-    low, high = (int(value) for value in torch.aminmax(ids))
-    if low < 0 or high >= limit:
-        raise ValueError(f"'{name}' must be in [0, '{limit_name}' {limit}). Got {low if low < 0 else high}")
+    low, high = torch.aminmax(ids)
+    if holds((low < 0) | (high >= limit)):
+        raise ValueError(f"'{name}' must be in [0, '{limit_name}' {limit}). Got {int(low if low < 0 else high)}")

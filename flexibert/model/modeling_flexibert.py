@@ -6,24 +6,23 @@ Shapes: B batch, S sequence, H hidden size of the last layer, E of the first.
 """
 
 import copy
+import importlib
 import re
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import can_return_tuple
 
 from ..checkpoints.model_card import add_to_lineage, write_model_card
 from ..checkpoints.validation import UNREADABLE, contradictions, damage
 from ..mixing.attention import Padding
-from ..mixing.convolution import SeparableConvolution
-from ..mixing.standard import Mixing
-from ..transfer.plan import CONSISTENT, check_mode
-from ..transfer.transfer import transfer_weights
-from .configuration_flexibert import FlexiBERTConfig
+from ..mixing.axes import Sizes
+from ..mixing.base import Mixing, OwnWeights
+from ..mixing.layer import mixing_parameters
+from .configuration_flexibert import CONSISTENT, FlexiBERTConfig, check_mode
 from .encoder import Embeddings, Encoder, GroupedEmbeddings, GroupedEncoder, Pooler
 from .inputs import check_inputs
 
@@ -88,21 +87,20 @@ class FlexiBERTPreTrainedModel(PreTrainedModel):
         Raises:
             ValueError: when the models cannot be compared; this model is then unchanged.
         """
-        overlap = transfer_weights(source, self, mode=self.transfer_mode, seed=seed)
+        # By name: a folder saved for ``trust_remote_code`` goes without the code of transfers.
+        transfer: Any = importlib.import_module("flexibert.transfer.transfer")
+        overlap = transfer.transfer_weights(source, self, mode=self.transfer_mode, seed=seed)
         origin = f"`{source.config.model_spec.hash}` (mode {self.transfer_mode}, overlap {overlap:.2f})"
         add_to_lineage(self, f"Weights transferred from {origin}.", [source])
         return overlap
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Normal(0, initializer_range) everywhere, as Hugging Face does; W of ``wma`` heads uniform in (-0.1, 0.1)."""
+        """Start values are normal(0, initializer_range), as in Hugging Face's models; a module of the token mixing with
+        parameters of its own, beside those of Linears and the like, has ``init_weights``."""
         super()._init_weights(module)
-        if isinstance(module, Mixing):
-            for name, parameter in module.named_parameters(recurse=False):
-                if name.startswith("W"):
-                    init.uniform_(parameter, -0.1, 0.1)
-        elif isinstance(module, SeparableConvolution):
-            init.zeros_(module.bias)
+        if isinstance(module, Mixing | OwnWeights):
+            module.init_weights()
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
         """As inherited, and the parameters that always carry two names, such as ``intermediate.dense``'s."""
@@ -220,10 +218,8 @@ def _never_used(config: FlexiBERTConfig) -> list[str]:
     if spec.groups:
         return patterns
     for index, layer in enumerate(spec.layers):
-        operations = {head.operation for head in layer.heads}
-        unused = ["key"] if operations == {"l"} and config.position_embedding_type != "relative_key_query" else []
-        unused += ["query"] if operations == {"l"} and is_absolute else []
-        linears = [rf"{name}\.(weight|bias)" for name in unused]
-        matrix = ["W"] if spec.format == "standard" and layer.heads[0].parameter == "sdp" else []
-        patterns += [rf"(^|\.)encoder\.layer\.{index}\.attention\.self\.{name}$" for name in linears + matrix]
+        built = {parameter.name for parameter in mixing_parameters(layer, spec.format == "hetero", Sizes.of(config))}
+        for name in ("query.weight", "query.bias", "key.weight", "key.bias", "W"):
+            if f"attention.self.{name}" not in built:
+                patterns.append(rf"(^|\.)encoder\.layer\.{index}\.attention\.self\.{re.escape(name)}$")
     return patterns

@@ -1,16 +1,40 @@
-"""Values of a configuration's options: wrong types and values, each told in one sentence.
+"""Options of a configuration: misspelt names and wrong values are refused, each in one sentence.
 
-``PreTrainedConfig`` takes any value; a wrong one would fail far from where it was given, or not at all.
+``PreTrainedConfig`` takes every name and any value; a wrong one would fail far from where it was given, or not at all.
+What somebody sets on a configuration later, as tools do for themselves, is saved with it, and its name in
+``additional_options``, by which it is known when it is loaded.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from difflib import get_close_matches
 from numbers import Integral
 from typing import Any
 
 from transformers.activations import ACT2FN
 
+ADDITIONAL = "additional_options"
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+
+
+def unknown_names(options: Mapping[str, Any], known: Collection[str], title: str) -> list[str]:
+    """A message for every option that the configuration called ``title`` does not know."""
+    additional = options.get(ADDITIONAL) or ()
+    if isinstance(additional, str):
+        return [f"'{ADDITIONAL}' must be a list of names. Got {additional!r}"]
+    problems = []
+    for name in options:
+        if not _is_known(name, known) and name not in additional:
+            nearest = get_close_matches(name, known, n=1)
+            hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+            problems.append(f"'{name}' is not an option of {title}{hint}")
+    return problems
+
+
+def with_additional(saved: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """What is saved of a configuration, with the names of attributes that are no options."""
+    additional = sorted(name for name in saved if not _is_known(name, known))
+    return saved | ({ADDITIONAL: additional} if additional else {})
 
 
 def wrong_values(
@@ -72,3 +96,7 @@ def _is_number(value: object) -> bool:
 
 def _is_activation(value: object) -> bool:
     return isinstance(value, str) and value in ACT2FN
+
+
+def _is_known(name: str, known: Collection[str]) -> bool:
+    return name in known or name == ADDITIONAL or name.startswith("_")

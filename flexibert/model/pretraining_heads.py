@@ -13,8 +13,7 @@ from transformers.modeling_outputs import NextSentencePredictorOutput
 from transformers.models.bert.modeling_bert import BertForPreTrainingOutput
 from transformers.utils.generic import can_return_tuple
 
-from ..transfer.plan import CONSISTENT
-from .configuration_flexibert import FlexiBERTConfig
+from .configuration_flexibert import CONSISTENT, FlexiBERTConfig
 from .heads import DECODER, Predictions, WordPredictor, encoder_extras
 from .modeling_flexibert import FlexiBERTModel, FlexiBERTPreTrainedModel
 

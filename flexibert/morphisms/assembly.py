@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from design_space import Layer, ModelSpec
+from design_space import Layer, ModelSpec, operation_named
 
+from ..cost.parameters import mixing_names
 from ..model.heads import WordPredictor
 from ..model.modeling_flexibert import FlexiBERTPreTrainedModel
 
@@ -67,8 +68,10 @@ def assembled(
             hetero form.
     """
     is_standard = model.config.model_spec.format == "standard"
+    was_hetero = not is_standard
     if is_standard and not all(part.layer.is_uniform for part in parts):
-        kept = [i for i, part in enumerate(parts) if part.layer.heads[0].operation != "sa"]
+        names = [part.layer.heads[0].operation for part in parts]
+        kept = [i for i, name in enumerate(names) if not operation_named(name).has_independent_heads]
         if kept:
             raise ValueError(
                 f"Heads that are not together as wide as their layer need the hetero format, which layers {kept} (of "
@@ -86,16 +89,8 @@ def assembled(
         if embeddings_of is not None:
             built.base_model.embeddings.load_state_dict(embeddings_of.base_model.embeddings.state_dict())
         for module, part in zip(built.base_model.encoder.layer, parts, strict=True):
-            values = _per_head(part, is_standard)
+            values = dict(part.module.named_parameters(remove_duplicate=False))
+            origins = mixing_names(part.layer, part.layer, was_hetero, not is_standard)
             for name, written in module.named_parameters(remove_duplicate=False):
-                written.copy_(values[name])
+                written.copy_(values[origins.get(name, name)])
     return built
-
-
-def _per_head(part: Part, is_standard: bool) -> dict[str, Tensor]:
-    """The module's parameters by name; a standard layer's one W as one per head where the format is hetero."""
-    values: dict[str, Tensor] = dict(part.module.named_parameters(remove_duplicate=False))
-    shared = values.get("attention.self.W")
-    if shared is not None and not is_standard:
-        values |= {f"attention.self.W{number}": shared for number in range(len(part.layer.heads))}
-    return values

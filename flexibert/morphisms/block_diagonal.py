@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from design_space import Layer, ModelSpec
+from design_space import Layer, ModelSpec, operation_named
 
-from ..cost.parameters import Axis, Parameter, Sizes, embedding_parameters, layer_parameters, next_widths
+from ..cost.parameters import embedding_parameters, layer_parameters, next_widths
+from ..mixing.axes import Axis, Parameter, Sizes
+from ..mixing.layer import standard_layer
 
 SHARED_KINDS = ("head", "fixed")
 
@@ -56,7 +58,7 @@ def joint_spec(a: ModelSpec, b: ModelSpec) -> ModelSpec:
         raise ValueError(
             "A grouped model is stitched with layernorm='grouped' only: its groups have widths of their own"
         )
-    is_standard = a.format == b.format == "standard" and all(map(_is_one_kind, a.layers, b.layers))
+    is_standard = a.format == b.format == "standard" and all(map(_is_one_layer, a.layers, b.layers))
     problems = [
         f"layer {index}: {problem}"
         for index, pair in enumerate(zip(a.layers, b.layers, strict=True))
@@ -83,10 +85,15 @@ def joint_spec(a: ModelSpec, b: ModelSpec) -> ModelSpec:
     return ModelSpec(layers, "standard" if is_standard else "hetero")
 
 
-def _is_one_kind(a: Layer, b: Layer) -> bool:
+def _is_one_layer(a: Layer, b: Layer) -> bool:
     """Whether two standard layers are one standard layer together (given equal head sizes)."""
     kinds = {(head.operation, head.parameter) for head in a.heads + b.heads}
-    return kinds == {("sa", "sdp")} or (len(kinds) == 1 and a.heads[0].operation == "c")
+    return len(kinds) == 1 and _beside(a) is None and _beside(b) is None
+
+
+def _beside(layer: Layer) -> str | None:
+    standard = standard_layer(layer, is_hetero=False)
+    return None if standard is None else standard.beside(layer)
 
 
 def _problems(a: Layer, b: Layer, format_a: str, format_b: str, is_standard: bool) -> list[str]:
@@ -99,12 +106,11 @@ def _problems(a: Layer, b: Layer, format_a: str, format_b: str, is_standard: boo
         )
     for layer, written in ((a, format_a), (b, format_b)):
         operation = layer.heads[0].operation
-        if written == "standard" and operation == "l":
-            problems.append("a standard 'l' layer transforms its whole width at once")
-        elif written == "standard" and operation == "c" and not is_standard:
-            problems.append("a standard 'c' layer convolves its whole width; beside other layers it has no hetero form")
-        elif written == "standard" and operation == "c" and len(layer.heads) % 2:
-            problems.append(f"a standard 'c' layer needs an even number of heads here. Got {len(layer.heads)}")
+        if written == "standard" and not is_standard and not operation_named(operation).has_independent_heads:
+            no_form = (
+                f"a standard '{operation}' layer is more than its heads; beside other layers it has no hetero form"
+            )
+            problems.append(_beside(layer) or no_form)
     return problems
 
 

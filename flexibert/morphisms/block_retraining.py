@@ -21,6 +21,7 @@ from transformers.utils import logging
 from design_space import Head, Layer
 
 from ..checkpoints.model_card import add_to_lineage
+from ..mixing import Attends, head_operation
 from ..mixing.attention import Padding
 from ..model.configuration_flexibert import FlexiBERTConfig
 from ..model.encoder import EncoderLayer
@@ -104,7 +105,7 @@ def retrain_block(
         raise ValueError(f"'objective' must be one of {', '.join(OBJECTIVES)}. Got {objective!r}")
     if objective == "scores":
         _check_scores(layer, count, size)
-    new_layer = Layer(layer.hidden_size, (Head("sa", "sdp", size),) * count, layer.feed_forward)
+    new_layer = Layer(layer.hidden_size, (Head.dot_product_attention(size),) * count, layer.feed_forward)
     module = fresh_layer(teacher, new_layer, index, training.seed)
     theirs = teacher.base_model.encoder.layer[index]
     kept = ("attention.self.value", "attention.output") if objective == "scores" else ("attention.output.LayerNorm",)
@@ -268,7 +269,7 @@ def _check_scores(layer: Layer, num_heads: int, head_size: int) -> None:
             f"Objective 'scores' ties the heads to the teacher's, {len(layer.heads)} of size {layer.head_size}. Got "
             f"{num_heads} of size {head_size}; use 'mse' or 'outputs'"
         )
-    if any(head.operation != "sa" for head in layer.heads):
+    if any(head_operation(head.operation).attends is not Attends.CONTENTS for head in layer.heads):
         raise ValueError("Objective 'scores' needs a block of self-attention heads only; use 'mse' or 'outputs'")
 
 

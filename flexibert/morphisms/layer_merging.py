@@ -87,7 +87,7 @@ def merged_spec(spec: ModelSpec, pairs: Sequence[tuple[int, int]] | None = None)
 def _merged_layer(layer: Layer, num_heads: int | None, head_size: int | None) -> Layer:
     """What a pair becomes whose second layer is ``layer``."""
     count = len(layer.heads) if num_heads is None else num_heads
-    heads = (Head("sa", "sdp", layer.head_size if head_size is None else head_size),) * count
+    heads = (Head.dot_product_attention(layer.head_size if head_size is None else head_size),) * count
     return Layer(layer.hidden_size, heads, layer.feed_forward)
 
 

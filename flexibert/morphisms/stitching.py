@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from design_space import ModelSpec
 
 from ..checkpoints.model_card import add_to_lineage
-from ..cost.parameters import Sizes
+from ..mixing.axes import Sizes
 from ..model.configuration_flexibert import FlexiBERTConfig
 from ..model.modeling_flexibert import FlexiBERTPreTrainedModel
 from ..transfer.class_names import by_class, class_names, class_places

@@ -12,7 +12,6 @@ Shapes: H hidden size, D head size, F feed-forward width.
 """
 
 import copy
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,8 @@ from torch import Tensor, nn
 
 from design_space import Layer, ModelSpec
 
+from ..cost.parameters import mixing_names
+from ..mixing import head_operation
 from ..model.modeling_flexibert import FlexiBERTModel
 from ..vision.modeling_flexivit import FlexiViTModel, FlexiViTPreTrainedModel
 from .spec_space import child_spec, has_removable_heads
@@ -90,7 +91,7 @@ def shrunk(model: Any, kept: list[Kept]) -> Any:
     options = {"add_pooling_layer": model.base_model.pooler is not None} if has_choice else {}
     small = type(model)(config, **options)
     small.transfer_mode = model.transfer_mode
-    becomes_hetero = spec.format == "standard" and small_spec.format == "hetero"
+    formats = spec.format == "hetero", small_spec.format == "hetero"
     source = dict(model.named_parameters(remove_duplicate=False))
     prefix = next(name for name in source if "encoder.layer." in name).partition("encoder.layer.")[0]
     target = {name: x for name, x in source.items() if not name.startswith(f"{prefix}encoder.layer.")}
@@ -100,7 +101,8 @@ def shrunk(model: Any, kept: list[Kept]) -> Any:
             continue
         start = f"{prefix}encoder.layer.{place}."
         own = {name.removeprefix(start): x for name, x in source.items() if name.startswith(start)}
-        for name, tensor in _layer_tensors(own, layer, of_layer, becomes_hetero).items():
+        origins = mixing_names(layer, small_spec.layers[number], *formats, of_layer.heads)
+        for name, tensor in _layer_tensors(own, origins, of_layer).items():
             target[f"{prefix}encoder.layer.{number}.{name}"] = tensor
         number += 1
     for name, parameter in small.named_parameters(remove_duplicate=False):
@@ -108,9 +110,14 @@ def shrunk(model: Any, kept: list[Kept]) -> Any:
     return small.to(device=model.device, dtype=model.dtype).train(model.training)
 
 
-def _layer_tensors(own: dict[str, Tensor], layer: Layer, kept: Kept, becomes_hetero: bool) -> dict[str, Tensor]:
-    """The parameters of a layer, by name below it, cut to what is kept; parameters of single heads are renumbered."""
-    names = {
+def _layer_tensors(own: dict[str, Tensor], origins: dict[str, str], kept: Kept) -> dict[str, Tensor]:
+    """The parameters of a layer, by name below it, cut to what is kept.
+
+    Args:
+        own: the parameters before.
+        origins: the name of each parameter of the new layer's mixing -> its name before (``mixing_names``).
+    """
+    linears = {
         "attention.self.query": "query",
         "attention.self.key": "key",
         "attention.self.value": "value",
@@ -118,41 +125,22 @@ def _layer_tensors(own: dict[str, Tensor], layer: Layer, kept: Kept, becomes_het
         "intermediate.dense": "intermediate0",
         "output.dense": "dense",
     }
-    names |= {f"intermediate.sequential.{2 * j}": f"intermediate{j}" for j in range(len(kept.neurons))}
+    linears |= {f"intermediate.sequential.{2 * j}": f"intermediate{j}" for j in range(len(kept.neurons))}
+    before = {name: name for name in own if not name.startswith("attention.self.")} | origins
     result = {}
-    for name, tensor in own.items():
+    for name, old_name in before.items():
         module, _, kind = name.rpartition(".")
-        if module in names:
-            weight = own[f"{module}.weight"]
+        if old_name not in own:  # such as the bias of a model without
+            continue
+        tensor = own[old_name]
+        if module in linears:
+            shape = own[f"{module}.weight"].shape
             rows, columns = (
-                indices.to(tensor.device)
-                for indices in kept.rows_and_columns(names[module], len(kept.neurons), weight.shape)
+                x.to(tensor.device) for x in kept.rows_and_columns(linears[module], len(kept.neurons), shape)
             )
-            result[name] = tensor[rows][:, columns] if kind == "weight" else tensor[rows]
-        elif name == "attention.self.W" and becomes_hetero:
-            result |= {f"attention.self.W{counter}": tensor for counter in range(len(kept.heads))}
-        else:
-            renamed = _renumbered(name, layer, kept)
-            if renamed is not None:
-                result[renamed] = tensor
+            tensor = tensor[rows][:, columns] if kind == "weight" else tensor[rows]
+        result[name] = tensor
     return result
-
-
-def _renumbered(name: str, layer: Layer, kept: Kept) -> str | None:
-    """The name after removal of heads; None when its head is gone."""
-    match = re.match(r"attention\.self\.(W|key_conv_attn_layer|conv_kernel_layer|conv_out_layer)(\d+)(.*)$", name)
-    if match is None:
-        return name
-    operation = "sa" if match[1] == "W" else "c"
-    counted = [
-        place
-        for place, head in enumerate(layer.heads)
-        if head.operation == operation and (operation == "c" or head.parameter == "wma")
-    ]
-    place = counted[int(match[2])]
-    if place not in kept.heads:
-        return None
-    return f"attention.self.{match[1]}{sum(other in kept.heads for other in counted if other < place)}{match[3]}"
 
 
 def _kept_heads(layer: Layer, module: Any) -> list[int]:
@@ -163,12 +151,13 @@ def _kept_heads(layer: Layer, module: Any) -> list[int]:
         columns = output.weight[:, channels]
         bias = None if value.bias is None else value.bias[channels]
         is_constant = not value.weight[channels].any()
-        # Attention weights add up to 1, so constant values are the context itself; transforms of constants are not
-        # constant, and a convolution has a bias of its own.
-        if is_constant and head.operation == "sa" and bias is not None and columns.any():
+        operation = head_operation(head.operation)
+        # Attention weights add up to 1, so constant values are the context itself; what is mixed of them need not be
+        # constant.
+        if is_constant and not operation.mixes and bias is not None and columns.any():
             output.bias += columns @ bias
             columns.zero_()
-        if is_constant and head.operation == "l" and (bias is None or not bias.any()):
+        if is_constant and operation.maps_zero_to_zero and (bias is None or not bias.any()):
             columns.zero_()
         if columns.any():
             kept.append(place)

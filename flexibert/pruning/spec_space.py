@@ -7,9 +7,10 @@ and the target alone; ``prune(model, spec=child)`` then finds which ones. What c
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from design_space import Layer, ModelSpec
+from design_space import Layer, ModelSpec, operation_named
 
-from ..cost.parameters import Parameter, Sizes, count_parameters, layer_parameters, next_widths
+from ..cost.parameters import count_parameters, layer_parameters, next_widths
+from ..mixing.axes import Parameter, Sizes
 
 LINEARS = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
 STEPS = 40  # of bisection: shares to 1e-12
@@ -81,7 +82,9 @@ def _of_layers(spec: ModelSpec, config: Any) -> Iterator[Parameter]:
 
 def has_removable_heads(spec: ModelSpec) -> bool:
     """Whether heads can be removed one by one: in the hetero format, and from attention layers only."""
-    return spec.format == "hetero" or all(layer.heads[0].operation == "sa" for layer in spec.layers)
+    return spec.format == "hetero" or all(
+        operation_named(layer.heads[0].operation).has_independent_heads for layer in spec.layers
+    )
 
 
 def child_spec(spec: ModelSpec, heads: list[list[int]], widths: list[tuple[int, ...]]) -> ModelSpec:

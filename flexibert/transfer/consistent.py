@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from design_space import Layer
 
-from ..cost.parameters import Sizes, embedding_parameters, layer_parameters, next_widths, pooler_parameters
+from ..cost.parameters import embedding_parameters, layer_parameters, next_widths, pooler_parameters
+from ..mixing.axes import Sizes
 from .class_names import by_class, class_places
 from .layer_alignment import Alignment, align_layers, consistent_overlap
 from .layer_maps import LayerMaps

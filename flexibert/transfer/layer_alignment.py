@@ -9,7 +9,8 @@ from functools import lru_cache
 
 from design_space import Layer, ModelSpec
 
-from ..cost.parameters import Sizes, count_parameters, next_widths
+from ..cost.parameters import count_parameters, next_widths
+from ..mixing.axes import Sizes
 from .plan import check_formats, match_embeddings, match_heads, match_layers, match_poolers
 
 MIXING = ("attention.self.", "attention.output.dense.weight")

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from design_space import Layer
 
-from ..cost.parameters import Axis, Parameter
+from ..mixing import head_operation
+from ..mixing.axes import Axis, Parameter, Sizes
+from ..mixing.layer import mixing_parameters
 from .plan import Pairs, match_axis, match_heads
 from .sampled_states import SampledStates
 from .space_maps import (
@@ -29,20 +31,9 @@ from .space_maps import (
     shared_directions,
 )
 
+OUTPUT = "attention.output.dense.weight"
+HEAD_SPACES = ("query", "key", "value", "local", "product")
 LIFT = 5.0  # gelu(x + 5) is x + 5 to five digits for what gelu gives
-# Which spaces a parameter of the mixing writes and reads: q, k, v of a head; x the residual stream; kernel; "local"
-# the convolved keys, multiplied into queries. (standard format, hetero format)
-SPACES = {
-    "attention.self.query": ("qx", "qx"),
-    "attention.self.key": ("kx", "kx"),
-    "attention.self.value": ("vx", "vx"),
-    "attention.self.key_conv_attn_layer.bias": ("l", "l"),
-    "attention.self.key_conv_attn_layer.depthwise": ("x", "k"),
-    "attention.self.key_conv_attn_layer.pointwise": ("lx", "lk"),
-    "attention.self.conv_kernel_layer": ("wl", "wl"),
-    "attention.self.conv_out_layer": ("vx", "vv"),
-    "attention.output.dense": ("xv", "xv"),
-}
 
 
 class LayerMaps:
@@ -65,7 +56,8 @@ class LayerMaps:
         self.pairs: Pairs = self._head_pairs()
         is_both_ways = model.config.position_embedding_type == "relative_key_query"
         ratio = target.head_size / source.head_size
-        self.factors = {"q": ratio**0.25 if is_both_ways else 1.0, "k": ratio**0.25 if is_both_ways else ratio**0.5}
+        self.factors = {"query": ratio**0.25 if is_both_ways else 1.0}
+        self.factors |= {"key": ratio**0.25 if is_both_ways else ratio**0.5, "product": self.factors["query"]}
         self.positions_own = not is_both_ways
         self.heads = self._head_maps() if self.pairs else {}
         self.neurons = [self._neuron_map(level) for level in range(len(target.feed_forward))]
@@ -86,22 +78,23 @@ class LayerMaps:
         value = read.detach().double().cpu()
         if role.endswith("LayerNorm.weight"):
             return self.residual.norm_weight(value)
-        if role == "attention.self.W":
-            return self.heads["q"][0].read.T @ value @ self.heads["k"][0].read
+        if parameter.is_bilinear:
+            first, second = (self.heads[axis.space][0].read for axis in parameter.axes)
+            return first.T @ value @ second
         if role == "attention.self.distance_embedding.weight":
-            key = self.heads["k"][0]
-            return torch.where(key.is_own & self.positions_own, own, value @ key.write.T * self.factors["k"])
-        if role == "attention.output.dense.weight" and not self.pairs:
+            key = self.heads["key"][0]
+            return torch.where(key.is_own & self.positions_own, own, value @ key.write.T * self.factors["key"])
+        if role == OUTPUT and not self.pairs:
             return torch.zeros_like(own)
-        out = self._axis_map(role, 0, found.axes[0], parameter.axes[0])
+        out = self._axis_map(found.axes[0], parameter.axes[0])
         flat = value.flatten(1) if value.dim() > 1 else value.unsqueeze(1)
         if parameter.is_diagonal:
             moved = out.norm_weight(flat) / out.norm_scale
         elif value.dim() > 1 and found.axes[1].kind != "fixed":
-            moved = out.write @ flat @ self._axis_map(role, 1, found.axes[1], parameter.axes[1]).read
+            moved = out.write @ flat @ self._axis_map(found.axes[1], parameter.axes[1]).read
         else:
             moved = out.write @ flat
-        moved = moved.view(own.shape) * self._factor(role)
+        moved = moved.view(own.shape) * self._factor(parameter)
         if role == "output.dense.bias":
             moved = moved - self._lifted(out)
         return torch.where(out.is_own.view(-1, *[1] * (own.dim() - 1)), own, moved)
@@ -124,27 +117,21 @@ class LayerMaps:
             return torch.zeros(len(out.write), dtype=torch.float64)
         return (out.write @ _weight(self.module.output.dense) @ self.neurons[-1].read).sum(dim=1) * LIFT
 
-    def _factor(self, role: str) -> float:
-        part = role.removeprefix("attention.self.").removesuffix(".weight").removesuffix(".bias")
-        if part in ("query", "key"):
-            return self.factors[part[0]]
-        if role.endswith("pointwise.weight") and self.is_hetero:
-            return 1 / self.factors["k"]
-        return 1 / self.factors["q"] if role.endswith("conv_kernel_layer.weight") else 1.0
+    def _factor(self, parameter: Parameter) -> float:
+        """What keeps scores as they are where the head size changes: of what is written, over that of what is read."""
+        written, *read = [self.factors.get(axis.space, 1.0) for axis in parameter.axes]
+        if parameter.is_diagonal:
+            return 1.0
+        return written / read[0] if read else written
 
-    def _axis_map(self, role: str, dimension: int, source: Axis, target: Axis) -> SpaceMap:
+    def _axis_map(self, source: Axis, target: Axis) -> SpaceMap:
         if target.kind in ("residual", "next"):
             return self.residual
         if target.kind.startswith("ff"):
             return self.neurons[-1 if target.kind == "ff_last" else int(target.kind[2:])]
-        space = SPACES[role.removesuffix(".weight").removesuffix(".bias") if role not in SPACES else role][
-            self.is_hetero
-        ][dimension]
-        if space == "w":
-            one = identity(source.size)
-            maps = [one] * source.blocks
-        else:
-            maps = self.heads[space]
+        maps = self.heads.get(target.space)
+        if maps is None:  # a space of the same size in both, such as kernels
+            maps = [identity(source.size)] * source.blocks
         if target.kind in ("head", "fixed"):
             return maps[0]
         pairs = match_axis(source, target, self.pairs).pairs
@@ -153,7 +140,7 @@ class LayerMaps:
     def _head_pairs(self) -> Pairs:
         """Matched heads; of more heads of a kind than the target has, those whose values weigh most."""
         pairs = match_heads(self.source, self.target)
-        if not pairs or (not self.is_hetero and self.source.heads[0].operation == "c"):
+        if not pairs or not self._are_alike():
             return pairs
         weights = [float(o.norm() * v.norm()) for o, v in zip(*self._values_and_outputs(), strict=True)]
         kinds = [(head.operation, head.parameter) for head in self.source.heads]
@@ -164,6 +151,11 @@ class LayerMaps:
             kept = sorted(sorted(heads, key=lambda number: -weights[number])[: len(places)])
             best += list(zip(places, kept, strict=False))
         return tuple(sorted(best))
+
+    def _are_alike(self) -> bool:
+        """Whether each head has its columns of the output matrix and its rows of the value matrix."""
+        output = next(p for p in mixing_parameters(self.source, self.is_hetero, Sizes()) if p.name == OUTPUT)
+        return output.axes[1].kind == "heads"
 
     def _values_and_outputs(self) -> tuple[list[Tensor], list[Tensor]]:
         """Per head the columns of the output matrix (H, D) and the rows of the value matrix (D, H)."""
@@ -177,24 +169,25 @@ class LayerMaps:
         before, after, count = self.source.head_size, self.target.head_size, len(self.source.heads)
         if after >= before:
             own, zeros = appended(before, after), appended(before, after, is_own=False)
-            one = {"q": zeros, "k": own, "v": own, "l": own}
+            one = {"query": zeros, "product": own} | dict.fromkeys(("key", "value", "local"), own)
             return {space: [each] * count for space, each in one.items()}
         mixing = self.module.attention.self
-        if any(head.operation != "sa" for head in (*self.source.heads, *self.target.heads)):
+        heads = (*self.source.heads, *self.target.heads)
+        if not all(head_operation(head.operation).commutes_with_rotation for head in heads):
             # Elementwise products and transforms do not commute with a change of basis.
             linears = [getattr(mixing, name, None) for name in ("query", "key", "value")]
             rows = torch.cat(
                 [_weight(each).unflatten(0, (-1, before)).transpose(0, 1).flatten(1) for each in linears if each], dim=1
             )
             chosen = rows.norm(dim=1).topk(after).indices.sort().values
-            return {space: [selected(chosen, before)] * count for space in "qkvl"}
+            return {space: [selected(chosen, before)] * count for space in HEAD_SPACES}
         comparing = shared_directions(
             [_weight(mixing.query).unflatten(0, (-1, before)), _weight(mixing.key).unflatten(0, (-1, before))],
             None if mixing.distance_embedding is None else mixing.distance_embedding.weight.detach().double().cpu(),
             after,
         )
         values = [best_product(o, v, after) for o, v in zip(*self._values_and_outputs(), strict=True)]
-        return {"q": [comparing] * count, "k": [comparing] * count, "v": values}
+        return {"query": [comparing] * count, "key": [comparing] * count, "value": values}
 
     def _neuron_map(self, level: int) -> SpaceMap:
         """The map of the target's level of the feed-forward stack; further levels hold what the source's last does."""

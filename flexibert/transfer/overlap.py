@@ -10,9 +10,11 @@ from typing import Any
 
 from design_space import Layer, ModelSpec
 
-from ..cost.parameters import Sizes, count_parameters, next_widths
+from ..cost.parameters import count_parameters, next_widths
+from ..mixing.axes import Sizes
+from ..model.configuration_flexibert import CONSISTENT, check_mode
 from .layer_alignment import consistent_overlap
-from .plan import CONSISTENT, check_mode, match_embeddings, match_layers, match_poolers, transfer_plan
+from .plan import match_embeddings, match_layers, match_poolers, transfer_plan
 
 
 def transfer_overlap(

@@ -1,4 +1,4 @@
-"""Which layers and heads of one architecture can take weights from another, and how much that is. No torch.
+"""Which layers and heads of one architecture can take weights from another, and how much that is.
 
 Layers are matched in order (FlexiBERT, section 3.4). Two heads match when operation *and* parameter agree (``sdp`` and
 ``wma`` are different heads, and so are two kernel sizes); a layer matches when at least one head does. The transfer
@@ -15,27 +15,10 @@ from typing import NamedTuple
 
 from design_space import Layer, ModelSpec
 
-from ..cost.parameters import (
-    Axis,
-    Parameter,
-    Sizes,
-    embedding_parameters,
-    layer_parameters,
-    pooler_parameters,
-)
+from ..cost.parameters import embedding_parameters, layer_parameters, pooler_parameters
+from ..mixing.axes import Axis, Parameter, Sizes
 
-CONSISTENT = "consistent"
-MODES = (CONSISTENT, "OD", "RP")
 Pairs = tuple[tuple[int, int], ...]
-
-
-def check_mode(mode: str) -> str:
-    """Returns ``mode``. Raises ``ValueError`` when it is no mode of transfer."""
-    if mode not in MODES:
-        raise ValueError(
-            f"'transfer_mode' must be 'OD' (ordered), 'RP' (random projection) or 'consistent'. Got {mode!r}"
-        )
-    return mode
 
 
 @dataclass(frozen=True)

@@ -22,16 +22,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..cost.parameters import Axis, Parameter, Sizes, next_widths
-from ..model.configuration_flexibert import FlexiBERTConfig
+from ..cost.parameters import next_widths
+from ..mixing.axes import Axis, Parameter, Sizes
+from ..model.configuration_flexibert import CONSISTENT, FlexiBERTConfig, check_mode
 from .class_names import by_class, class_places
 from .consistent import consistent_values
 from .plan import (
-    CONSISTENT,
     AxisMatch,
     ParameterMatch,
     TransferPlan,
-    check_mode,
     match_embeddings,
     match_layers,
     match_poolers,

@@ -4,27 +4,20 @@ As in ``configuration_flexibert.py`` the model dict is the one source of truth f
 class does not know are refused. Options and defaults are those of Hugging Face's DeiT (Touvron et al. 2021).
 """
 
-from dataclasses import fields
-from pathlib import Path
 from typing import Any
-
-from transformers import PreTrainedConfig
 
 from design_space import ModelSpec
 
-from ..checkpoints.remote_code import write_code
-from ..model.configuration_flexibert import ATTACHED, IGNORED, INHERITED
-from ..model.option_names import ADDITIONAL, unknown_names, with_additional
 from ..model.options import is_size, wrong_labels, wrong_values
+from ..model.spec_config import SpecConfig
 
 # DeiT-base.
-DEFAULT_LAYER = {"o": "sa", "h": 768, "n": 12, "f": [3072], "p": "sdp"}
-DEFAULT_DEPTH = 12
+DEFAULT_SHAPE = (12, 768, 12, 3072)  # layers, hidden size, heads, feed-forward width
 # Computed from the options; a configuration that gives one of them is refused.
 COMPUTED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "max_position_embeddings")
 
 
-class FlexiViTConfig(PreTrainedConfig):
+class FlexiViTConfig(SpecConfig):
     """Everything needed to build a FlexiViT network.
 
     Args:
@@ -37,15 +30,16 @@ class FlexiViTConfig(PreTrainedConfig):
         qkv_bias: whether queries, keys and values have a bias.
         pooler_output_size: width of the pooled state; default: the last layer's.
         pooler_act: activation of the pooled state.
-        lineage: how the weights came about, a sentence per step, oldest first; for the model card.
+        plugins, lineage: see ``SpecConfig``.
 
     Raises:
         ValueError: listing every unknown name and wrong value.
     """
 
     model_type = "flexivit"
+    title = "FlexiViT"
+    further_names = frozenset(COMPUTED)
 
-    model_dict: dict[str, Any] | None = None
     image_size: int | list[int] | tuple[int, int] = 224
     patch_size: int | list[int] | tuple[int, int] = 16
     num_channels: int = 3
@@ -58,60 +52,24 @@ class FlexiViTConfig(PreTrainedConfig):
     layer_norm_eps: float = 1e-12
     pooler_output_size: int | None = None
     pooler_act: str = "tanh"
-    lineage: list[str] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         problems = [f"'{name}' is computed from the other options; leave it out" for name in COMPUTED if name in kwargs]
-        problems += unknown_names(kwargs, _known_names(), type(self).__name__)
-        for name in (ADDITIONAL, *COMPUTED):
-            kwargs.pop(name, None)
-        for name in IGNORED:
+        problems += self._begin(kwargs)
+        for name in COMPUTED:
             kwargs.pop(name, None)
         if self.model_dict is None:
-            layers: dict[str, Any] = {key: [value] * DEFAULT_DEPTH for key, value in DEFAULT_LAYER.items()}
-            self.model_dict = {"l": DEFAULT_DEPTH} | layers
+            self.model_dict = ModelSpec.homogeneous(*DEFAULT_SHAPE).to_dict()
         try:
             self.model_dict = ModelSpec.from_dict(self.model_dict).to_dict()
         except ValueError as error:
             problems.append(str(error))
         problems += self._value_problems(kwargs.get("num_labels"))
-        if problems:
-            raise ValueError(
-                f"{len(problems)} problem(s) in the FlexiViT configuration:\n  - " + "\n  - ".join(problems)
-            )
+        self._raise(problems)
         for name in ("image_size", "patch_size"):
             if isinstance(getattr(self, name), tuple):
                 setattr(self, name, list(getattr(self, name)))  # as JSON gives it back
         super().__post_init__(**kwargs)
-
-    @property
-    def model_spec(self) -> ModelSpec:
-        """The architecture."""
-        return ModelSpec.from_dict(self.model_dict or {})
-
-    @property
-    def hidden_size(self) -> int:
-        """Width of the last layer: what the pooler and the classifiers read."""
-        return int(self.model_spec.layers[-1].hidden_size)
-
-    @property
-    def embedding_size(self) -> int:
-        """Width of the embeddings: the first layer's."""
-        return int(self.model_spec.layers[0].hidden_size)
-
-    @property
-    def num_hidden_layers(self) -> int:
-        return len(self.model_spec.layers)
-
-    @property
-    def num_attention_heads(self) -> int:
-        """Heads of the last layer; other layers may have another number."""
-        return len(self.model_spec.layers[-1].heads)
-
-    @property
-    def intermediate_size(self) -> int:
-        """Last feed-forward width of the last layer; other layers may have other widths."""
-        return int(self.model_spec.layers[-1].feed_forward[-1])
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -154,15 +112,6 @@ class FlexiViTConfig(PreTrainedConfig):
             )
         return config_dict, unused
 
-    def save_pretrained(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
-        """As inherited, with the code that the model needs where this project is not installed."""
-        self.auto_map = write_code(Path(save_directory), self)
-        super().save_pretrained(save_directory, push_to_hub, **kwargs)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As inherited, and which attributes are no options."""
-        return with_additional(super().to_dict(), _known_names())
-
     def _value_problems(self, num_labels: Any) -> list[str]:
         has_width = self.pooler_output_size is not None
         problems = wrong_values(
@@ -186,7 +135,3 @@ class FlexiViTConfig(PreTrainedConfig):
 
 def _pair(size: Any) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[1])
-
-
-def _known_names() -> set[str]:
-    return {field.name for field in fields(FlexiViTConfig)} | {*IGNORED, *INHERITED, *ATTACHED, *COMPUTED}

@@ -12,8 +12,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from design_space import Layer
 
 from ..mixing.attention import Padding
-from ..mixing.hetero import HeteroMixing
-from ..model.encoder import STANDARD_MIXING, Encoder
+from ..mixing.layer import build_mixing
+from ..model.encoder import Encoder
 from ..model.feed_forward import FeedForward
 from .configuration_flexivit import FlexiViTConfig
 
@@ -60,8 +60,7 @@ class PreNormMixing(nn.Module):
         super().__init__()
         width = layer.hidden_size
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        mixing = HeteroMixing if is_hetero else STANDARD_MIXING[layer.heads[0].operation]
-        self.self = mixing(layer, config)
+        self.self = build_mixing(layer, config, is_hetero)
         if not config.qkv_bias:
             for name in ("query", "key", "value"):
                 if getattr(self.self, name, None) is not None:

@@ -15,7 +15,7 @@ import yaml
 from markupsafe import Markup
 from scipy.stats import spearmanr
 
-from design_space import ModelSpec
+from design_space import ModelSpec, operations
 from design_space.files import write_atomically
 from embeddings import GraphLibrary
 from flexibert import Latency
@@ -144,7 +144,7 @@ def _influence(finished: Sequence[TrialRecord]) -> list[tuple[str, float, float]
 
 def _properties(spec: ModelSpec) -> dict[str, float]:
     heads = [head for layer in spec.layers for head in layer.heads]
-    kinds = {"self-attention": "sa", "linear transforms": "l", "convolutions": "c"}
+    kinds = {operation.meaning: operation.name for operation in operations()}
     early = [head for layer in spec.layers[: (len(spec.layers) + 1) // 2] for head in layer.heads]
     return {
         "number of layers": float(len(spec.layers)),

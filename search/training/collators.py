@@ -31,8 +31,7 @@ MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "labels", "star
 def collator(data: PreparedData, spec: ModelSpec) -> Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]:
     """Pads to the longest text of a batch, or to the task's ``max_length`` where the architecture has linear
     transforms; labels of words with -100."""
-    is_fixed = any(head.operation == "l" for layer in spec.layers for head in layer.heads)
-    padding = {"padding": "max_length", "max_length": data.max_length} if is_fixed else {}
+    padding = {"padding": "max_length", "max_length": data.max_length} if spec.depends_on_length else {}
     kind = DataCollatorForTokenClassification if data.kind == TOKENS else DataCollatorWithPadding
     collate = kind(data.tokenizer, **padding)
     return lambda rows: collate([{name: row[name] for name in row if name in MODEL_INPUTS} for row in rows])

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from flexibert import FlexiBERTConfig, FlexiBERTModel, count_parameters
-from flexibert.cost.parameters import Sizes, layer_parameters, next_widths
+from flexibert.cost.parameters import layer_parameters, next_widths
+from flexibert.mixing.parameters import Sizes
 from tests.flexibert.random_specs import random_spec
 
 

@@ -13,10 +13,8 @@ import scipy.fft
 import torch
 
 from flexibert import FlexiBERTConfig, FlexiBERTModel
-from flexibert.mixing.attention import Padding, attend, relative_scores
-from flexibert.mixing.convolution import span_convolution
+from flexibert.mixing.attention import Padding, relative_scores
 from flexibert.mixing.linear_transform import transform_2d
-from flexibert.mixing.relative_attention import attend_with_positions
 
 LENGTHS = [9, 6, 1]
 POSITIONS = ["absolute", "relative_key", "relative_key_query"]
@@ -203,11 +201,13 @@ def test_transforms_keep_the_type_and_work_in_training_after_inference_mode() ->
 
 @pytest.mark.parametrize("length", [1, 2, 7])
 def test_relative_scores_pick_the_vector_of_each_distance(length: int) -> None:
-    x, table = torch.randn(2, 3, length, 4), torch.randn(2 * 7 - 1, 4)
-    scores = relative_scores(x, table)
+    x, table = torch.randn(2, 3, length, 4), torch.nn.Embedding(2 * 7 - 1, 4)
+    of_queries, of_keys = relative_scores(x, table), relative_scores(x, table, is_of_keys=True)
     for i in range(length):
         for j in range(length):
-            torch.testing.assert_close(scores[:, :, i, j], x[:, :, i] @ table[i - j + 6])
+            vector = table.weight[i - j + 6] / 2  # the root of the head size
+            torch.testing.assert_close(of_queries[:, :, i, j], x[:, :, i] @ vector)
+            torch.testing.assert_close(of_keys[:, :, i, j], x[:, :, j] @ vector)
 
 
 def test_every_parameter_of_hetero_attention_learns(tiny: Callable, model_dict: dict) -> None:
@@ -238,49 +238,6 @@ def test_what_no_output_depends_on_is_not_built(tiny: Callable) -> None:
     ]
 
 
-@pytest.mark.parametrize("length", [1, 6, 7, 8])
-def test_gradients_written_by_hand_equal_finite_differences(length: int) -> None:
-    def numbers(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, dtype=torch.float64, requires_grad=True)
-
-    torch.manual_seed(length)
-    mask = torch.zeros(2, 1, 1, length, dtype=torch.float64)
-    mask[1, ..., length // 2 + 1 :] = -1e30
-    q, k, v, table = numbers(2, 3, length, 4), numbers(2, 3, length, 4), numbers(2, 3, length, 2), numbers(19, 4)
-    for first in (slice(3), slice(2)):
-        assert torch.autograd.gradcheck(
-            lambda q, k, v, table, first=first: attend_with_positions(q, None, k[:, first], v, table, k, mask, 0.0),
-            (q, k, v, table),
-        )
-    for content in (numbers(2, 2, length, 4), numbers(2, 1, length, 4)):
-        assert torch.autograd.gradcheck(
-            lambda q, c, k, v, table: attend_with_positions(q, c, k[:, :2], v, table, None, mask, 0.0),
-            (q, content, k, v, table),
-        )
-    assert torch.autograd.gradcheck(
-        lambda q, v, table: attend_with_positions(q, None, None, v, table, None, None, 0.0), (q, v, table)
-    )
-    assert torch.autograd.gradcheck(span_convolution, (numbers(1, 2, length, 3), numbers(1, 2, length, 5)))
-    for width in (4, 5):
-        assert torch.autograd.gradcheck(lambda x: transform_2d(x, "dft"), (numbers(2, length, width),))
-
-
-def test_dropped_weights_and_their_gradients() -> None:
-    def attended(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-        torch.manual_seed(0)
-        return attend_with_positions(q, None, k, v, table, None, None, 0.25)
-
-    shapes = [(2, 3, 8, 4), (2, 3, 8, 4), (2, 3, 8, 8), (19, 4)]
-    q, k, v, table = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
-    assert torch.autograd.gradcheck(attended, (q, k, v, table))
-    assert torch.autograd.gradgradcheck(attended, (q, k, v, table))
-    each = torch.eye(8, dtype=torch.float64).expand(2, 3, 8, 8)  # as values: contexts are the weights
-    kept = attended(q, k, each, table) / attend_with_positions(q, None, k, each, table, None, None, 0.0)
-    is_kept = kept > 0.5
-    torch.testing.assert_close(kept, is_kept.double() / 0.75)
-    assert 0.65 < is_kept.double().mean() < 0.85
-
-
 @pytest.mark.parametrize("positions", POSITIONS)
 @pytest.mark.parametrize("length", [7, 8])
 def test_gradients_do_not_depend_on_the_way_attention_is_computed(tiny: Callable, length: int, positions: str) -> None:
@@ -301,36 +258,14 @@ def test_gradients_do_not_depend_on_the_way_attention_is_computed(tiny: Callable
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
-@pytest.mark.parametrize("length", [48, 61])
-def test_blocks_of_positions_compute_what_single_positions_compute(length: int) -> None:
-    q, k, v, table = (torch.randn(*shape) for shape in [(2, 3, length, 4)] * 3 + [(2 * 64 - 1, 4)])
-    expected, _ = attend(q, None, k, v, relative_scores(q, table, 0.5), 0.0, True)
-    torch.testing.assert_close(attend_with_positions(q, None, k, v, table, None, None, 0.0), expected)
-
-
-def test_span_convolutions_keep_no_more_than_they_are_given_and_the_kernels() -> None:
-    values, logits = torch.randn(2, 3, 61, 4, requires_grad=True), torch.randn(2, 3, 61, 5, requires_grad=True)
-    kept: list[int] = []
-
-    def keep(x: torch.Tensor) -> torch.Tensor:
-        kept.append(x.numel())
-        return x
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        span_convolution(values, logits)
-    assert sum(kept) == values.numel() + 2 * logits.numel()
-
-
-def test_second_derivatives() -> None:
+@pytest.mark.parametrize("positions", ["relative_key", "relative_key_query"])
+def test_second_derivatives(tiny: Callable, positions: str) -> None:
     torch.manual_seed(0)
-    x, table = (torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in [(1, 2, 4, 3), (9, 3)])
-    mask = torch.zeros(1, 1, 1, 4, dtype=torch.float64)
-
-    def attention(x: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-        return attend_with_positions(x, x.sin()[:, :1], x.cos()[:, :1], x, table, x, mask, 0.0)
-
-    assert torch.autograd.gradgradcheck(attention, (x, table))
-    assert torch.autograd.gradgradcheck(lambda x: span_convolution(x, x.sin()), x)
+    heads = [["sa_sdp_4", "sa_wma_4", "l_dft_4", "l_dct_4", "c_3_4"]]
+    config = tiny({"l": 1, "o": heads, "h": [8], "f": [[8]]}, position_embedding_type=positions)
+    mixing = FlexiBERTModel(config).double().eval().encoder.layer[0].attention.self
+    x = torch.randn(1, 3, 8, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x: mixing(x, Padding(), False)[0], x)
 
 
 def test_gradients_to_differentiate_again_of_layers_that_share_a_table(tiny: Callable) -> None:
@@ -351,14 +286,6 @@ def test_gradients_to_differentiate_again_of_layers_that_share_a_table(tiny: Cal
         for gradient in torch.autograd.grad(nothing, parameters[3:], create_graph=True, allow_unused=True)
         if gradient is not None
     )
-
-
-def test_what_a_length_was_first_used_for_is_forgotten() -> None:
-    x, table = torch.randn(1, 1, 6, 4), torch.randn(2 * 23 - 1, 4)
-    with torch.device("meta"), torch.no_grad():
-        attend_with_positions(x, None, x, x, table, None, None, 0.0)
-    found = attend_with_positions(x, None, x, x, table, None, None, 0.0)
-    torch.testing.assert_close(found, attend(x, None, x, x, relative_scores(x, table, 0.5), 0.0, True)[0])
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")

@@ -13,7 +13,7 @@ from flexibert import (
     FlexiBERTModel,
     transfer_overlap,
 )
-from flexibert.cost.parameters import Sizes
+from flexibert.mixing.axes import Sizes
 from flexibert.transfer.layer_alignment import align_layers
 from flexibert.transfer.sampled_states import SampledStates
 from flexibert.transfer.space_maps import best_units, grown_residual, projected, regression

@@ -1,0 +1,36 @@
+"""Modules of the user's own that register operations, morphisms or surrogates when they are imported."""
+
+import importlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+_loaded: dict[str, None] = {}
+
+
+def load_plugins(names: Iterable[str]) -> None:
+    """Import modules by their dotted names, each once. They may lie in the current working directory, as for
+    ``python -m``.
+
+    Raises:
+        ValueError: for a module that cannot be imported, with the cause.
+    """
+    for name in names:
+        if name in _loaded:
+            continue
+        here = str(Path.cwd())
+        if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
+            sys.path.insert(0, here)
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # whatever the module's own code raises
+            raise ValueError(
+                f"The plugin '{name}' cannot be imported: {type(error).__name__}: {error}. Give the dotted name of a "
+                f"module that is installed or lies below {here}"
+            ) from error
+        _loaded[name] = None
+
+
+def loaded_plugins() -> tuple[str, ...]:
+    """Names of the plugins of this process, in the order in which they were imported."""
+    return tuple(_loaded)
