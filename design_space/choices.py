@@ -1,14 +1,18 @@
 """The choices of one stack: every layer it may consist of, as a mixed-radix number system.
 
 A stack is ``layers_per_stack`` equal layers, so a choice of a stack is a choice of one ``Layer``. Choice number ``i``
-is read as digits (hidden size and heads, operation and parameter, feed-forward stack), the last digit running
-fastest. Nothing is listed.
+is read as digits (hidden size, number and size of heads; operations and parameters; feed-forward stack), the last
+digit running fastest. Nothing is listed.
 """
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, product
 
-from .spec import Head, Layer
+from .head_choices import HeadChoices
+from .spec import Format, Head, Layer, Shape, rule_problems
 
 MOST_KNOWN = 65_536
 """Layers of a stack's choices that are kept, not made again."""
@@ -74,18 +78,32 @@ class StackChoices:
     """All layers a stack may repeat.
 
     Attributes:
-        shapes: pairs (hidden size, number of heads); heads divide the hidden size.
-        operations: pairs (operation, parameter).
+        shapes: triples (hidden size, number of heads, head size).
+        operations: pairs (operation, parameter). One whose rule refuses a head size is no choice at such shapes.
         feed_forward: the feed-forward stacks.
+        format: whether the heads of a layer are alike (``standard``), or each has an operation of its own (``hetero``).
     """
 
-    shapes: tuple[tuple[int, int], ...]
+    shapes: tuple[Shape, ...]
     operations: tuple[tuple[str, str | int], ...]
     feed_forward: FeedForwardChoices
+    format: Format = "standard"
 
     @cached_property
     def size(self) -> int:
-        return len(self.shapes) * len(self.operations) * self.feed_forward.size
+        return self._before[-1] * self.feed_forward.size
+
+    @cached_property
+    def heads(self) -> dict[Shape, HeadChoices]:
+        """The choices of heads at each shape. Their kinds are in the order of ``operations``; in the hetero format in
+        that of their names, as in graphs, so that isomorphic layers of different spaces are equal."""
+        is_hetero = self.format == "hetero"
+        choices = {}
+        for shape in self.shapes:
+            size = shape[2]
+            kinds = [Head(*names, size) for names in self.operations if not rule_problems(*names, size)]
+            choices[shape] = HeadChoices(tuple(sorted(kinds, key=str) if is_hetero else kinds), shape[1], is_hetero)
+        return choices
 
     def layer(self, index: int) -> Layer:
         """Layer number ``index`` in ``range(size)``."""
@@ -102,29 +120,41 @@ class StackChoices:
 
     def _layer(self, index: int) -> Layer:
         rest, feed_forward = divmod(index, self.feed_forward.size)
-        shape, operation = divmod(rest, len(self.operations))
-        hidden_size, num_heads = self.shapes[shape]
-        head = Head(*self.operations[operation], hidden_size // num_heads)
-        return Layer(hidden_size, (head,) * num_heads, self.feed_forward.stack(feed_forward))
+        place = bisect_right(self._before, rest) - 1
+        shape = self.shapes[place]
+        heads = self.heads[shape].heads(rest - self._before[place])
+        return Layer(shape[0], heads, self.feed_forward.stack(feed_forward))
 
     def index(self, layer: Layer) -> int | None:
-        """The inverse of ``layer``; None when it is not among the choices."""
-        head, shape = layer.heads[0], (layer.hidden_size, len(layer.heads))
-        operation = (head.operation, head.parameter)
-        feed_forward = self.feed_forward.index(layer.feed_forward)
-        if feed_forward is None or shape not in self.shapes or operation not in self.operations or not layer.is_uniform:
+        """The inverse of ``layer``, for heads in any order; None when it is not among the choices."""
+        shape, feed_forward = layer.shape, self.feed_forward.index(layer.feed_forward)
+        if feed_forward is None or shape not in self.heads:
             return None
-        place = self.shapes.index(shape) * len(self.operations) + self.operations.index(operation)
-        return place * self.feed_forward.size + feed_forward
+        heads = self.heads[shape].index(layer.heads)
+        if heads is None:
+            return None
+        return (self._before[self.shapes.index(shape)] + heads) * self.feed_forward.size + feed_forward
 
     def near(self, layer: Layer) -> list[Layer]:
-        """Layers that differ in one respect: shape, operation, or the feed-forward stack (see its ``near``)."""
-        place = self.index(layer)
-        assert place is not None, "no layer of this stack"
-        rest, feed_forward = divmod(place, self.feed_forward.size)
-        shape, operation = divmod(rest, len(self.operations))
-        stacks = [self.feed_forward.index(stack) for stack in self.feed_forward.near(layer.feed_forward)]
-        digits = [(other, operation, feed_forward) for other in range(len(self.shapes)) if other != shape]
-        digits += [(shape, other, feed_forward) for other in range(len(self.operations)) if other != operation]
-        digits += [(shape, operation, other) for other in stacks if other is not None]
-        return [self.layer((i * len(self.operations) + j) * self.feed_forward.size + k) for i, j, k in digits]
+        """Layers that differ in one respect: shape, operation (of one head, in the hetero format), or the feed-forward
+        stack (see its ``near``)."""
+        own = self.heads[layer.shape]
+        mixed = [(shape, heads.like(layer.heads)) for shape, heads in self.heads.items() if shape != layer.shape]
+        mixed += [(layer.shape, heads) for heads in own.near(layer.heads)]
+        found = [Layer(shape[0], heads, layer.feed_forward) for shape, heads in mixed if heads is not None]
+        found += [Layer(layer.hidden_size, layer.heads, stack) for stack in self.feed_forward.near(layer.feed_forward)]
+        return [self.layer(place) for other in found if (place := self.index(other)) is not None]
+
+    @cached_property
+    def _before(self) -> tuple[int, ...]:
+        """Choices of heads at all shapes before each, and at all."""
+        return tuple(accumulate((self.heads[shape].size for shape in self.shapes), initial=0))
+
+
+def shapes_of(hidden_sizes: Sequence[int], num_heads: Sequence[int], head_sizes: Sequence[int] = ()) -> list[Shape]:
+    """All combinations; without head sizes, those whose heads are together as wide as the layer."""
+    return [
+        (hidden, heads, size)
+        for hidden, heads in product(hidden_sizes, num_heads)
+        for size in head_sizes or ([hidden // heads] if hidden % heads == 0 else [])
+    ]

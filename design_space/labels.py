@@ -28,7 +28,9 @@ class LabelOrder:
     def of(labels: Iterable[str]) -> "LabelOrder":
         """The order of these labels (each once; the three fixed ones are always there)."""
         distinct = set(labels) - set(_FIXED)
-        widths = sorted((label for label in distinct if label.startswith("f")), key=lambda label: int(label[1:]))
+        widths = sorted(
+            (label for label in distinct if label[0] == "f" and label[1:].isdecimal()), key=lambda label: int(label[1:])
+        )
         heads = [_parse(label) for label in distinct - set(widths)]
         order = [*_FIXED, *widths]
         for operation in sorted(operations(), key=lambda operation: (operation.place, operation.name)):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from .choices import StackChoices
-from .spec import ModelSpec
+from .spec import Format, ModelSpec
 
 Branch = tuple[StackChoices, ...]
 
@@ -28,6 +28,11 @@ class Level:
 
     branches: tuple[Branch, ...]
     layers_per_stack: int
+
+    @property
+    def format(self) -> Format:
+        """The format of all members."""
+        return self.branches[0][0].format
 
     @cached_property
     def branch_sizes(self) -> tuple[int, ...]:
@@ -92,17 +97,17 @@ class Level:
         for choices in reversed(branch):
             index, digit = divmod(index, choices.size)
             layers.extend([choices.layer(digit)] * self.layers_per_stack)
-        return ModelSpec(tuple(reversed(layers)), "standard")
+        return ModelSpec(tuple(reversed(layers)), self.format)
 
     def _place(self, branch: Branch, spec: ModelSpec) -> int | None:
         step = self.layers_per_stack
-        if spec.format != "standard" or len(spec.layers) != step * len(branch):
+        if spec.format != self.format or len(spec.layers) != step * len(branch):
             return None
         place = 0
         for number, choices in enumerate(branch):
-            stack = spec.layers[number * step : (number + 1) * step]
-            digit = choices.index(stack[0]) if len(set(stack)) == 1 else None
-            if digit is None:
+            digits = {choices.index(layer) for layer in set(spec.layers[number * step : (number + 1) * step])}
+            digit = digits.pop()
+            if digit is None or digits:
                 return None
             place = place * choices.size + digit
         return place

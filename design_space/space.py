@@ -2,22 +2,24 @@
 
 The file holds ``datasets`` (tasks) and ``architecture`` (lists of options, see ``design_space_test.yaml``). Members
 are all combinations over stacks of ``layers_per_stack`` equal layers (FlexiBERT, section 3.2.1); with
-``heterogeneous_feed_forward`` the widths inside one feed-forward stack may differ.
+``heterogeneous_feed_forward`` the widths inside one feed-forward stack may differ. Where the file says
+``heterogeneous_heads: true`` (see ``design_space_hetero.yaml``), members are in the hetero format: every head of a
+layer has an operation and parameter of its own.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .choices import FeedForwardChoices, StackChoices
+from .choices import FeedForwardChoices, StackChoices, shapes_of
 from .files import read_yaml, unknown_keys
 from .labels import LabelOrder
 from .level import Level
 from .operations import described, is_known, operation_named, operations
-from .spec import ModelSpec
+from .spec import Head, ModelSpec, rule_problems
 
 ARCHITECTURE_KEYS = (
     "hidden_size",
@@ -28,6 +30,7 @@ ARCHITECTURE_KEYS = (
     "feed-forward_hidden",
     "operation_parameters",
 )
+OPTIONAL_KEYS = ("heterogeneous_heads", "head_size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,9 @@ class DesignSpace:
         hidden_sizes, num_heads, encoder_layers, num_feed_forward, feed_forward_widths: options, ascending.
         operations: pairs (operation, parameter).
         datasets: tasks named in the file.
+        heterogeneous_heads: whether each head of a layer has an operation of its own.
+        head_sizes: options with ``heterogeneous_heads``, ascending; where there are none, heads are together as wide
+            as their layer, as they are without.
     """
 
     hidden_sizes: tuple[int, ...]
@@ -47,6 +53,8 @@ class DesignSpace:
     num_feed_forward: tuple[int, ...]
     feed_forward_widths: tuple[int, ...]
     datasets: tuple[str, ...] = field(default=())
+    heterogeneous_heads: bool = False
+    head_sizes: tuple[int, ...] = ()
 
     @staticmethod
     def from_yaml(path: Path | str) -> "DesignSpace":
@@ -63,16 +71,22 @@ class DesignSpace:
             raise ValueError(
                 "\n  - ".join([f"Problems in {where}:", *problems, "'architecture' must be a mapping of options"])
             )
-        problems += unknown_keys(architecture, ARCHITECTURE_KEYS, f"'architecture' of {where}")
+        problems += unknown_keys(architecture, (*ARCHITECTURE_KEYS, *OPTIONAL_KEYS), f"'architecture' of {where}")
         options = {
             key: _options(architecture, key, problems) for key in ARCHITECTURE_KEYS if key != "operation_parameters"
         }
         operations = _operations(options["operation_types"], architecture.get("operation_parameters"), problems)
+        is_hetero = architecture.get("heterogeneous_heads", False)
+        head_sizes = _options(architecture, "head_size", problems) if "head_size" in architecture else []
+        problems += _format_problems(is_hetero, options["operation_types"], "head_size" in architecture)
         for hidden, heads in itertools.product(options["hidden_size"], options["num_heads"]):
-            if hidden % heads:
+            if hidden % heads and "head_size" not in architecture:
                 problems.append(
                     f"'num_heads' {heads} does not divide 'hidden_size' {hidden}: every pair of options must"
                 )
+        sizes = {size for _, _, size in shapes_of(options["hidden_size"], options["num_heads"], head_sizes)}
+        for names, size in itertools.product(operations, sorted(sizes)):
+            problems += rule_problems(*names, size)
         if problems:
             raise ValueError(
                 "\n  - ".join([f"{len(problems)} problem{'s' * (len(problems) > 1)} in {where}:", *problems])
@@ -85,6 +99,8 @@ class DesignSpace:
             num_feed_forward=tuple(sorted(options["number_of_feed-forward_stacks"])),
             feed_forward_widths=tuple(sorted(options["feed-forward_hidden"])),
             datasets=tuple(str(name) for name in content.get("datasets") or ()),
+            heterogeneous_heads=is_hetero,
+            head_sizes=tuple(sorted(head_sizes)),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,6 +108,7 @@ class DesignSpace:
         parameters: dict[str, list[str | int]] = {}
         for operation, parameter in self.operations:
             parameters.setdefault(operation, []).append(parameter)
+        sizes = {"head_size": list(self.head_sizes)} if self.head_sizes else {}
         return {
             "datasets": list(self.datasets),
             "architecture": {
@@ -102,6 +119,7 @@ class DesignSpace:
                 "number_of_feed-forward_stacks": list(self.num_feed_forward),
                 "feed-forward_hidden": list(self.feed_forward_widths),
                 "operation_parameters": parameters,
+                **({"heterogeneous_heads": True, **sizes} if self.heterogeneous_heads else {}),
             },
         }
 
@@ -133,11 +151,11 @@ class DesignSpace:
 
     def label_order(self) -> LabelOrder:
         """The fixed order of vertex labels that edit costs are measured along."""
-        heads = [
-            f"{operation}_h{hidden}_p-{parameter}"
-            for hidden in self.hidden_sizes
-            for operation, parameter in self.operations
-        ]
+        heads = {
+            str(Head(*names, size)) if self.heterogeneous_heads else f"{names[0]}_h{hidden}_p-{names[1]}"
+            for hidden, _, size in shapes_of(self.hidden_sizes, self.num_heads, self.head_sizes)
+            for names in self.operations
+        }
         return LabelOrder.of([*heads, *(f"f{width}" for width in self.feed_forward_widths)])
 
 
@@ -151,15 +169,28 @@ def _first_level(space: DesignSpace, layers_per_stack: int, heterogeneous_feed_f
             f"'layers_per_stack' must divide every option of 'encoder_layers'. Got {layers_per_stack}, but {uneven}"
         )
     choices = StackChoices(
-        shapes=tuple(itertools.product(space.hidden_sizes, space.num_heads)),
+        shapes=tuple(shapes_of(space.hidden_sizes, space.num_heads, space.head_sizes)),
         operations=space.operations,
         feed_forward=FeedForwardChoices(
             counts=space.num_feed_forward,
             widths=space.feed_forward_widths,
             heterogeneous=heterogeneous_feed_forward,
         ),
+        format="hetero" if space.heterogeneous_heads else "standard",
     )
     return Level(tuple((choices,) * (depth // layers_per_stack) for depth in space.encoder_layers), layers_per_stack)
+
+
+def _format_problems(is_hetero: Any, operations: Sequence[str], has_head_size: bool) -> list[str]:
+    """What is wrong with the format that members are to have."""
+    if not isinstance(is_hetero, bool):
+        return [f"'heterogeneous_heads' must be true or false. Got {is_hetero!r}"]
+    only_hetero = [
+        f"operation '{name}' of 'operation_types'" for name in operations if not operation_named(name).is_standard
+    ]
+    only_hetero += ["'head_size' (else 'hidden_size' divided by 'num_heads')"] * has_head_size
+    remedy = "set 'heterogeneous_heads: true', or leave it out"
+    return [] if is_hetero else [f"{it} is for the hetero format only; {remedy}" for it in only_hetero]
 
 
 def _options(architecture: Mapping[str, Any], key: str, problems: list[str]) -> list[Any]:

@@ -33,6 +33,8 @@ GROUPED_KEYS = ("groups",)
 _ABSENT: Any = object()  # an entry that a list of another length has and this one has not
 
 Format = Literal["standard", "hetero", "grouped"]
+Shape = tuple[int, int, int]
+"""Of a layer: hidden size, number of heads, head size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Head:
 
     def __post_init__(self) -> None:
         problems = _operation_problems(self.operation, self.parameter, "head") + _positive(self.size, "size", "head")
-        _raise_all(problems or _rule_problems(self))
+        _raise_all(problems or rule_problems(self.operation, self.parameter, self.size))
 
     @staticmethod
     def dot_product_attention(size: int) -> "Head":
@@ -105,6 +107,11 @@ class Layer:
     def has_dot_product_attention(self) -> bool:
         """Whether all heads are those of BERT: self-attention by scaled dot products."""
         return {(head.operation, head.parameter) for head in self.heads} == {(SELF_ATTENTION, SCALED_DOT_PRODUCT)}
+
+    @property
+    def shape(self) -> Shape:
+        """Hidden size, number of heads, head size."""
+        return self.hidden_size, len(self.heads), self.head_size
 
     @property
     def is_uniform(self) -> bool:
@@ -330,10 +337,11 @@ def _operation_problems(
     return []
 
 
-def _rule_problems(head: Head) -> list[str]:
-    rule = operation_named(head.operation).rule
-    problem = None if rule is None else rule(head.parameter, head.size)
-    return [] if problem is None else [f"Head '{head}': {problem}"]
+def rule_problems(operation: str, parameter: str | int, size: int) -> list[str]:
+    """What the operation's own rule says against a head with that parameter and size."""
+    rule = operation_named(operation).rule
+    problem = None if rule is None else rule(parameter, size)
+    return [] if problem is None else [f"Head '{operation}_{parameter}_{size}': {problem}"]
 
 
 def _feed_forward_problems(widths: Any, index: int) -> list[str]:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from design_space import LabelOrder, Layer, Level, ModelSpec
+from design_space.spec import Format
 
 from .landmark_mds import majorise
 from .layered_graphs import LayeredGraphs
@@ -67,8 +68,8 @@ class NearestSearch:
             before = least
             for number, choices in enumerate(branch):
                 layers = choices.near(stacks[number])
-                steps_CP = np.array([_reach_of_layer(layer, self._order) for layer in layers])
-                reached_CP = reach_P + depth * (steps_CP - _reach_of_layer(stacks[number], self._order))
+                steps_CP = np.array([_reach_of_layer(layer, start.format, self._order) for layer in layers])
+                reached_CP = reach_P + depth * (steps_CP - _reach_of_layer(stacks[number], start.format, self._order))
                 placed_CK = self._place(reached_CP, at_K, _STEPS)
                 errors_C = _squares(placed_CK - wanted_K)
                 best = int(errors_C.argmin())
@@ -93,7 +94,7 @@ def _squares(differences: npt.NDArray[np.float64]) -> Any:
 
 
 @lru_cache(maxsize=65_536)
-def _reach_of_layer(layer: Layer, order: LabelOrder) -> Floats:
+def _reach_of_layer(layer: Layer, written: Format, order: LabelOrder) -> Floats:
     """What one layer adds to ``LayeredGraphs.reach`` (and a constant, of ``input`` and ``output``)."""
-    reach: Floats = LayeredGraphs.of([ModelSpec((layer,))], order, mixed=True).reach[:, 0].astype(np.float32)
+    reach: Floats = LayeredGraphs.of([ModelSpec((layer,), written)], order, mixed=True).reach[:, 0].astype(np.float32)
     return reach

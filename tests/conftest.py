@@ -45,3 +45,23 @@ def tiny_space() -> DesignSpace:
 @pytest.fixture(scope="session")
 def tiny_library(tiny_space: DesignSpace) -> GraphLibrary:
     return GraphLibrary.build(tiny_space, layers_per_stack=2, embedding_size=8, num_neighbors=10)
+
+
+@pytest.fixture(scope="session")
+def hetero_space() -> DesignSpace:
+    """Layers of two or four heads, each of an operation of its own: 42 architectures at two layers per stack, 1,764 at
+    one."""
+    return DesignSpace.from_dict(
+        {
+            "architecture": {
+                "heterogeneous_heads": True,
+                "hidden_size": [16],
+                "num_heads": [2, 4],
+                "encoder_layers": [2],
+                "operation_types": ["sa", "l"],
+                "number_of_feed-forward_stacks": [1],
+                "feed-forward_hidden": [32, 64],
+                "operation_parameters": {"sa": ["sdp", "wma"], "l": ["dct"]},
+            }
+        }
+    )

@@ -81,8 +81,10 @@ for spec in (standard, hetero):
             FlexiBERTConfig(model_dict=wider.to_dict(), vocab_size=40, max_position_embeddings=16,
                             position_embedding_type=positions)).eval()
         assert large.load_model_from_source(model) > 0.2
-        pruned = prune(model, density=0.6, examples=[{"input_ids": ids, "attention_mask": mask, "labels": torch.tensor([0, 1])}])
+        batch = {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor([0, 1])}
+        pruned = prune(model, spec=prune(spec, density=0.6), examples=[batch])
         assert pruned.config.model_spec == prune(spec, density=0.6)
+        assert pruned.num_parameters() < model.num_parameters()
         with torch.no_grad():
             joint = stitch(model, model)
             torch.testing.assert_close(joint(ids, mask).logits, whole, rtol=1e-4, atol=1e-5)

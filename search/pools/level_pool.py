@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from design_space import Head, Layer, Level, ModelSpec
+from design_space import Layer, Level, ModelSpec
+from design_space.choices import StackChoices
 from design_space.level import Branch
 
 from ..objectives import Goals
@@ -107,9 +108,10 @@ class LevelPool(Pool):
         for _ in range(_TRIES):
             after = choices.layer(int(rng.integers(choices.size)))
             if rng.random() >= _ANEW:
-                after = _crossed(before, after, int(rng.integers(3)))
-            if after != before and choices.index(after) is not None:
-                stacks[place] = after
+                after = _crossed(choices, before, after, int(rng.integers(3)), rng)
+            number = choices.index(after)
+            if number not in (None, choices.index(before)):
+                stacks[place] = choices.layer(number)
                 break
         return self._of_stacks(stacks)
 
@@ -145,7 +147,8 @@ class LevelPool(Pool):
 
     def _of_stacks(self, stacks: Sequence[Layer]) -> ModelSpec:
         return ModelSpec(
-            tuple(itertools.chain.from_iterable([stack] * self._level.layers_per_stack for stack in stacks))
+            tuple(itertools.chain.from_iterable([stack] * self._level.layers_per_stack for stack in stacks)),
+            self._level.format,
         )
 
     def _sobol(self, seed: int) -> Array:
@@ -160,10 +163,14 @@ def _fits(stacks: Sequence[Layer], branch: Branch) -> bool:
     )
 
 
-def _crossed(layer: Layer, other: Layer, respect: int) -> Layer:
-    """``layer`` with the hidden size and heads, the operation, or the feed-forward stack of ``other``."""
+def _crossed(choices: StackChoices, layer: Layer, other: Layer, respect: int, rng: np.random.Generator) -> Layer:
+    """``layer`` with the hidden size and heads, the operation (of one head, in the hetero format), or the feed-forward
+    stack of ``other``; unchanged where that is no choice."""
     if respect == 2:
         return Layer(layer.hidden_size, layer.heads, other.feed_forward)
-    shape, operation = (other, layer.heads[0]) if respect == 0 else (layer, other.heads[0])
-    head = Head(operation.operation, operation.parameter, shape.heads[0].size)
-    return Layer(shape.hidden_size, (head,) * len(shape.heads), layer.feed_forward)
+    shape, heads = (other.shape, layer.heads) if respect == 0 else (layer.shape, other.heads)
+    if respect == 1 and choices.format == "hetero":
+        place = int(rng.integers(len(layer.heads)))
+        heads = (*layer.heads[:place], heads[int(rng.integers(len(heads)))], *layer.heads[place + 1 :])
+    like = choices.heads[shape].like(heads)
+    return layer if like is None else Layer(shape[0], like, layer.feed_forward)

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from scipy.stats import spearmanr
 
-from design_space import ModelSpec
+from design_space import DesignSpace, ModelSpec
 from design_space.command import run_command
-from embeddings import GraphLibrary
+from embeddings import GraphLibrary, graph_edit_distance
 from embeddings.edit_distance import EditDistance
 from embeddings.generate_library import generate_library
 from tests.conftest import ROOT
@@ -237,3 +237,29 @@ def test_bad_input_to_the_command_ends_in_one_message(arguments, message, capsys
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_a_library_of_heterogeneous_heads_is_built_saved_and_loaded(hetero_space, tmp_path):
+    library = GraphLibrary.build(hetero_space, layers_per_stack=2, embedding_size=8, num_neighbors=5)
+    assert len(library) == 42
+    assert library.quality["spearman"] > 0.95
+    for name in ("library.json", "library.parquet"):
+        library.save(tmp_path / name)
+        loaded = GraphLibrary.load(tmp_path / name, space=hetero_space)
+        assert list(loaded.specs) == list(library.specs)
+        assert loaded.level.size == 42
+        spec = library.specs[20]
+        heads = [list(reversed(row)) for row in spec.to_dict()["o"]]
+        turned = ModelSpec.from_dict(spec.to_dict() | {"o": heads})
+        assert (loaded.embed(turned) == loaded.embeddings[20]).all()
+
+
+def test_architectures_that_differ_in_hidden_size_alone_are_one_point_to_the_hetero_format(hetero_space):
+    """Labels of hetero heads say their size, not their layer's (FlexiBERT's, kept); a surrogate has features beside."""
+    content = hetero_space.to_dict()
+    content["architecture"] |= {"hidden_size": [16, 24], "head_size": [8]}
+    library = GraphLibrary.build(DesignSpace.from_dict(content), layers_per_stack=2, embedding_size=4, num_neighbors=5)
+    assert len(library) == 84
+    assert graph_edit_distance(library.specs[0], library.specs[42]) == 0
+    assert np.abs(library.embeddings[0] - library.embeddings[42]).max() < 1e-3
+    assert np.isfinite(library.embeddings).all()

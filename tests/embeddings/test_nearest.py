@@ -38,6 +38,21 @@ def test_a_member_of_a_sample_is_nearest_to_its_own_vector(sampled):
         assert sampled.nearest(sampled.embeddings[i]) == sampled.specs[i]
 
 
+def test_nearest_architectures_of_heterogeneous_heads_are_sought_in_the_whole_space():
+    space = DesignSpace.from_yaml("design_space/design_space_hetero.yaml")
+    library = GraphLibrary.build(space, layers_per_stack=1, max_graphs=300, num_neighbors=5, n_jobs=1)
+    assert library.quality["spearman"] > 0.95
+    before, found = [], []
+    for spec in library.level.sample(12, seed=9):
+        vector = library.embed(spec)
+        nearest = library.nearest(vector)
+        assert nearest in library.level
+        before.append(np.linalg.norm(library.embeddings - vector, axis=1).min())
+        found.append(np.linalg.norm(library.embed(nearest) - vector))
+        assert found[-1] <= before[-1] + 1e-9
+    assert np.mean(found) < 0.8 * np.mean(before)
+
+
 def test_in_a_listed_space_the_nearest_member_is_exact(space):
     tiny = DesignSpace.from_dict(space.to_dict() | {"architecture": _tiny(space)})
     library = GraphLibrary.build(tiny, layers_per_stack=2, embedding_size=4, num_neighbors=3, n_jobs=1)

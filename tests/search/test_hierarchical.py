@@ -54,6 +54,22 @@ def test_the_command_writes_a_finer_library_and_carries_everything_trained_over(
     assert GraphLibrary.load(tmp_path / "old.json").fingerprint == trained.fingerprint  # the old one is untouched
 
 
+def test_the_next_level_of_heterogeneous_heads_mixes_the_operations_of_both_parents(hetero_space, tmp_path):
+    old = GraphLibrary.build(hetero_space, layers_per_stack=2, embedding_size=4, num_neighbors=5)
+    uniform = [spec for spec in old.specs if len(set(spec.layers[0].heads)) == 1][:3:2]
+    assert [str(spec.layers[0].heads[0]) for spec in uniform] == ["l_dct_8", "sa_sdp_8"]
+    old.performances = {spec.hash: {"cola": 0.5} for spec in uniform}
+    old.save(tmp_path / "old.json")
+    files = ["--old_dataset_file", str(tmp_path / "old.json"), "--new_dataset_file", str(tmp_path / "new.json")]
+    assert _exit(*files, "--num_nearest", "0", "--n_jobs", "1") == 0
+    new = GraphLibrary.load(tmp_path / "new.json")
+    level = hetero_space.level(layers_per_stack=1)
+    assert all(spec in level for spec in new.specs)
+    assert {spec.hash for spec in uniform} <= set(new.hashes)
+    heads = {tuple(map(str, layer.heads)) for spec in new.specs for layer in spec.layers}
+    assert heads == {("l_dct_8", "l_dct_8"), ("l_dct_8", "sa_sdp_8"), ("sa_sdp_8", "sa_sdp_8")}
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from design_space import ModelSpec
 from design_space.command import run_command
 from embeddings import GraphLibrary
 from search.records.journal import Journal
@@ -163,6 +164,20 @@ def test_a_run_of_another_library_is_refused(finished, tmp_path, tiny_space, cap
             run_boshnas, ["--run_dir", str(folder / "run"), "--resume", "--dataset_file", str(tmp_path / "other.json")]
         )
     assert "searches another graph library than the one given" in capsys.readouterr().err
+
+
+@pytest.mark.integration
+def test_heterogeneous_heads_are_trained_and_the_second_inherits_from_the_first(tmp_path, hetero_space):
+    library = GraphLibrary.build(hetero_space, layers_per_stack=2, embedding_size=4, num_neighbors=5)
+    flags = [*_files(tmp_path, library), *TINY, "--num_init", "1", "--max_concurrent", "1", "--min_overlap", "0.05"]
+    done = _run(*flags, "--max_trials", "2", "--origins", "scratch", "transfer")
+    assert done.returncode == 0, done.stderr[-3000:]
+    records = list(Journal(tmp_path / "run" / "journal.jsonl").trials().values())
+    assert [record.candidate.spec.format for record in records] == ["hetero"] * 2
+    assert [record.candidate.origin.kind for record in records] == ["scratch", "transfer"]
+    assert all(record.score is not None for record in records)
+    best = json.loads((tmp_path / "run" / "best" / "config.json").read_text())
+    assert ModelSpec.from_dict(best["model_dict"]) in library.specs
 
 
 @pytest.mark.integration

@@ -3,6 +3,8 @@ import pytest
 import torch
 
 from design_space import DesignSpace, ModelSpec
+from embeddings import GraphLibrary
+from flexibert import transfer_overlap
 from search import BOSHNAS, BOSHNASSettings
 from search.pools.features import feature_names, features, layer_codes
 from search.pools.level_pool import LevelPool
@@ -59,6 +61,43 @@ def test_a_space_too_large_for_a_library_is_searched(level):
     assert best[0] == 1.0
     assert best[0] >= best[1] > random
     assert settings.num_mutations == 100
+
+
+def test_mutations_of_heterogeneous_heads_change_one_head_or_one_other_respect(hetero_space):
+    level = hetero_space.level(layers_per_stack=1)
+    pool = LevelPool(level, num_samples=10, num_mutations=10)
+    rng = np.random.default_rng(0)
+    spec = level.spec(1000)
+    mutants = [pool.mutated(spec, rng) for _ in range(300)]
+    assert all(mutant in level and mutant.hash != spec.hash for mutant in mutants)
+    assert {sum(a != b for a, b in zip(m.layers, spec.layers, strict=True)) for m in mutants} == {1}
+    near = {other for place in (0, 1) for other in level.branches[0][place].near(spec.layers[place])}
+    changed = [a for mutant in mutants for a, b in zip(mutant.layers, spec.layers, strict=True) if a != b]
+    assert near <= set(changed)
+    assert sum(layer in near for layer in changed) > 0.6 * len(changed)  # others are drawn anew
+
+
+@pytest.mark.parametrize("layers_per_stack", [1, 2], ids=["level", "library"])
+def test_heterogeneous_heads_are_searched(hetero_space, layers_per_stack):
+    """Layers are best where one head of weighted attention stands beside three transforms: 2 of 1,764 architectures
+    have this in both, or 2 of 42."""
+    level = hetero_space.level(layers_per_stack=layers_per_stack)
+    place = level if layers_per_stack == 1 else GraphLibrary.build(hetero_space, layers_per_stack=2, num_neighbors=5)
+
+    def value(spec: ModelSpec) -> float:
+        kinds = [[head.parameter for head in layer.heads] for layer in spec.layers]
+        return sum((own.count("wma") == 1) + own.count("dct") / 3 for own in kinds) / len(kinds)
+
+    settings = BOSHNASSettings(num_samples=100, num_mutations=100, num_init=4, min_overlap=0.3)
+    boshnas, origins = BOSHNAS(place, seed=0, settings=settings, overlap=transfer_overlap), set()
+    for _ in range(12):
+        (candidate,) = boshnas.ask(1)
+        assert candidate.spec in level
+        origins.add(candidate.origin.kind)
+        boshnas.tell(candidate, value(candidate.spec))
+    assert boshnas.best is not None
+    assert boshnas.best[1] > 1.6  # 40 of the 1,764 and 4 of the 42
+    assert origins == {"scratch", "transfer"}
 
 
 def test_features_are_means_over_layers_and_shares_over_heads():
