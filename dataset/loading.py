@@ -7,8 +7,9 @@ from design_space.files import nearest_name
 
 from .corpora.python_docs import EMBEDDED_TASK, python_docs_task
 from .glue import GLUE, load_glue
+from .tables.options import TableOptions
 from .tables.readers import TABLE_SUFFIXES, is_table
-from .tables.table import TableOptions, load_table
+from .tables.table import load_table
 from .task import Task
 
 ALL_OF_GLUE = "glue"

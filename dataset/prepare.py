@@ -24,8 +24,8 @@ from .hub import is_hub_name
 from .loading import ALL_OF_GLUE, load_task
 from .places import name_or_place, with_places
 from .prepared import Lengths, PreparedData, prepare
+from .tables.options import TableOptions
 from .tables.readers import TABLE_SUFFIXES
-from .tables.table import TableOptions
 from .task import Task
 from .tokenizer import TRAIN, build_tokenizer
 

@@ -7,24 +7,21 @@ files for validation and test the rows are split; questions on one context stay 
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ..kinds.question_answering import question_columns, question_rows
 from ..kinds.token_classification import tag_columns, tag_names, tag_split, tagged_rows, usual_tag_metric
 from ..task import QUESTIONS, SPLITS, TOKENS, Task
+from .options import TableOptions
 from .readers import unit_of
 from .splitting import split_off
-
-if TYPE_CHECKING:
-    from .table import TableOptions
 
 logger = logging.getLogger(__name__)
 
 
 def load_annotated(
-    frames: Mapping[str, pd.DataFrame], origins: Mapping[str, str], path: Path, options: "TableOptions", *, seed: int
+    frames: Mapping[str, pd.DataFrame], origins: Mapping[str, str], path: Path, options: TableOptions, *, seed: int
 ) -> Task | None:
     """The task in tables by split, or None when they are of whole texts.
 
@@ -48,7 +45,7 @@ def _tagged(
     frames: Mapping[str, pd.DataFrame],
     origins: Mapping[str, str],
     path: Path,
-    options: "TableOptions",
+    options: TableOptions,
     columns: tuple[str, str],
     seed: int,
 ) -> Task:
@@ -78,7 +75,7 @@ def _asked(
     frames: Mapping[str, pd.DataFrame],
     origins: Mapping[str, str],
     path: Path,
-    options: "TableOptions",
+    options: TableOptions,
     columns: tuple[str, str, str],
     seed: int,
 ) -> Task:

@@ -7,7 +7,6 @@ that are in two splits, are logged too.
 """
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from ..kinds.token_classification import is_list
 from ..task import SPLITS, Task, make_split
 from .annotated import load_annotated
 from .labels import encoded, label_cells, label_names
+from .options import TableOptions
 from .readers import is_dataset, read_dataset, read_table, unit_of
 from .splitting import split_off
 
@@ -41,28 +41,6 @@ MOST_SHOWN = 10  # names in a message
 FAR, WIDE = 10.0, 100.0  # a model's first outputs are near 0: the mean in standard deviations, and these, to warn of
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TableOptions:
-    """What an own table's columns mean; everything that is None is guessed, split off, or usual.
-
-    Attributes:
-        text_column, text_pair_column, label_column: names of columns; of words and their tags the first and the last,
-            of questions, contexts and answers all three.
-        label_separator: what stands between the labels of one text in a CSV or TSV file; makes the task multi-label.
-        validation_file, test_file: further tables with the same columns.
-        metric: name of what is maximised; accuracy, ``f1_micro`` of several labels a text, ``pearson_spearman`` of
-            numbers, ``entity_f1`` of tags like B-PER, ``answer_f1`` of answers when None.
-    """
-
-    text_column: str | None = None
-    text_pair_column: str | None = None
-    label_column: str | None = None
-    label_separator: str | None = None
-    validation_file: Path | str | None = None
-    test_file: Path | str | None = None
-    metric: str | None = None
 
 
 def load_table(source: Path | str, options: TableOptions, *, seed: int = 0) -> Task:
