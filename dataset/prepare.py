@@ -3,10 +3,11 @@ does the same."""
 
 import argparse
 import dataclasses
+import hashlib
 import itertools
 import platform
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,9 @@ from design_space.command import ArgumentParser, positive_number, run_command
 
 from .corpora.corpus import SUFFIXES, load_corpus
 from .corpora.python_docs import EMBEDDED_TASK
-from .fingerprint import fingerprint
 from .glue import load_glue_tasks
 from .hub import is_hub_name
-from .loading import ALL_OF_GLUE, load_task
-from .places import name_or_place, with_places
+from .loading import ALL_OF_GLUE, load_task, name_or_place, with_places
 from .prepared import Lengths, PreparedData, prepare
 from .tables.options import TableOptions
 from .tables.readers import TABLE_SUFFIXES
@@ -114,7 +113,7 @@ class DataOptions:
             option.name: getattr(self, option.name) for option in dataclasses.fields(self) if option.name != "table"
         }
         plain = {name: _plain(value) for name, value in (values | dataclasses.asdict(self.table)).items()}
-        files = fingerprint(self._sources())
+        files = _fingerprint(self._sources())
         # The embedded text is that of the Python at hand.
         return with_places(plain) | {"files": files, "python": platform.python_version()}
 
@@ -222,6 +221,18 @@ def _texts(corpus: hf_datasets.IterableDataset, tasks: Sequence[Task]) -> Iterat
         yield row["text"]
     for task in tasks:
         yield from task.texts()
+
+
+def _fingerprint(sources: Iterable[Path]) -> str:
+    """A digest of the name, size and time of every file, also of missing ones and those in folders: enough to notice
+    that an input has changed since it was read."""
+    digest = hashlib.sha256()
+    for source in sources:
+        files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
+        for path in files:
+            state = path.stat() if path.exists() else None
+            digest.update(f"{path.absolute()} {state and state.st_size} {state and state.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def _source(text: str) -> Path | str:
