@@ -10,19 +10,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from joblib import effective_n_jobs
 
 from design_space import DesignSpace, LabelOrder, Level, ModelSpec
+from design_space.graph import vertices_and_edges
 
-from .distances import Kernel, Progress, distance_of, fidelity_of_sample, measure_all, measure_to, silent
+from .distances import Distance, Progress, fidelity_of_sample, measure_all, measure_to, silent
+from .edit_distance import EditDistance
 from .landmark_mds import Algorithm, check_options, embed_landmarks, place, refine
 from .library_file import MEASURED_ON, StoredDicts, StoredSpecs, add_performances, read_library, write_library
 from .nearest import NearestSearch
 from .neighbors import check_num_neighbors, nearest_by_overlap
+from .weisfeiler_lehman import WeisfeilerLehman
+
+Kernel = Literal["GraphEditDistance", "WeisfeilerLehman"]
 
 LARGEST_LISTED = 100_000
 DEFAULT_NEIGHBORS = 100
@@ -145,7 +150,7 @@ class GraphLibrary:
         check_enough(len(specs))
         rng = np.random.default_rng(seed)
         landmarks = np.sort(rng.permutation(len(specs))[:NUM_LANDMARKS]).astype(np.int32)
-        measure = distance_of(kernel, order)
+        measure = _distance(kernel, order)
         wanted = min(DEFAULT_NEIGHBORS, len(specs) - 1) if num_neighbors is None else num_neighbors
         size = default_embedding_size(len(specs)) if embedding_size is None else embedding_size
         check_options(len(landmarks), size, algo)
@@ -254,9 +259,8 @@ class GraphLibrary:
         """The vector (embedding size,) of any architecture; a member's is the stored one."""
         if spec.hash in self._index:
             return self.embeddings[self._index[spec.hash]]
-        order = self.order.extended(label for i in range(len(spec.layers)) for label in _labels(spec, i))
-        landmark_specs = [self.specs[i] for i in self.landmarks]
-        distances = distance_of(self.kernel, order).between([spec], landmark_specs)
+        order = self.order.extended(vertices_and_edges(spec)[0])
+        distances = _distance(self.kernel, order).between([spec], [self.specs[i] for i in self.landmarks])
         return place(distances, self.embeddings[self.landmarks])[0]
 
     def nearest(self, vector: npt.NDArray[np.float64]) -> ModelSpec:
@@ -355,5 +359,9 @@ def _from_content(content: dict[str, Any], path: Path | str) -> GraphLibrary:
         ) from error
 
 
-def _labels(spec: ModelSpec, layer: int) -> list[str]:
-    return [*spec.head_labels(layer), *(f"f{width}" for width in spec.layers[layer].feed_forward)]
+def _distance(kernel: Kernel, order: LabelOrder) -> Distance:
+    if kernel == "GraphEditDistance":
+        return EditDistance(order)
+    if kernel == "WeisfeilerLehman":
+        return WeisfeilerLehman()
+    raise ValueError(f"'kernel' must be 'GraphEditDistance' or 'WeisfeilerLehman'. Got {kernel!r}")
