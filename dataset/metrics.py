@@ -135,7 +135,8 @@ class Metric:
 
 @functools.cache
 def find_metric(name: str) -> Metric:
-    """One of ``METRICS``, or scikit-learn's scorer of that name (``f1_macro``, ``roc_auc``, ``r2``, ...).
+    """The metric of a name: one of ``METRICS``, or scikit-learn's scorer of that name (``f1_macro``, ``roc_auc``,
+    ``r2``, ...).
 
     Raises:
         ValueError: for a name that neither knows.
@@ -189,7 +190,7 @@ def _takes_real_numbers(measure: Callable[[Array, Array], Metrics]) -> bool:
 
 
 def _right_and_others(truth: Array, num_labels: int, is_regression: bool) -> tuple[Array, Array, Array]:
-    """Outputs of a model that is right, of one that is wrong everywhere, and of one that says the same always."""
+    """The outputs of a model that is right, of one that is wrong everywhere, and of one that says the same always."""
     if is_regression:  # not exactly right: a measure that then only is defined tells no models apart
         spread = np.ptp(truth)
         nearly = truth + 1e-6 * (spread or 1.0) * (1 + np.arange(len(truth)) % 2)
@@ -200,7 +201,7 @@ def _right_and_others(truth: Array, num_labels: int, is_regression: bool) -> tup
 
 
 def _accuracy(predictions: Array, labels: Array) -> Metrics:
-    """Share of the texts whose labels are all right."""
+    """The share of the texts whose labels are all right."""
     right = predictions == labels
     return {"accuracy": float((right if right.ndim == 1 else right.all(axis=1)).mean())}
 

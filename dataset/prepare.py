@@ -1,5 +1,5 @@
-"""The command ``prepare_data``: a task and a corpus, tokenised once to disk. ``run_boshnas`` has the same flags and
-does the same."""
+"""The command ``prepare_data``, which tokenises a task and a corpus once, to disk. ``run_boshnas`` has the same flags
+and does the same."""
 
 import argparse
 import dataclasses
@@ -33,7 +33,7 @@ TOKENIZER_DOCUMENTS = 1_000_000  # more of a corpus do not change a trained voca
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """Which task, corpus and tokenizer; the flags of ``prepare_data``.
+    """The choice of task, corpus and tokenizer; the flags of ``prepare_data``.
 
     Attributes:
         corpus: files, folders and datasets of the Hub. corpus_weights: one for each, or none.
@@ -118,7 +118,7 @@ class DataOptions:
         return with_places(plain) | {"files": files, "python": platform.python_version()}
 
     def _sources(self) -> list[Path]:
-        """Files and folders that the data come from; of those on the Hub none."""
+        """The files and folders that the data come from, without those on the Hub."""
         sources: list[Path | str | None] = [self.data_dir, self.table.validation_file, self.table.test_file]
         sources += [source for source in self.corpus if not is_hub_name(source, SUFFIXES)]
         named = [Path(name) for name in (self.task, self.tokenizer) if name not in (EMBEDDED_TASK, TRAIN)]
@@ -216,7 +216,7 @@ def prepare_data(arguments: Sequence[str] | None = None) -> None:
 
 
 def _texts(corpus: hf_datasets.IterableDataset, tasks: Sequence[Task]) -> Iterator[str]:
-    """What a tokenizer is trained on."""
+    """The texts that a tokenizer is trained on."""
     for row in itertools.islice(corpus, TOKENIZER_DOCUMENTS):
         yield row["text"]
     for task in tasks:

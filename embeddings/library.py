@@ -35,6 +35,7 @@ DEFAULT_EMBEDDING_SIZE = 16
 NUM_LANDMARKS = 500
 LARGEST_ALL_PAIRS = 12_000
 """Graphs of the largest library whose vectors are fitted to all pairs: half a gigabyte of distances."""
+_AS_THEY_ARE = ("layers_per_stack", "heterogeneous_feed_forward", "kernel", "algo")  # keys of the file
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Graph:
 
 @dataclass(kw_only=True)
 class GraphLibrary:
-    """Architectures with their geometry. Build one with ``build`` or ``of_specs``, or ``load`` it.
+    """A library: architectures with their geometry. Build one with ``build`` or ``of_specs``, or ``load`` it.
 
     Attributes:
         embeddings: (N, K). neighbors: indices (N, num_neighbors). landmarks: indices of the landmarks, (M,).
@@ -236,7 +237,7 @@ class GraphLibrary:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What tells libraries apart: a digest of the members, in order, and the embedding size."""
+        """A digest that tells libraries apart: of the members, in order, and the embedding size."""
         digest = hashlib.sha256("".join(self.hashes).encode())
         digest.update(str(self.embeddings.shape[1]).encode())
         return digest.hexdigest()
@@ -297,10 +298,7 @@ class GraphLibrary:
             "design_space": self.space.to_dict() if self.space else None,
             "ops_list": list(self.order.labels),
             "num_neighbors": int(self.neighbors.shape[1]),
-            "layers_per_stack": self.layers_per_stack,
-            "heterogeneous_feed_forward": self.heterogeneous_feed_forward,
-            "kernel": self.kernel,
-            "algo": self.algo,
+            **{key: getattr(self, key) for key in _AS_THEY_ARE},
             "quality": self.quality,
             "landmarks": self.landmarks.tolist(),
             "model_dicts": [spec.to_dict() for spec in self.specs],
@@ -313,12 +311,12 @@ class GraphLibrary:
 
 
 def default_embedding_size(num_graphs: int) -> int:
-    """Dimensions of a library's vectors where none are asked for."""
+    """The dimensions of a library's vectors where none are asked for."""
     return min(DEFAULT_EMBEDDING_SIZE, num_graphs - 1)
 
 
 def check_enough(num_graphs: int) -> None:
-    """Raises ``ValueError`` when there is nothing to compare."""
+    """Raise ``ValueError`` when there is nothing to compare."""
     if num_graphs < 2:
         raise ValueError(
             f"A library needs at least two architectures, or there is nothing to search. Got {num_graphs}: give the "
@@ -339,10 +337,7 @@ def _from_content(content: dict[str, Any], path: Path | str) -> GraphLibrary:
         space = content["design_space"]
         return GraphLibrary(
             space=None if space is None else DesignSpace.from_dict(space),
-            layers_per_stack=content["layers_per_stack"],
-            heterogeneous_feed_forward=content["heterogeneous_feed_forward"],
-            kernel=content["kernel"],
-            algo=content["algo"],
+            **{key: content[key] for key in _AS_THEY_ARE},
             order=LabelOrder(tuple(content["ops_list"])),
             specs=specs,
             embeddings=np.array(content["embeddings"], dtype=np.float64).reshape(len(specs), -1),

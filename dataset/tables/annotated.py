@@ -1,6 +1,6 @@
 """One's own table whose texts are marked from within: a tag for every word, or the place of an answer.
 
-Which kind it is shows in the columns: lists of words beside lists of as many tags, or answers like SQuAD's. Without
+The columns show which of the two it is: lists of words beside lists of as many tags, or answers like SQuAD's. Without
 files for validation and test the rows are split; questions on one context stay together.
 """
 
@@ -64,7 +64,7 @@ def _tagged(
     metric = options.metric or usual_tag_metric(names)
     return Task(
         name=_name(path),
-        kind=TOKENS,
+        task_type=TOKENS,
         label_names=names,
         metric=metric,
         **_in_order(tables),  # type: ignore[arg-type]
@@ -90,7 +90,7 @@ def _asked(
     metric = options.metric or "answer_f1"
     return Task(
         name=_name(path),
-        kind=QUESTIONS,
+        task_type=QUESTIONS,
         metric=metric,
         may_lack_answers=lacks,
         **_in_order(tables),  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class TableOptions:
-    """What an own table's columns mean; everything that is None is guessed, split off, or usual.
+    """The meaning of an own table's columns; everything that is None is guessed, split off, or usual.
 
     Attributes:
         text_column, text_pair_column, label_column: names of columns; of words and their tags the first and the last,

@@ -68,8 +68,8 @@ def load_table(source: Path | str, options: TableOptions, *, seed: int = 0) -> T
         frames[split] = part.assign(label=encoded(part["label"], names, is_multi_label, origins[split]))
         if names and not is_multi_label and split != "train" and frames[split]["label"].nunique() < 2:
             raise ValueError(f"{origins[split]} has only the class {part['label'].iloc[0]!r}; give rows of every class")
-    kind = {"several": "label"} if is_multi_label else {"classes": "label"} if names else {}
-    split_off(frames, seed, **kind)
+    evenly = {"several": "label"} if is_multi_label else {"classes": "label"} if names else {}
+    split_off(frames, seed, **evenly)
     _report(path.name, frames, names, is_multi_label)
     splits = {
         split: make_split(

@@ -33,8 +33,8 @@ def collator(data: PreparedData, spec: ModelSpec) -> Callable[[list[dict[str, An
     transforms; labels of words with -100."""
     is_fixed = any(head.operation == "l" for layer in spec.layers for head in layer.heads)
     padding = {"padding": "max_length", "max_length": data.max_length} if is_fixed else {}
-    kind = DataCollatorForTokenClassification if data.kind == TOKENS else DataCollatorWithPadding
-    collate = kind(data.tokenizer, **padding)
+    collator = DataCollatorForTokenClassification if data.task_type == TOKENS else DataCollatorWithPadding
+    collate = collator(data.tokenizer, **padding)
     return lambda rows: collate([{name: row[name] for name in row if name in MODEL_INPUTS} for row in rows])
 
 
