@@ -10,7 +10,7 @@ import io
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,14 @@ def is_dataset(source: Path | str) -> bool:
 def unit_of(origin: str) -> str:
     """The name of what the index of a frame from there counts."""
     return "line" if origin.lower().endswith(_LINE_SUFFIXES) else "row"
+
+
+def check_columns(frame: pd.DataFrame, columns: Iterable[str], origin: Path | str) -> None:
+    """Raise ``ValueError`` when a frame lacks some of the columns."""
+    there = [str(name) for name in frame.columns]
+    missing = [name for name in columns if name not in there]
+    if missing:
+        raise ValueError(f"{origin} has no column {', '.join(map(repr, missing))}. Its columns: {', '.join(there)}")
 
 
 def _frame(rows: hf_datasets.Dataset, source: str, split: str) -> pd.DataFrame:

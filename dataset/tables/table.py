@@ -18,7 +18,7 @@ from ..task import SPLITS, Task, make_split
 from .annotated import load_annotated
 from .labels import encoded, label_cells, label_names
 from .options import TableOptions
-from .readers import is_dataset, read_dataset, read_table, unit_of
+from .readers import check_columns, is_dataset, read_dataset, read_table, unit_of
 from .splitting import split_off
 
 LABEL_NAMES = ("label", "labels", "target", "class", "category", "score", "rating", "y")
@@ -104,9 +104,7 @@ def _columns(frame: pd.DataFrame, path: Path, options: TableOptions) -> dict[str
     """The task's columns by those of the table: named ones checked, others guessed."""
     names = [str(name) for name in frame.columns]
     text, pair, label = options.text_column, options.text_pair_column, options.label_column
-    missing = [name for name in (text, pair, label) if name is not None and name not in names]
-    if missing:
-        raise ValueError(f"{path} has no column {', '.join(map(repr, missing))}. Its columns: {', '.join(names)}")
+    check_columns(frame, [name for name in (text, pair, label) if name is not None], path)
     if len(names) < 2:
         raise ValueError(f"{path} needs a column of texts and one of labels. Its columns: {', '.join(names)}")
     guessed = []
@@ -136,11 +134,7 @@ def _columns(frame: pd.DataFrame, path: Path, options: TableOptions) -> dict[str
 
 
 def _normalised(frame: pd.DataFrame, origin: str, columns: dict[str, str], options: TableOptions) -> pd.DataFrame:
-    missing = [name for name in columns if name not in frame.columns]
-    if missing:
-        raise ValueError(
-            f"{origin} has no column {', '.join(map(repr, missing))}. Its columns: {', '.join(map(str, frame.columns))}"
-        )
+    check_columns(frame, columns, origin)
     part = frame[list(columns)].rename(columns=columns)
     texts = {name: column for name, column in columns.items() if column != "label"}
     for name, column in texts.items():

@@ -167,6 +167,7 @@ def test_prepared_tags_come_back_and_are_measured(tmp_path: Path) -> None:
     path = _write(tmp_path / "mine.conll", _rows())
     options = DataOptions(task=str(path), corpus=(tmp_path / "corpus.txt",), vocab_size=300, max_length=32)
     data = options.prepare(tmp_path / "prepared", Console(quiet=True))
+    assert json.loads((tmp_path / "prepared" / "task.json").read_text())["kind"] == "token_classification"
     assert (data.task_type, data.num_labels, data.problem_type) == ("token_classification", 6, None)
     longest = max(map(len, data.split("validation")["labels"]))
     nothing = np.zeros((len(data.split("validation")), longest, 6))
