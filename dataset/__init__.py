@@ -3,7 +3,7 @@
 from .corpora.corpus import load_corpus
 from .loading import load_task
 from .prepared import PreparedData
-from .tables.table import TableOptions
+from .tables.options import TableOptions
 from .task import Task
 from .tokenizer import build_tokenizer
 

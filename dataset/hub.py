@@ -25,7 +25,7 @@ def is_hub_name(source: Path | str, file_suffixes: Sequence[str]) -> bool:
 
 
 def load_from_hub(name: str, configuration: str | None = None, **options: Any) -> Any:
-    """``datasets.load_dataset``; without a way to the Hub what was loaded before is used, at once.
+    """Call ``datasets.load_dataset``; without a way to the Hub what was loaded before is used, at once.
 
     Raises:
         ValueError: when the dataset is neither there nor here.
@@ -55,7 +55,7 @@ def _offline_if_unreachable() -> Iterator[str]:
 
 
 def _unreachable() -> str:
-    """Why the Hub cannot be reached; empty when it can."""
+    """The reason why the Hub cannot be reached; empty when it can."""
     try:
         get_session().head(constants.ENDPOINT, timeout=_PATIENCE_S)
     except Exception as error:  # whatever client the library uses, it did not get through

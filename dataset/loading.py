@@ -1,17 +1,23 @@
-"""Finding a task: by name (embedded or GLUE), or in a table of one's own."""
+"""The way from what a user names to a task: the embedded one, one of GLUE, or a table of one's own."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from design_space.files import nearest_name
 
 from .corpora.python_docs import EMBEDDED_TASK, python_docs_task
 from .glue import GLUE, load_glue
+from .tables.options import TableOptions
 from .tables.readers import TABLE_SUFFIXES, is_table
-from .tables.table import TableOptions, load_table
+from .tables.table import load_table
 from .task import Task
+from .tokenizer import TRAIN
 
 ALL_OF_GLUE = "glue"
+NAME_OR_PLACE = ("task", "tokenizer")
+"""Options that are a name or a place on disk, which is kept absolute: a run can be resumed from elsewhere."""
 
 
 def load_task(
@@ -58,3 +64,17 @@ def load_task(
     if name == EMBEDDED_TASK:
         return python_docs_task()
     return load_glue(name, None if data_dir is None else Path(data_dir))
+
+
+def name_or_place(text: str) -> str:
+    """A known name as it is, or the absolute path of a file or folder."""
+    if text.lower().replace("-", "") in (EMBEDDED_TASK, ALL_OF_GLUE, TRAIN, *GLUE):
+        return text
+    path = Path(text)
+    is_place = path.suffix.lower() in (*TABLE_SUFFIXES, ".txt") or path.is_dir()
+    return str(path.absolute()) if is_place else text
+
+
+def with_places(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options by name, with absolute paths for those that are places."""
+    return {name: name_or_place(value) if name in NAME_OR_PLACE else value for name, value in options.items()}

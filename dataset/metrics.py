@@ -1,5 +1,4 @@
-"""How good predictions are: the measures of GLUE (Wang et al., 2018, table 1) and every one that scikit-learn names,
-each a number to maximise.
+"""Metrics, each a number to maximise: those of GLUE (Wang et al., 2018, table 1) and every scorer of scikit-learn.
 
 MRPC and QQP are judged by the mean of accuracy and F1, STS-B by the mean of Pearson's and Spearman's correlations, as
 on the GLUE board. Constant predictions, which a collapsed model makes, have correlation 0 instead of an undefined one;
@@ -19,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, softmax
 from scipy.stats import ConstantInputWarning, NearConstantInputWarning, pearsonr, spearmanr
+from sklearn import metrics as sk_metrics
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import f1_score, get_scorer, get_scorer_names, matthews_corrcoef
 
 from design_space.files import nearest_name
 
@@ -45,7 +45,7 @@ class Metric:
     needs_scores: bool = False
 
     def __call__(self, predictions: npt.ArrayLike, labels: npt.ArrayLike) -> Metrics:
-        """Measure.
+        """The number that is maximised, under the metric's name, and its parts.
 
         Args:
             predictions: class ids or numbers ``(N,)``; or a model's outputs, ``(N, C)`` of which the largest
@@ -63,13 +63,16 @@ class Metric:
             measured = self._measured(outputs, labels)
         name, value = next(iter(measured.items()))
         if value == 0 or np.isnan(value):  # what scikit-learn says of the undefined
-            self._check_labels(outputs, labels)
+            ids = int(max(np.max(labels), outputs.max(), 1)) + 1
+            reason = self.why_undefined(labels, outputs.shape[1] if outputs.ndim == 2 else ids)
+            if reason:
+                raise ValueError(f"The metric is undefined for these labels, whatever the predictions are: {reason}")
         if np.isnan(value) and name.startswith("neg_"):  # 0 would be the best
             raise ValueError(f"The metric {name} is undefined for these predictions")
         return measured | {name: 0.0 if np.isnan(value) else value}
 
     def why_undefined(self, labels: npt.ArrayLike, num_labels: int) -> str | None:
-        """Why no predictions can be judged by these labels, in words of the measure; None when they can.
+        """The reason, in words of the measure, why no predictions can be judged by these labels; None when they can.
 
         That is when the score of every prediction is undefined, or when right ones score no better than all others.
 
@@ -96,18 +99,10 @@ class Metric:
             try:
                 value = next(iter(self._measured(outputs, truth).values()))
             except (ValueError, TypeError) as error:
-                return float("nan"), str(error)
-        said = [one for one in caught if issubclass(one.category, UserWarning)]
-        if not np.isnan(value):
-            said = [one for one in said if not issubclass(one.category, UndefinedMetricWarning)]
-            return value, str(said[0].message) if said else ""
-        return value, str(said[0].message) if said else "it is not a number"
-
-    def _check_labels(self, outputs: Array, labels: npt.ArrayLike) -> None:
-        ids = int(max(np.max(labels), outputs.max(), 1)) + 1
-        reason = self.why_undefined(labels, outputs.shape[1] if outputs.ndim == 2 else ids)
-        if reason:
-            raise ValueError(f"The metric is undefined for these labels, whatever the predictions are: {reason}")
+                return np.nan, str(error)
+        minor = () if np.isnan(value) else UndefinedMetricWarning
+        said = [one for one in caught if issubclass(one.category, UserWarning) and not issubclass(one.category, minor)]
+        return value, str(said[0].message) if said else "it is not a number" if np.isnan(value) else ""
 
     def _measured(self, predictions: npt.ArrayLike, labels: npt.ArrayLike) -> Metrics:
         outputs, truth = np.asarray(predictions, dtype=np.float64), np.asarray(labels, dtype=np.float64)
@@ -140,36 +135,62 @@ class Metric:
 
 @functools.cache
 def find_metric(name: str) -> Metric:
-    """One of ``METRICS``, or scikit-learn's scorer of that name (``f1_macro``, ``roc_auc``, ``r2``, ...).
+    """The metric of a name: one of ``METRICS``, or scikit-learn's scorer of that name (``f1_macro``, ``roc_auc``,
+    ``r2``, ...).
 
     Raises:
         ValueError: for a name that neither knows.
     """
     if name in METRICS:
         return METRICS[name]
-    if name not in get_scorer_names():
+    known = sk_metrics.get_scorer_names()
+    if name not in known:
         raise ValueError(
             f"'metric' must be one of {', '.join(METRICS)} or a scorer of scikit-learn. Got {name!r}. "
-            f"{nearest_name(name, [*METRICS, *get_scorer_names()])}"
+            f"{nearest_name(name, [*METRICS, *known])}"
         )
-    scorer = get_scorer(name)
-    needs_scores = scorer._response_method != "predict"
-    is_regression = not needs_scores and _takes_real_numbers(scorer)
-    knows_labels = "labels" in inspect.signature(scorer._score_func).parameters
+    needs_scores, scorer = name in _OF_PROBABILITIES, sk_metrics.get_scorer(name)
 
     def measure(predictions: Array, labels: Array) -> Metrics:
-        extra: dict[str, Any] = {}
-        if needs_scores and predictions.ndim == 2 and labels.ndim == 1:  # several classes, some perhaps without a text
-            extra |= {"labels": np.arange(predictions.shape[1])} if knows_labels else {}
-            extra |= {"multi_class": "ovr"} if name == "roc_auc" else {}
-        value = scorer._score_func(labels, predictions, **(scorer._kwargs | extra))
-        return {name: float(np.nan_to_num(scorer._sign * value, nan=np.nan))}
+        if needs_scores:
+            value = _of_probabilities(name, predictions, labels)
+        else:
+            value = scorer(_AsPredicted(), predictions, labels)
+        return {name: float(np.nan_to_num(value, nan=np.nan))}
 
+    is_regression = not needs_scores and _takes_real_numbers(measure)
     return Metric(function=measure, is_regression=is_regression, needs_scores=needs_scores)
 
 
+class _AsPredicted(BaseEstimator):
+    """A model, as scorers ask for one, whose inputs are its predictions."""
+
+    def predict(self, predictions: Array) -> Array:
+        return predictions
+
+
+def _of_probabilities(name: str, probabilities: Array, labels: Array) -> float:
+    """The scorer's value, also where some of several classes have no example, which a scorer itself does not allow."""
+    function = _OF_PROBABILITIES[name]
+    is_single_label = probabilities.ndim == 2 and labels.ndim == 1
+    takes_classes = is_single_label and "labels" in inspect.signature(function).parameters
+    classes = {"labels": np.arange(probabilities.shape[1])} if takes_classes else {}
+    value = function(labels, probabilities, **classes)
+    return -value if name.startswith("neg_") else value
+
+
+def _takes_real_numbers(measure: Callable[[Array, Array], Metrics]) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # measures of clusterings only warn
+        try:
+            measure(np.array([0.75, 1.25, 2.5, 3.5]), np.array([0.5, 1.5, 2.5, 3.75]))
+        except (ValueError, UserWarning):
+            return False
+    return True
+
+
 def _right_and_others(truth: Array, num_labels: int, is_regression: bool) -> tuple[Array, Array, Array]:
-    """Outputs of a model that is right, of one that is wrong everywhere, and of one that says the same always."""
+    """The outputs of a model that is right, of one that is wrong everywhere, and of one that says the same always."""
     if is_regression:  # not exactly right: a measure that then only is defined tells no models apart
         spread = np.ptp(truth)
         nearly = truth + 1e-6 * (spread or 1.0) * (1 + np.arange(len(truth)) % 2)
@@ -179,31 +200,21 @@ def _right_and_others(truth: Array, num_labels: int, is_regression: bool) -> tup
     return right, -right, np.full_like(right, -10.0)
 
 
-def _takes_real_numbers(scorer: Any) -> bool:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)  # measures of clusterings only warn
-        try:
-            scorer._score_func([0.5, 1.5, 2.5, 3.75], [0.75, 1.25, 2.5, 3.5], **scorer._kwargs)
-        except (ValueError, UserWarning):
-            return False
-    return True
-
-
 def _accuracy(predictions: Array, labels: Array) -> Metrics:
-    """Share of the texts whose labels are all right."""
+    """The share of the texts whose labels are all right."""
     right = predictions == labels
     return {"accuracy": float((right if right.ndim == 1 else right.all(axis=1)).mean())}
 
 
 def _accuracy_and_f1(predictions: Array, labels: Array) -> Metrics:
     accuracy = float((predictions == labels).mean())
-    f1 = float(f1_score(labels == 1, predictions == 1, zero_division=0.0))
+    f1 = float(sk_metrics.f1_score(labels == 1, predictions == 1, zero_division=0.0))
     return {"accuracy_f1": (accuracy + f1) / 2, "accuracy": accuracy, "f1": f1}
 
 
 def _matthews(predictions: Array, labels: Array) -> Metrics:
     constant = np.ptp(predictions) == 0 or np.ptp(labels) == 0
-    correlation = 0.0 if constant else float(matthews_corrcoef(labels, predictions))
+    correlation = 0.0 if constant else float(sk_metrics.matthews_corrcoef(labels, predictions))
     return {"matthews_correlation": correlation, "accuracy": float((predictions == labels).mean())}
 
 
@@ -227,4 +238,18 @@ METRICS: dict[str, Metric] = {
     "accuracy_f1": Metric(function=_accuracy_and_f1),
     "matthews_correlation": Metric(function=_matthews),
     "pearson_spearman": Metric(function=_pearson_and_spearman, is_regression=True),
+}
+_area = functools.partial(sk_metrics.roc_auc_score, multi_class="ovr")
+_OF_PROBABILITIES: dict[str, Callable[..., float]] = {
+    "average_precision": sk_metrics.average_precision_score,
+    "d2_brier_score": sk_metrics.d2_brier_score,
+    "d2_log_loss_score": sk_metrics.d2_log_loss_score,
+    "neg_brier_score": sk_metrics.brier_score_loss,
+    "neg_log_loss": sk_metrics.log_loss,
+    "roc_auc": _area,
+    "roc_auc_ovo": functools.partial(_area, multi_class="ovo"),
+    "roc_auc_ovo_weighted": functools.partial(_area, multi_class="ovo", average="weighted"),
+    "roc_auc_ovr": _area,
+    "roc_auc_ovr_weighted": functools.partial(_area, average="weighted"),
+    "top_k_accuracy": sk_metrics.top_k_accuracy_score,
 }

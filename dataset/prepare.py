@@ -1,12 +1,13 @@
-"""The command ``prepare_data``: a task and a corpus, tokenised once to disk. ``run_boshnas`` has the same flags and
-does the same."""
+"""The command ``prepare_data``, which tokenises a task and a corpus once, to disk. ``run_boshnas`` has the same flags
+and does the same."""
 
 import argparse
 import dataclasses
+import hashlib
 import itertools
 import platform
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,12 @@ from design_space.command import ArgumentParser, positive_number, run_command
 
 from .corpora.corpus import SUFFIXES, load_corpus
 from .corpora.python_docs import EMBEDDED_TASK
-from .fingerprint import fingerprint
 from .glue import load_glue_tasks
 from .hub import is_hub_name
-from .loading import ALL_OF_GLUE, load_task
-from .places import name_or_place, with_places
+from .loading import ALL_OF_GLUE, load_task, name_or_place, with_places
 from .prepared import Lengths, PreparedData, prepare
+from .tables.options import TableOptions
 from .tables.readers import TABLE_SUFFIXES
-from .tables.table import TableOptions
 from .task import Task
 from .tokenizer import TRAIN, build_tokenizer
 
@@ -34,7 +33,7 @@ TOKENIZER_DOCUMENTS = 1_000_000  # more of a corpus do not change a trained voca
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """Which task, corpus and tokenizer; the flags of ``prepare_data``.
+    """The choice of task, corpus and tokenizer; the flags of ``prepare_data``.
 
     Attributes:
         corpus: files, folders and datasets of the Hub. corpus_weights: one for each, or none.
@@ -114,12 +113,12 @@ class DataOptions:
             option.name: getattr(self, option.name) for option in dataclasses.fields(self) if option.name != "table"
         }
         plain = {name: _plain(value) for name, value in (values | dataclasses.asdict(self.table)).items()}
-        files = fingerprint(self._sources())
+        files = _fingerprint(self._sources())
         # The embedded text is that of the Python at hand.
         return with_places(plain) | {"files": files, "python": platform.python_version()}
 
     def _sources(self) -> list[Path]:
-        """Files and folders that the data come from; of those on the Hub none."""
+        """The files and folders that the data come from, without those on the Hub."""
         sources: list[Path | str | None] = [self.data_dir, self.table.validation_file, self.table.test_file]
         sources += [source for source in self.corpus if not is_hub_name(source, SUFFIXES)]
         named = [Path(name) for name in (self.task, self.tokenizer) if name not in (EMBEDDED_TASK, TRAIN)]
@@ -217,11 +216,23 @@ def prepare_data(arguments: Sequence[str] | None = None) -> None:
 
 
 def _texts(corpus: hf_datasets.IterableDataset, tasks: Sequence[Task]) -> Iterator[str]:
-    """What a tokenizer is trained on."""
+    """The texts that a tokenizer is trained on."""
     for row in itertools.islice(corpus, TOKENIZER_DOCUMENTS):
         yield row["text"]
     for task in tasks:
         yield from task.texts()
+
+
+def _fingerprint(sources: Iterable[Path]) -> str:
+    """A digest of the name, size and time of every file, also of missing ones and those in folders: enough to notice
+    that an input has changed since it was read."""
+    digest = hashlib.sha256()
+    for source in sources:
+        files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
+        for path in files:
+            state = path.stat() if path.exists() else None
+            digest.update(f"{path.absolute()} {state and state.st_size} {state and state.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def _source(text: str) -> Path | str:

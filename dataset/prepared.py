@@ -3,13 +3,13 @@
     tokenizer/                        save_pretrained
     pretrain/ pretrain_validation/    ``input_ids``: blocks of exactly ``pretrain_length`` tokens, special ones included
     train/ validation/ test/          ``input_ids``, ``attention_mask``, ``token_type_ids`` (paired tasks only),
-                                      ``labels``; truncated, not padded. Of words and questions what
-                                      ``encode_tags`` and ``encode_questions`` say
+                                      ``labels``; truncated, not padded. Words and questions have the columns of
+                                      ``encode_tags`` and ``encode_questions``
     unlabelled_test/                  the same without ``labels``
-    texts_train/ ...                  of questions: ``context`` and ``answers``
+    texts_train/ ...                  the ``context`` and ``answers`` of questions
     task.json                         what it is and what it was made from
 
-Of several tasks each has a folder of its own (``cola/``, ...) with all but the first two lines. The folder is written
+Several tasks have a folder each (``cola/``, ...) with all but the first two lines. The folder is written
 under another name and renamed: it is there whole or not at all. What a cut preparation left is used by the next one.
 """
 
@@ -40,6 +40,7 @@ from .task import QUESTIONS, SPLITS, TEXT, TOKENS, Task, TaskDescription, majori
 TASK_FILE = "task.json"
 MADE_FROM_FILE = "made_from.json"
 _HELD_OUT = 20  # one of so many blocks of the corpus is kept for validation
+_TASK_TYPE = "kind"  # as the file calls it
 _UNLABELLED, _TEXTS = "unlabelled_", "texts_"
 
 
@@ -70,6 +71,7 @@ class PreparedData(TaskDescription):
         content = json.loads(file.read_text(encoding="utf-8"))
         try:
             content |= {key: tuple(content[key]) for key in ("label_names", "task_names")}
+            content["task_type"] = content.pop(_TASK_TYPE, TEXT)
             return PreparedData(path=file.parent, **content)
         except (KeyError, TypeError) as error:
             raise ValueError(
@@ -84,13 +86,13 @@ class PreparedData(TaskDescription):
 
     @cached_property
     def largest_task(self) -> int:
-        """Which of ``tasks`` has most rows to train on (the first of equals): it stands for all where one must."""
+        """The number of the task with most rows to train on (the first of equals): it stands for all where one must."""
         return max(range(len(self.tasks)), key=lambda number: self.tasks[number].sizes["train"])
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """As the rows were tokenized, also where it is saved and loaded again: ``truncation=True`` cuts at the task's
-        length, and the second text of a pair is of segment 1."""
+        """The tokenizer of the rows, which does the same where it is saved and loaded again: ``truncation=True`` cuts
+        at the task's length, and the second text of a pair is of segment 1."""
         tokenizer = AutoTokenizer.from_pretrained(self._shared / "tokenizer")
         tokenizer.model_max_length = self.max_length
         tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
@@ -107,7 +109,7 @@ class PreparedData(TaskDescription):
 
     @cached_property
     def unlabelled(self) -> dict[str, hf_datasets.Dataset]:
-        """Published rows whose labels are secret, by split."""
+        """The published rows whose labels are secret, by split."""
         names = [name for name in self.sizes if name.startswith(_UNLABELLED)]
         return {name.removeprefix(_UNLABELLED): self._read(name) for name in names}
 
@@ -121,12 +123,12 @@ class PreparedData(TaskDescription):
         return self._read(name)
 
     def majority_share(self, split: str) -> float | None:
-        """Accuracy, on a split, of always answering the most frequent class of training; None where there are no
+        """The accuracy, on a split, of always answering the most frequent class of training; None where there are no
         classes."""
-        if self.is_regression or self.kind == QUESTIONS:
+        if self.is_regression or self.task_type == QUESTIONS:
             return None
         labels = self.split("train")["labels"][:], self.split(split)["labels"][:]
-        return majority_share(*labels, of_words=self.kind == TOKENS)
+        return majority_share(*labels, of_words=self.task_type == TOKENS)
 
     def measure(self, outputs: npt.ArrayLike, split: str) -> Metrics:
         """The task's metrics of a model's outputs on a split.
@@ -136,16 +138,16 @@ class PreparedData(TaskDescription):
                 ``(N, 2, S)``, scores of first and last token. ``S`` as long as the longest row, or longer.
         """
         rows, outputs = self.split(split), np.asarray(outputs)
-        if self.kind == TOKENS:
+        if self.task_type == TOKENS:
             return self.compute_metrics(*sentences_of(outputs, rows))
-        if self.kind == QUESTIONS:
+        if self.task_type == QUESTIONS:
             texts = self._read(f"{_TEXTS}{split}")
             answers = best_answers(outputs, rows, texts["context"][:], may_lack_answers=self.may_lack_answers)
             return self.compute_metrics(answers, texts["answers"][:])
         return self.compute_metrics(outputs[:, 0] if self.is_regression else outputs, np.asarray(rows["labels"][:]))
 
     def describe(self) -> str:
-        """One line: task, sizes, vocabulary."""
+        """One line that says task, sizes and vocabulary."""
         sizes = ", ".join(f"{size:,} {split}" for split, size in self.sizes.items() if "pretrain" not in split)
         of = f"{len(self.task_names)} tasks: {', '.join(self.task_names)}" if self.task_names else sizes
         tokens = f"{self.sizes['pretrain'] * self.pretrain_length:,} tokens for pre-training"
@@ -153,7 +155,7 @@ class PreparedData(TaskDescription):
 
     @property
     def _shared(self) -> Path:
-        """Where the tokenizer and the corpus lie: here, or of one of several tasks, above."""
+        """The folder of the tokenizer and the corpus: this one, or for one of several tasks, the one above."""
         return self.path if (self.path / "tokenizer").is_dir() else self.path.parent
 
     def _read(self, name: str) -> hf_datasets.Dataset:
@@ -162,7 +164,7 @@ class PreparedData(TaskDescription):
 
 @dataclass(frozen=True, kw_only=True)
 class Lengths:
-    """Most tokens of a text of a task, and tokens of a pre-training block."""
+    """The most tokens of a text of a task, and the tokens of a pre-training block."""
 
     max_length: int
     pretrain_length: int
@@ -270,16 +272,17 @@ def _write(
     sizes = _save(folder, pretrain)
     for task in tasks:
         report(f"tokenizing {task.name}")
-        encode = _ENCODERS[task.kind]
+        encode = _ENCODERS[task.task_type]
         tables = {split: encode(rows, tokenizer, lengths.max_length) for split, rows in task.splits.items()}
         for split, rows in task.unlabelled.items():
             tables[f"{_UNLABELLED}{split}"] = encode(rows, tokenizer, lengths.max_length)
         of_task = folder / task.name if len(tasks) > 1 else folder
         task_sizes = sizes | _save(of_task, tables)
-        if task.kind == QUESTIONS:
+        if task.task_type == QUESTIONS:
             texts = {split: rows.select_columns(["context", "answers"]) for split, rows in task.splits.items()}
             _save(of_task, {f"{_TEXTS}{split}": rows for split, rows in texts.items()})
         description = {key.name: getattr(task, key.name) for key in dataclasses.fields(TaskDescription)}
+        description[_TASK_TYPE] = description.pop("task_type")
         _describe(of_task, **description, **shared, sizes=task_sizes, made_from=made_from)
     if len(tasks) > 1:
         names = [task.name for task in tasks]

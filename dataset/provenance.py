@@ -1,5 +1,5 @@
-"""What prepared data hold, in a few digests: enough to tell whether two folders hold the same, wherever they lie and
-whenever they were made."""
+"""The content of prepared data in a few digests: enough to tell whether two folders hold the same, wherever they lie
+and whenever they were made."""
 
 import hashlib
 import json
@@ -16,9 +16,9 @@ _CORPUS_BLOCKS = 100  # looked at: a corpus may be too long to read whole
 
 
 def data_identity(data: PreparedData) -> dict[str, str]:
-    """Digests by name: ``labels``, ``rows`` (of all splits, as tokens), ``vocabulary`` and ``corpus``; of several tasks
-    of all together."""
-    labels = [[task.kind, task.is_multi_label, *task.label_names] for task in data.tasks]
+    """The digests by name: ``labels``, ``rows`` (of all splits, as tokens), ``vocabulary`` and ``corpus``, each of all
+    tasks together."""
+    labels = [[task.task_type, task.is_multi_label, *task.label_names] for task in data.tasks]
     splits = [(task, name) for task in data.tasks for name in SPLITS if name in task.sizes]
     blocks = data.pretrain
     return {
@@ -30,7 +30,7 @@ def data_identity(data: PreparedData) -> dict[str, str]:
 
 
 def _columns(table: hf_datasets.Dataset) -> list[Any]:
-    """Number of rows, and name and digest of each column: of its values one after the other."""
+    """The number of rows, and the name and digest of each column."""
     digests = {name: hashlib.sha256() for name in sorted(table.column_names)}
     for batch in table.with_format("arrow").iter(batch_size=_BATCH):
         for name, digest in digests.items():

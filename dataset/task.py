@@ -19,22 +19,22 @@ from .kinds.question_answering import ANSWER_METRICS, answer_metrics
 from .kinds.token_classification import ENTITY_F1, is_entity_scheme, tag_metrics
 from .metrics import Metrics, find_metric
 
-TEXT, TOKENS, QUESTIONS = KINDS = ("text", "token_classification", "question_answering")
+TEXT, TOKENS, QUESTIONS = TASK_TYPES = ("text", "token_classification", "question_answering")
 COLUMNS = {TOKENS: ("tokens", "tags"), QUESTIONS: ("question", "context", "answers", "answer_starts")}
 SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskDescription:
-    """What a task asks for, of examples in memory (``Task``) and on disk (``PreparedData``) alike.
+    """The description of what a task asks for, of examples in memory (``Task``) and on disk (``PreparedData``) alike.
 
     Args:
         name: how the task is called in files and messages.
         label_names: class names by id; empty for regression and for answers.
-        metric: name of the measure that is maximised, one that ``find_metric`` knows, ``entity_f1`` of tags of
+        metric: name of the measure that is maximised, one that ``find_metric`` knows, ``entity_f1`` for tags of
             entities, or one of ``ANSWER_METRICS``.
         is_multi_label: whether a text may have several of the labels, or none.
-        kind: one of ``KINDS``: labels of whole texts, of their words, or pieces of them that answer a question.
+        task_type: one of ``TASK_TYPES``: labels of whole texts, of their words, or pieces that answer a question.
         may_lack_answers: whether a question may have no answer.
     """
 
@@ -42,40 +42,41 @@ class TaskDescription:
     label_names: tuple[str, ...] = ()
     metric: str = "accuracy"
     is_multi_label: bool = False
-    kind: str = TEXT
+    task_type: str = TEXT
     may_lack_answers: bool = False
 
     @property
     def is_regression(self) -> bool:
         """Whether labels are real numbers."""
-        return self.kind == TEXT and not self.label_names
+        return self.task_type == TEXT and not self.label_names
 
     @property
     def num_labels(self) -> int:
-        """Outputs that a model needs: the number of classes, 1 for regression, 2 for the ends of an answer."""
-        return len(self.label_names) or (2 if self.kind == QUESTIONS else 1)
+        """The number of outputs that a model needs: the number of classes, 1 for regression, 2 for the ends of an
+        answer."""
+        return len(self.label_names) or (2 if self.task_type == QUESTIONS else 1)
 
     @property
     def problem_type(self) -> str | None:
-        """As Hugging Face calls it, which decides the loss of whole texts; None of other kinds."""
-        if self.kind != TEXT:
+        """Hugging Face's name for labels of whole texts, which decides the loss; None for other types of tasks."""
+        if self.task_type != TEXT:
             return None
         if self.is_multi_label:
             return "multi_label_classification"
         return "regression" if self.is_regression else "single_label_classification"
 
     def compute_metrics(self, predictions: ArrayLike, labels: ArrayLike) -> Metrics:
-        """Measures of a set of predictions, ``metric`` among them; higher is better.
+        """The measures of a set of predictions, ``metric`` among them; higher is better.
 
         Args:
-            predictions: class ids or numbers ``(N,)``, or a model's outputs ``(N, num_labels)``; of words see
-                ``tag_metrics``; the texts of ``N`` answers.
+            predictions: class ids or numbers ``(N,)``, or a model's outputs ``(N, num_labels)``; for words
+                those of ``tag_metrics``; or the texts of ``N`` answers.
             labels: ``(N,)``; ``(N, num_labels)`` of a multi-label task; of words a list for each text; of each question
                 a list of right answers.
         """
-        if self.kind == TOKENS:
+        if self.task_type == TOKENS:
             return tag_metrics(predictions, labels, self.label_names, self.metric)  # type: ignore[arg-type]
-        if self.kind == QUESTIONS:
+        if self.task_type == QUESTIONS:
             return answer_metrics(predictions, labels)  # type: ignore[arg-type]
         return find_metric(self.metric)(predictions, labels)
 
@@ -108,7 +109,7 @@ class Task(TaskDescription):
             problems.append(f"a classification task needs at least two classes. Got only {self.label_names[0]!r}")
         for split, table in self.splits.items():
             problems += [f"'{split}' {problem}" for problem in self._problems(table)]
-        if self.kind == TEXT and not problems:
+        if self.task_type == TEXT and not problems:
             problems = [problem for split in ("validation", "test") for problem in self._problems_of_measuring(split)]
         if problems:
             raise ValueError(f"Task '{self.name}' is not valid: " + "; ".join(problems))
@@ -125,19 +126,19 @@ class Task(TaskDescription):
         return "text_pair" in self.train.column_names
 
     def majority_share(self, split: str) -> float:
-        """Share, in [0, 1], of a split that has the most frequent class of train: the accuracy of this answer."""
+        """The share, in [0, 1], of a split that has the most frequent class of train: the accuracy of this answer."""
         if self.is_regression:
             raise ValueError(f"Task '{self.name}' is a regression task, which has no majority class; use its metric")
-        if self.kind == QUESTIONS:
+        if self.task_type == QUESTIONS:
             raise ValueError(f"Task '{self.name}' asks for pieces of texts, which have no majority class")
         if split not in self.splits:
             raise ValueError(f"Task '{self.name}' has no split '{split}'. Available: {', '.join(self.splits)}")
-        column = "label" if self.kind == TEXT else "tags"
-        return majority_share(self.train[column][:], self.splits[split][column][:], of_words=self.kind == TOKENS)
+        column = "label" if self.task_type == TEXT else "tags"
+        return majority_share(self.train[column][:], self.splits[split][column][:], of_words=self.task_type == TOKENS)
 
     def texts(self) -> Iterator[str]:
-        """The training texts, of words joined by blanks, of questions their contexts too."""
-        for row in self.train.select_columns(list(COLUMNS.get(self.kind, ("text",))[:2])):
+        """The training texts, words joined by blanks, questions and their contexts."""
+        for row in self.train.select_columns(list(COLUMNS.get(self.task_type, ("text",))[:2])):
             for value in row.values():
                 if not isinstance(value, list):
                     yield value
@@ -145,11 +146,11 @@ class Task(TaskDescription):
                     yield " ".join(value)
 
     def _problems_of_the_metric(self) -> list[str]:
-        """Measures of outputs that say every class once: what cannot measure these fits no other outputs."""
-        if self.kind == QUESTIONS:
+        """The reasons why the metric does not fit: it is tried on outputs that say every class once."""
+        if self.task_type == QUESTIONS:
             known = self.metric in ANSWER_METRICS
             return [] if known else [f"'metric' must be one of {', '.join(ANSWER_METRICS)}. Got {self.metric!r}"]
-        if self.kind == TOKENS and self.metric == ENTITY_F1:
+        if self.task_type == TOKENS and self.metric == ENTITY_F1:
             fits = is_entity_scheme(self.label_names)
             return [] if fits else [f"'metric' {ENTITY_F1} needs tags like B-PER, I-PER and O. Got {self.label_names}"]
         try:
@@ -157,7 +158,7 @@ class Task(TaskDescription):
         except ValueError as error:
             return [str(error)]
         misfit = f"'metric' {self.metric} does not fit {self.num_labels} labels"
-        if metric.is_regression != self.is_regression or (metric.needs_scores and self.kind == TOKENS):
+        if metric.is_regression != self.is_regression or (metric.needs_scores and self.task_type == TOKENS):
             return [f"{misfit}; use another metric"]
         num = max(self.num_labels, 2)
         outputs = np.arange(1.0, 3.0)[:, None] if self.is_regression else 2 * np.eye(num)[:, : self.num_labels] - 1
@@ -171,7 +172,7 @@ class Task(TaskDescription):
         return []
 
     def _problems_of_measuring(self, split: str) -> list[str]:
-        """Labels by which the metric judges nothing, before a model is trained."""
+        """The reasons why the metric can judge nothing by a split's labels, found before a model is trained."""
         if split not in self.splits:
             return []
         labels = np.asarray(self.splits[split]["label"][:])
@@ -194,15 +195,17 @@ class Task(TaskDescription):
         ]
 
     def _problems(self, table: hf_datasets.Dataset) -> list[str]:
-        wanted = list(COLUMNS.get(self.kind, ("text", "text_pair", "label") if self.is_paired else ("text", "label")))
+        wanted = list(
+            COLUMNS.get(self.task_type, ("text", "text_pair", "label") if self.is_paired else ("text", "label"))
+        )
         if sorted(table.column_names) != sorted(wanted):
             return [f"must have the columns {', '.join(wanted)}. Got {', '.join(table.column_names)}"]
         if len(table) == 0:
             return ["must have at least one example. Got none"]
-        if self.kind == QUESTIONS:
+        if self.task_type == QUESTIONS:
             lacks = not self.may_lack_answers and any(not answers for answers in table["answers"])
             return ["has questions without an answer"] if lacks else []
-        if self.kind == TOKENS:
+        if self.task_type == TOKENS:
             tags = {tag for row in table["tags"] for tag in row} - set(range(self.num_labels))
             return [f"has tags outside [0, {self.num_labels}): {sorted(tags)[:5]}"] if tags else []
         labels = np.asarray(table["label"][:])
@@ -216,7 +219,7 @@ class Task(TaskDescription):
 
 
 def majority_share(train_labels: Sequence[Any], labels: Sequence[Any], *, of_words: bool = False) -> float:
-    """Share of ``labels`` equal to the most frequent of ``train_labels`` (of two equally frequent, the smaller id).
+    """The share of ``labels`` equal to the most frequent of ``train_labels`` (of two equally frequent, the smaller id).
 
     Args:
         train_labels, labels: class ids; or, of a multi-label task, lists of zeros and ones.

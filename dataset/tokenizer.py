@@ -32,7 +32,7 @@ def build_tokenizer(
     Args:
         source: ``train``; a WordPiece vocabulary ``vocab.txt`` (lower case); a folder with ``vocab.json`` and
             ``merges.txt`` (byte-level BPE); or a folder or Hub name for ``AutoTokenizer``.
-        texts: what ``train`` learns from. vocab_size: most tokens ``train`` may make.
+        texts: those that ``train`` learns from. vocab_size: most tokens ``train`` may make.
 
     Raises:
         ValueError: for a vocabulary that is missing or lacks special tokens, or a name that cannot be loaded.
@@ -93,7 +93,7 @@ def _word_piece(file: Path) -> PreTrainedTokenizerBase:
 
 
 def _bert_like(tokenizer: Tokenizer, decoder: decoders.Decoder) -> PreTrainedTokenizerBase:
-    """Sentences between BERT's own tokens."""
+    """A tokenizer that puts sentences between BERT's own tokens."""
     cls, sep = SPECIAL_TOKENS["cls_token"], SPECIAL_TOKENS["sep_token"]
     tokenizer.decoder = decoder
     tokenizer.post_processor = processors.TemplateProcessing(

@@ -14,15 +14,15 @@ from typing import Any
 import yaml
 
 
-def write_atomically(path: Path | str, text: str) -> None:
-    """Write ``text`` to ``path`` by way of a temporary neighbour; readers see the old file or the new one, never a
-    part."""
+def write_atomically(path: Path | str, content: str | bytes | memoryview) -> None:
+    """Write text (as UTF-8) or bytes to ``path`` by way of a temporary neighbour; readers see the old file or the new
+    one, never a part."""
     path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)

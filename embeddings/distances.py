@@ -3,43 +3,39 @@
 Shapes: N architectures, M landmarks.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from joblib import Parallel, delayed, effective_n_jobs
 
-from design_space import LabelOrder, ModelSpec
+from design_space import ModelSpec
 
-from .edit_distance import EditDistance
 from .landmark_mds import fidelity
-from .weisfeiler_lehman import WeisfeilerLehman
 
-Kernel = Literal["GraphEditDistance", "WeisfeilerLehman"]
 Progress = Callable[[str, int, int], None]
 
 _BLOCK = 1024
 _FIDELITY_PAIRS = 100_000
 
 
-def distance_of(kernel: Kernel, order: LabelOrder) -> EditDistance | WeisfeilerLehman:
-    """What measures distances. Raises ``ValueError`` for an unknown kernel."""
-    if kernel == "GraphEditDistance":
-        return EditDistance(order)
-    if kernel == "WeisfeilerLehman":
-        return WeisfeilerLehman()
-    raise ValueError(f"'kernel' must be 'GraphEditDistance' or 'WeisfeilerLehman'. Got {kernel!r}")
+class Distance(Protocol):
+    """A distance of architectures: ``EditDistance`` or ``WeisfeilerLehman``."""
+
+    def between(self, rows: Sequence[ModelSpec], columns: Sequence[ModelSpec]) -> npt.NDArray[np.float64]:
+        """The distances (len(rows), len(columns))."""
+        ...
 
 
 def measure_to(
-    measure: EditDistance | WeisfeilerLehman,
+    measure: Distance,
     specs: list[ModelSpec],
     landmarks: list[ModelSpec],
     n_jobs: int,
     report: Progress,
 ) -> npt.NDArray[np.float64]:
-    """Distances (N, M), block by block."""
+    """The distances (N, M), measured block by block."""
     blocks = [specs[start : start + _BLOCK] for start in range(0, len(specs), _BLOCK)]
     done, measured = 0, []
     report("distances", 0, len(specs))
@@ -50,10 +46,8 @@ def measure_to(
     return np.concatenate(measured)
 
 
-def measure_all(
-    measure: EditDistance | WeisfeilerLehman, specs: list[ModelSpec], n_jobs: int, report: Progress
-) -> npt.NDArray[np.float32]:
-    """Distances (N, N), each pair of blocks once."""
+def measure_all(measure: Distance, specs: list[ModelSpec], n_jobs: int, report: Progress) -> npt.NDArray[np.float32]:
+    """The distances (N, N), each pair of blocks measured once."""
     blocks = [slice(start, start + _BLOCK) for start in range(0, len(specs), _BLOCK)]
     pairs = [(a, b) for i, a in enumerate(blocks) for b in blocks[i:]]
     distances = np.empty((len(specs), len(specs)), dtype=np.float32)
@@ -66,7 +60,7 @@ def measure_all(
 
 
 def _in_parallel(n_jobs: int, jobs: list[Any]) -> Iterator[npt.NDArray[np.float64]]:
-    """Results of jobs, in order. Raises ``ValueError`` without a process to do them."""
+    """The results of jobs, in order. Raises ``ValueError`` without a process to do them."""
     if n_jobs == 0:
         raise ValueError("'n_jobs' must be a number of processes, at least 1, or -1 for one per core. Got 0")
     workers = min(effective_n_jobs(n_jobs), len(jobs))
@@ -75,13 +69,13 @@ def _in_parallel(n_jobs: int, jobs: list[Any]) -> Iterator[npt.NDArray[np.float6
 
 
 def fidelity_of_sample(
-    measure: EditDistance | WeisfeilerLehman,
+    measure: Distance,
     specs: list[ModelSpec],
     landmarks: npt.NDArray[np.int32],
     embeddings: npt.NDArray[np.float64],
     rng: np.random.Generator,
 ) -> dict[str, float]:
-    """Fidelity on pairs that took no part in the fit; on the landmarks themselves when there are no others."""
+    """The fidelity on pairs that took no part in the fit; on the landmarks themselves when there are no others."""
     others = np.setdiff1d(np.arange(len(specs)), landmarks)
     pool = others if len(others) >= 20 else landmarks
     side = int(min(len(pool) // 2, _FIDELITY_PAIRS**0.5))
@@ -95,4 +89,4 @@ def fidelity_of_sample(
 
 
 def silent(stage: str, done: int, total: int) -> None:
-    """Progress that nobody looks at."""
+    """A report of progress that goes nowhere."""

@@ -32,7 +32,7 @@ _BATCH = 30_000  # pairs times alignments worked on at once: what fits into the 
 
 
 def graph_edit_distance(spec_a: ModelSpec, spec_b: ModelSpec, order: LabelOrder | None = None) -> float:
-    """Edit distance of two architectures' graphs.
+    """The edit distance of two architectures' graphs.
 
     Args:
         order: the space's ``label_order()``. By default the order of ``design_space_test.yaml``, extended by labels
@@ -45,13 +45,13 @@ def graph_edit_distance(spec_a: ModelSpec, spec_b: ModelSpec, order: LabelOrder 
 
 
 class EditDistance:
-    """Edit distances between lists of architectures of one space."""
+    """The edit distance between lists of architectures of one space."""
 
     def __init__(self, order: LabelOrder) -> None:
         self.order = order
 
     def between(self, rows: Sequence[ModelSpec], columns: Sequence[ModelSpec]) -> npt.NDArray[np.float64]:
-        """Distances, (len(rows), len(columns)). Raises ``ValueError`` for a label outside the order."""
+        """The distances (len(rows), len(columns)). Raises ``ValueError`` for a label outside the order."""
         batch = _Batch([*rows, *columns], self.order)
         out = np.empty((len(rows), len(columns)), dtype=np.float64)
         for i, j in batch.alike(len(rows)):
@@ -60,7 +60,7 @@ class EditDistance:
 
 
 class _Batch:
-    """Architectures whose distances are asked for."""
+    """The architectures whose distances are asked for, and the arrays made of them."""
 
     def __init__(self, specs: Sequence[ModelSpec], order: LabelOrder) -> None:
         self.specs, self.order = list(specs), order
@@ -71,19 +71,20 @@ class _Batch:
         self._groups: dict[tuple[int, bool], tuple[LayeredGraphs, Ints]] = {}
 
     def alike(self, num_rows: int) -> Iterator[tuple[Ints, Ints]]:
-        """All pairs of the first ``num_rows`` with the others, in batches (B,), (B,) each of one kind of pair."""
-        kind = 2 * self.depth + self.mixed
-        for kind_a, kind_b in itertools.product(np.unique(kind[:num_rows]), np.unique(kind[num_rows:])):
-            rows = np.flatnonzero(kind[:num_rows] == kind_a)
-            columns = num_rows + np.flatnonzero(kind[num_rows:] == kind_b)
-            num_alignments = len(layer_alignments(*sorted((int(kind_a) // 2, int(kind_b) // 2))))
+        """All pairs of the first ``num_rows`` with the others, in batches (B,), (B,) of graphs that are alike, on
+        either side, in depth and in whether they mix widths."""
+        shape = 2 * self.depth + self.mixed
+        for shape_a, shape_b in itertools.product(np.unique(shape[:num_rows]), np.unique(shape[num_rows:])):
+            rows = np.flatnonzero(shape[:num_rows] == shape_a)
+            columns = num_rows + np.flatnonzero(shape[num_rows:] == shape_b)
+            num_alignments = len(layer_alignments(*sorted((int(shape_a) // 2, int(shape_b) // 2))))
             size, total = max(1, _BATCH // num_alignments), len(rows) * len(columns)
             for start in range(0, total, size):
                 pair = np.arange(start, min(start + size, total))
                 yield rows[pair // len(columns)], columns[pair % len(columns)]
 
     def distances(self, i: Ints, j: Ints) -> npt.NDArray[np.float64]:
-        """Distances of pairs of one kind, (B,)."""
+        """The distances (B,) of a batch of ``alike``."""
         i, j = np.where(self.rank[i] < self.rank[j], (i, j), (j, i))
         mixed = bool(self.mixed[i[0]] or self.mixed[j[0]])
         (a, number_a), (b, number_b) = (self._group(int(self.depth[k[0]]), mixed) for k in (i, j))

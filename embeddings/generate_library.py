@@ -100,7 +100,7 @@ def generate_library(arguments: Sequence[str] | None = None) -> None:
 
 
 def describe_library(library: graph_library.GraphLibrary, size: int, path: Path) -> str:
-    """One line: what was built from how large a space, how faithful the embedding is, and where it is."""
+    """One line that says what was built from how large a space, how faithful the embedding is, and where it is."""
     quality = ", ".join(f"{name} {value:.3f}" for name, value in library.quality.items())
     return (
         f"{len(library):,} graphs of {size:,}; embedding {library.embeddings.shape[1]}-d ({quality} on a sample of "

@@ -29,7 +29,8 @@ _BLOCK = 64  # points placed at once: their distances fit into the processor's c
 
 
 def embed_landmarks(distances_MM: Floats, embedding_size: int, *, algo: Algorithm) -> npt.NDArray[np.float64]:
-    """Vectors (M, K) of the landmarks, centred. Raises ``ValueError`` when K is not below M or ``algo`` is unknown."""
+    """The vectors (M, K) of the landmarks, centred. Raises ``ValueError`` when K is not below M or ``algo`` is
+    unknown."""
     check_options(len(distances_MM), embedding_size, algo)
     distances = np.asarray(distances_MM, dtype=np.float64)
     start = _classical(distances, embedding_size)
@@ -73,7 +74,7 @@ def place(distances_NM: Floats, landmarks_MK: Floats) -> npt.NDArray[np.float64]
 
 
 def majorise(points_NK: Floats, distances_NM: Floats, landmarks_MK: Floats, num_steps: int) -> npt.NDArray[np.float64]:
-    """Points after some steps of ``place`` from where they are; the landmarks' mean is 0."""
+    """The points after some steps of ``place`` from where they are; the landmarks' mean is 0."""
     points = np.asarray(points_NK, dtype=np.float64)
     for step in range(num_steps):
         ratio = distances_NM / np.maximum(_euclidean(points, landmarks_MK), _TINY)
@@ -93,7 +94,7 @@ def refine(distances_NN: Floats, points_NK: Floats, *, num_threads: int = 1) -> 
     with threadpool_limits(1), ThreadPoolExecutor(num_threads) as threads:
 
         def stress(flat: Floats) -> tuple[float, Floats]:
-            """Mean squared error of the distances, and its gradient."""
+            """The mean squared error of the distances, and its gradient."""
             points = flat.reshape(shape).astype(np.float32)
 
             def rows(start: int) -> tuple[float, Floats]:
@@ -114,8 +115,8 @@ def refine(distances_NN: Floats, points_NK: Floats, *, num_threads: int = 1) -> 
 
 
 def fidelity(distances: Floats, embedded: Floats) -> dict[str, float]:
-    """How well embedded distances match given ones (both (B,)): Kruskal's ``stress`` after the best scaling, and
-    ``spearman``."""
+    """The measures of how well embedded distances match given ones (both (B,)): Kruskal's ``stress`` after the best
+    scaling, and ``spearman``."""
     scale = float(distances @ embedded) / max(float(embedded @ embedded), _TINY)
     stress = np.sqrt(((distances - scale * embedded) ** 2).sum() / max((distances**2).sum(), _TINY))
     constant = np.ptp(distances) == 0 or np.ptp(embedded) == 0

@@ -1,4 +1,4 @@
-"""How many edges two graphs can keep under a vertex map of least cost.
+"""The number of edges that two graphs can keep under a vertex map of least cost.
 
 Moving vertices along a line, ``flow[p]`` says by how many more vertices the first graph has at place p or beyond. A
 map is of least cost if and only if across every p all movement goes one way, ``|flow[p]|`` vertices strong. So a pair
@@ -42,8 +42,8 @@ def match(a: LayeredGraphs, i: Ints, b: LayeredGraphs, j: Ints) -> tuple[Ints, I
 
 @lru_cache(maxsize=256)
 def layer_alignments(depth_a: int, depth_b: int) -> npt.NDArray[np.int64]:
-    """Injections of ``depth_a`` layers into ``depth_b`` that keep layers together in at most ``MOST_BLOCKS`` blocks,
-    (C, depth_a), those of fewest blocks first."""
+    """The injections of ``depth_a`` layers into ``depth_b`` that keep layers together in at most ``MOST_BLOCKS``
+    blocks, (C, depth_a), those of fewest blocks first."""
     return np.array(list(itertools.islice(_in_blocks(depth_a, depth_b), MOST_ALIGNMENTS)), dtype=np.int64)
 
 
@@ -79,7 +79,7 @@ class _Matching:
         self.width_cuts = _cuts(a.width_span, b.width_span)
 
     def edges_kept(self) -> Ints:
-        """Under every alignment, (C, B)."""
+        """The edges kept under every alignment, (C, B)."""
         kept = np.zeros(self.flow.shape[1:], dtype=np.int16)
         sources, wholes = [], []
         for layer, on in enumerate(self.sigma.T):
@@ -91,7 +91,7 @@ class _Matching:
         return kept + self._match_across_layers()
 
     def _match_heads(self, layer: int, on: Ints) -> Ints:
-        """Number of heads matched in aligned layers, (C, B); those of one label first."""
+        """The number of heads matched in aligned layers, (C, B); those of one label first."""
         (places_a, counts_a), (places_b, counts_b) = self.heads_a, self.heads_b
         left_a = list(np.repeat(counts_a[layer][:, None], len(on), axis=1))
         left_b = [counts[on] for counts in counts_b.swapaxes(0, 1)]
@@ -124,7 +124,7 @@ class _Matching:
         return (free | (signed == 0)).astype(np.int16)
 
     def _match_widths(self, layer: int, on: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
-        """Edges kept up to the last matched vertex of the stacks of aligned layers, (C, B), and whether both stacks
+        """The edges kept up to the last matched vertex of the stacks of aligned layers, (C, B), and whether both stacks
         are matched whole."""
         alignments = np.arange(len(on))
         edges = np.zeros(self.flow.shape[1:], dtype=np.int16)
@@ -142,7 +142,7 @@ class _Matching:
         return edges, whole
 
     def _match_second_norms(self, sources: Ints, wholes: npt.NDArray[np.bool_]) -> Ints:
-        """Edges kept into second add_norms and into ``output``, (C, B).
+        """The edges kept into second add_norms and into ``output``, (C, B).
 
         Args:
             sources, wholes: (L, C, B), of ``_match_source`` and ``_match_widths``.
@@ -165,7 +165,7 @@ class _Matching:
         return kept + np.where(matched[-1], (self.sigma[:, -1] == depth_b - 1)[:, None], ~taken)
 
     def _match_across_layers(self) -> Ints:
-        """Edges kept between feed-forward vertices that aligned layers left over, (C, B)."""
+        """The edges kept between feed-forward vertices that aligned layers left over, (C, B)."""
         kept = np.zeros(self.flow.shape[1:], dtype=np.int16)
         num_slots = self.left_a.shape[1]
         least = 2 if num_slots == 1 else 1  # vertices of one slot that keep an edge
@@ -220,7 +220,7 @@ def _cuts(*spans: tuple[int, int]) -> slice:
 
 
 def _in_blocks(depth_a: int, depth_b: int) -> Iterator[tuple[int, ...]]:
-    """Injections that move at most ``MOST_BLOCKS`` blocks of successive layers, by the number of blocks."""
+    """The injections that move at most ``MOST_BLOCKS`` blocks of successive layers, by the number of blocks."""
     for num in range(1, min(depth_a, MOST_BLOCKS) + 1):
         for arrangement in itertools.permutations(range(num)):
             for ends in itertools.combinations(range(1, depth_a), num - 1):
@@ -233,7 +233,7 @@ def _in_blocks(depth_a: int, depth_b: int) -> Iterator[tuple[int, ...]]:
 
 
 def _moved(blocks: list[tuple[int, int]], arrangement: tuple[int, ...], gaps: tuple[int, ...]) -> tuple[int, ...]:
-    """Where the layers of each block come to lie: in the order of ``arrangement``, after as many free layers as
+    """The places to which the layers of each block move: in the order of ``arrangement``, after as many free layers as
     ``gaps`` says."""
     sigma, before = [0] * blocks[-1][1], 0
     for block, gap in zip(arrangement, gaps, strict=True):

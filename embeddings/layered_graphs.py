@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from design_space import LabelOrder, Layer, ModelSpec
+from design_space.graph import vertices_and_edges
 from design_space.spec import Format
 
 Ints = npt.NDArray[np.integer]
@@ -28,7 +29,7 @@ def mixes_widths(spec: ModelSpec) -> bool:
 
 @dataclass(frozen=True)
 class LayeredGraphs:
-    """Graphs of equally many layers.
+    """The graphs of architectures of equally many layers, as arrays.
 
     Attributes:
         head_places, head_counts: (L, R, G), the label of a head slot and its number of heads; 0 where empty.
@@ -114,27 +115,19 @@ def _span(places: Ints, counts: Ints) -> tuple[int, int]:
 
 
 def _slots(spec: ModelSpec, order: LabelOrder) -> list[tuple[list[tuple[int, int]], list[int]]]:
-    """Per layer: (place, number) of each kind of head, by place; and the places of the feed-forward widths."""
-    places = order.positions
-    if spec.format == "grouped":
-        labels = [spec.head_labels(i) for i in range(len(spec.layers))]
-        _check(labels, spec.layers, places)
-        return [_layer_slots(own, layer.feed_forward, places) for own, layer in zip(labels, spec.layers, strict=True)]
+    """The slots of each layer: (place, number of heads) of each head label, by place; and the places of the
+    feed-forward widths."""
     try:
-        return [_known_slots(layer, spec.format, order) for layer in spec.layers]
+        if spec.format != "grouped":
+            return [_known_slots(layer, spec.format, order) for layer in spec.layers]
+        heads = [spec.head_labels(i) for i in range(len(spec.layers))]
+        widths = [layer.feed_forward for layer in spec.layers]
+        return [_layer_slots(*layer, order.positions) for layer in zip(heads, widths, strict=True)]
     except KeyError:
-        _check([spec.head_labels(i) for i in range(len(spec.layers))], spec.layers, places)
-        raise
-
-
-def _check(labels: Sequence[Sequence[str]], layers: Sequence[Layer], places: Mapping[str, int]) -> None:
-    """Raise ``ValueError`` for labels outside the order."""
-    used = {label for own in labels for label in own} | {
-        f"f{width}" for layer in layers for width in layer.feed_forward
-    }
-    unknown = sorted(used - places.keys())
-    if unknown:
-        raise ValueError(f"Labels outside the space's order: {', '.join(unknown)}. Use order.extended(labels)")
+        unknown = sorted(set(vertices_and_edges(spec)[0]) - order.positions.keys())
+        raise ValueError(
+            f"Labels outside the space's order: {', '.join(unknown)}. Use order.extended(labels)"
+        ) from None
 
 
 @lru_cache(maxsize=65_536)
@@ -146,5 +139,5 @@ def _known_slots(layer: Layer, written: Format, order: LabelOrder) -> tuple[list
 def _layer_slots(
     labels: Sequence[str], widths: Sequence[int], places: Mapping[str, int]
 ) -> tuple[list[tuple[int, int]], list[int]]:
-    kinds = Counter(labels)
-    return sorted((places[label], count) for label, count in kinds.items()), [places[f"f{width}"] for width in widths]
+    counts = Counter(labels)
+    return sorted((places[label], count) for label, count in counts.items()), [places[f"f{width}"] for width in widths]

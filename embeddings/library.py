@@ -10,19 +10,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from joblib import effective_n_jobs
 
 from design_space import DesignSpace, LabelOrder, Level, ModelSpec
+from design_space.graph import vertices_and_edges
 
-from .distances import Kernel, Progress, distance_of, fidelity_of_sample, measure_all, measure_to, silent
+from .distances import Distance, Progress, fidelity_of_sample, measure_all, measure_to, silent
+from .edit_distance import EditDistance
 from .landmark_mds import Algorithm, check_options, embed_landmarks, place, refine
 from .library_file import MEASURED_ON, StoredDicts, StoredSpecs, add_performances, read_library, write_library
 from .nearest import NearestSearch
 from .neighbors import check_num_neighbors, nearest_by_overlap
+from .weisfeiler_lehman import WeisfeilerLehman
+
+Kernel = Literal["GraphEditDistance", "WeisfeilerLehman"]
 
 LARGEST_LISTED = 100_000
 DEFAULT_NEIGHBORS = 100
@@ -30,6 +35,7 @@ DEFAULT_EMBEDDING_SIZE = 16
 NUM_LANDMARKS = 500
 LARGEST_ALL_PAIRS = 12_000
 """Graphs of the largest library whose vectors are fitted to all pairs: half a gigabyte of distances."""
+_AS_THEY_ARE = ("layers_per_stack", "heterogeneous_feed_forward", "kernel", "algo")  # keys of the file
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Graph:
 
 @dataclass(kw_only=True)
 class GraphLibrary:
-    """Architectures with their geometry. Build one with ``build`` or ``of_specs``, or ``load`` it.
+    """A library: architectures with their geometry. Build one with ``build`` or ``of_specs``, or ``load`` it.
 
     Attributes:
         embeddings: (N, K). neighbors: indices (N, num_neighbors). landmarks: indices of the landmarks, (M,).
@@ -145,7 +151,7 @@ class GraphLibrary:
         check_enough(len(specs))
         rng = np.random.default_rng(seed)
         landmarks = np.sort(rng.permutation(len(specs))[:NUM_LANDMARKS]).astype(np.int32)
-        measure = distance_of(kernel, order)
+        measure = _distance(kernel, order)
         wanted = min(DEFAULT_NEIGHBORS, len(specs) - 1) if num_neighbors is None else num_neighbors
         size = default_embedding_size(len(specs)) if embedding_size is None else embedding_size
         check_options(len(landmarks), size, algo)
@@ -231,7 +237,7 @@ class GraphLibrary:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What tells libraries apart: a digest of the members, in order, and the embedding size."""
+        """A digest that tells libraries apart: of the members, in order, and the embedding size."""
         digest = hashlib.sha256("".join(self.hashes).encode())
         digest.update(str(self.embeddings.shape[1]).encode())
         return digest.hexdigest()
@@ -254,9 +260,8 @@ class GraphLibrary:
         """The vector (embedding size,) of any architecture; a member's is the stored one."""
         if spec.hash in self._index:
             return self.embeddings[self._index[spec.hash]]
-        order = self.order.extended(label for i in range(len(spec.layers)) for label in _labels(spec, i))
-        landmark_specs = [self.specs[i] for i in self.landmarks]
-        distances = distance_of(self.kernel, order).between([spec], landmark_specs)
+        order = self.order.extended(vertices_and_edges(spec)[0])
+        distances = _distance(self.kernel, order).between([spec], [self.specs[i] for i in self.landmarks])
         return place(distances, self.embeddings[self.landmarks])[0]
 
     def nearest(self, vector: npt.NDArray[np.float64]) -> ModelSpec:
@@ -293,10 +298,7 @@ class GraphLibrary:
             "design_space": self.space.to_dict() if self.space else None,
             "ops_list": list(self.order.labels),
             "num_neighbors": int(self.neighbors.shape[1]),
-            "layers_per_stack": self.layers_per_stack,
-            "heterogeneous_feed_forward": self.heterogeneous_feed_forward,
-            "kernel": self.kernel,
-            "algo": self.algo,
+            **{key: getattr(self, key) for key in _AS_THEY_ARE},
             "quality": self.quality,
             "landmarks": self.landmarks.tolist(),
             "model_dicts": [spec.to_dict() for spec in self.specs],
@@ -309,12 +311,12 @@ class GraphLibrary:
 
 
 def default_embedding_size(num_graphs: int) -> int:
-    """Dimensions of a library's vectors where none are asked for."""
+    """The dimensions of a library's vectors where none are asked for."""
     return min(DEFAULT_EMBEDDING_SIZE, num_graphs - 1)
 
 
 def check_enough(num_graphs: int) -> None:
-    """Raises ``ValueError`` when there is nothing to compare."""
+    """Raise ``ValueError`` when there is nothing to compare."""
     if num_graphs < 2:
         raise ValueError(
             f"A library needs at least two architectures, or there is nothing to search. Got {num_graphs}: give the "
@@ -335,10 +337,7 @@ def _from_content(content: dict[str, Any], path: Path | str) -> GraphLibrary:
         space = content["design_space"]
         return GraphLibrary(
             space=None if space is None else DesignSpace.from_dict(space),
-            layers_per_stack=content["layers_per_stack"],
-            heterogeneous_feed_forward=content["heterogeneous_feed_forward"],
-            kernel=content["kernel"],
-            algo=content["algo"],
+            **{key: content[key] for key in _AS_THEY_ARE},
             order=LabelOrder(tuple(content["ops_list"])),
             specs=specs,
             embeddings=np.array(content["embeddings"], dtype=np.float64).reshape(len(specs), -1),
@@ -355,5 +354,9 @@ def _from_content(content: dict[str, Any], path: Path | str) -> GraphLibrary:
         ) from error
 
 
-def _labels(spec: ModelSpec, layer: int) -> list[str]:
-    return [*spec.head_labels(layer), *(f"f{width}" for width in spec.layers[layer].feed_forward)]
+def _distance(kernel: Kernel, order: LabelOrder) -> Distance:
+    if kernel == "GraphEditDistance":
+        return EditDistance(order)
+    if kernel == "WeisfeilerLehman":
+        return WeisfeilerLehman()
+    raise ValueError(f"'kernel' must be 'GraphEditDistance' or 'WeisfeilerLehman'. Got {kernel!r}")

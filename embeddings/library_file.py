@@ -9,9 +9,7 @@ when it is asked for, so that loading does not grow with it.
 
 import fcntl
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, overload
@@ -22,8 +20,6 @@ import pyarrow.parquet as pq
 
 from design_space import ModelSpec
 from design_space.files import write_atomically
-
-from .measured_on import MeasuredOn, check_measured_on
 
 PER_GRAPH = ("model_dicts", "hashes", "embeddings", "neighbors", "performances")
 KEYS = (
@@ -43,6 +39,9 @@ SUFFIXES = (".json", ".parquet")
 MEASURED_ON = "measured_on"
 """A key that files without scores, and older ones, lack: what the scores of a task were measured on."""
 
+MeasuredOn = Mapping[str, Mapping[str, str]]
+"""Task -> metric and digests of the data, by name."""
+
 _METADATA = b"graph_library"
 
 
@@ -60,7 +59,9 @@ def write_library(path: Path | str, content: Mapping[str, Any]) -> None:
     arrays."""
     path = check_library_path(path)
     if path.suffix == ".parquet":
-        _write_whole(path, lambda temporary: pq.write_table(_table(content), temporary))
+        with pa.BufferOutputStream() as stream:
+            pq.write_table(_table(content), stream)
+            write_atomically(path, memoryview(stream.getvalue()))
     else:
         lists = {key: content[key].tolist() for key in ("embeddings", "neighbors")}
         write_atomically(path, json.dumps({**content, **lists}, separators=(",", ":")))
@@ -102,6 +103,29 @@ def add_performances(
             merged.setdefault(graph_hash, {}).update(scores)
         arrays = {key: np.asarray(content[key]) for key in ("embeddings", "neighbors")}
         write_library(path, {**content, **arrays})
+
+
+def check_measured_on(
+    performances: Mapping[str, Mapping[str, float]], known: MeasuredOn, wanted: MeasuredOn, path: Path | str
+) -> None:
+    """A check that scores of some tasks may stand beside those that are there, so that tasks of one name are not taken
+    for each other. Older scores, of which nothing is known, stay.
+
+    Raises:
+        ValueError: when there are scores of a task that were measured on something else.
+    """
+    for task, identity in wanted.items():
+        different = differences(known.get(task, {}), identity)
+        if different and any(task in scores for scores in performances.values()):
+            raise ValueError(
+                f"{path} holds scores of another task of the name '{task}': different {', '.join(different)}. Rename "
+                "the task's file, or search a library without these scores (a copy of it as generate_library made it)"
+            )
+
+
+def differences(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    """The names whose values are different, of those that both have."""
+    return [name for name in here if name in there and there[name] != here[name]]
 
 
 class StoredSpecs(Sequence[ModelSpec]):
@@ -185,23 +209,6 @@ def _rows(matrix: np.ndarray) -> pa.FixedSizeListArray:
 def _matrix(column: pa.ChunkedArray) -> np.ndarray:
     rows = column.combine_chunks()
     return rows.flatten().to_numpy().reshape(len(rows), rows.type.list_size)
-
-
-def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a temporary neighbour of ``path`` and put it in its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        write(temporary)
-        os.fsync(handle)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -95,6 +95,6 @@ def _squares(differences: npt.NDArray[np.float64]) -> Any:
 
 @lru_cache(maxsize=65_536)
 def _reach_of_layer(layer: Layer, written: Format, order: LabelOrder) -> Floats:
-    """What one layer adds to ``LayeredGraphs.reach`` (and a constant, of ``input`` and ``output``)."""
+    """The amount that one layer adds to ``LayeredGraphs.reach`` (and a constant, of ``input`` and ``output``)."""
     reach: Floats = LayeredGraphs.of([ModelSpec((layer,), written)], order, mixed=True).reach[:, 0].astype(np.float32)
     return reach

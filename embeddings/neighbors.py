@@ -18,12 +18,12 @@ Ints = npt.NDArray[np.int32]
 
 
 def biased_overlap(a: ModelSpec, b: ModelSpec) -> int:
-    """How many leading vertex labels two architectures share."""
+    """The number of leading vertex labels that two architectures share."""
     return _common(_operations(a), _operations(b))
 
 
 def nearest_by_overlap(specs: Sequence[ModelSpec], vectors: npt.NDArray[np.floating], num_neighbors: int) -> Ints:
-    """Indices (N, num_neighbors) of every architecture's neighbors, nearest first.
+    """The indices (N, num_neighbors) of every architecture's neighbors, nearest first.
 
     Args:
         vectors: embeddings, (N, K).

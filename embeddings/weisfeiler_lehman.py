@@ -20,10 +20,10 @@ NUM_ROUNDS = 3
 
 
 class WeisfeilerLehman:
-    """Distances between lists of architectures."""
+    """The Weisfeiler-Lehman distance between lists of architectures."""
 
     def between(self, rows: Sequence[ModelSpec], columns: Sequence[ModelSpec]) -> npt.NDArray[np.float64]:
-        """Distances, (len(rows), len(columns))."""
+        """The distances (len(rows), len(columns))."""
         vocabulary: dict[tuple[object, ...], int] = {}
         a, b = (_unit_counts([_label_counts(spec) for spec in specs], vocabulary) for specs in (rows, columns))
         a.resize((a.shape[0], b.shape[1]))
@@ -64,7 +64,7 @@ def _short_name(label: tuple[object, ...]) -> str:
 def _unit_counts(
     counts: list[Counter[tuple[object, ...]]], vocabulary: dict[tuple[object, ...], int]
 ) -> sparse.csr_matrix:
-    """Label counts as rows of length 1, (G, labels seen so far)."""
+    """The label counts as rows of length 1, (G, labels seen so far)."""
     data, columns, starts = [], [], [0]
     for counter in counts:
         norm = sum(count * count for count in counter.values()) ** 0.5

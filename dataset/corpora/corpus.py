@@ -102,7 +102,7 @@ def _documents(files: Sequence[str]) -> Iterator[dict[str, str]]:
 
 
 def _lines(file: Path) -> Iterator[str]:
-    """Decoded line by line, so that a bad one has a number."""
+    """The lines of a file, decoded one by one, so that a bad one has a number."""
     number = 0
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:

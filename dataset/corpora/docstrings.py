@@ -152,7 +152,7 @@ def _docstrings(tree: ast.Module) -> Iterator[str]:
 
 @functools.cache
 def _sources() -> dict[str, Path]:
-    """Dotted module name -> source file, for the top-level modules that are not excluded."""
+    """The source file of each dotted module name, for the top-level modules that are not excluded."""
     folder = Path(sysconfig.get_paths()["stdlib"])
     found = {}
     for top in sorted(sys.stdlib_module_names - EXCLUDED_MODULES):

@@ -1,4 +1,4 @@
-"""Documents packed into blocks of equal length, on disk as they are made.
+"""The packing of documents into blocks of equal length, on disk as they are made.
 
 Documents are joined by separators and cut to full blocks, each between the tokenizer's own start and end tokens: there
 is no padding, and only what does not fill a last block is left out. Blocks are written in parts; beside them lies how
@@ -70,10 +70,11 @@ def pack(
 
 @dataclass
 class _Progress:
-    """How far the corpus was read when the last part was written.
+    """A record of how far the corpus was read when the last part was written.
 
     Attributes:
-        documents: read. pending: their tokens that are in no block yet. parts, blocks: written.
+        documents: number of those read. pending: their tokens that are in no block yet. parts, blocks: numbers of
+            those written.
     """
 
     documents: int = 0
@@ -100,7 +101,7 @@ def _part(folder: Path, number: int) -> Path:
 
 
 def _batches(corpus: hf_datasets.IterableDataset) -> Iterator[list[str]]:
-    """Documents to tokenise at once: so many, or fewer that are long."""
+    """The documents to tokenise at once: a fixed number, or fewer that are long."""
     batch, characters = [], 0
     for row in corpus:
         batch.append(row["text"])

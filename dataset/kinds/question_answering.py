@@ -95,7 +95,8 @@ def question_rows(frame: pd.DataFrame, origin: str, unit: str, columns: tuple[st
 
 
 def _answers(cell: Any, where: str, column: str) -> list[tuple[str, int]]:
-    """``{"text": [...], "answer_start": [...]}``, ``{"text": ..., "answer_start": ...}``, or a list of the latter."""
+    """The texts and starts in a cell: ``{"text": [...], "answer_start": [...]}``, ``{"text": ..., "answer_start":
+    ...}`` or a list of the latter."""
     try:
         if isinstance(cell, Mapping):
             texts, starts = cell["text"], cell["answer_start"]
@@ -125,7 +126,7 @@ def _check_answer(text: str, start: int, context: str, where: str) -> None:
 def encode_questions(
     rows: hf_datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> hf_datasets.Dataset:
-    """Windows of ``max_length`` tokens, a quarter of them shared with the next.
+    """The questions in windows of ``max_length`` tokens, a quarter of them shared with the next.
 
     Columns: ``input_ids``, ``attention_mask``, ``token_type_ids``; ``start_positions`` and ``end_positions`` of the
     first reference answer, 0 when it is not in the window; ``example``; ``starts`` and ``ends``: the characters of the
@@ -175,7 +176,7 @@ def _shortened(question: str, tokenizer: PreTrainedTokenizerBase, most: int) -> 
 
 
 def _position(answer: tuple[int, str] | None, starts_S: npt.NDArray[Any], ends_S: npt.NDArray[Any]) -> tuple[int, int]:
-    """First and last token of an answer; (0, 0) when the window does not hold all of it."""
+    """The first and the last token of an answer; (0, 0) when the window does not hold all of it."""
     if answer is None or not (starts_S >= 0).any():
         return 0, 0
     first, last = answer[0], answer[0] + len(answer[1])
@@ -220,7 +221,7 @@ def best_answers(
 
 
 def answer_metrics(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Metrics:
-    """SQuAD's ``answer_f1`` and ``exact_match``, in [0, 1].
+    """The metrics of SQuAD, ``answer_f1`` and ``exact_match``, in [0, 1].
 
     Args:
         predictions: an answer to each question.
@@ -241,7 +242,7 @@ def answer_metrics(predictions: Sequence[str], references: Sequence[Sequence[str
 
 
 def _normalized(text: str) -> list[str]:
-    """Words in lower case, without punctuation and articles."""
+    """The words of a text in lower case, without punctuation and articles."""
     return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
 
 

@@ -59,7 +59,7 @@ def _holds_words(cells: pd.Series) -> bool:
 
 
 def tagged_rows(frame: pd.DataFrame, origin: str, unit: str, tokens: str, tags: str) -> pd.DataFrame:
-    """Columns ``tokens`` and ``tags``: lists of strings, of equal length in a row.
+    """The columns ``tokens`` and ``tags``: lists of strings, of equal length in a row.
 
     Raises:
         ValueError: naming the first row where they are not.
@@ -87,7 +87,7 @@ def tagged_rows(frame: pd.DataFrame, origin: str, unit: str, tokens: str, tags: 
 
 
 def tag_names(tags: pd.Series) -> tuple[str, ...]:
-    """Names of the tags by id, ``O`` first."""
+    """The names of the tags by id, ``O`` first."""
     names = {name for row in tags for name in row}
     if len(names) < 2:
         raise ValueError(f"A task needs at least two tags. All tags are {min(names)!r}")
@@ -95,7 +95,7 @@ def tag_names(tags: pd.Series) -> tuple[str, ...]:
 
 
 def usual_tag_metric(names: Sequence[str]) -> str:
-    """``entity_f1`` for names like ``B-PER``; else the share of right tags."""
+    """The usual metric: ``entity_f1`` for names like ``B-PER``, else the share of right tags."""
     return ENTITY_F1 if is_entity_scheme(names) else "accuracy"
 
 
@@ -123,8 +123,8 @@ def tag_split(rows: pd.DataFrame, names: Sequence[str], origin: str, unit: str) 
 
 
 def encode_tags(rows: hf_datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -> hf_datasets.Dataset:
-    """``input_ids``, ``attention_mask``, ``labels`` of each sub-word, and ``example``: the text a row belongs to, of
-    which a long one has several rows."""
+    """The columns ``input_ids``, ``attention_mask``, ``labels`` of each sub-word, and ``example``: the text that a row
+    belongs to, of which a long one has several rows."""
     columns: dict[str, list[Any]] = {"input_ids": [], "attention_mask": [], "labels": [], "example": []}
     for number, (words, tags) in enumerate(zip(rows["tokens"], rows["tags"], strict=True)):
         word_of_char = np.concatenate([[index] * (len(word) + 1) for index, word in enumerate(words)])
@@ -152,7 +152,7 @@ def encode_tags(rows: hf_datasets.Dataset, tokenizer: PreTrainedTokenizerBase, m
 def sentences_of(
     outputs: npt.ArrayLike, rows: hf_datasets.Dataset
 ) -> tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]]]:
-    """Of each text the predicted and the true tag ids of its words, long texts put together again.
+    """The predicted and the true tag ids of the words of each text, long texts put together again.
 
     Args:
         outputs: ``(N, S, C)`` of encoded ``rows``, padded to the longest.
@@ -171,7 +171,7 @@ def sentences_of(
 def tag_metrics(
     predictions: Sequence[npt.ArrayLike], labels: Sequence[npt.ArrayLike], names: Sequence[str], metric: str
 ) -> Metrics:
-    """``metric`` and the share of right tags (``accuracy``); with tags of entities also their precision and recall.
+    """The ``metric`` and the share of right tags (``accuracy``); with tags of entities also their precision and recall.
 
     Args:
         predictions, labels: tag ids of each text, as many predictions as labels; or arrays ``(N, S)``, of which places

@@ -47,7 +47,7 @@ def label_cells(cells: pd.Series, origin: str, name: str, separator: str | None 
 
 
 def label_names(labels: pd.Series, is_multi_label: bool, origin: str) -> tuple[str, ...]:
-    """Names of the classes; none when the labels are numbers of a regression.
+    """The names of the classes; none when the labels are numbers of a regression.
 
     Args:
         labels: strings of the training rows, or lists of them.
@@ -75,7 +75,7 @@ def label_names(labels: pd.Series, is_multi_label: bool, origin: str) -> tuple[s
 
 
 def encoded(labels: pd.Series, names: tuple[str, ...], is_multi_label: bool, origin: str) -> pd.Series:
-    """Numbers of a regression, class ids, or lists of zeros and ones.
+    """The labels as numbers of a regression, class ids, or lists of zeros and ones.
 
     Raises:
         ValueError: naming the first row whose label is no number, or one that training does not have.
@@ -134,6 +134,6 @@ def _remedy(labels: pd.Series) -> str:
 
 
 def _numbers(labels: pd.Series) -> pd.Series:
-    """Finite numbers; nan for all else."""
+    """The labels as finite numbers; nan for all else."""
     numbers = pd.to_numeric(labels, errors="coerce").astype(float)
     return numbers.where(np.isfinite(numbers))

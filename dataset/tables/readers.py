@@ -10,7 +10,7 @@ import io
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +101,21 @@ def is_dataset(source: Path | str) -> bool:
 
 
 def unit_of(origin: str) -> str:
-    """What the index of a frame from there counts."""
+    """The name of what the index of a frame from there counts."""
     return "line" if origin.lower().endswith(_LINE_SUFFIXES) else "row"
 
 
+def check_columns(frame: pd.DataFrame, columns: Iterable[str], origin: Path | str) -> None:
+    """Raise ``ValueError`` when a frame lacks some of the columns."""
+    there = [str(name) for name in frame.columns]
+    missing = [name for name in columns if name not in there]
+    if missing:
+        raise ValueError(f"{origin} has no column {', '.join(map(repr, missing))}. Its columns: {', '.join(there)}")
+
+
 def _frame(rows: hf_datasets.Dataset, source: str, split: str) -> pd.DataFrame:
-    """Classes by their names; rows without a label (-1, as the Hub marks secret ones) left out."""
+    """The rows as a frame, classes by their names, without rows that have no label (-1, as the Hub marks secret
+    ones)."""
     frame = rows.to_pandas()
     frame.index = pd.RangeIndex(1, len(frame) + 1)
     for column, feature in rows.features.items():
@@ -146,7 +155,8 @@ def _json_lines(text: str) -> pd.DataFrame:
 
 
 def _conll(text: str) -> pd.DataFrame:
-    """Texts between blank lines, a word a line: the first field is the word, the last its tag (as of CoNLL-2003)."""
+    """The texts between blank lines, a word a line: the first field is the word, the last its tag (as of
+    CoNLL-2003)."""
     rows: dict[int, tuple[list[str], list[str]]] = {}
     start, width = 0, 0
     for number, line in enumerate(text.splitlines(), start=1):
@@ -168,7 +178,7 @@ def _conll(text: str) -> pd.DataFrame:
 
 @contextlib.contextmanager
 def _cells_of_any_length(length: int) -> Iterator[None]:
-    """Python's limit, 131,072 characters a cell, is one for the whole process: it is put back."""
+    """Lift Python's limit of 131,072 characters a cell, which is one for the whole process, and put it back."""
     with _CELL_LIMIT:
         before = csv.field_size_limit()
         csv.field_size_limit(max(before, length))
@@ -179,7 +189,7 @@ def _cells_of_any_length(length: int) -> Iterator[None]:
 
 
 def _rows(text: str, delimiter: str) -> dict[int, list[str]]:
-    """Fields of each row by the line it starts on; blank lines left out."""
+    """The fields of each row by the line it starts on, without blank lines."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: dict[int, list[str]] = {}
     start = 1

@@ -1,4 +1,4 @@
-"""Validation and test rows taken out of training where a table comes without them."""
+"""Validation and test rows are taken out of training where a table comes without them."""
 
 from collections.abc import Sequence
 
@@ -57,8 +57,8 @@ def split_off(
 
 
 def _in_proportion(rows: pd.DataFrame, classes: str, size: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Training and ``size`` other rows, or fewer, of classes in proportion; with too many classes for that, at random,
-    but the first row of every class stays in training."""
+    """The training rows and ``size`` others, or fewer, of classes in proportion; with too many classes for that, at
+    random, but the first row of every class stays in training."""
     alone = ~rows[classes].duplicated(keep=False)
     enough = rows[~alone]
     number = enough[classes].nunique()
@@ -69,7 +69,8 @@ def _in_proportion(rows: pd.DataFrame, classes: str, size: int, seed: int) -> tu
 
 
 def _with_every_label(rows: pd.DataFrame, several: str, size: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Training and ``size`` other rows at random; where training lost a label, the first row of every one stays."""
+    """The training rows and ``size`` others at random; where training lost a label, the first row of every one
+    stays."""
     kept, held_out = train_test_split(rows, test_size=size, random_state=seed)
     labels = np.vstack(rows[several])
     known = np.flatnonzero(labels.any(axis=0))

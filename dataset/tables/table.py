@@ -7,7 +7,6 @@ that are in two splits, are logged too.
 """
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from ..kinds.token_classification import is_list
 from ..task import SPLITS, Task, make_split
 from .annotated import load_annotated
 from .labels import encoded, label_cells, label_names
-from .readers import is_dataset, read_dataset, read_table, unit_of
+from .options import TableOptions
+from .readers import check_columns, is_dataset, read_dataset, read_table, unit_of
 from .splitting import split_off
 
 LABEL_NAMES = ("label", "labels", "target", "class", "category", "score", "rating", "y")
@@ -41,28 +41,6 @@ MOST_SHOWN = 10  # names in a message
 FAR, WIDE = 10.0, 100.0  # a model's first outputs are near 0: the mean in standard deviations, and these, to warn of
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TableOptions:
-    """What an own table's columns mean; everything that is None is guessed, split off, or usual.
-
-    Attributes:
-        text_column, text_pair_column, label_column: names of columns; of words and their tags the first and the last,
-            of questions, contexts and answers all three.
-        label_separator: what stands between the labels of one text in a CSV or TSV file; makes the task multi-label.
-        validation_file, test_file: further tables with the same columns.
-        metric: name of what is maximised; accuracy, ``f1_micro`` of several labels a text, ``pearson_spearman`` of
-            numbers, ``entity_f1`` of tags like B-PER, ``answer_f1`` of answers when None.
-    """
-
-    text_column: str | None = None
-    text_pair_column: str | None = None
-    label_column: str | None = None
-    label_separator: str | None = None
-    validation_file: Path | str | None = None
-    test_file: Path | str | None = None
-    metric: str | None = None
 
 
 def load_table(source: Path | str, options: TableOptions, *, seed: int = 0) -> Task:
@@ -90,8 +68,8 @@ def load_table(source: Path | str, options: TableOptions, *, seed: int = 0) -> T
         frames[split] = part.assign(label=encoded(part["label"], names, is_multi_label, origins[split]))
         if names and not is_multi_label and split != "train" and frames[split]["label"].nunique() < 2:
             raise ValueError(f"{origins[split]} has only the class {part['label'].iloc[0]!r}; give rows of every class")
-    kind = {"several": "label"} if is_multi_label else {"classes": "label"} if names else {}
-    split_off(frames, seed, **kind)
+    evenly = {"several": "label"} if is_multi_label else {"classes": "label"} if names else {}
+    split_off(frames, seed, **evenly)
     _report(path.name, frames, names, is_multi_label)
     splits = {
         split: make_split(
@@ -126,9 +104,7 @@ def _columns(frame: pd.DataFrame, path: Path, options: TableOptions) -> dict[str
     """The task's columns by those of the table: named ones checked, others guessed."""
     names = [str(name) for name in frame.columns]
     text, pair, label = options.text_column, options.text_pair_column, options.label_column
-    missing = [name for name in (text, pair, label) if name is not None and name not in names]
-    if missing:
-        raise ValueError(f"{path} has no column {', '.join(map(repr, missing))}. Its columns: {', '.join(names)}")
+    check_columns(frame, [name for name in (text, pair, label) if name is not None], path)
     if len(names) < 2:
         raise ValueError(f"{path} needs a column of texts and one of labels. Its columns: {', '.join(names)}")
     guessed = []
@@ -158,11 +134,7 @@ def _columns(frame: pd.DataFrame, path: Path, options: TableOptions) -> dict[str
 
 
 def _normalised(frame: pd.DataFrame, origin: str, columns: dict[str, str], options: TableOptions) -> pd.DataFrame:
-    missing = [name for name in columns if name not in frame.columns]
-    if missing:
-        raise ValueError(
-            f"{origin} has no column {', '.join(map(repr, missing))}. Its columns: {', '.join(map(str, frame.columns))}"
-        )
+    check_columns(frame, columns, origin)
     part = frame[list(columns)].rename(columns=columns)
     texts = {name: column for name, column in columns.items() if column != "label"}
     for name, column in texts.items():

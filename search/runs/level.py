@@ -9,7 +9,7 @@ from rich.console import Console
 
 from dataset.prepare import DataOptions
 from embeddings import GraphLibrary
-from embeddings.measured_on import check_measured_on
+from embeddings.library_file import check_measured_on
 
 from ..baselines import SAME_SIZE, baseline_spec, same_size
 from ..evaluation import compare_baselines

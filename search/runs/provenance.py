@@ -10,7 +10,7 @@ from typing import Any
 from dataset import PreparedData
 from dataset.provenance import data_identity
 from design_space.files import write_atomically
-from embeddings.measured_on import differences
+from embeddings.library_file import differences
 
 from ..candidate import RESULT_FILE
 from ..training.recipe import Recipe

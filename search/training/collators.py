@@ -32,8 +32,8 @@ def collator(data: PreparedData, spec: ModelSpec) -> Callable[[list[dict[str, An
     """Pads to the longest text of a batch, or to the task's ``max_length`` where the architecture has linear
     transforms; labels of words with -100."""
     padding = {"padding": "max_length", "max_length": data.max_length} if spec.depends_on_length else {}
-    kind = DataCollatorForTokenClassification if data.kind == TOKENS else DataCollatorWithPadding
-    collate = kind(data.tokenizer, **padding)
+    collator = DataCollatorForTokenClassification if data.task_type == TOKENS else DataCollatorWithPadding
+    collate = collator(data.tokenizer, **padding)
     return lambda rows: collate([{name: row[name] for name in row if name in MODEL_INPUTS} for row in rows])
 
 

@@ -31,7 +31,7 @@ _FILL = -100.0
 
 def model_class(data: PreparedData) -> type[Model]:
     """The class with the task's head."""
-    return _CLASSES[data.kind]
+    return _CLASSES[data.task_type]
 
 
 def label_options(data: PreparedData) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def head_size(data: PreparedData) -> dict[str, Any]:
     """What counts as parameters beside the encoder, of the task with most rows: ``num_outputs`` of the head, and
     whether there is a ``pooler``."""
     task = data.tasks[data.largest_task]
-    return {"num_outputs": 2 if task.kind == QUESTIONS else task.num_labels, "pooler": task.kind == TEXT}
+    return {"num_outputs": 2 if task.task_type == QUESTIONS else task.num_labels, "pooler": task.task_type == TEXT}
 
 
 def outputs_of(scores: Any) -> np.ndarray:
@@ -71,9 +71,9 @@ def predicted(model: Model, batch: Mapping[str, torch.Tensor]) -> np.ndarray:
 
 def joined(batches: Sequence[np.ndarray], data: PreparedData) -> np.ndarray:
     """Outputs of batches as those of all rows; tokens that only longer batches have are filled."""
-    if data.kind == TEXT:
+    if data.task_type == TEXT:
         return np.concatenate(batches)
-    axis = 2 if data.kind == QUESTIONS else 1
+    axis = 2 if data.task_type == QUESTIONS else 1
     longest = max(batch.shape[axis] for batch in batches)
     widths = [[(0, longest - batch.shape[axis] if place == axis else 0) for place in range(3)] for batch in batches]
     filled = [np.pad(batch, width, constant_values=_FILL) for batch, width in zip(batches, widths, strict=True)]

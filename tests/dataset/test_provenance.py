@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dataset import PreparedData
+from dataset import PreparedData, TableOptions
 from dataset.prepare import DataOptions
 from dataset.provenance import data_identity
-from dataset.tables.table import TableOptions
 
 WORDS = ("fine", "dull", "happy", "sad")
 CORPUS = [f"a story about people and films, number {i}" for i in range(200)]

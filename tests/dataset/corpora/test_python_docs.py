@@ -18,7 +18,7 @@ from dataset.task import Task
 
 ROOT = Path(__file__).resolve().parents[3]
 FINGERPRINT = (
-    "import hashlib; from dataset.python_docs import python_docs_task as t, python_docs_corpus as c; k = t(); "
+    "import hashlib; from dataset.corpora.python_docs import python_docs_task as t, python_docs_corpus as c; k = t(); "
     "print(hashlib.sha256(repr([[s[:] for s in (p['text'], p['label'])] for p in k.splits.values()]"
     " + [c()['text'][:]]).encode()).hexdigest())"
 )

@@ -47,7 +47,7 @@ def test_questions_with_answers_and_their_places_are_question_answering(
     suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     task = load_task(_write(tmp_path / f"mine.{suffix}", [{"id": str(i), **row} for i, row in enumerate(_rows())]))
-    assert (task.kind, task.metric, task.may_lack_answers) == ("question_answering", "answer_f1", False)
+    assert (task.task_type, task.metric, task.may_lack_answers) == ("question_answering", "answer_f1", False)
     assert (len(task.train), len(task.validation), len(task.test)) == (16, 2, 2)
     contexts = [set(split["context"]) for split in task.splits.values()]
     assert [len(one) for one in contexts] == [8, 1, 1]  # both questions on a context in one split
@@ -162,7 +162,7 @@ def test_prepared_questions_come_back_and_are_measured(tmp_path: Path) -> None:
     path = _write(tmp_path / "mine.jsonl", _rows())
     options = DataOptions(task=str(path), corpus=(tmp_path / "corpus.txt",), vocab_size=300, max_length=48)
     data = options.prepare(tmp_path / "prepared", Console(quiet=True))
-    assert (data.kind, data.num_labels, data.is_regression) == ("question_answering", 2, False)
+    assert (data.task_type, data.num_labels, data.is_regression) == ("question_answering", 2, False)
     assert data.majority_share("validation") is None
     outputs = np.zeros((len(data.split("validation")), 2, 48))
     for number, row in enumerate(data.split("validation")):

@@ -50,7 +50,7 @@ def test_lists_of_words_with_as_many_tags_are_token_classification(
     suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     task = load_task(_write(tmp_path / f"mine.{suffix}", _rows()))
-    assert (task.kind, task.metric, set(task.label_names)) == ("token_classification", "entity_f1", set(NAMES))
+    assert (task.task_type, task.metric, set(task.label_names)) == ("token_classification", "entity_f1", set(NAMES))
     assert task.label_names[0] == "O"
     assert (len(task.train), len(task.validation), len(task.test)) == (16, 2, 2)
     tagged = {" ".join(row["tokens"]): row["tags"] for split in task.splits.values() for row in split}
@@ -167,7 +167,8 @@ def test_prepared_tags_come_back_and_are_measured(tmp_path: Path) -> None:
     path = _write(tmp_path / "mine.conll", _rows())
     options = DataOptions(task=str(path), corpus=(tmp_path / "corpus.txt",), vocab_size=300, max_length=32)
     data = options.prepare(tmp_path / "prepared", Console(quiet=True))
-    assert (data.kind, data.num_labels, data.problem_type) == ("token_classification", 6, None)
+    assert json.loads((tmp_path / "prepared" / "task.json").read_text())["kind"] == "token_classification"
+    assert (data.task_type, data.num_labels, data.problem_type) == ("token_classification", 6, None)
     longest = max(map(len, data.split("validation")["labels"]))
     nothing = np.zeros((len(data.split("validation")), longest, 6))
     nothing[..., 0] = 1
