@@ -78,16 +78,16 @@ def mixing_names(
     is_source_hetero: bool,
     is_target_hetero: bool,
     heads: Sequence[int] | None = None,
-    sizes: Sizes | None = None,
 ) -> dict[str, str]:
     """The name of each parameter of a layer's token mixing -> the name it has in the layer that its heads are from.
 
-    A parameter that a standard layer has once, such as W, is that of every head in the hetero format.
+    A parameter that a standard layer has once, such as W, is that of every head in the hetero format. Some of the names
+    are those of parameters that only models with certain positions have.
 
     Args:
         heads: per head of the target, its place in the source; default: the same.
     """
-    sizes = sizes or Sizes()
+    sizes = Sizes(position_embedding_type="relative_key_query")  # with which a layer has most parameters
     known = {(p.role, p.head): p.name for p in mixing_parameters(source, is_source_hetero, sizes)}
     names = {}
     for parameter in mixing_parameters(target, is_target_hetero, sizes):

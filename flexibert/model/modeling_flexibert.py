@@ -18,6 +18,7 @@ from transformers.utils.generic import can_return_tuple
 
 from ..checkpoints.model_card import add_to_lineage, write_model_card
 from ..checkpoints.validation import UNREADABLE, contradictions, damage
+from ..mixing import Attends, head_operation
 from ..mixing.attention import Padding
 from ..mixing.axes import Sizes
 from ..mixing.base import Mixing, OwnWeights
@@ -218,8 +219,13 @@ def _never_used(config: FlexiBERTConfig) -> list[str]:
     if spec.groups:
         return patterns
     for index, layer in enumerate(spec.layers):
-        built = {parameter.name for parameter in mixing_parameters(layer, spec.format == "hetero", Sizes.of(config))}
-        for name in ("query.weight", "query.bias", "key.weight", "key.bias", "W"):
+        is_hetero = spec.format == "hetero"
+        built = {parameter.name for parameter in mixing_parameters(layer, is_hetero, Sizes.of(config))}
+        attends = {head_operation(head.operation).attends for head in layer.heads}
+        unread = [] if is_hetero or attends != {Attends.CONTENTS} else ["W"]
+        if attends == {Attends.POSITIONS}:
+            unread = ["query.weight", "query.bias", "key.weight", "key.bias"]
+        for name in unread:
             if f"attention.self.{name}" not in built:
                 patterns.append(rf"(^|\.)encoder\.layer\.{index}\.attention\.self\.{re.escape(name)}$")
     return patterns

@@ -6,7 +6,7 @@ import pytest
 
 from flexibert import FlexiBERTConfig, FlexiBERTModel, count_parameters
 from flexibert.cost.parameters import layer_parameters, next_widths
-from flexibert.mixing.parameters import Sizes
+from flexibert.mixing.axes import Sizes
 from tests.flexibert.random_specs import random_spec
 
 

@@ -23,7 +23,7 @@ MANY = torch.arange(1, 261).remainder(40).add(1).view(20, 13)  # enough for one 
 
 
 def _model(tiny: Callable, model_dict: dict, positions: str) -> FlexiBERTModel:
-    torch.manual_seed(0)
+    torch.manual_seed(2)
     return FlexiBERTModel(tiny(model_dict, position_embedding_type=positions, initializer_range=0.3)).eval()
 
 

@@ -297,7 +297,7 @@ def test_models_that_do_not_fit_together_are_refused(tiny: Callable) -> None:
         ),
         (STANDARD_C, STANDARD_C | {"n": [1]}, "layer 0: heads of one layer have one size. Got 4 and 16"),
         (STANDARD_C, STANDARD_C | {"h": [12], "n": [3]}, "needs an even number of heads here. Got 3"),
-        (STANDARD_C, STANDARD_C | {"p": [5]}, "a standard 'c' layer convolves its whole width"),
+        (STANDARD_C, STANDARD_C | {"p": [5]}, "a standard 'c' layer is more than its heads"),
         (SDP, SDP | {"f": [[32], [24, 8]]}, "layer 1: feed-forward stacks must be equally deep. Got 1 and 2 widths"),
         (
             SDP | {"h": [16, 24], "n": [2, 3]},
