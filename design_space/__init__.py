@@ -5,5 +5,6 @@ from .level import Level
 from .next_level import next_level
 from .space import DesignSpace
 from .spec import Head, Layer, ModelSpec
+from .version import __version__
 
-__all__ = ["DesignSpace", "Head", "LabelOrder", "Layer", "Level", "ModelSpec", "next_level"]
+__all__ = ["DesignSpace", "Head", "LabelOrder", "Layer", "Level", "ModelSpec", "__version__", "next_level"]
