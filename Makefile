@@ -22,7 +22,7 @@ bench: $(READY)  ## benchmarks; they print figures and assert nothing about time
 	$(BIN)/python -m tests.benchmarks
 
 docs: $(VENV)-docs/.ready  ## the site, in site/
-	$(VENV)-docs/bin/mkdocs build --quiet --strict
+	$(VENV)-docs/bin/mkdocs build --strict
 
 $(VENV)-docs/.ready: requirements-docs.txt
 	$(PYTHON) -m venv $(VENV)-docs
