@@ -29,6 +29,7 @@ SCRIPTS = {
     "hierarchical": "search.hierarchical",
     "convert_bert": "flexibert.convert_bert",
 }
+WITH_VALUES = ("embeddings.generate_library", "dataset.prepare", "search.run_boshnas", "search.hierarchical")
 MODULES = ("search.evaluation", "search.benchmark", "search.report", "search.serve", "search.quickstart")
 OPERATIONS = ("transfer", "stitch", "prune", "merge-layers", "retrain-block")
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
@@ -78,29 +79,16 @@ def _blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGES[page], flags=re.DOTALL)
 
 
-def _commands() -> list[tuple[str, list[str]]]:
-    """Every command of this project in a shell block: its module, ``flexibert COMMAND`` for that, and arguments."""
-    lines = [
-        line
-        for page in PAGES
-        if page not in RUN_ELSEWHERE
-        for block in _blocks(page, "shell")
-        for line in block.replace("\\\n", " ").splitlines()
-    ]
+def _commands() -> list[str]:
+    """Every command of this project in a shell block, once, as a module (and ``flexibert``'s COMMAND) and arguments."""
     commands = []
-    for line in lines:
-        words = shlex.split(line, comments=True)
-        for i, word in enumerate(words):
-            if word in SCRIPTS:
-                commands.append((SCRIPTS[word], words[i + 1 :]))
-            elif word == "-m" and words[i + 1] in (*MODULES, *SCRIPTS.values()):
-                commands.append((words[i + 1], words[i + 2 :]))
-            elif word == "-m" and words[i + 1] == "flexibert":
-                commands.append((f"flexibert {words[i + 2]}", words[i + 3 :]))
-            else:
-                continue
-            break
-    return commands
+    blocks = [block for page in PAGES if page not in RUN_ELSEWHERE for block in _blocks(page, "shell")]
+    for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
+        words = [SCRIPTS.get(word, word) for word in shlex.split(line, comments=True)]
+        start = next((i for i, word in enumerate(words) if word in (*SCRIPTS.values(), *MODULES, "flexibert")), None)
+        if start is not None:
+            commands.append(shlex.join(words[start:]))
+    return list(dict.fromkeys(commands))
 
 
 @cache
@@ -126,16 +114,17 @@ def test_their_python_runs(page, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize(("command", "arguments"), _commands())
-def test_their_commands_have_the_flags_they_are_shown_with(command, arguments):
+@pytest.mark.parametrize("line", _commands())
+def test_their_commands_have_the_flags_they_are_shown_with(line):
+    command, *arguments = shlex.split(line)
+    if command == "flexibert":
+        command = f"{command} {arguments[0]}"
     assert {argument.split("=")[0] for argument in arguments if FLAG.match(argument)} <= _flags(command)
 
 
-@pytest.mark.parametrize(
-    ("command", "arguments"),
-    [each for each in _commands() if each[0] in SCRIPTS.values() and each[0] != "flexibert.convert_bert"],
-)
-def test_their_commands_take_the_values_they_are_shown_with(command, arguments):
+@pytest.mark.parametrize("line", [line for line in _commands() if line.startswith(WITH_VALUES)])
+def test_their_commands_take_the_values_they_are_shown_with(line):
+    command, *arguments = shlex.split(line)
     module = importlib.import_module(command)
     # An input that does not exist stops the command after its flags were understood.
     missing = [
@@ -148,7 +137,7 @@ def test_their_commands_take_the_values_they_are_shown_with(command, arguments):
             [*missing, "--seed", "0"] if name != "prepare_data" else ["--task", "/nowhere/x.csv", *missing[2:]]
         )
     if stop.type is SystemExit:
-        pytest.fail(f"flags not understood: {command} {arguments}")
+        pytest.fail(f"flags not understood: {line}")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -167,6 +156,11 @@ def test_pages_and_files_they_name_exist(page):
     named = set(re.findall(r"`((?:design_space|embeddings|dataset|flexibert|search|docs|tests)/[\w./-]*)`", text))
     assert not {target for target in linked if not (folder / target).exists()}
     assert not {name for name in named if not (ROOT / name).exists()}
+
+
+def test_every_page_is_on_the_site():
+    listed = set(re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text()))
+    assert listed == {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")}
 
 
 def test_their_make_targets_exist():
