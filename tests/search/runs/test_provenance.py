@@ -11,9 +11,9 @@ from dataset.provenance import data_identity
 from design_space.command import run_command
 from embeddings import GraphLibrary
 from search.candidate import RESULT_FILE, Candidate, Origin
-from search.runs.provenance import TRAINED_FOR_FILE
 from search.records.journal import TrialRecord
 from search.run_boshnas import run_boshnas
+from search.runs.provenance import TRAINED_FOR_FILE
 
 TINY = "--pretrain_steps 2 --epochs 1 --vocab_size 300 --max_length 16 --num_init 2 --surrogate gp".split()
 
