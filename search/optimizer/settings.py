@@ -11,8 +11,8 @@ ACQUISITIONS = ("ucb", "log_ei")
 
 @dataclass(frozen=True, kw_only=True)
 class BOSHNASSettings:
-    """Settings of ``BOSHNAS``. Defaults are what measured best over several tables (docs/results/search.md); settings
-    of the original that did not pay are off.
+    """Settings of ``BOSHNAS``. Defaults are what measured best over several tables (docs/search.md); settings of the
+    original that did not pay are off.
 
     Attributes:
         num_init: architectures trained from scratch first.
