@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUN_DIR ?= runs/quickstart
 
-.PHONY: search test check bench
+.PHONY: search test check bench docs
 
 search: $(READY)  ## the quick-start search, end to end, on the embedded data
 	$(BIN)/python -m search.quickstart --run_dir $(RUN_DIR)
@@ -20,6 +20,14 @@ check: $(READY)  ## lint and types
 
 bench: $(READY)  ## benchmarks; they print figures and assert nothing about time
 	$(BIN)/python -m tests.benchmarks
+
+docs: $(VENV)-docs/.ready  ## the site, in site/
+	$(VENV)-docs/bin/mkdocs build --strict
+
+$(VENV)-docs/.ready: requirements-docs.txt
+	$(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip install --quiet --requirement requirements-docs.txt
+	touch $@
 
 $(READY): requirements.txt requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), f"Python 3.11 is needed, this is {sys.version}. Set PYTHON=..."'

@@ -6,6 +6,7 @@ from .next_level import next_level
 from .operations import Names, Operation, WholeNumbers, operation_named, operations, register_operation
 from .space import DesignSpace
 from .spec import Head, Layer, ModelSpec
+from .version import __version__
 
 __all__ = [
     "DesignSpace",
@@ -17,6 +18,7 @@ __all__ = [
     "Names",
     "Operation",
     "WholeNumbers",
+    "__version__",
     "next_level",
     "operation_named",
     "operations",

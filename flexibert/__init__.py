@@ -1,5 +1,7 @@
 """Architectures as networks: configuration, encoder, task heads, and the transfer of weights between them."""
 
+from design_space.version import __version__
+
 from .checkpoints import auto_classes as auto_classes
 from .checkpoints.model_card import add_to_lineage, write_model_card
 from .conversion.bert import from_bert, to_bert
@@ -53,6 +55,7 @@ __all__ = [
     "RetrainedBlock",
     "Training",
     "TransferPlan",
+    "__version__",
     "add_to_lineage",
     "combine_blocks",
     "cost_of",

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from design_space.version import __version__
+
 if TYPE_CHECKING:
     from .candidate import Candidate, Origin
     from .optimizer.boshnas import BOSHNAS
@@ -16,7 +18,7 @@ _HOMES = {
     "Origin": "candidate",
 }
 
-__all__ = ["BOSHNAS", "BOSHNASSearch", "BOSHNASSettings", "Candidate", "Origin"]
+__all__ = ["BOSHNAS", "BOSHNASSearch", "BOSHNASSettings", "Candidate", "Origin", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

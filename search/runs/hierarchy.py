@@ -15,10 +15,10 @@ from dataset import PreparedData
 from embeddings import GraphLibrary
 from embeddings.library import default_embedding_size
 
-from .options import goals_of
 from ..hierarchical import hierarchical
-from .level import saved, search
 from ..records.run_directory import RunDirectory
+from .level import saved, search
+from .options import goals_of
 from .summary import keep_best, write_summary
 
 

@@ -13,14 +13,14 @@ from embeddings.library_file import check_measured_on
 
 from ..baselines import SAME_SIZE, baseline_spec, same_size
 from ..evaluation import compare_baselines
-from .options import goals_of, recipe_of, settings_of
-from .provenance import check_models, measured_on
-from ..report import write_report
 from ..records.run_directory import RunDirectory
+from ..report import write_report
+from ..training.task_heads import head_size
 from ..tune.runner import LevelRun, run_level
 from ..tune.storage import Storage
+from .options import goals_of, recipe_of, settings_of
+from .provenance import check_models, measured_on
 from .summary import keep_best, write_summary
-from ..training.task_heads import head_size
 
 NOT_SAVED = ("config", "quiet", "resume", "run_dir")
 

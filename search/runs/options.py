@@ -16,9 +16,9 @@ from ..candidate import ORIGINS
 from ..objectives import SCORE, Goals, parse_limit
 from ..optimizer.settings import BOSHNASSettings
 from ..records.run_directory import RunDirectory
-from ..tune.runner import SCHEDULERS
 from ..surrogates import SURROGATES
 from ..training.recipe import RECIPES, Recipe, load_recipe
+from ..tune.runner import SCHEDULERS
 
 OBJECTIVES = (SCORE, "parameters", "flops", "latency_ms")
 

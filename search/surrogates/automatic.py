@@ -1,7 +1,7 @@
 """``auto``: of several Gaussian processes, the one that predicts every observation best from the others.
 
 The choice is by leave-one-out predictive likelihood, anew for every fit. Averaging by that likelihood, or evenly, was
-tried on eight tables and found the best architectures later (docs/search.md).
+tried on eight tables and found the best architectures later (docs/results/search.md).
 """
 
 from botorch.posteriors.gpytorch import GPyTorchPosterior

@@ -11,9 +11,9 @@ from dataset.provenance import data_identity
 from design_space.command import run_command
 from embeddings import GraphLibrary
 from search.candidate import RESULT_FILE, Candidate, Origin
-from search.runs.provenance import TRAINED_FOR_FILE
 from search.records.journal import TrialRecord
 from search.run_boshnas import run_boshnas
+from search.runs.provenance import TRAINED_FOR_FILE
 
 TINY = "--pretrain_steps 2 --epochs 1 --vocab_size 300 --max_length 16 --num_init 2 --surrogate gp".split()
 
@@ -27,7 +27,7 @@ def no_training(monkeypatch):
     def start(run, console):
         raise _Started
 
-    monkeypatch.setattr(search.one_level, "run_level", start)
+    monkeypatch.setattr(search.runs.level, "run_level", start)
 
 
 def _flags(folder: Path, library: GraphLibrary, run: str, labels=("pos", "neg"), name="train.csv") -> list[str]:
@@ -128,10 +128,10 @@ def test_a_run_has_its_result_before_a_changed_library_refuses_the_scores(tmp_pa
         return [TrialRecord("t0001", Candidate(tiny_library.specs[0], Origin()), "finished", 0.9)]
 
     evaluation = {"trial": "t0001", "metrics": {"accuracy": 0.9}, "split": "test"}
-    monkeypatch.setattr(search.one_level, "run_level", trained)
-    monkeypatch.setattr(search.one_level, "keep_best", lambda *_: done.append("best") or evaluation)
-    monkeypatch.setattr(search.one_level, "write_summary", lambda *_: done.append("summary"))
-    monkeypatch.setattr(search.one_level, "write_report", lambda _: done.append("report"))
+    monkeypatch.setattr(search.runs.level, "run_level", trained)
+    monkeypatch.setattr(search.runs.level, "keep_best", lambda *_: done.append("best") or evaluation)
+    monkeypatch.setattr(search.runs.level, "write_summary", lambda *_: done.append("summary"))
+    monkeypatch.setattr(search.runs.level, "write_report", lambda _: done.append("report"))
     assert "holds scores of another task of the name 'train': different rows" in _error(capsys, *flags)
     assert done == ["best", "summary", "report"]
     assert GraphLibrary.load(library).performances == {tiny_library.hashes[0]: {"train": 0.5}}

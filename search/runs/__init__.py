@@ -1,0 +1,1 @@
+"""From options to a result: one level, the hierarchy, provenance, summary."""

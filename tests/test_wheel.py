@@ -1,0 +1,92 @@
+"""The wheel is whole: built, installed into a fresh environment and used from another folder."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("design_space", "embeddings", "flexibert", "dataset", "search")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+USE = f"""
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import dataset, design_space, embeddings, flexibert, search
+
+for room in (dataset, design_space, embeddings, flexibert, search):
+    assert Path(room.__file__).is_relative_to(sys.prefix), room.__file__
+    assert room.__version__ == {PROJECT["version"]!r}
+    assert (Path(room.__file__).parent / "py.typed").exists()
+space = design_space.DesignSpace.from_yaml(files("design_space") / "quickstart.yaml")
+assert space.size(layers_per_stack=2) == 1056
+
+layers = {{"l": 1, "o": ["sa"], "h": [8], "n": [2], "f": [[8]], "p": ["sdp"]}}
+model = flexibert.FlexiBERTModel(flexibert.FlexiBERTConfig(model_dict=layers, vocab_size=50)).eval()
+model.save_pretrained("model")
+loaded = flexibert.FlexiBERTModel.from_pretrained("model").eval()
+tokens = model.dummy_inputs["input_ids"]
+assert (loaded(tokens).last_hidden_state == model(tokens).last_hidden_state).all()
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel, built of a copy, so that nothing left by other builds gets into it and nothing is left behind."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.txt", "requirements-dev.txt"):
+        shutil.copy(ROOT / name, source)
+    _run(
+        sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", target, ".", at=source
+    )
+    (built,) = target.iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def environment(wheel, tmp_path_factory) -> Path:
+    """A fresh environment with the wheel in it. Its dependencies are those of the environment that runs the tests,
+    whose editable install of this project it does not see: a path in a ``.pth`` file has its own ones not read."""
+    environment = tmp_path_factory.mktemp("environment")
+    _run(sys.executable, "-m", "venv", "--without-pip", environment)
+    _run(sys.executable, "-m", "pip", "--python", environment / "bin" / "python", "install", "--no-deps", wheel)
+    packages = sysconfig.get_path("purelib", vars={"base": str(environment)})
+    (Path(packages) / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    return environment
+
+
+def _run(*command: str | Path, at: Path | None = None) -> str:
+    """What a command prints that ends well; it finds no project by ``PYTHONPATH``."""
+    hidden = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    done = subprocess.run(command, cwd=at, env=hidden, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    return done.stdout
+
+
+@pytest.mark.integration
+def test_it_holds_every_file_of_the_rooms(wheel):
+    files = {path for room in ROOMS for path in (ROOT / room).rglob("*") if path.is_file()}
+    expected = {path.relative_to(ROOT).as_posix() for path in files if path.parent.name != "__pycache__"}
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert packed == expected
+    assert {f"{room}/py.typed" for room in ROOMS} < packed
+
+
+@pytest.mark.integration
+def test_it_works_from_another_folder(environment, tmp_path):
+    _run(environment / "bin" / "python", "-c", USE, at=tmp_path)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("command", PROJECT["scripts"])
+def test_its_commands_are_there(command, environment, tmp_path):
+    assert f"usage: {command}" in _run(environment / "bin" / command, "--help", at=tmp_path)
