@@ -13,8 +13,10 @@ from typing import Any
 
 import torch
 
+from .callbacks import Report
 from .recipe import Recipe, TrainingJob
-from .train import Report, TrainingResult, train_candidate
+from .result import TrainingResult
+from .train import train_candidate
 
 _MOST_HALVINGS = 3
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")

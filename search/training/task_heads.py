@@ -13,10 +13,13 @@ import torch
 from dataset import PreparedData
 from dataset.task import QUESTIONS, TEXT, TOKENS
 from flexibert import (
+    FlexiBERTConfig,
     FlexiBERTForQuestionAnswering,
     FlexiBERTForSequenceClassification,
     FlexiBERTForTokenClassification,
 )
+
+from .recipe import TrainingJob
 
 Model = FlexiBERTForSequenceClassification | FlexiBERTForTokenClassification | FlexiBERTForQuestionAnswering
 _CLASSES: Mapping[str, type[Model]] = {
@@ -34,13 +37,29 @@ def model_class(data: PreparedData) -> type[Model]:
     return _CLASSES[data.kind]
 
 
-def label_options(data: PreparedData) -> dict[str, Any]:
-    """What the configuration says of the labels."""
+def model_config(job: TrainingJob, data: PreparedData) -> FlexiBERTConfig:
+    """The configuration of the job's model for a task, with the positions of its recipe.
+
+    Raises:
+        ValueError: for texts that are longer than these.
+    """
+    longest = max(data.max_length, data.pretrain_length)
+    if longest > job.recipe.num_positions:
+        raise ValueError(
+            f"{data.path} holds texts of up to {longest} tokens, the recipe's models see {job.recipe.num_positions}. "
+            "Prepare the data with the recipe's max_length and pretrain_length"
+        )
     options: dict[str, Any] = {"num_labels": data.num_labels, "problem_type": data.problem_type}
     if data.label_names:
         options["id2label"] = dict(enumerate(data.label_names))
         options["label2id"] = {name: number for number, name in enumerate(data.label_names)}
-    return options
+    return FlexiBERTConfig(
+        model_dict=job.candidate.spec.to_dict(),
+        vocab_size=data.vocab_size,
+        max_position_embeddings=job.recipe.num_positions,
+        pad_token_id=data.tokenizer.pad_token_id,
+        **options,
+    )
 
 
 def head_size(data: PreparedData) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from typing import Any
 
 from filelock import FileLock
 
+from ..training.callbacks import Report
 from ..training.recipe import TrainingJob
+from ..training.result import TrainingResult
 from ..training.retries import train_or_explain
-from ..training.train import Report, TrainingResult
 from .storage import Storage, model_name
 
 

@@ -42,7 +42,7 @@ def attempts(monkeypatch):
             raise error
         return "trained"
 
-    monkeypatch.setattr(search.failures, "train_candidate", train)
+    monkeypatch.setattr(search.training.retries, "train_candidate", train)
     return seen, errors
 
 
