@@ -11,12 +11,13 @@ import errno
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..candidate import Candidate
+from ..objectives import SCORE, Goals
 
 EVENTS = ("suggested", "started", "reported", "finished", "failed")
 WITHIN_95 = 1.96
@@ -109,3 +110,28 @@ class Journal:
             elif event["event"] == "failed":
                 records[trial].state, records[trial].error = "failed", event["error"]
         return records
+
+
+def ranked_records(records: Sequence[TrialRecord], goals: Goals) -> list[TrialRecord]:
+    """The finished trials: those that keep all constraints by score, then others by how little they break them; of
+    equal ones the first suggested first."""
+    finished = [record for record in records if record.score is not None]
+    return sorted(finished, key=lambda record: (goals.violation(record.objectives), -(record.score or 0.0)))
+
+
+def best_record(records: Sequence[TrialRecord], goals: Goals | None = None) -> TrialRecord:
+    """The first of ``ranked_records``. Raises ``ValueError`` when none is finished."""
+    ranked = ranked_records(records, goals or Goals())
+    if not ranked:
+        raise ValueError("No trial has finished: there is no best model")
+    return ranked[0]
+
+
+def front_records(records: Sequence[TrialRecord], goals: Goals) -> list[TrialRecord]:
+    """Finished trials that keep all constraints and that no other beats in all objectives, the highest score first;
+    none where the score is the only objective."""
+    if not goals.costs:
+        return []
+    known = {record.trial: {SCORE: record.score, **record.objectives} for record in records if record.score is not None}
+    trials = {record.trial: record for record in records}
+    return [trials[trial] for trial in goals.front(known)]

@@ -23,8 +23,7 @@ from flexibert.checkpoints.remote_code import auto_class_of
 
 from ..candidate import describe
 from ..objectives import SCORE, Goals, parse_limit
-from ..records.journal import TrialRecord
-from ..records.ranking import front_records, ranked_records
+from ..records.journal import TrialRecord, front_records, ranked_records
 from ..records.run_directory import RunDirectory
 from . import figures
 

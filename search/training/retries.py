@@ -22,11 +22,11 @@ _MOST_HALVINGS = 3
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
-class NoSpace(OSError):
+class DiskFull(OSError):
     """A disk is full: no fault of the candidate, and nothing that another one would be spared."""
 
 
-def no_space(error: BaseException | None) -> OSError | None:
+def disk_full_cause(error: BaseException | None) -> OSError | None:
     """The full disk that an error goes back to, if it does."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:  # an error can be its own cause
@@ -41,7 +41,7 @@ class Diverged(ArithmeticError):
     """A loss that is not a number."""
 
 
-def train_or_explain(job: TrainingJob, report: Report) -> TrainingResult | str:
+def train_with_retries(job: TrainingJob, report: Report) -> TrainingResult | str:
     """Train the job's candidate; the traceback where it cannot be trained.
 
     Out of memory, batches are halved (with twice as many per step) up to three times; after a loss that is not a
@@ -49,15 +49,15 @@ def train_or_explain(job: TrainingJob, report: Report) -> TrainingResult | str:
     reported with the phase ``retry`` and a ``note``.
 
     Raises:
-        NoSpace: when a disk is full.
+        DiskFull: when a disk is full.
     """
     halvings = num_slower = 0
     while True:
         try:
-            return train_candidate(job, _watched(report))
+            return train_candidate(job, raise_on_divergence(report))
         except Exception as error:
-            if full := no_space(error):
-                raise NoSpace(*full.args) from error
+            if full := disk_full_cause(error):
+                raise DiskFull(*full.args) from error
             if _is_out_of_memory(error) and halvings < _MOST_HALVINGS and job.recipe.batch_size > 1:
                 halvings += 1
                 recipe = with_smaller_batches(job.recipe)
@@ -89,7 +89,7 @@ def _slower(recipe: Recipe) -> Recipe:
     )
 
 
-def _watched(report: Report) -> Callable[[dict[str, Any]], None]:
+def raise_on_divergence(report: Report) -> Callable[[dict[str, Any]], None]:
     """The report, and an end to trainings that have diverged."""
 
     def watched(figures: dict[str, Any]) -> None:

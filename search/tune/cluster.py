@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterator, Mapping
 
 import ray
-from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
 # Read by Ray when it is imported or by its workers when they start.
 _ENVIRONMENT = {
@@ -41,8 +40,6 @@ def ray_cluster(address: str | None) -> Iterator[None]:
         return
     if address not in (None, "auto", "local"):
         _check_reachable(str(address))
-        # `ray start` asks for this user's token when there is one; ray.init offers it by itself to local clusters only.
-        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
         ray.init(
             address=address or "local",

@@ -15,8 +15,7 @@ from design_space.files import write_atomically
 
 from ..candidate import RESULT_FILE, Candidate, trained_candidate
 from ..optimizer.boshnas import BOSHNAS
-from ..records.journal import TrialRecord
-from ..records.ranking import front_records, ranked_records
+from ..records.journal import TrialRecord, front_records, ranked_records
 from .storage import Storage, model_name
 
 _REMOVED = ".removed"

@@ -21,12 +21,12 @@ from scipy.stats import spearmanr
 from ..candidate import Candidate, describe
 from ..objectives import Goals
 from ..records.journal import WITHIN_95
-from .searcher import last_error
+from .journal_callback import last_error
 
 _FIGURES = {"loss": ("loss", ".3f"), "validation_score": ("score", ".3f"), "tokens_per_s": ("tokens/s", ",.0f")}
 _LINE_S, _QUIET_LINE_S = 10.0, 60.0
 """Seconds between status lines where there is no terminal to redraw one on, and in quiet mode."""
-_FEWEST_JUDGED = 4
+_FEWEST_PREDICTED = 4
 
 
 @dataclass
@@ -64,8 +64,8 @@ class ProgressCallback(Callback):
     """Prints to a console.
 
     Args:
-        put_back: trials that will be tried again. judged: predicted mean, deviation and score of those that ended. Both
-            are looked at again each time.
+        requeued: trials that will be tried again; looked at again each time, as are the
+        prediction_outcomes: predicted mean, deviation and score of trials that ended.
         num_finished, best: of the run so far, if it is resumed; the best by name and score.
         quiet: leave out what went as planned.
     """
@@ -76,21 +76,21 @@ class ProgressCallback(Callback):
         *,
         max_trials: int | None,
         max_hours: float | None = None,
-        put_back: Collection[str] = (),
+        requeued: Collection[str] = (),
         num_finished: int,
         best: tuple[str, float] | None,
         goals: Goals | None = None,
-        judged: Sequence[tuple[float, float, float]] = (),
+        prediction_outcomes: Sequence[tuple[float, float, float]] = (),
         quiet: bool = False,
     ) -> None:
         self._console = console
         self._max_trials = max_trials
         self._until = str(max_trials or ("until converged" if max_hours is None else f"{max_hours:g} h of training"))
-        self._put_back = put_back
+        self._requeued = requeued
         self._num_finished = num_finished
         self._best = best
         self._goals = goals or Goals()
-        self._judged, self._is_quiet = judged, quiet
+        self._prediction_outcomes, self._is_quiet = prediction_outcomes, quiet
         self._running: dict[str, _Running] = {}
         self._costs: list[float] = []
         self._live: Live | None = None
@@ -134,8 +134,8 @@ class ProgressCallback(Callback):
         """Say what it scored."""
         name, result = trial.config["trial"], trial.last_result
         self._running.pop(name, None)
-        if "no_space" in result:
-            self._print(f"{name} waits    {result['no_space']}")
+        if "disk_full" in result:
+            self._print(f"{name} waits    {result['disk_full']}")
             return
         score = result.get("score")
         if score is None or not math.isfinite(score):
@@ -163,7 +163,7 @@ class ProgressCallback(Callback):
         """Say that it failed."""
         name = trial.config["trial"]
         self._running.pop(name, None)
-        if name in self._put_back:
+        if name in self._requeued:
             self._print(f"{name} again    {last_error(trial).splitlines()[-1]}")
         else:
             self._print(f"{name} failed   (its traceback is in the journal)")
@@ -202,9 +202,9 @@ class ProgressCallback(Callback):
     def _surrogate(self) -> list[str]:
         """Of scores that were predicted: their rank correlation with the predictions, and how many lay in the 95 %
         interval."""
-        if len(self._judged) < _FEWEST_JUDGED:
+        if len(self._prediction_outcomes) < _FEWEST_PREDICTED:
             return []
-        mean, deviation, score = np.array(self._judged).T
+        mean, deviation, score = np.array(self._prediction_outcomes).T
         inside = int((np.abs(score - mean) <= WITHIN_95 * deviation).sum())
         ranks = "" if np.ptp(mean) == 0 or np.ptp(score) == 0 else f"rank correlation {spearmanr(mean, score)[0]:.2f}, "
         return [f"surrogate: {ranks}{inside} of {len(score)} in the 95 % interval"]

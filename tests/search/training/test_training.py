@@ -17,7 +17,7 @@ from search.training.collators import collator
 from search.training.evaluate import evaluate
 from search.training.recipe import Recipe, TrainingJob
 from search.training.result import speed_again
-from search.training.retries import train_or_explain
+from search.training.retries import train_with_retries
 from search.training.train import last_checkpoint, train_candidate
 
 RECIPE = Recipe(pretrain_steps=12, epochs=2, batch_size=16, max_length=16)
@@ -244,6 +244,6 @@ def test_a_bad_recipe_is_refused(options, message):
 def test_a_training_that_diverges_is_tried_slower_and_given_up(data, tmp_path):
     reports = []
     recipe = dataclasses.replace(RECIPE, learning_rate=1e30, warmup_share=0.0, pretrain_steps=0)
-    explained = train_or_explain(_job(data, tmp_path, _spec(), recipe=recipe), reports.append)
+    explained = train_with_retries(_job(data, tmp_path, _spec(), recipe=recipe), reports.append)
     assert "training diverged: the loss is nan" in explained
     assert [report["note"].split(":")[0] for report in reports if "note" in report] == ["training diverged"]
