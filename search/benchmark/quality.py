@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from rich.table import Table as TextTable
-from scipy.stats import kendalltau, norm
+from scipy.stats import kendalltau
 
 from design_space.files import nearest_name
 from embeddings import GraphLibrary
 
 from ..optimizer.surrogate_state import LANDSCAPE_SAMPLE
 from ..pools.library_pool import LibraryPool
+from ..records.calibration import is_inside
 from ..surrogates import SURROGATES, fit_surrogate
 from .statistics import interval
 from .table import Table
@@ -64,8 +65,7 @@ def surrogate_quality(
         truth = table.gains[chosen]
         mean, deviation = _leave_one_out(name, pool, chosen, truth, unlabelled, seed)
         taus.setdefault((name, count), []).append(float(np.nan_to_num(kendalltau(mean, truth).statistic)))
-        away = np.abs(truth - mean) / deviation
-        inside = np.array([(away <= norm.ppf(0.5 + share / 2)).mean() for share in INTERVALS])
+        inside = np.array([is_inside(mean, deviation, truth, share).mean() for share in INTERVALS])
         shares.setdefault((name, count), []).append(inside)
     return {
         "metric": table.metric,

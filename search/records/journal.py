@@ -20,8 +20,6 @@ from ..candidate import Candidate
 from ..objectives import SCORE, Goals
 
 EVENTS = ("suggested", "started", "reported", "finished", "failed")
-WITHIN_95 = 1.96
-"""Deviations to each side of a predicted mean that hold 95 % of a normal distribution."""
 
 
 @dataclass

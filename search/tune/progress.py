@@ -20,7 +20,7 @@ from scipy.stats import spearmanr
 
 from ..candidate import Candidate, describe
 from ..objectives import Goals
-from ..records.journal import WITHIN_95
+from ..records.calibration import is_inside
 from .journal_callback import last_error
 
 _FIGURES = {"loss": ("loss", ".3f"), "validation_score": ("score", ".3f"), "tokens_per_s": ("tokens/s", ",.0f")}
@@ -205,7 +205,7 @@ class ProgressCallback(Callback):
         if len(self._prediction_outcomes) < _FEWEST_PREDICTED:
             return []
         mean, deviation, score = np.array(self._prediction_outcomes).T
-        inside = int((np.abs(score - mean) <= WITHIN_95 * deviation).sum())
+        inside = int(is_inside(mean, deviation, score).sum())
         ranks = "" if np.ptp(mean) == 0 or np.ptp(score) == 0 else f"rank correlation {spearmanr(mean, score)[0]:.2f}, "
         return [f"surrogate: {ranks}{inside} of {len(score)} in the 95 % interval"]
 

@@ -91,12 +91,9 @@ def test_a_cluster_that_asks_for_this_users_token_is_given_it(tmp_path):
         assert cluster.stdout is not None
         try:
             address = next(line for line in cluster.stdout if ":" in line and " " not in line).strip()
-            connect = [sys.executable, "-c", code, address]
-            run = {"env": environment, "capture_output": True, "text": True, "timeout": 200}
-            with_token = subprocess.run(connect, **run)
-            without = subprocess.run(connect, **run | {"env": environment | {"RAY_AUTH_MODE": "disabled"}})
+            run = subprocess.run(
+                [sys.executable, "-c", code, address], env=environment, capture_output=True, text=True, timeout=200
+            )
         finally:
             cluster.communicate("\n", timeout=100)
-    assert with_token.stdout == "connected\n", with_token.stderr
-    assert without.returncode == 1
-    assert "token" in without.stderr
+    assert run.stdout == "connected\n", run.stderr

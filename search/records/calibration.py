@@ -1,0 +1,17 @@
+"""Whether predictions with a normal distribution hold what came of them as often as they say."""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import norm
+
+Array = npt.NDArray[np.float64]
+
+
+def half_width(deviation: Array, share: float = 0.95) -> Array:
+    """How far the interval around the mean reaches that holds such a share of a normal distribution, (N,)."""
+    return np.asarray(norm.ppf(0.5 + share / 2) * deviation)
+
+
+def is_inside(mean: Array, deviation: Array, truth: Array, share: float = 0.95) -> npt.NDArray[np.bool_]:
+    """Whether each of the truths (N,) lies in the interval of its prediction, (N,)."""
+    return np.asarray(np.abs(truth - mean) <= half_width(deviation, share))
