@@ -20,7 +20,7 @@ from .table import Table
 
 @dataclass(frozen=True)
 class Replay:
-    """One searcher, one seed.
+    """What one searcher found with one seed.
 
     Attributes:
         regret: (Q,) best score of the table minus the best so far, after each query.
@@ -37,7 +37,7 @@ class Replay:
 
 
 def replay(name: str, table: Table, pool: Pool, *, num_queries: int, seed: int) -> Replay:
-    """Ask and tell ``num_queries`` times. Before the first finite score the regret is that of the worst one."""
+    """Asks and tells ``num_queries`` times. Before the first finite score the regret is that of the worst one."""
     searcher: Searcher = make_searcher(name, pool, seed=seed, num_queries=num_queries)
     outcomes = table.outcomes
     best, gains, asked, seconds = float(np.nanmin(table.gains)), [], [], 0.0
@@ -56,8 +56,8 @@ def replay(name: str, table: Table, pool: Pool, *, num_queries: int, seed: int) 
 
 
 def volume_shares(outcomes: npt.NDArray[np.float64], asked: Sequence[int]) -> npt.NDArray[np.float64]:
-    """(Q,) hypervolume after each query of ``outcomes`` (N, M), all of which should be high, as a share of that of all
-    of them; the reference point is the worst of each."""
+    """Returns the hypervolume (Q,) after each query of ``outcomes`` (N, M), all of which should be high, as a share of
+    that of all of them; the reference point is the worst of each."""
     known = torch.from_numpy(outcomes[~np.isnan(outcomes).any(1)])
     worst, best = known.amin(0), known.amax(0)
     unit = (best - worst).clamp_min(1e-12)
@@ -84,7 +84,8 @@ def replay_all(
     n_jobs: int,
     progress: Callable[[int, int], None],
 ) -> dict[str, list[Replay]]:
-    """All searchers with all seeds, by name, in the order of the seeds; ``progress`` is called with done and total."""
+    """Replays all searchers with all seeds, by name, in the order of the seeds; ``progress`` is called with done and
+    total."""
     jobs = [(name, seed) for seed in seeds for name in names]
     done: dict[tuple[str, int], Replay] = {}
     for result in _run(jobs, table, pool, num_queries, n_jobs):

@@ -32,7 +32,7 @@ ONE_OBJECTIVE = ("local",)
 
 
 def needs_library(name: str) -> bool:
-    """Whether a searcher works on vectors, which take time to measure."""
+    """Says whether a searcher works on vectors, which take time to measure."""
     return name in _NEEDS_LIBRARY or name.startswith("boshnas")
 
 
@@ -48,7 +48,7 @@ def check_searcher(name: str, *, num_objectives: int = 1) -> None:
 
 
 def make_searcher(name: str, pool: Pool, *, seed: int, num_queries: int) -> Searcher:
-    """The searcher of this name. Raises ``ValueError`` as ``check_searcher`` does."""
+    """Makes the searcher of this name. Raises ``ValueError`` as ``check_searcher`` does."""
     check_searcher(name, num_objectives=1 + len(pool.costs))
     if name in CONTROLS:
         return CONTROLS[name](pool, seed)
@@ -57,7 +57,7 @@ def make_searcher(name: str, pool: Pool, *, seed: int, num_queries: int) -> Sear
 
 
 def _settings(name: str) -> BOSHNASSettings:
-    """``boshnas-gp:confidence=1,second_order=true`` as settings."""
+    """Reads settings from a name such as ``boshnas-gp:confidence=1,second_order=true``."""
     base, _, options = name.partition(":")
     if base in CONTROLS:
         if options:
@@ -65,21 +65,21 @@ def _settings(name: str) -> BOSHNASSettings:
         return BOSHNASSettings()
     surrogate = base.partition("-")[2]
     values: dict[str, Any] = {"surrogate": surrogate} if surrogate else {}
-    kinds: dict[str, Any] = {field.name: type(field.default) for field in fields(BOSHNASSettings)}
+    types: dict[str, Any] = {field.name: type(field.default) for field in fields(BOSHNASSettings)}
     for option in filter(None, options.split(",")):
         key, _, text = option.partition("=")
-        if key not in kinds or kinds[key] is tuple:
-            raise ValueError(f"Unknown setting '{key}' in {name!r}. {nearest_name(key, tuple(kinds))}")
+        if key not in types or types[key] is tuple:
+            raise ValueError(f"Unknown setting '{key}' in {name!r}. {nearest_name(key, tuple(types))}")
         try:
-            values[key] = {"true": True, "false": False}[text] if kinds[key] is bool else kinds[key](text)
+            values[key] = {"true": True, "false": False}[text] if types[key] is bool else types[key](text)
         except (KeyError, ValueError):
-            kind = {bool: "true or false", int: "a whole number", float: "a number"}.get(kinds[key], "a name")
-            raise ValueError(f"'{key}' in {name!r} must be {kind}. Got {text!r}") from None
+            wanted = {bool: "true or false", int: "a whole number", float: "a number"}.get(types[key], "a name")
+            raise ValueError(f"'{key}' in {name!r} must be {wanted}. Got {text!r}") from None
     return BOSHNASSettings(**values)
 
 
 class _OverPool:
-    """BOSHNAS, architectures as numbers."""
+    """BOSHNAS with architectures as numbers."""
 
     def __init__(self, pool: Pool, seed: int, settings: BOSHNASSettings) -> None:
         assert pool.library is not None

@@ -1,4 +1,4 @@
-"""Whether predictions with a normal distribution hold what came of them as often as they say."""
+"""Intervals of predictions with a normal distribution, and whether they hold what came of them."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,10 +8,10 @@ Array = npt.NDArray[np.float64]
 
 
 def half_width(deviation: Array, share: float = 0.95) -> Array:
-    """How far the interval around the mean reaches that holds such a share of a normal distribution, (N,)."""
+    """Returns half the width (N,) of the interval around the mean that holds such a share of a normal distribution."""
     return np.asarray(norm.ppf(0.5 + share / 2) * deviation)
 
 
 def is_inside(mean: Array, deviation: Array, truth: Array, share: float = 0.95) -> npt.NDArray[np.bool_]:
-    """Whether each of the truths (N,) lies in the interval of its prediction, (N,)."""
+    """Says of each of the truths (N,) whether it lies in the interval of its prediction, (N,)."""
     return np.asarray(np.abs(truth - mean) <= half_width(deviation, share))

@@ -44,7 +44,7 @@ class Journal:
         self.path = path
 
     def append(self, event: str, trial: str, **content: Any) -> None:
-        """Add one line and make sure it is on disk. Raises ``OSError``, and leaves the journal as it was, where that
+        """Adds one line and makes sure it is on disk. Raises ``OSError``, and leaves the journal as it was, where that
         cannot be done."""
         assert event in EVENTS
         line = json.dumps({"event": event, "trial": trial, "time": round(time.time(), 3), **content}, allow_nan=False)
@@ -62,7 +62,7 @@ class Journal:
                 raise
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """All whole lines, oldest first; a torn last line is left out.
+        """Yields all whole lines, oldest first; a torn last line is left out.
 
         Raises:
             ValueError: for a damaged line before the last.
@@ -84,7 +84,7 @@ class Journal:
             yield event
 
     def repair(self) -> None:
-        """Cut off a torn last line, so that the next one starts on a line of its own."""
+        """Cuts off a torn last line, so that the next one starts on a line of its own."""
         if not self.path.exists():
             return
         content = self.path.read_bytes()
@@ -93,7 +93,7 @@ class Journal:
                 stream.truncate(content.rfind(b"\n") + 1)
 
     def trials(self) -> dict[str, TrialRecord]:
-        """The state of every trial, in the order they were suggested."""
+        """Returns the state of every trial, in the order they were suggested."""
         records: dict[str, TrialRecord] = {}
         for event in self.events():
             trial = event["trial"]
@@ -111,14 +111,14 @@ class Journal:
 
 
 def ranked_records(records: Sequence[TrialRecord], goals: Goals) -> list[TrialRecord]:
-    """The finished trials: those that keep all constraints by score, then others by how little they break them; of
-    equal ones the first suggested first."""
+    """Ranks the finished trials: those that keep all constraints by score, then others by how little they break them;
+    of equal ones the first suggested first."""
     finished = [record for record in records if record.score is not None]
     return sorted(finished, key=lambda record: (goals.violation(record.objectives), -(record.score or 0.0)))
 
 
 def best_record(records: Sequence[TrialRecord], goals: Goals | None = None) -> TrialRecord:
-    """The first of ``ranked_records``. Raises ``ValueError`` when none is finished."""
+    """Returns the first of ``ranked_records``. Raises ``ValueError`` when none is finished."""
     ranked = ranked_records(records, goals or Goals())
     if not ranked:
         raise ValueError("No trial has finished: there is no best model")
@@ -126,8 +126,8 @@ def best_record(records: Sequence[TrialRecord], goals: Goals | None = None) -> T
 
 
 def front_records(records: Sequence[TrialRecord], goals: Goals) -> list[TrialRecord]:
-    """Finished trials that keep all constraints and that no other beats in all objectives, the highest score first;
-    none where the score is the only objective."""
+    """Returns finished trials that keep all constraints and that no other beats in all objectives, the highest score
+    first; none where the score is the only objective."""
     if not goals.costs:
         return []
     known = {record.trial: {SCORE: record.score, **record.objectives} for record in records if record.score is not None}

@@ -1,6 +1,6 @@
 """The report's pictures, as SVG text to put into the page.
 
-Each returns None where there is nothing to draw yet.
+Each function returns None where there is nothing to draw yet.
 """
 
 import io
@@ -27,7 +27,7 @@ ORIGIN_COLORS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860
 
 
 def progress_figure(finished: Sequence[TrialRecord], metric: str, baselines: Mapping[str, float]) -> str | None:
-    """Score of every finished trial in order, by origin, and the best so far."""
+    """Draws the score of every finished trial in order, by origin, and the best so far."""
     if not finished:
         return None
     figure, axis = new_axes()
@@ -46,7 +46,8 @@ def progress_figure(finished: Sequence[TrialRecord], metric: str, baselines: Map
 def tradeoff_figure(
     finished: Sequence[TrialRecord], metric: str, objective: str, *, limit: float | None = None
 ) -> str | None:
-    """Score against an objective that should be small, with the trials that no other beats in both, and its limit."""
+    """Draws the score against an objective that should be small, with the trials that no other beats in both, and its
+    limit."""
     known = [record for record in finished if objective in record.objectives]
     if len(known) < 2:
         return None
@@ -68,7 +69,7 @@ def tradeoff_figure(
 
 
 def pareto_front(costs: Points, scores: Points) -> list[int]:
-    """Indices of the points that no other point beats in both, by rising cost; of equal points one."""
+    """Returns the indices of the points that no other point beats in both, by rising cost; of equal points one."""
     front = is_non_dominated(torch.from_numpy(np.column_stack([-costs, scores]))).numpy()
     return [int(place) for place in np.argsort(costs, kind="stable") if front[place]]
 
@@ -76,8 +77,8 @@ def pareto_front(costs: Points, scores: Points) -> list[int]:
 def map_figure(
     library: Points, trained: Points, scores: Sequence[float], *, are_members: Sequence[bool], metric: str
 ) -> str | None:
-    """The library in the two directions in which its vectors vary most; what was trained by score, others than members
-    as triangles.
+    """Draws the library in the two directions in which its vectors vary most; what was trained by score, others than
+    members as triangles.
 
     Args:
         library: (N, K). trained: (M, K), with M scores.
@@ -106,7 +107,7 @@ def map_figure(
 
 
 def calibration_figure(finished: Sequence[TrialRecord], metric: str) -> str | None:
-    """Scores against what the surrogate had predicted (mean, and 95 % interval), of the trials that it chose."""
+    """Draws scores against what the surrogate had predicted (mean, and 95 % interval), of the trials that it chose."""
     known = [record for record in finished if record.predicted is not None]
     if len(known) < 2:
         return None
@@ -125,7 +126,7 @@ def calibration_figure(finished: Sequence[TrialRecord], metric: str) -> str | No
 
 
 def lineage_figure(records: Sequence[TrialRecord]) -> str | None:
-    """Trials by generation from left to right, with lines from parents to children; the better, the lighter."""
+    """Draws trials by generation from left to right, with lines from parents to children; the better, the lighter."""
     trials = {record.candidate.spec.hash: record for record in records if record.score is not None}
     generation: dict[str, int] = {}
     for graph_hash, record in trials.items():  # parents finish before their children are proposed
@@ -154,7 +155,7 @@ def lineage_figure(records: Sequence[TrialRecord]) -> str | None:
 
 
 def parents_of(record: TrialRecord) -> tuple[str, ...]:
-    """Hashes of the parents of a trial's candidate."""
+    """Returns the hashes of the parents of a trial's candidate."""
     return record.candidate.origin.parents
 
 
@@ -167,7 +168,7 @@ def _scatter_by_origin(axis: Axes, records: Sequence[TrialRecord], xs: npt.NDArr
 
 
 def new_axes(height: float = 3.4) -> tuple[Figure, Axes]:
-    """A picture of 6.4 by ``height`` inches, and its only axes."""
+    """Makes a picture of 6.4 by ``height`` inches, and its only axes."""
     figure = Figure(figsize=(6.4, height), layout="constrained")
     axis = figure.add_subplot()
     axis.spines[["top", "right"]].set_visible(False)
@@ -175,7 +176,7 @@ def new_axes(height: float = 3.4) -> tuple[Figure, Axes]:
 
 
 def as_svg(figure: Figure) -> str:
-    """The picture as SVG text, the same for the same picture."""
+    """Returns the picture as SVG text, the same for the same picture."""
     stream = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "report"}):
         figure.savefig(stream, format="svg", metadata={"Date": None})

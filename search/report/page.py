@@ -1,4 +1,4 @@
-"""What the report says: gathered from the run directory, put into ``report.html.j2``.
+"""The page of the report: what it says is gathered from the run directory, and put into ``report.html.j2``.
 
 The journal is the source; what is not there yet (a best model, a library file, baselines) is left out of the page.
 """
@@ -39,7 +39,7 @@ _MOST_MAPPED = 500
 
 
 def write_report(run_dir: Path | str) -> Path:
-    """Write ``report.html`` of a run, finished or not, and return its path.
+    """Writes ``report.html`` of a run, finished or not, and returns its path.
 
     Raises:
         ValueError: when the folder holds no run, or its journal is damaged.
@@ -126,8 +126,8 @@ def _row(record: TrialRecord) -> dict[str, Any]:
 
 
 def _influence(finished: Sequence[TrialRecord]) -> list[tuple[str, float, float]]:
-    """Of properties of architectures: rank correlation with the score and its p-value, the strongest first. Each by
-    itself, so not more than a hint."""
+    """Returns the rank correlation of properties of architectures with the score and its p-value, the strongest first.
+    Each is looked at by itself, so it is not more than a hint."""
     if len(finished) < _FEWEST_FOR_INFLUENCE:
         return []
     rows = [_properties(record.candidate.spec) for record in finished]
@@ -143,7 +143,7 @@ def _influence(finished: Sequence[TrialRecord]) -> list[tuple[str, float, float]
 
 def _properties(spec: ModelSpec) -> dict[str, float]:
     heads = [head for layer in spec.layers for head in layer.heads]
-    kinds = {"self-attention": "sa", "linear transforms": "l", "convolutions": "c"}
+    operations = {"self-attention": "sa", "linear transforms": "l", "convolutions": "c"}
     early = [head for layer in spec.layers[: (len(spec.layers) + 1) // 2] for head in layer.heads]
     return {
         "number of layers": float(len(spec.layers)),
@@ -151,22 +151,22 @@ def _properties(spec: ModelSpec) -> dict[str, float]:
         "mean heads per layer": len(heads) / len(spec.layers),
         "mean feed-forward width": float(np.mean([np.mean(layer.feed_forward) for layer in spec.layers])),
         "feed-forward vertices per layer": float(np.mean([len(layer.feed_forward) for layer in spec.layers])),
-        **{f"share of {name}": float(np.mean([h.operation == op for h in heads])) for name, op in kinds.items()},
+        **{f"share of {name}": float(np.mean([h.operation == op for h in heads])) for name, op in operations.items()},
         **{
             f"share of {name} in the first half": float(np.mean([h.operation == op for h in early]))
-            for name, op in kinds.items()
+            for name, op in operations.items()
         },
     }
 
 
 def _costs(records: Sequence[TrialRecord]) -> list[tuple[str, int, float, float]]:
-    """Per origin: number of trials with a cost, seconds, best score."""
+    """Returns of each origin the number of trials with a cost, the seconds, and the best score."""
     costs = []
-    for kind in sorted({record.candidate.origin.kind for record in records}):
-        of_kind = [r for r in records if r.candidate.origin.kind == kind and r.cost_s is not None]
-        if of_kind:
-            best = max(record.score or 0.0 for record in of_kind)
-            costs.append((kind, len(of_kind), sum(record.cost_s or 0.0 for record in of_kind), best))
+    for origin in sorted({record.candidate.origin.kind for record in records}):
+        of_origin = [r for r in records if r.candidate.origin.kind == origin and r.cost_s is not None]
+        if of_origin:
+            best = max(record.score or 0.0 for record in of_origin)
+            costs.append((origin, len(of_origin), sum(record.cost_s or 0.0 for record in of_origin), best))
     return costs
 
 

@@ -1,4 +1,4 @@
-"""What listens to a trainer: the clock of a job, the report of its figures, and the end of recipes that fall behind."""
+"""Listeners of a trainer: the clock of a job, the report of its figures, and the end of recipes that fall behind."""
 
 import time
 from collections.abc import Callable

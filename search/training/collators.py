@@ -29,12 +29,12 @@ MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "labels", "star
 
 
 def collator(data: PreparedData, spec: ModelSpec) -> Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]:
-    """Pads to the longest text of a batch, or to the task's ``max_length`` where the architecture has linear
-    transforms; labels of words with -100."""
+    """Makes a collator that pads to the longest text of a batch, or to the task's ``max_length`` where the architecture
+    has linear transforms; labels of words are padded with -100."""
     is_fixed = any(head.operation == "l" for layer in spec.layers for head in layer.heads)
     padding = {"padding": "max_length", "max_length": data.max_length} if is_fixed else {}
-    kind = DataCollatorForTokenClassification if data.kind == TOKENS else DataCollatorWithPadding
-    collate = kind(data.tokenizer, **padding)
+    collator_class = DataCollatorForTokenClassification if data.kind == TOKENS else DataCollatorWithPadding
+    collate = collator_class(data.tokenizer, **padding)
     return lambda rows: collate([{name: row[name] for name in row if name in MODEL_INPUTS} for row in rows])
 
 
@@ -42,7 +42,7 @@ class MaskedBlocks:
     """Collates full blocks and hides a share of their tokens, as ``DataCollatorForLanguageModeling`` does.
 
     Args:
-        share: of the tokens that are hidden; of the words with ``whole_words``.
+        share: the share of tokens that are hidden, or of words with ``whole_words``.
         whole_words: hide all pieces of a word or none; a word begins where its first piece says so (``Ġ`` in byte-level
             BPE, no ``##`` in WordPiece). Hidden words are then always replaced by the mask.
         seed: makes the masks of the first, second, ... batch the same for every instance; random when None.
@@ -64,7 +64,7 @@ class MaskedBlocks:
         self._begins_V = _word_beginnings(tokenizer) if whole_words else None
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """``input_ids``, ``labels`` (-100 where nothing is hidden) and ``attention_mask``, each ``(B, S)``."""
+        """Returns ``input_ids``, ``labels`` (-100 where nothing is hidden) and ``attention_mask``, each ``(B, S)``."""
         ids_BS = np.asarray([example["input_ids"] for example in examples], dtype=np.int64)
         if self._masking.seed is not None and self._masking.generator is None:
             self._masking.create_rng()
@@ -80,7 +80,7 @@ class MaskedBlocks:
 
 
 def _word_beginnings(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
-    """(V,) of 0 and 1: whether a token begins a word."""
+    """Says with 0 or 1 whether each token begins a word, (V,)."""
     tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     if any(token.startswith("##") for token in tokens):
         return np.asarray([not token.startswith("##") for token in tokens], dtype=np.int64)
@@ -89,11 +89,11 @@ def _word_beginnings(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class InputFigures:
-    """How batches come.
+    """The speed and the padding of batches.
 
     Attributes:
-        tokens_per_s: padding not counted, of making batches alone.
-        padding_share: of all positions, in [0, 1].
+        tokens_per_s: the speed of making batches alone, padding not counted.
+        padding_share: the share of padding in all positions, in [0, 1].
     """
 
     tokens_per_s: float
@@ -101,7 +101,7 @@ class InputFigures:
 
 
 def measure_input(loader: Iterable[Mapping[str, torch.Tensor]], *, most_batches: int = 200) -> InputFigures:
-    """Make batches and throw them away; the random state is as before."""
+    """Makes batches and throws them away; the random state is as before."""
     tokens = positions = 0
     with torch.random.fork_rng(devices=[]):
         start = time.perf_counter()

@@ -20,8 +20,8 @@ _MASK_SEED = 0
 
 
 def evaluate(model_dir: Path, data: PreparedData, split: str) -> dict[str, float]:
-    """The task's metrics of a saved model on a split; of several tasks each one's, with its name before, and the mean
-    of their scores.
+    """Returns the task's metrics of a saved model on a split; of several tasks each one's, with its name before, and
+    the mean of their scores.
 
     Raises:
         ValueError: when the task has no such split.
@@ -35,7 +35,7 @@ def evaluate(model_dir: Path, data: PreparedData, split: str) -> dict[str, float
 
 
 def predict(model_dir: Path, data: PreparedData, split: str) -> np.ndarray:
-    """Outputs (``heads``) of a saved model on a split, labelled or one of ``unlabelled``."""
+    """Returns the outputs (``task_heads``) of a saved model on a split, labelled or one of ``unlabelled``."""
     examples = data.unlabelled[split] if split in data.unlabelled else data.split(split)
     transformers_logging.disable_progress_bar()
     model = model_class(data).from_pretrained(model_dir).eval()
@@ -45,8 +45,8 @@ def predict(model_dir: Path, data: PreparedData, split: str) -> np.ndarray:
 
 
 def perplexity(model: FlexiBERTForMaskedLM, data: PreparedData, recipe: Recipe) -> float:
-    """exp of the mean loss per hidden token on held-out blocks (``MOST_BLOCKS`` at most), with the same tokens hidden
-    in every call."""
+    """Returns exp of the mean loss per hidden token on held-out blocks (``MOST_BLOCKS`` at most), with the same tokens
+    hidden in every call."""
     blocks = data.pretrain_validation
     blocks = blocks.select(range(min(len(blocks), MOST_BLOCKS)))
     masked = MaskedBlocks(data.tokenizer, share=recipe.mask_share, whole_words=recipe.whole_words, seed=_MASK_SEED)

@@ -61,11 +61,11 @@ class Trained:
 def save_and_measure(
     job: TrainingJob, data: PreparedData, trained: Sequence[Trained], lap: Callable[[], float]
 ) -> None:
-    """Write the model folder, with ``training.json``, under another name and rename it, so that it is there whole or
+    """Writes the model folder, with ``training.json``, under another name and renames it, so that it is there whole or
     not at all.
 
     Args:
-        trained: of each task.
+        trained: the candidate after each task.
         lap: says how many seconds the job has taken.
     """
     model_dir = Path(job.models_dir) / job.candidate.spec.hash
@@ -100,15 +100,15 @@ def save_and_measure(
 
 
 def speed_again(model_dir: Path, data: PreparedData) -> Latency | None:
-    """The speed of the model in a folder, measured here as it was where it was trained, but beside nothing else; None
-    of a folder that does not say how."""
+    """Measures the speed of the model in a folder as it was measured where it was trained, but here, beside nothing
+    else. Returns None for a folder that does not say how."""
     file = model_dir / RESULT_FILE
     speed = json.loads(file.read_text())["result"].get("speed") if file.is_file() else None
     return _speed(_load(model_dir, data), length=speed["length"], threads=speed["threads"]) if speed else None
 
 
 def _load(folder: Path, data: PreparedData) -> Model:
-    """Of several tasks, the model of the one with most rows."""
+    """Loads the model, of several tasks that of the one with most rows."""
     model = model_class(data.tasks[data.largest_task]).from_pretrained(folder)
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -125,7 +125,7 @@ def _measured(
     folder: Path,
     lap: Callable[[], float],
 ) -> TrainingResult:
-    """The mean over the tasks; size and speed of the model in ``folder``."""
+    """Returns the mean over the tasks, and size and speed of the model in ``folder``."""
     metrics, figures = dict(trained[largest].metrics), dict(trained[largest].figures)
     if data.task_names:
         pairs = list(zip(data.tasks, trained, strict=True))

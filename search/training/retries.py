@@ -1,4 +1,4 @@
-"""What is done when a training fails: it is tried once more with another recipe where that may help, and otherwise
+"""A training that fails is tried once more with another recipe where that may help, and otherwise
 given up with the reason. The death of a worker or a node is not a failure; its trial goes on elsewhere.
 """
 
@@ -23,11 +23,11 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate mem
 
 
 class DiskFull(OSError):
-    """A disk is full: no fault of the candidate, and nothing that another one would be spared."""
+    """A full disk, which is no fault of the candidate, and nothing that another one would be spared."""
 
 
 def disk_full_cause(error: BaseException | None) -> OSError | None:
-    """The full disk that an error goes back to, if it does."""
+    """Returns the full disk that an error goes back to, if it does."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:  # an error can be its own cause
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -38,11 +38,11 @@ def disk_full_cause(error: BaseException | None) -> OSError | None:
 
 
 class Diverged(ArithmeticError):
-    """A loss that is not a number."""
+    """The loss of a training is not a number."""
 
 
 def train_with_retries(job: TrainingJob, report: Report) -> TrainingResult | str:
-    """Train the job's candidate; the traceback where it cannot be trained.
+    """Trains the job's candidate, and returns the traceback where it cannot be trained.
 
     Out of memory, batches are halved (with twice as many per step) up to three times; after a loss that is not a
     number, learning rates are divided by 3, once; any other error of the training is final. Each new attempt is
@@ -74,7 +74,7 @@ def train_with_retries(job: TrainingJob, report: Report) -> TrainingResult | str
 
 
 def with_smaller_batches(recipe: Recipe) -> Recipe:
-    """The same number of texts a step, in batches of half the size."""
+    """Returns a recipe with the same number of texts a step, in batches of half the size."""
     return dataclasses.replace(
         recipe,
         batch_size=max(1, recipe.batch_size // 2),
@@ -90,7 +90,7 @@ def _slower(recipe: Recipe) -> Recipe:
 
 
 def raise_on_divergence(report: Report) -> Callable[[dict[str, Any]], None]:
-    """The report, and an end to trainings that have diverged."""
+    """Returns a report that ends trainings that have diverged."""
 
     def watched(figures: dict[str, Any]) -> None:
         if not math.isfinite(figures.get("loss", 0.0)):
@@ -109,6 +109,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _forget_checkpoints(work_dir: Path) -> None:
-    """A trainer would go on with the batch size of its checkpoint, and with weights that are not numbers."""
+    """Removes checkpoints: a trainer would go on with the batch size of its checkpoint, and with weights that are not
+    numbers."""
     for checkpoint in work_dir.glob("**/checkpoint-*"):
         shutil.rmtree(checkpoint, ignore_errors=True)

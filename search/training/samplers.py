@@ -1,4 +1,4 @@
-"""In which order a trainer sees rows: a random one each epoch, texts of similar length in one batch.
+"""The order in which a trainer sees rows: a random one each epoch, texts of similar length in one batch.
 
 The order depends on the seed and the epoch alone, so it is the same in every process of a distributed run, whose
 batches are then different rows of it, and after a restart. Rows are shuffled, sorted by length within stretches of
@@ -24,11 +24,11 @@ Lengths = npt.NDArray[np.int64]
 
 
 class EpochOrder(Sampler[int]):
-    """Row numbers of an epoch; ``set_epoch`` chooses which.
+    """Yields the row numbers of an epoch; ``set_epoch`` chooses which.
 
     Args:
         num_rows: ``N``.
-        lengths: of the rows, ``(N,)``; None where all are equal.
+        lengths: tokens of each row, ``(N,)``; None where all are equal.
         batch_size: rows of a batch of one process.
         num_processes: that take batches in turn. With several, rows that do not fill a batch for each are left out of
             the epoch, others in each, so that no row comes twice; unless there are fewer rows than one such round.
@@ -42,7 +42,7 @@ class EpochOrder(Sampler[int]):
         self._length = num_rows - num_rows % self._round if num_processes > 1 and num_rows >= self._round else num_rows
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer."""
+        """Chooses the epoch; the trainer calls it."""
         self._epoch = epoch
 
     def __len__(self) -> int:
@@ -66,7 +66,7 @@ class EpochOrder(Sampler[int]):
 
 
 class LongestFirst(Sampler[int]):
-    """Row numbers from the longest to the shortest text: for evaluation, where the order makes no difference."""
+    """Yields row numbers from the longest to the shortest text: for evaluation, where the order makes no difference."""
 
     def __init__(self, lengths: Lengths) -> None:
         self.order: Lengths = np.argsort(-lengths, kind="stable")
@@ -78,7 +78,7 @@ class LongestFirst(Sampler[int]):
         return iter(self.order.tolist())
 
     def restored(self, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Outputs ``(N, ...)`` that came in this order, in the order of the rows."""
+        """Puts outputs ``(N, ...)`` that came in this order into the order of the rows."""
         return outputs[np.argsort(self.order)]
 
 
@@ -100,7 +100,7 @@ class OrderedTrainer(Trainer):
         super().__init__(eval_dataset=eval_dataset, **options)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """Batches of an epoch, of this process; made anew in each call."""
+        """Makes the batches of an epoch for this process, anew in each call."""
         args, rows = self.args, self.train_dataset
         order = EpochOrder(
             len(rows),
@@ -113,7 +113,7 @@ class OrderedTrainer(Trainer):
         return self._loader(rows, order, args.train_batch_size, worker_init_fn=seed)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
-        """Batches of the rows of ``eval_dataset``, the same loader in each call."""
+        """Returns the batches of the rows of ``eval_dataset``, the same loader in each call."""
         assert eval_dataset is None or eval_dataset is self.eval_dataset, "its own rows alone are in a known order"
         return self._eval_loader
 
@@ -141,6 +141,6 @@ class OrderedTrainer(Trainer):
 
 
 def lengths_of(rows: hf_datasets.Dataset) -> Lengths:
-    """Number of tokens of each row, ``(N,)``, without reading them."""
+    """Counts the tokens of each row, ``(N,)``, without reading them."""
     ids = rows.with_format("arrow").select_columns(["input_ids"])[:]["input_ids"]
     return np.asarray(pyarrow.compute.list_value_length(ids), dtype=np.int64)

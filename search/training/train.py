@@ -38,8 +38,8 @@ _NUM_CHECKPOINTS = 4
 
 
 def train_candidate(job: TrainingJob, report: Report) -> TrainingResult:
-    """Train, measure and save the job's candidate to ``models_dir/<hash>``; of several tasks that of the one with most
-    training rows, and each task's in a folder of its name below.
+    """Trains, measures and saves the job's candidate to ``models_dir/<hash>``; of several tasks that of the one with
+    most training rows, and each task's in a folder of its name below.
 
     Args:
         report: called with intermediate figures: ``phase``, ``progress`` in [0, 1], ``loss`` and ``tokens_per_s``, or
@@ -65,7 +65,7 @@ class CandidateTrainer:
 
     Args:
         data: the task, or one of several of the job.
-        clock: of the whole job.
+        clock: counts the seconds of the whole job.
         report: see ``train_candidate``.
     """
 
@@ -206,7 +206,7 @@ class CandidateTrainer:
 
 
 def last_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint of a ``Trainer`` folder; those whose last file is missing or cut are removed."""
+    """Returns the newest whole checkpoint of a ``Trainer`` folder; removes those whose last file is missing or cut."""
     whole = []
     for checkpoint in folder.glob("checkpoint-*"):
         try:

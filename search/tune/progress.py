@@ -1,4 +1,4 @@
-"""What a user sees while a search runs: a line when a trial starts and ends, and below, in a terminal, the best so
+"""The view of a search that runs: a line when a trial starts and ends, and below, in a terminal, the best so
 far, trials per hour, how good the surrogate's predictions were, the time left, and what is training. Where the output
 is a file, a status line comes every ten seconds instead; in quiet mode every minute, and of trials only what went
 wrong."""
@@ -31,7 +31,7 @@ _FEWEST_PREDICTED = 4
 
 @dataclass
 class _Running:
-    """A trial in training. ``text``: its architecture."""
+    """A trial in training; ``text`` is its architecture."""
 
     text: str
     phase: str = "starting"
@@ -43,10 +43,10 @@ class _Running:
         return " ".join([self.phase, f"{self.progress:.0%}", *figures])
 
     def shown(self) -> dict[str, str]:
-        """Each figure by its title; empty where it is not known yet."""
+        """Returns each figure by its title, empty where it is not known yet."""
         return {
-            title: format(self.figures[name], kind) if name in self.figures else ""
-            for name, (title, kind) in _FIGURES.items()
+            title: format(self.figures[name], spec) if name in self.figures else ""
+            for name, (title, spec) in _FIGURES.items()
         }
 
 
@@ -97,22 +97,22 @@ class ProgressCallback(Callback):
         self._begin = self._last_line = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune keeps its callbacks on disk; a terminal cannot be kept."""
+        """Leaves out the terminal: Tune keeps its callbacks on disk."""
         return {name: value for name, value in self.__dict__.items() if name not in ("_console", "_live")}
 
     def setup(self, **_: Any) -> None:
-        """Show the view for as long as Tune runs."""
+        """Shows the view for as long as Tune runs."""
         if self._console.is_terminal and not self._is_quiet:
             self._live = Live(self._view(), console=self._console, refresh_per_second=2, transient=True)
             self._live.start()
 
     def close(self) -> None:
-        """Remove the view."""
+        """Removes the view."""
         if self._live is not None:
             self._live.stop()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Say what is trained, and how it was chosen."""
+        """Says what is trained, and how it was chosen."""
         name, candidate = trial.config["trial"], Candidate.from_dict(trial.config)
         self._running[name] = _Running(describe(candidate))
         if not self._is_quiet:
@@ -122,7 +122,7 @@ class ProgressCallback(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
     ) -> None:
-        """Update the status line."""
+        """Updates the status line."""
         if "note" in result:
             self._print(f"{trial.config['trial']} again    {result['note']}")
         if "phase" in result and (running := self._running.get(trial.config["trial"])):
@@ -131,7 +131,7 @@ class ProgressCallback(Callback):
             self._refresh()
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Say what it scored."""
+        """Says what it scored."""
         name, result = trial.config["trial"], trial.last_result
         self._running.pop(name, None)
         if "disk_full" in result:
@@ -160,7 +160,7 @@ class ProgressCallback(Callback):
         self._refresh()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Say that it failed."""
+        """Says that it failed."""
         name = trial.config["trial"]
         self._running.pop(name, None)
         if name in self._requeued:
@@ -200,8 +200,7 @@ class ProgressCallback(Callback):
         return ", ".join(parts + self._surrogate())
 
     def _surrogate(self) -> list[str]:
-        """Of scores that were predicted: their rank correlation with the predictions, and how many lay in the 95 %
-        interval."""
+        """Tells the rank correlation of scores with their predictions, and how many lay in the 95 % interval."""
         if len(self._prediction_outcomes) < _FEWEST_PREDICTED:
             return []
         mean, deviation, score = np.array(self._prediction_outcomes).T

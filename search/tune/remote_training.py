@@ -41,7 +41,7 @@ def train_trial(config: dict[str, Any]) -> None:
 
 
 def train_remotely(job: TrainingJob, report: Report) -> TrainingResult | str:
-    """``train_with_retries`` with the folders of ``job.storage``; ``job.data_dir`` is a name there.
+    """Trains as ``train_with_retries`` does, with the folders of ``job.storage``; ``job.data_dir`` is a name there.
 
     Raises:
         ValueError: when the storage holds not what the job needs.
@@ -94,7 +94,7 @@ class _Keeping:
         self._report(figures)
 
     def _checkpoints(self) -> set[str]:
-        """The last-written files of checkpoints, and of phases that are done."""
+        """Returns the last-written files of checkpoints, and of phases that are done."""
         files = [path for name in ("trainer_state.json", "figures.json") for path in self._work_dir.rglob(name)]
         return {str(path.relative_to(self._work_dir)) for path in files}
 

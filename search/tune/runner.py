@@ -91,17 +91,17 @@ class LevelRun:
 
     @property
     def exact(self) -> dict[str, Exact]:
-        """What a spec alone tells of a model, by name."""
+        """The objectives that a spec alone tells, by name."""
         return exact_costs(self.config, length=self.recipe.max_length, num_outputs=self.num_outputs, pooler=self.pooler)
 
     @property
     def config(self) -> FlexiBERTConfig:
-        """Vocabulary and positions of every model."""
+        """The vocabulary and positions of every model."""
         return FlexiBERTConfig(vocab_size=self.vocab_size, max_position_embeddings=self.recipe.num_positions)
 
 
 def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
-    """Search until ``max_trials`` are finished or BOSHNAS has converged; returns all trials of the journal.
+    """Searches until ``max_trials`` are finished or BOSHNAS has converged; returns all trials of the journal.
 
     Raises:
         ValueError: when the cluster cannot be reached or has not what one trial needs.
@@ -178,8 +178,8 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
 
 
 def _tell_known(run: LevelRun, boshnas: BOSHNAS, graph_hash: str, score: float) -> None:
-    """A score of an earlier run or level: of a member of the library, or of a child from outside whose weights are
-    here, or were (``--keep_models``), which would be proposed again otherwise."""
+    """Tells a score of an earlier run or level: of a member of the library, or of a child from outside whose weights
+    are here, or were (``--keep_models``), which would be proposed again otherwise."""
     there = trained_candidate(run.models_dir / graph_hash)
     candidate = there or removed_candidate(run.models_dir, graph_hash)
     if graph_hash in run.library:
@@ -190,7 +190,7 @@ def _tell_known(run: LevelRun, boshnas: BOSHNAS, graph_hash: str, score: float) 
 
 
 def _best_so_far(run: LevelRun, boshnas: BOSHNAS) -> tuple[str, float] | None:
-    """Trial and score, of those that keep the constraints."""
+    """Returns the trial and score of the best that keeps the constraints."""
     ranked = ranked_records(list(run.directory.journal.trials().values()), boshnas.goals)
     if not ranked or ranked[0].score is None or boshnas.goals.violation(ranked[0].objectives) > 0:
         return None
@@ -220,7 +220,7 @@ def _tuner(run: LevelRun, search: BOSHNASSearch, progress: ProgressCallback) -> 
 
 
 def _scheduler(run: LevelRun) -> TrialScheduler:
-    """Asynchronous successive halving over epochs; a report without an epoch's score is none of its business."""
+    """Makes the scheduler; successive halving looks only at reports that hold an epoch's score."""
     if run.scheduler == "none":
         return FIFOScheduler()
     return ASHAScheduler(
@@ -229,7 +229,7 @@ def _scheduler(run: LevelRun) -> TrialScheduler:
 
 
 def _trial_config(run: LevelRun, boshnas: BOSHNAS, trial: str, candidate: Candidate) -> dict[str, Any]:
-    """The candidate, for those who watch, and the worker's job."""
+    """Returns the candidate, for those who watch, and the worker's job."""
     recipe = run.recipe
     if boshnas.phase == "refine" and recipe.autotune_trials > 1:
         recipe = dataclasses.replace(recipe, autotune_trials=2 * recipe.autotune_trials)
@@ -245,7 +245,7 @@ def _trial_config(run: LevelRun, boshnas: BOSHNAS, trial: str, candidate: Candid
 
 
 def _places(run: LevelRun, trial: str, candidate: Candidate) -> dict[str, str]:
-    """Where a job finds what it needs; in the run's storage it is put there."""
+    """Says where a job finds what it needs, and puts it into the run's storage where there is one."""
     if run.storage is None:
         work_dir = run.directory.work_dir / trial
         return {"data_dir": str(run.data_dir), "models_dir": str(run.models_dir), "work_dir": str(work_dir)}
@@ -258,7 +258,7 @@ def _places(run: LevelRun, trial: str, candidate: Candidate) -> dict[str, str]:
 
 
 def _receive(storage: Storage, models_dir: Path, candidate: Candidate) -> None:
-    """Bring a trained model here.
+    """Brings a trained model here.
 
     Raises:
         ValueError: when its worker did not leave it in the storage.

@@ -65,7 +65,7 @@ class BOSHNASSearch(Searcher):
         self._max_trials = max_trials
         self._max_seconds = max_seconds
         self._max_concurrent = max_concurrent
-        self._second_chances = max_requeues
+        self._max_requeues = max_requeues
         self._receive = receive
         self._keeper = keeper
         self._open: dict[str, Candidate] = {}
@@ -81,7 +81,7 @@ class BOSHNASSearch(Searcher):
         self.disk_full = ""
 
     def replay(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Take up a journal: its results are told, its unfinished trials are run again first, under their names."""
+        """Takes up a journal: its results are told, its unfinished trials are run again first, under their names."""
         for event in events:
             if event["event"] == "suggested":
                 self.boshnas.remember(Candidate.from_dict(event))
@@ -91,22 +91,23 @@ class BOSHNASSearch(Searcher):
 
     @property
     def has_only_failures(self) -> bool:
-        """Whether everything has failed so far, often enough to give up."""
+        """Says whether everything has failed so far, often enough to give up."""
         return self.num_finished == 0 and self.num_failed >= _NUM_HOPELESS
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to train: all that was asked for has ended, or the search has converged."""
+        """Says whether nothing is left to train: all that was asked for has ended, or the search has converged."""
         is_done = self.is_enough(self.num_finished) or self.boshnas.phase == "converged"
         return is_done and self.num_finished + self.num_failed == self.num_suggested
 
     def is_enough(self, num_trials: int) -> bool:
-        """Whether so many trials, or the seconds spent, are all that was asked for."""
+        """Says whether so many trials, or the seconds spent, are all that was asked for."""
         limits = (self._max_trials, num_trials), (self._max_seconds, self.seconds_spent)
         return any(most is not None and spent >= most for most, spent in limits)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial's config; None while there is no room for one; ``FINISHED`` when there will be no more."""
+        """Returns the next trial's config; None while there is no room for one; ``FINISHED`` when there will be no
+        more."""
         if (
             self.has_only_failures
             or self.disk_full
@@ -127,7 +128,8 @@ class BOSHNASSearch(Searcher):
         return {"trial": trial, **self._make_config(trial, self._open[trial])}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the score of a trial that ended, or that it failed (its traceback is written by ``JournalCallback``)."""
+        """Tells the score of a trial that ended, or that it failed (its traceback is written by
+        ``JournalCallback``)."""
         trial, result = self._running.pop(trial_id), result or {}
         if error and self._deaths[trial] < self._max_requeues:
             self._deaths[trial] += 1
@@ -160,36 +162,36 @@ class BOSHNASSearch(Searcher):
             self._keeper.clean()
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:
-        """Take over the limit of Tune's ``ConcurrencyLimiter``."""
+        """Takes over the limit of Tune's ``ConcurrencyLimiter``."""
         self._max_concurrent = max_concurrent
         return True
 
     def save(self, checkpoint_path: str) -> None:
-        """Keep the history, and which trials Tune knows by which name, for ``Tuner.restore``."""
+        """Keeps the history, and which trials Tune knows by which name, for ``Tuner.restore``."""
         Path(checkpoint_path).write_text(json.dumps({"history": self._history, "running": self._running}))
 
     def restore(self, checkpoint_path: str) -> None:
-        """Take up what ``save`` kept, on a searcher made with the same arguments."""
+        """Takes up what ``save`` kept, on a searcher made with the same arguments."""
         state = json.loads(Path(checkpoint_path).read_text())
         self.replay(state["history"])
         self._running = state["running"]
         self._queue = deque(trial for trial in self._queue if trial not in self._running.values())
 
     def _predicted(self, candidate: Candidate) -> dict[str, Any]:
-        """What the surrogate expects of a candidate that it chose."""
+        """Returns what the surrogate expects of a candidate that it chose."""
         if candidate.proposed_by != "optimized":
             return {}
         mean, epistemic, aleatoric = self.boshnas.predict(candidate.spec, candidate.origin)
         return {"predicted": {"mean": round(mean, 6), "deviation": round(math.hypot(epistemic, aleatoric), 6)}}
 
     def _write(self, event: str, trial: str, **content: Any) -> None:
-        """Write an event to the journal, and take it in."""
+        """Writes an event to the journal, and takes it in."""
         if self._journal is not None:
             self._journal.append(event, trial, **content)
         self._take_in({"event": event, "trial": trial, **content})
 
     def _take_in(self, event: Mapping[str, Any]) -> None:
-        """Count a suggestion or the end of a trial, as it happens or as the journal tells it, and tell BOSHNAS."""
+        """Counts a suggestion or the end of a trial, as it happens or as the journal tells it, and tells BOSHNAS."""
         trial = event["trial"]
         self._history.append(dict(event))
         if self._keeper is not None:
