@@ -1,16 +1,15 @@
 """Replays: a searcher is asked and told, query by query, from a table; one process per seed, several side by side."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from botorch.utils.multi_objective.hypervolume import Hypervolume
 from botorch.utils.multi_objective.pareto import is_non_dominated
+from joblib import Parallel, delayed
 from torch import Tensor
 
 from .pool import Pool, Searcher
@@ -87,42 +86,10 @@ def replay_all(
     """Replays all searchers with all seeds, by name, in the order of the seeds; ``progress`` is called with done and
     total."""
     jobs = [(name, seed) for seed in seeds for name in names]
+    run = Parallel(min(n_jobs, len(jobs)), return_as="generator_unordered", max_nbytes=None)
+    tasks = (delayed(replay)(name, table, pool, num_queries=num_queries, seed=seed) for name, seed in jobs)
     done: dict[tuple[str, int], Replay] = {}
-    for result in _run(jobs, table, pool, num_queries, n_jobs):
+    for result in run(tasks):
         done[result.searcher, result.seed] = result
         progress(len(done), len(jobs))
     return {name: [done[name, seed] for seed in seeds] for name in names}
-
-
-def _run(jobs: Sequence[tuple[str, int]], table: Table, pool: Pool, num_queries: int, n_jobs: int) -> Iterator[Replay]:
-    if n_jobs == 1 or len(jobs) == 1:
-        for name, seed in jobs:
-            yield replay(name, table, pool, num_queries=num_queries, seed=seed)
-        return
-    workers = ProcessPoolExecutor(
-        min(n_jobs, len(jobs)),
-        mp_context=get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(table, pool, num_queries),
-    )
-    with workers:
-        futures = [workers.submit(_replay_here, name, seed) for name, seed in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            workers.shutdown(cancel_futures=True)
-            raise
-
-
-_HERE: dict[str, tuple[Table, Pool, int]] = {}
-
-
-def _start_worker(table: Table, pool: Pool, num_queries: int) -> None:
-    torch.set_num_threads(1)
-    _HERE["replay"] = table, pool, num_queries
-
-
-def _replay_here(name: str, seed: int) -> Replay:
-    table, pool, num_queries = _HERE["replay"]
-    return replay(name, table, pool, num_queries=num_queries, seed=seed)

@@ -9,8 +9,7 @@ ignore padding, and get none they do not need. Letters: ``B`` batch, ``S`` seque
 import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -87,14 +86,8 @@ def _word_beginnings(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
     return np.asarray([token.startswith(("Ġ", "▁")) for token in tokens], dtype=np.int64)
 
 
-@dataclass(frozen=True, kw_only=True)
-class InputFigures:
-    """The speed and the padding of batches.
-
-    Attributes:
-        tokens_per_s: the speed of making batches alone, padding not counted.
-        padding_share: the share of padding in all positions, in [0, 1].
-    """
+class InputFigures(NamedTuple):
+    """The speed of making batches alone, padding not counted, and the share of padding in all positions, in [0, 1]."""
 
     tokens_per_s: float
     padding_share: float
@@ -109,4 +102,4 @@ def measure_input(loader: Iterable[Mapping[str, torch.Tensor]], *, most_batches:
             tokens += int(batch["attention_mask"].sum())
             positions += batch["attention_mask"].numel()
         seconds = time.perf_counter() - start
-    return InputFigures(tokens_per_s=tokens / max(seconds, 1e-9), padding_share=1 - tokens / max(positions, 1))
+    return InputFigures(tokens / max(seconds, 1e-9), 1 - tokens / max(positions, 1))
