@@ -1,6 +1,7 @@
 """Models on held-out data: a task's metrics of a saved model, and how well a model guesses hidden words."""
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +28,15 @@ def evaluate(model_dir: Path, data: PreparedData, split: str) -> dict[str, float
         ValueError: when the task has no such split.
     """
     if data.task_names:
-        of_each = {task.name: evaluate(model_dir / task.name, task, split) for task in data.tasks}
-        scores = [of_each[task.name][task.metric] for task in data.tasks]
-        named = {f"{task}_{name}": value for task, metrics in of_each.items() for name, value in metrics.items()}
-        return named | {data.metric: float(np.mean(scores))}
+        return mean_over_tasks(data, [evaluate(model_dir / task.name, task, split) for task in data.tasks])
     return data.measure(predict(model_dir, data, split), split)
+
+
+def mean_over_tasks(data: PreparedData, metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Returns the metrics of each of several tasks, with its name before, and the mean of their scores."""
+    pairs = list(zip(data.tasks, metrics, strict=True))
+    named = {f"{task.name}_{name}": value for task, of_task in pairs for name, value in of_task.items()}
+    return named | {data.metric: float(np.mean([of_task[task.metric] for task, of_task in pairs]))}
 
 
 def predict(model_dir: Path, data: PreparedData, split: str) -> np.ndarray:

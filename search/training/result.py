@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from dataset import PreparedData
@@ -18,6 +17,7 @@ from design_space.files import write_atomically
 from flexibert import Latency, measure_latency, write_model_card
 
 from ..candidate import RESULT_FILE
+from .evaluate import mean_over_tasks
 from .recipe import TrainingJob
 from .task_heads import Model, model_class
 
@@ -104,17 +104,16 @@ def speed_again(model_dir: Path, data: PreparedData) -> Latency | None:
     else. Returns None for a folder that does not say how."""
     file = model_dir / RESULT_FILE
     speed = json.loads(file.read_text())["result"].get("speed") if file.is_file() else None
-    return _speed(_load(model_dir, data), length=speed["length"], threads=speed["threads"]) if speed else None
+    if not speed:
+        return None
+    length, threads = speed["length"], speed["threads"]
+    return measure_latency(_load(model_dir, data), length=length, threads=threads, repeats=_REPEATS)
 
 
 def _load(folder: Path, data: PreparedData) -> Model:
     """Loads the model, of several tasks that of the one with most rows."""
     model = model_class(data.tasks[data.largest_task]).from_pretrained(folder)
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _speed(model: Model, *, length: int, threads: int | None = None) -> Latency:
-    return measure_latency(model, length=length, threads=threads, repeats=_REPEATS)
 
 
 def _measured(
@@ -128,13 +127,11 @@ def _measured(
     """Returns the mean over the tasks, and size and speed of the model in ``folder``."""
     metrics, figures = dict(trained[largest].metrics), dict(trained[largest].figures)
     if data.task_names:
-        pairs = list(zip(data.tasks, trained, strict=True))
-        metrics = {f"{task.name}_{name}": value for task, one in pairs for name, value in one.metrics.items()}
-        metrics[data.metric] = float(np.mean([one.metrics[task.metric] for task, one in pairs]))
-        for task, one in pairs:
+        metrics = mean_over_tasks(data, [one.metrics for one in trained])
+        for task, one in zip(data.tasks, trained, strict=True):
             figures |= {f"{task.name}_{name}": value for name, value in one.figures.items() if "finetune" in name}
     model = _load(folder, data)
-    speed = _speed(model, length=job.recipe.max_length)
+    speed = measure_latency(model, length=job.recipe.max_length, repeats=_REPEATS)
     objectives = {
         **metrics,
         "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
