@@ -11,8 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import optuna
 import torch
 from botorch.acquisition import LogExpectedImprovement
+from sklearn.ensemble import RandomForestRegressor
 
 from ..objectives import domination_ranks
 from ..surrogates import fit_surrogate, single_thread
@@ -150,8 +152,6 @@ class Forest(_Control):
     SMAC)."""
 
     def ask(self) -> int | None:
-        from sklearn.ensemble import RandomForestRegressor
-
         if not self.free.any():
             return None
         if len(self.indices) < NUM_INIT:
@@ -170,10 +170,6 @@ class TreeParzen(_Control):
 
     def __init__(self, pool: Pool, seed: int) -> None:
         super().__init__(pool, seed)
-        try:
-            import optuna
-        except ImportError as error:
-            raise ValueError("The searcher 'tpe' needs Optuna: pip install optuna") from error
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -186,8 +182,6 @@ class TreeParzen(_Control):
         }
 
     def ask(self) -> int | None:
-        import optuna
-
         if not self.free.any():
             return None
         if len(self.indices) < NUM_INIT or not self.distributions:
@@ -200,8 +194,6 @@ class TreeParzen(_Control):
         return self.nearest(code)
 
     def tell(self, index: int, score: float, costs: Sequence[float] = ()) -> None:
-        import optuna
-
         super().tell(index, score, costs)
         params = {name: int(self.pool.codes[index, int(name[1:])]) for name in self.distributions}
         self.study.add_trial(

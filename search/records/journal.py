@@ -11,7 +11,7 @@ import errno
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,18 +96,23 @@ class Journal:
         """Returns the state of every trial, in the order they were suggested."""
         records: dict[str, TrialRecord] = {}
         for event in self.events():
-            trial = event["trial"]
-            if event["event"] == "suggested":
-                records[trial] = TrialRecord(trial, Candidate.from_dict(event))
-                if "predicted" in event:
-                    records[trial].predicted = event["predicted"]["mean"], event["predicted"]["deviation"]
-            elif event["event"] == "finished":
-                record = records[trial]
-                record.state, record.score = "finished", event["score"]
-                record.objectives, record.cost_s = event["objectives"], event["cost_s"]
-            elif event["event"] == "failed":
-                records[trial].state, records[trial].error = "failed", event["error"]
+            note_event(records, event)
         return records
+
+
+def note_event(records: dict[str, TrialRecord], event: Mapping[str, Any]) -> None:
+    """Brings the records of a run up to an event."""
+    trial = event["trial"]
+    if event["event"] == "suggested":
+        records[trial] = TrialRecord(trial, Candidate.from_dict(event))
+        if "predicted" in event:
+            records[trial].predicted = event["predicted"]["mean"], event["predicted"]["deviation"]
+    elif event["event"] == "finished":
+        record = records[trial]
+        record.state, record.score = "finished", event["score"]
+        record.objectives, record.cost_s = event["objectives"], event["cost_s"]
+    elif event["event"] == "failed":
+        records[trial].state, records[trial].error = "failed", event["error"]
 
 
 def ranked_records(records: Sequence[TrialRecord], goals: Goals) -> list[TrialRecord]:

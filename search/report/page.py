@@ -87,41 +87,27 @@ def _content(directory: RunDirectory) -> dict[str, Any]:
         ("Who inherited from whom", figures.lineage_figure(records)),
     ]
     return {
+        "describe": describe,
+        "json": json.dumps,
         "task": config.get("task") or directory.path.name,
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "metric": metric,
         "evaluation": evaluation,
         "best_dir": directory.best_dir,
         "auto_class": _auto_class(_json(directory.best_dir / "config.json")),
-        "best": [_row(record) for record in ranked[:5]],
+        "best": ranked[:5],
         "objectives": goals.objectives,
-        "front": [_row(record) for record in front_records(finished, goals)],
+        "front": front_records(finished, goals),
         "constraints": list(limits.items()),
         "is_kept": bool(ranked) and goals.violation(ranked[0].objectives) == 0,
         "baselines": sorted(baselines.items()),
         "pictures": [(title, Markup(picture)) for title, picture in pictures if picture],
         "influence": _influence(finished),
         "costs": _costs(records),
-        "trials": [_row(record) for record in (*ranked, *(r for r in records if r.score is None))],
+        "trials": [*ranked, *(record for record in records if record.score is None)],
         "config": yaml.safe_dump(config, sort_keys=False),
         "run_dir": directory.path,
         "counts": {state: sum(record.state == state for record in records) for state in ("finished", "failed", "open")},
-    }
-
-
-def _row(record: TrialRecord) -> dict[str, Any]:
-    return {
-        "trial": record.trial,
-        "state": record.state,
-        "score": record.score,
-        "objectives": record.objectives,
-        "cost_s": record.cost_s,
-        "error": record.error,
-        "origin": str(record.candidate.origin),
-        "chosen_as": record.candidate.proposed_by,
-        "text": describe(record.candidate),
-        "hash": record.candidate.spec.hash,
-        "model_dict": json.dumps(record.candidate.spec.to_dict()),
     }
 
 

@@ -15,7 +15,7 @@ from design_space.files import write_atomically
 
 from ..candidate import RESULT_FILE, Candidate, trained_candidate
 from ..optimizer.boshnas import BOSHNAS
-from ..records.journal import TrialRecord, front_records, ranked_records
+from ..records.journal import TrialRecord, front_records, note_event, ranked_records
 from .storage import Storage, model_name
 
 _REMOVED = ".removed"
@@ -37,15 +37,11 @@ class ModelKeeper:
     def note(self, event: Mapping[str, Any]) -> None:
         """Takes in an event of the run: its models are those of its trials, trained after they were suggested. One
         without a time happens now, and what is trained by then is another run's."""
-        trial = event["trial"]
+        note_event(self._records, event)
         if event["event"] == "suggested":
-            candidate = Candidate.from_dict(event)
-            is_there = "time" not in event and self._file(candidate.spec.hash).exists()
-            self._records[trial] = TrialRecord(trial, candidate)
-            self._since[candidate.spec.hash] = math.inf if is_there else event.get("time", time.time())
-        elif event["event"] == "finished":
-            self._records[trial].score = event["score"]
-            self._records[trial].objectives = event["objectives"]
+            graph_hash = self._records[event["trial"]].candidate.spec.hash
+            is_there = "time" not in event and self._file(graph_hash).exists()
+            self._since[graph_hash] = math.inf if is_there else event.get("time", time.time())
 
     def clean(self) -> None:
         """Removes what is not needed now, and what a run that was killed while it did so has left."""
