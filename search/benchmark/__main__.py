@@ -28,7 +28,7 @@ DEFAULT_SEARCHERS = ("boshnas", "gp", "forest", "tpe", "evolution", "local", "ra
 
 
 def make_parser() -> ArgumentParser:
-    """Returns the parser with all flags."""
+    """All flags."""
     parser = ArgumentParser(
         prog="python -m search.benchmark", description="Compare searchers on a table of trained architectures."
     )
@@ -79,7 +79,7 @@ def make_parser() -> ArgumentParser:
 
 
 def benchmark(arguments: Sequence[str] | None = None) -> None:
-    """Parses the flags, replays, prints and writes."""
+    """Parse the flags, replay, print and write."""
     options = make_parser().parse_args(arguments)
     costs = Goals(objectives=tuple(options.objectives)).costs
     usual = [name for name in DEFAULT_SEARCHERS if not (costs and name in ONE_OBJECTIVE)]
@@ -116,7 +116,7 @@ def benchmark(arguments: Sequence[str] | None = None) -> None:
 
 
 def _compare_surrogates(options: argparse.Namespace, table: Table, console: Console) -> None:
-    """Measures, prints and writes how well surrogates predict."""
+    """Measure, print and write how well surrogates predict."""
     names = list(dict.fromkeys(options.surrogate_quality)) or list(SURROGATES)
     check_surrogates(names, options.observed, table)
     with ProgressBar(console=console, transient=True) as bar:
@@ -137,7 +137,7 @@ def _compare_surrogates(options: argparse.Namespace, table: Table, console: Cons
 def compare(
     table: Table, names: Sequence[str], *, num_queries: int, seeds: Sequence[int], n_jobs: int, console: Console
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns the figures that ``--out`` writes, and the mean curve (Q,) of each searcher."""
+    """The figures that ``--out`` writes, and the mean curve (Q,) of each searcher."""
     with ProgressBar(console=console, transient=True) as bar:
         pool = Pool(table.specs, costs=tuple(table.costs))
         if any(needs_library(name) for name in names):
@@ -169,7 +169,7 @@ def compare(
 
 
 def _shown(figures: dict[str, Any], table: Table, num_queries: int) -> TextTable:
-    measure = "hypervolume" if table.costs else "regret"
+    kind = "hypervolume" if table.costs else "regret"
     title = f"Mean regret in {table.metric} (best: {table.optimum:.6g})"
     if table.costs:
         title = f"Mean share of the table's hypervolume ({table.metric}, {', '.join(table.costs)})"
@@ -180,13 +180,13 @@ def _shown(figures: dict[str, Any], table: Table, num_queries: int) -> TextTable
     shown.add_column("found best", justify="right")
     shown.add_column("s / suggestion", justify="right")
     for name, of in figures["searchers"].items():
-        cells = [f"{r['mean']:.3g}\n[{r['low']:.2g}, {r['high']:.2g}]" for r in of[measure].values()]
+        cells = [f"{r['mean']:.3g}\n[{r['low']:.2g}, {r['high']:.2g}]" for r in of[kind].values()]
         shown.add_row(name, *cells, f"{of['found_best']:.0%}", f"{of['seconds_per_suggestion']:.3f}")
     return shown
 
 
 def main() -> None:
-    """Runs the command."""
+    """Entry point."""
     run_command(benchmark)
 
 

@@ -11,7 +11,7 @@ from .page import write_report
 
 
 def report(arguments: Sequence[str] | None = None) -> None:
-    """Parses the flags and writes ``report.html`` into the run directory."""
+    """Parse the flags and write ``report.html`` into the run directory."""
     parser = ArgumentParser(prog="python -m search.report", description="Write report.html of a search run.")
     parser.add_argument("run_dir", type=Path, help="the run directory, finished or not; report.html is written there")
     options = parser.parse_args(arguments)
