@@ -65,16 +65,16 @@ def _settings(name: str) -> BOSHNASSettings:
         return BOSHNASSettings()
     surrogate = base.partition("-")[2]
     values: dict[str, Any] = {"surrogate": surrogate} if surrogate else {}
-    types: dict[str, Any] = {field.name: type(field.default) for field in fields(BOSHNASSettings)}
+    kinds: dict[str, Any] = {field.name: type(field.default) for field in fields(BOSHNASSettings)}
     for option in filter(None, options.split(",")):
         key, _, text = option.partition("=")
-        if key not in types or types[key] is tuple:
-            raise ValueError(f"Unknown setting '{key}' in {name!r}. {nearest_name(key, tuple(types))}")
+        if key not in kinds or kinds[key] is tuple:
+            raise ValueError(f"Unknown setting '{key}' in {name!r}. {nearest_name(key, tuple(kinds))}")
         try:
-            values[key] = {"true": True, "false": False}[text] if types[key] is bool else types[key](text)
+            values[key] = {"true": True, "false": False}[text] if kinds[key] is bool else kinds[key](text)
         except (KeyError, ValueError):
-            wanted = {bool: "true or false", int: "a whole number", float: "a number"}.get(types[key], "a name")
-            raise ValueError(f"'{key}' in {name!r} must be {wanted}. Got {text!r}") from None
+            kind = {bool: "true or false", int: "a whole number", float: "a number"}.get(kinds[key], "a name")
+            raise ValueError(f"'{key}' in {name!r} must be {kind}. Got {text!r}") from None
     return BOSHNASSettings(**values)
 
 
