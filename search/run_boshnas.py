@@ -9,7 +9,7 @@ from design_space.command import run_command
 from .runs.hierarchy import search_levels
 from .runs.level import search
 from .runs.options import parse
-from .training.retries import no_space
+from .training.retries import disk_full_cause
 
 
 def run_boshnas(arguments: Sequence[str] | None = None) -> None:
@@ -21,7 +21,7 @@ def run_boshnas(arguments: Sequence[str] | None = None) -> None:
         else:
             search(options, Console())
     except OSError as error:
-        if no_space(error) is None:
+        if disk_full_cause(error) is None:
             raise
         raise ValueError(
             f"No space is left for {options.run_dir}: {error}. Finished trials are in its journal; make room, for "

@@ -3,6 +3,7 @@
 import copy
 import statistics
 import time
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -79,22 +80,40 @@ def measure_latency(
     model = _built(architecture, config) if isinstance(architecture, ModelSpec) else architecture
     if not hasattr(getattr(model, "config", None), "vocab_size"):
         raise ValueError(f"'architecture' must be a model of text, with a 'vocab_size'. Got {type(model).__name__}")
-    was_training, threads_before = model.training, torch.get_num_threads()
-    model.eval()
+    threads_before = torch.get_num_threads()
     torch.set_num_threads(threads_before if threads is None else threads)
     try:
         device = next(model.parameters()).device
         generator = torch.Generator().manual_seed(0)
         vocab_size = int(model.config.vocab_size)  # type: ignore[union-attr, arg-type]
         input_ids = torch.randint(vocab_size, (batch_size, length), generator=generator).to(device)
-        mask = torch.ones_like(input_ids)
-        times = [_forward_ms(model, input_ids, mask) for _ in range(WARM_UPS + repeats)][WARM_UPS:]
+        inputs = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+        times = forward_times_ms(model, inputs, repeats=repeats)
         used = torch.get_num_threads()
     finally:
         torch.set_num_threads(threads_before)
-        model.train(was_training)
     low, high = _interval(times)
     return Latency(statistics.median(times), low, high, batch_size, length, used, device.type, repeats)
+
+
+@torch.no_grad()
+def forward_times_ms(
+    model: nn.Module, inputs: Mapping[str, torch.Tensor], *, repeats: int, warm_ups: int = WARM_UPS
+) -> list[float]:
+    """Times forward passes in milliseconds, in evaluation mode and without gradients, after some untimed ones; the
+    model's mode is restored."""
+    was_training, times = model.training, []
+    model.eval()
+    try:
+        for _ in range(warm_ups + repeats):
+            start = time.perf_counter()
+            model(**inputs)
+            if next(model.parameters()).device.type == "cuda":
+                torch.cuda.synchronize()
+            times.append(1000 * (time.perf_counter() - start))
+    finally:
+        model.train(was_training)
+    return times[warm_ups:]
 
 
 def _built(spec: ModelSpec, config: Any) -> FlexiBERTModel:
@@ -103,15 +122,6 @@ def _built(spec: ModelSpec, config: Any) -> FlexiBERTModel:
         raise ValueError(f"'config' must be a FlexiBERTConfig. Got {type(config).__name__}")
     of_spec.model_dict = spec.to_dict()
     return FlexiBERTModel(of_spec)
-
-
-def _forward_ms(model: nn.Module, input_ids: torch.Tensor, mask: torch.Tensor) -> float:
-    start = time.perf_counter()
-    with torch.no_grad():
-        model(input_ids=input_ids, attention_mask=mask)
-    if input_ids.device.type == "cuda":
-        torch.cuda.synchronize()
-    return 1000 * (time.perf_counter() - start)
 
 
 def _interval(times: list[float]) -> tuple[float, float]:

@@ -1,16 +1,15 @@
 """A smaller model from a trained one without training: choose by importance, remove, repair by least squares."""
 
 import statistics
-import time
 from collections.abc import Callable, Iterable
 from typing import Any, overload
 
-import torch
 from torch import nn
 
 from design_space import ModelSpec
 
 from ..checkpoints.model_card import add_to_lineage
+from ..cost.latency import forward_times_ms
 from .compaction import Kept, shrunk, shrunk_spec
 from .families import Family, family_of
 from .importance import Batch, Importance, importance_of, on_device
@@ -240,17 +239,7 @@ def _num_parameters(parent: Any, kept: list[Kept]) -> int:
     return sum(parameter.numel() for parameter in parent.parameters()) - lost
 
 
-@torch.no_grad()
 def _measured_ms(model: Any, batch: Batch) -> float:
-    """Median time of a forward pass, without labels, in evaluation mode."""
+    """Returns the median time of a forward pass, without labels, in evaluation mode."""
     inputs = {name: x for name, x in on_device(batch, model).items() if name != "labels"}
-    was_training, times = model.training, []
-    model.eval()
-    for _ in range(LATENCY_REPEATS + 1):
-        start = time.perf_counter()
-        model(**inputs)
-        if model.device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(1000 * (time.perf_counter() - start))
-    model.train(was_training)
-    return statistics.median(times[1:])
+    return statistics.median(forward_times_ms(model, inputs, repeats=LATENCY_REPEATS, warm_ups=1))

@@ -9,13 +9,16 @@ measured ones by a Gaussian process of their logarithm.
 Shapes: N candidates, B observed, K columns of vectors, M objectives, E exact objectives, C cells.
 """
 
+import contextlib
 import functools
 import math
-from collections.abc import Mapping, Sequence
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from botorch.acquisition import LogExpectedImprovement
-from botorch.acquisition.multi_objective import logei
+from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
 from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
 from botorch.models.model import ModelList
 from botorch.sampling.list_sampler import ListSampler
@@ -34,9 +37,7 @@ _SCREENED = 512
 _CHUNK = 128
 _TIE = 1e-9
 
-# Else BoTorch compiles a C++ kernel at first use: most of a minute, a compiler that may not be there, and figures that
-# depend on it.
-logei._load_attempted = True
+_COMPILER = "torch.utils.cpp_extension"
 
 
 class CostModel:
@@ -162,16 +163,17 @@ class Steering:
             functools.partial(_excess, place=names.index(name), most=self._measured[name].forward(limit))
             for name, limit in self._limits.items()
         ]
-        acquisition = logei.qLogNoisyExpectedHypervolumeImprovement(
-            ModelList(*models) if self._measured else self._model,
-            torch.zeros_like(self._reference),
-            self._kept if len(self._kept) else X[:1],
-            sampler=ListSampler(*normal) if self._measured else normal[0],
-            objective=GenericMCMultiOutputObjective(gains),
-            constraints=limits or None,
-            prune_baseline=True,
-            cache_root=False,
-        )
+        with _without_compiler():
+            acquisition = qLogNoisyExpectedHypervolumeImprovement(
+                ModelList(*models) if self._measured else self._model,
+                torch.zeros_like(self._reference),
+                self._kept if len(self._kept) else X[:1],
+                sampler=ListSampler(*normal) if self._measured else normal[0],
+                objective=GenericMCMultiOutputObjective(gains),
+                constraints=limits or None,
+                prune_baseline=True,
+                cache_root=False,
+            )
         return torch.cat([acquisition(chunk[:, None]) for chunk in X.split(_CHUNK)])
 
     def _gains(self, X: Tensor, *, optimism: float) -> Tensor:
@@ -219,3 +221,19 @@ def cost_models(goals: Goals, X: Tensor, known: Sequence[Values], layout: Layout
 def _excess(samples: Tensor, place: int, most: float) -> Tensor:
     """Of samples (..., outputs): by how much one output is above a limit; below 0 it is kept."""
     return samples[..., place] - most
+
+
+@contextlib.contextmanager
+def _without_compiler() -> Iterator[None]:
+    """Keeps BoTorch from compiling a C++ kernel at first use, which takes most of a minute, and a compiler, on which
+    figures would depend. A module that is None cannot be imported."""
+    before = sys.modules.pop(_COMPILER, None)
+    sys.modules[_COMPILER] = None  # type: ignore[assignment]
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Failed to compile fused")
+            yield
+    finally:
+        del sys.modules[_COMPILER]
+        if before is not None:
+            sys.modules[_COMPILER] = before

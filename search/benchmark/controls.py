@@ -11,8 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import optuna
 import torch
 from botorch.acquisition import LogExpectedImprovement
+from sklearn.ensemble import RandomForestRegressor
 
 from ..objectives import domination_ranks
 from ..surrogates import fit_surrogate, single_thread
@@ -27,7 +29,7 @@ _AUGMENTATION = 0.05
 
 
 class _Control:
-    """What has been asked and told."""
+    """Keeps what has been asked and told."""
 
     def __init__(self, pool: Pool, seed: int) -> None:
         self.pool = pool
@@ -44,7 +46,7 @@ class _Control:
         return self.take(int(self.rng.choice(np.flatnonzero(self.free))))
 
     def nearest(self, code: npt.NDArray[np.int64]) -> int:
-        """The free architecture that differs from ``code`` (D,) in the fewest categories; ties at random."""
+        """Takes the free architecture that differs from ``code`` (D,) in the fewest categories; ties at random."""
         distances = self.pool.mismatches(code) + self.rng.random(len(self.pool)) / 2
         return self.take(int(np.where(self.free, distances, np.inf).argmin()))
 
@@ -53,13 +55,14 @@ class _Control:
         self.told.append([score, *(-cost for cost in costs)])
 
     def outcomes(self) -> npt.NDArray[np.float64]:
-        """(T, M) all objectives so that higher is better; failures as the worst of each."""
+        """Returns all objectives so that higher is better, (T, M), with failures as the worst of each."""
         told = np.array(self.told)
         worst = np.where(np.isfinite(told).any(0), np.nanmin(np.where(np.isnan(told), np.inf, told), axis=0), 0.0)
         return np.where(np.isnan(told), worst, told)
 
     def scores(self) -> npt.NDArray[np.float64]:
-        """(T,) what is modelled: the score, or of several objectives a scalarisation with new random weights."""
+        """Returns what is modelled, (T,): the score, or a scalarisation of several objectives with new random
+        weights."""
         outcomes = self.outcomes()
         if outcomes.shape[1] == 1:
             return outcomes[:, 0]
@@ -70,15 +73,15 @@ class _Control:
 
 
 class RandomSearch(_Control):
-    """Uniformly, without repetition."""
+    """Draws uniformly, without repetition."""
 
     def ask(self) -> int | None:
         return self.random() if self.free.any() else None
 
 
 class LocalSearch(_Control):
-    """Nearest free neighbors of the incumbent, in random order; after as many failures as there are categories, a
-    random restart (White, Nolen and Savani, UAI 2021)."""
+    """Takes the nearest free neighbors of the incumbent, in random order; after as many failures as there are
+    categories, a random restart (White, Nolen and Savani, UAI 2021)."""
 
     def __init__(self, pool: Pool, seed: int) -> None:
         super().__init__(pool, seed)
@@ -103,9 +106,9 @@ class LocalSearch(_Control):
 
 
 class Evolution(_Control):
-    """Regularised evolution (Real et al., AAAI 2019): the best of a tournament in the youngest, one category changed,
-    and the nearest free architecture to that. Of several objectives the best is the least dominated, ties at
-    random."""
+    """Regularised evolution (Real et al., AAAI 2019): it takes the best of a tournament in the youngest, changes one
+    category, and asks for the nearest free architecture to that. Of several objectives the best is the least dominated,
+    ties at random."""
 
     def ask(self) -> int | None:
         if not self.free.any():
@@ -145,11 +148,10 @@ class GaussianProcess(_Control):
 
 
 class Forest(_Control):
-    """A random forest on exact features and categories; mean plus one deviation over the trees (as in SMAC)."""
+    """A random forest on exact features and categories, with the mean plus one deviation over the trees (as in
+    SMAC)."""
 
     def ask(self) -> int | None:
-        from sklearn.ensemble import RandomForestRegressor
-
         if not self.free.any():
             return None
         if len(self.indices) < NUM_INIT:
@@ -168,10 +170,6 @@ class TreeParzen(_Control):
 
     def __init__(self, pool: Pool, seed: int) -> None:
         super().__init__(pool, seed)
-        try:
-            import optuna
-        except ImportError as error:
-            raise ValueError("The searcher 'tpe' needs Optuna: pip install optuna") from error
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -184,8 +182,6 @@ class TreeParzen(_Control):
         }
 
     def ask(self) -> int | None:
-        import optuna
-
         if not self.free.any():
             return None
         if len(self.indices) < NUM_INIT or not self.distributions:
@@ -198,8 +194,6 @@ class TreeParzen(_Control):
         return self.nearest(code)
 
     def tell(self, index: int, score: float, costs: Sequence[float] = ()) -> None:
-        import optuna
-
         super().tell(index, score, costs)
         params = {name: int(self.pool.codes[index, int(name[1:])]) for name in self.distributions}
         self.study.add_trial(

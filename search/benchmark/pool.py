@@ -1,4 +1,4 @@
-"""What searchers see of a table: its architectures, without their scores.
+"""The pool is what searchers see of a table: its architectures, without their scores.
 
 Shapes: N architectures, D categories, F features.
 """
@@ -24,10 +24,10 @@ class Searcher(Protocol):
     """A searcher over a pool: architectures are numbers, higher scores are better."""
 
     def ask(self) -> int | None:
-        """The next architecture to train, one not asked for before; None when there is none."""
+        """Returns the next architecture to train, one not asked for before; None when there is none."""
 
     def tell(self, index: int, score: float, costs: Sequence[float] = ()) -> None:
-        """Its score and its further objectives, in the order of the pool's; nan when the training failed."""
+        """Takes its score and its further objectives, in the order of the pool's; nan when the training failed."""
 
 
 @dataclass
@@ -47,27 +47,27 @@ class Pool:
 
     @cached_property
     def features(self) -> npt.NDArray[np.float64]:
-        """(N, F), each of mean 0 and deviation 1; constant ones are left out."""
+        """The features (N, F), each of mean 0 and deviation 1; constant ones are left out."""
         return standardized(features(self.specs))
 
     @cached_property
     def codes(self) -> npt.NDArray[np.int64]:
-        """(N, D) categories, counted from 0 in each column."""
+        """The categories (N, D), counted from 0 in each column."""
         raw = layer_codes(self.specs)
         return np.column_stack([np.unique(column, return_inverse=True)[1] for column in raw.T])
 
     @cached_property
     def positions(self) -> dict[str, int]:
-        """Hash -> number."""
+        """The number of each architecture, by hash."""
         return {spec.hash: number for number, spec in enumerate(self.specs)}
 
     def mismatches(self, code: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """How many categories of each architecture differ from ``code`` (D,), (N,)."""
+        """Counts the categories of each architecture that differ from ``code`` (D,), (N,)."""
         return (self.codes != code).sum(1)
 
 
 def library_of(specs: Sequence[ModelSpec], *, n_jobs: int, progress: Progress | None = None) -> GraphLibrary:
-    """The library of a table, with vectors of ``EMBEDDING_SIZE`` numbers, or fewer where there are fewer
+    """Builds the library of a table, with vectors of ``EMBEDDING_SIZE`` numbers, or fewer where there are fewer
     architectures."""
     labels = {label for spec in specs for label in _labels(spec)}
     return GraphLibrary.of_specs(
@@ -81,7 +81,7 @@ def library_of(specs: Sequence[ModelSpec], *, n_jobs: int, progress: Progress | 
 
 
 def standardized(columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Columns of mean 0 and deviation 1; those that do not vary are left out."""
+    """Returns columns of mean 0 and deviation 1; those that do not vary are left out."""
     deviation = columns.std(0)
     varying = deviation > 1e-9
     return (columns[:, varying] - columns[:, varying].mean(0)) / deviation[varying]

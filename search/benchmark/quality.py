@@ -1,4 +1,4 @@
-"""How well surrogates predict, without a search: each observation from all the others (leave-one-out, fitted anew).
+"""Surrogates without a search: each observation is predicted from all the others (leave-one-out, fitted anew).
 
 Rank correlation (Kendall's tau, -1 to 1) says whether the better is told from the worse; calibration, whether predicted
 intervals hold the share of truths that they should. Of mere noise tau is below 0: the mean of the others is the lower,
@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from rich.table import Table as TextTable
-from scipy.stats import kendalltau, norm
+from scipy.stats import kendalltau
 
 from design_space.files import nearest_name
 from embeddings import GraphLibrary
 
 from ..optimizer.surrogate_state import LANDSCAPE_SAMPLE
 from ..pools.library_pool import LibraryPool
+from ..records.calibration import is_inside
 from ..surrogates import SURROGATES, fit_surrogate
 from .statistics import interval
 from .table import Table
@@ -45,8 +46,8 @@ def surrogate_quality(
     seeds: Sequence[int],
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    """The figures that ``--out`` writes: by surrogate and number of observations, ``tau`` (mean over seeds, with its
-    interval), ``inside`` (share of truths in the central 50, 80 and 95 % of the prediction) and ``seeds``.
+    """Returns the figures that ``--out`` writes: by surrogate and number of observations, ``tau`` (mean over seeds,
+    with its interval), ``inside`` (share of truths in the central 50, 80 and 95 % of the prediction) and ``seeds``.
 
     Args:
         library: of the table's architectures, in its order.
@@ -64,8 +65,7 @@ def surrogate_quality(
         truth = table.gains[chosen]
         mean, deviation = _leave_one_out(name, pool, chosen, truth, unlabelled, seed)
         taus.setdefault((name, count), []).append(float(np.nan_to_num(kendalltau(mean, truth).statistic)))
-        away = np.abs(truth - mean) / deviation
-        inside = np.array([(away <= norm.ppf(0.5 + share / 2)).mean() for share in INTERVALS])
+        inside = np.array([is_inside(mean, deviation, truth, share).mean() for share in INTERVALS])
         shares.setdefault((name, count), []).append(inside)
     return {
         "metric": table.metric,
@@ -87,7 +87,7 @@ def surrogate_quality(
 
 
 def quality_table(figures: dict[str, Any]) -> TextTable:
-    """The figures, to print."""
+    """Returns the figures as a table to print."""
     shown = TextTable(box=None, title=f"Leave-one-out predictions of {figures['metric']}")
     shown.add_column("surrogate", no_wrap=True)
     for heading in ("observed", "Kendall's tau", *(f"in {share:.0%}" for share in INTERVALS), "seeds"):
@@ -113,7 +113,7 @@ def _leave_one_out(
     unlabelled: torch.Tensor,
     seed: int,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and standard deviation (noise included) of each observation, (N,) each, from all the others."""
+    """Predicts each observation from all the others: mean and standard deviation (noise included), (N,) each."""
     X, Y = pool.reference[chosen], torch.from_numpy(truth)
     means, deviations = np.empty(len(chosen)), np.empty(len(chosen))
     for place in range(len(chosen)):

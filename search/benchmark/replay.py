@@ -1,16 +1,15 @@
 """Replays: a searcher is asked and told, query by query, from a table; one process per seed, several side by side."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from botorch.utils.multi_objective.hypervolume import Hypervolume
 from botorch.utils.multi_objective.pareto import is_non_dominated
+from joblib import Parallel, delayed
 from torch import Tensor
 
 from .pool import Pool, Searcher
@@ -20,7 +19,7 @@ from .table import Table
 
 @dataclass(frozen=True)
 class Replay:
-    """One searcher, one seed.
+    """What one searcher found with one seed.
 
     Attributes:
         regret: (Q,) best score of the table minus the best so far, after each query.
@@ -37,7 +36,7 @@ class Replay:
 
 
 def replay(name: str, table: Table, pool: Pool, *, num_queries: int, seed: int) -> Replay:
-    """Ask and tell ``num_queries`` times. Before the first finite score the regret is that of the worst one."""
+    """Asks and tells ``num_queries`` times. Before the first finite score the regret is that of the worst one."""
     searcher: Searcher = make_searcher(name, pool, seed=seed, num_queries=num_queries)
     outcomes = table.outcomes
     best, gains, asked, seconds = float(np.nanmin(table.gains)), [], [], 0.0
@@ -56,8 +55,8 @@ def replay(name: str, table: Table, pool: Pool, *, num_queries: int, seed: int) 
 
 
 def volume_shares(outcomes: npt.NDArray[np.float64], asked: Sequence[int]) -> npt.NDArray[np.float64]:
-    """(Q,) hypervolume after each query of ``outcomes`` (N, M), all of which should be high, as a share of that of all
-    of them; the reference point is the worst of each."""
+    """Returns the hypervolume (Q,) after each query of ``outcomes`` (N, M), all of which should be high, as a share of
+    that of all of them; the reference point is the worst of each."""
     known = torch.from_numpy(outcomes[~np.isnan(outcomes).any(1)])
     worst, best = known.amin(0), known.amax(0)
     unit = (best - worst).clamp_min(1e-12)
@@ -84,44 +83,13 @@ def replay_all(
     n_jobs: int,
     progress: Callable[[int, int], None],
 ) -> dict[str, list[Replay]]:
-    """All searchers with all seeds, by name, in the order of the seeds; ``progress`` is called with done and total."""
+    """Replays all searchers with all seeds, by name, in the order of the seeds; ``progress`` is called with done and
+    total."""
     jobs = [(name, seed) for seed in seeds for name in names]
+    run = Parallel(min(n_jobs, len(jobs)), return_as="generator_unordered", max_nbytes=None)
+    tasks = (delayed(replay)(name, table, pool, num_queries=num_queries, seed=seed) for name, seed in jobs)
     done: dict[tuple[str, int], Replay] = {}
-    for result in _run(jobs, table, pool, num_queries, n_jobs):
+    for result in run(tasks):
         done[result.searcher, result.seed] = result
         progress(len(done), len(jobs))
     return {name: [done[name, seed] for seed in seeds] for name in names}
-
-
-def _run(jobs: Sequence[tuple[str, int]], table: Table, pool: Pool, num_queries: int, n_jobs: int) -> Iterator[Replay]:
-    if n_jobs == 1 or len(jobs) == 1:
-        for name, seed in jobs:
-            yield replay(name, table, pool, num_queries=num_queries, seed=seed)
-        return
-    workers = ProcessPoolExecutor(
-        min(n_jobs, len(jobs)),
-        mp_context=get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(table, pool, num_queries),
-    )
-    with workers:
-        futures = [workers.submit(_replay_here, name, seed) for name, seed in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            workers.shutdown(cancel_futures=True)
-            raise
-
-
-_HERE: dict[str, tuple[Table, Pool, int]] = {}
-
-
-def _start_worker(table: Table, pool: Pool, num_queries: int) -> None:
-    torch.set_num_threads(1)
-    _HERE["replay"] = table, pool, num_queries
-
-
-def _replay_here(name: str, seed: int) -> Replay:
-    table, pool, num_queries = _HERE["replay"]
-    return replay(name, table, pool, num_queries=num_queries, seed=seed)

@@ -32,7 +32,7 @@ ONE_OBJECTIVE = ("local",)
 
 
 def needs_library(name: str) -> bool:
-    """Whether a searcher works on vectors, which take time to measure."""
+    """Says whether a searcher works on vectors, which take time to measure."""
     return name in _NEEDS_LIBRARY or name.startswith("boshnas")
 
 
@@ -48,7 +48,7 @@ def check_searcher(name: str, *, num_objectives: int = 1) -> None:
 
 
 def make_searcher(name: str, pool: Pool, *, seed: int, num_queries: int) -> Searcher:
-    """The searcher of this name. Raises ``ValueError`` as ``check_searcher`` does."""
+    """Makes the searcher of this name. Raises ``ValueError`` as ``check_searcher`` does."""
     check_searcher(name, num_objectives=1 + len(pool.costs))
     if name in CONTROLS:
         return CONTROLS[name](pool, seed)
@@ -57,7 +57,7 @@ def make_searcher(name: str, pool: Pool, *, seed: int, num_queries: int) -> Sear
 
 
 def _settings(name: str) -> BOSHNASSettings:
-    """``boshnas-gp:confidence=1,second_order=true`` as settings."""
+    """Reads settings from a name such as ``boshnas-gp:confidence=1,second_order=true``."""
     base, _, options = name.partition(":")
     if base in CONTROLS:
         if options:
@@ -79,7 +79,7 @@ def _settings(name: str) -> BOSHNASSettings:
 
 
 class _OverPool:
-    """BOSHNAS, architectures as numbers."""
+    """BOSHNAS with architectures as numbers."""
 
     def __init__(self, pool: Pool, seed: int, settings: BOSHNASSettings) -> None:
         assert pool.library is not None

@@ -1,5 +1,5 @@
-"""What replays say: mean regret and hypervolume with bootstrap intervals, the share of seeds that found the best, and
-time.
+"""Statistics of replays: mean regret and hypervolume with bootstrap intervals, the share of seeds that found the best,
+and time.
 
 Shapes: S seeds, Q queries.
 """
@@ -19,12 +19,12 @@ _TOLERANCE = 1e-9
 
 
 def checkpoints(num_queries: int) -> list[int]:
-    """10, 20, ... queries, and the last one."""
+    """Returns 10, 20, ... queries, and the last one."""
     return sorted({*range(STEP, num_queries + 1, STEP), num_queries})
 
 
 def summarize(replays: Sequence[Replay]) -> dict[str, Any]:
-    """The figures of one searcher, as ``--out`` writes them."""
+    """Returns the figures of one searcher, as ``--out`` writes them."""
     regret_SQ = np.stack([replay.regret for replay in replays])
     num_queries = regret_SQ.shape[1]
     figures = {
@@ -41,7 +41,7 @@ def summarize(replays: Sequence[Replay]) -> dict[str, Any]:
 
 
 def interval(values_S: npt.NDArray[np.float64]) -> dict[str, float]:
-    """The mean over seeds and its percentile bootstrap interval (95 %); the same for the same values."""
+    """Returns the mean over seeds and its percentile bootstrap interval (95 %), the same for the same values."""
     rng = np.random.default_rng(0)
     means = rng.choice(values_S, (_RESAMPLES, len(values_S))).mean(1)
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
@@ -49,7 +49,8 @@ def interval(values_S: npt.NDArray[np.float64]) -> dict[str, float]:
 
 
 def mean_curve(replays: Sequence[Replay]) -> npt.NDArray[np.float64]:
-    """(Q,) mean regret after each query; of several objectives, the share of the hypervolume that is missing."""
+    """Returns the mean regret (Q,) after each query, or of several objectives the share of hypervolume that is
+    missing."""
     volumes = [replay.volume for replay in replays if replay.volume is not None]
     if volumes:
         return 1 - np.stack(volumes).mean(0)

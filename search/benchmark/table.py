@@ -55,12 +55,12 @@ class Table:
 
     @property
     def outcomes(self) -> npt.NDArray[np.float64]:
-        """(N, M) all objectives so that higher is better."""
+        """All objectives (N, M), so that higher is better."""
         return np.column_stack([self.gains, *(-values for values in self.costs.values())])
 
 
 def load_table(path: Path | str, metric: str, *, minimize: bool = False, costs: Sequence[str] = ()) -> Table:
-    """The table in a file.
+    """Reads the table in a file.
 
     Args:
         costs: further objectives that should be low: ``parameters`` and ``flops``, computed, or other scores of the

@@ -11,16 +11,15 @@ import errno
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..candidate import Candidate
+from ..objectives import SCORE, Goals
 
 EVENTS = ("suggested", "started", "reported", "finished", "failed")
-WITHIN_95 = 1.96
-"""Deviations to each side of a predicted mean that hold 95 % of a normal distribution."""
 
 
 @dataclass
@@ -45,7 +44,7 @@ class Journal:
         self.path = path
 
     def append(self, event: str, trial: str, **content: Any) -> None:
-        """Add one line and make sure it is on disk. Raises ``OSError``, and leaves the journal as it was, where that
+        """Adds one line and makes sure it is on disk. Raises ``OSError``, and leaves the journal as it was, where that
         cannot be done."""
         assert event in EVENTS
         line = json.dumps({"event": event, "trial": trial, "time": round(time.time(), 3), **content}, allow_nan=False)
@@ -63,7 +62,7 @@ class Journal:
                 raise
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """All whole lines, oldest first; a torn last line is left out.
+        """Yields all whole lines, oldest first; a torn last line is left out.
 
         Raises:
             ValueError: for a damaged line before the last.
@@ -85,7 +84,7 @@ class Journal:
             yield event
 
     def repair(self) -> None:
-        """Cut off a torn last line, so that the next one starts on a line of its own."""
+        """Cuts off a torn last line, so that the next one starts on a line of its own."""
         if not self.path.exists():
             return
         content = self.path.read_bytes()
@@ -94,18 +93,48 @@ class Journal:
                 stream.truncate(content.rfind(b"\n") + 1)
 
     def trials(self) -> dict[str, TrialRecord]:
-        """The state of every trial, in the order they were suggested."""
+        """Returns the state of every trial, in the order they were suggested."""
         records: dict[str, TrialRecord] = {}
         for event in self.events():
-            trial = event["trial"]
-            if event["event"] == "suggested":
-                records[trial] = TrialRecord(trial, Candidate.from_dict(event))
-                if "predicted" in event:
-                    records[trial].predicted = event["predicted"]["mean"], event["predicted"]["deviation"]
-            elif event["event"] == "finished":
-                record = records[trial]
-                record.state, record.score = "finished", event["score"]
-                record.objectives, record.cost_s = event["objectives"], event["cost_s"]
-            elif event["event"] == "failed":
-                records[trial].state, records[trial].error = "failed", event["error"]
+            note_event(records, event)
         return records
+
+
+def note_event(records: dict[str, TrialRecord], event: Mapping[str, Any]) -> None:
+    """Brings the records of a run up to an event."""
+    trial = event["trial"]
+    if event["event"] == "suggested":
+        records[trial] = TrialRecord(trial, Candidate.from_dict(event))
+        if "predicted" in event:
+            records[trial].predicted = event["predicted"]["mean"], event["predicted"]["deviation"]
+    elif event["event"] == "finished":
+        record = records[trial]
+        record.state, record.score = "finished", event["score"]
+        record.objectives, record.cost_s = event["objectives"], event["cost_s"]
+    elif event["event"] == "failed":
+        records[trial].state, records[trial].error = "failed", event["error"]
+
+
+def ranked_records(records: Sequence[TrialRecord], goals: Goals) -> list[TrialRecord]:
+    """Ranks the finished trials: those that keep all constraints by score, then others by how little they break them;
+    of equal ones the first suggested first."""
+    finished = [record for record in records if record.score is not None]
+    return sorted(finished, key=lambda record: (goals.violation(record.objectives), -(record.score or 0.0)))
+
+
+def best_record(records: Sequence[TrialRecord], goals: Goals | None = None) -> TrialRecord:
+    """Returns the first of ``ranked_records``. Raises ``ValueError`` when none is finished."""
+    ranked = ranked_records(records, goals or Goals())
+    if not ranked:
+        raise ValueError("No trial has finished: there is no best model")
+    return ranked[0]
+
+
+def front_records(records: Sequence[TrialRecord], goals: Goals) -> list[TrialRecord]:
+    """Returns finished trials that keep all constraints and that no other beats in all objectives, the highest score
+    first; none where the score is the only objective."""
+    if not goals.costs:
+        return []
+    known = {record.trial: {SCORE: record.score, **record.objectives} for record in records if record.score is not None}
+    trials = {record.trial: record for record in records}
+    return [trials[trial] for trial in goals.front(known)]

@@ -5,7 +5,6 @@ checkpoints of trials in flight; ``best/``; ``summary.md``; ``report.html``; ``.
 """
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,43 +20,20 @@ FORMAT = 1
 """Of the files of a run; raised when older versions could not go on with it."""
 
 
-@dataclasses.dataclass(frozen=True)
 class RunDirectory:
     """The places inside a run directory."""
 
-    path: Path
-
-    @property
-    def config_file(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def journal(self) -> Journal:
-        return Journal(self.path / "journal.jsonl")
-
-    @property
-    def data_dir(self) -> Path:
-        return self.path / "data"
-
-    @property
-    def models_dir(self) -> Path:
-        return self.path / "models"
-
-    @property
-    def work_dir(self) -> Path:
-        return self.path / "work"
-
-    @property
-    def best_dir(self) -> Path:
-        return self.path / "best"
-
-    @property
-    def summary_file(self) -> Path:
-        return self.path / "summary.md"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config_file = path / "config.yaml"
+        self.journal = Journal(path / "journal.jsonl")
+        self.data_dir, self.models_dir, self.work_dir = path / "data", path / "models", path / "work"
+        self.best_dir = path / "best"
+        self.summary_file = path / "summary.md"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes away for the time of the block; the system frees the lock when this one dies.
+        """Keeps other processes away for the time of the block; the system frees the lock when this one dies.
 
         Raises:
             ValueError: when another process works here.
@@ -78,11 +54,11 @@ class RunDirectory:
             lock.release()
 
     def exists(self) -> bool:
-        """Whether a run was set up here."""
+        """Says whether a run was set up here."""
         return self.config_file.exists()
 
     def check(self, fingerprint: str, *, resume: bool) -> None:
-        """Whether a run may start, or go on, here with this library.
+        """Checks that a run may start, or go on, here with this library.
 
         Raises:
             ValueError: when a new run would mix with another one's trials, or the run to resume searches another
@@ -97,7 +73,7 @@ class RunDirectory:
             )
 
     def keep(self, config: dict[str, Any], fingerprint: str) -> None:
-        """Write down the options, and cut off what a killed process left half-written in the journal."""
+        """Writes down the options, and cuts off what a killed process left half-written in the journal."""
         write_atomically(
             self.config_file,
             yaml.safe_dump(config | {"library_fingerprint": fingerprint, "format": FORMAT}, sort_keys=False),
@@ -105,7 +81,7 @@ class RunDirectory:
         self.journal.repair()
 
     def saved_config(self, *, with_fingerprint: bool = False) -> dict[str, Any]:
-        """The options of the run that was started here.
+        """Returns the options of the run that was started here.
 
         Raises:
             ValueError: when there is none, or one of a newer version.

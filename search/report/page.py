@@ -1,4 +1,4 @@
-"""What the report says: gathered from the run directory, put into ``report.html.j2``.
+"""The page of the report: what it says is gathered from the run directory, and put into ``report.html.j2``.
 
 The journal is the source; what is not there yet (a best model, a library file, baselines) is left out of the page.
 """
@@ -23,8 +23,7 @@ from flexibert.checkpoints.remote_code import auto_class_of
 
 from ..candidate import describe
 from ..objectives import SCORE, Goals, parse_limit
-from ..records.journal import TrialRecord
-from ..records.ranking import front_records, ranked_records
+from ..records.journal import TrialRecord, front_records, ranked_records
 from ..records.run_directory import RunDirectory
 from . import figures
 
@@ -40,7 +39,7 @@ _MOST_MAPPED = 500
 
 
 def write_report(run_dir: Path | str) -> Path:
-    """Write ``report.html`` of a run, finished or not, and return its path.
+    """Writes ``report.html`` of a run, finished or not, and returns its path.
 
     Raises:
         ValueError: when the folder holds no run, or its journal is damaged.
@@ -88,47 +87,33 @@ def _content(directory: RunDirectory) -> dict[str, Any]:
         ("Who inherited from whom", figures.lineage_figure(records)),
     ]
     return {
+        "describe": describe,
+        "json": json.dumps,
         "task": config.get("task") or directory.path.name,
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "metric": metric,
         "evaluation": evaluation,
         "best_dir": directory.best_dir,
         "auto_class": _auto_class(_json(directory.best_dir / "config.json")),
-        "best": [_row(record) for record in ranked[:5]],
+        "best": ranked[:5],
         "objectives": goals.objectives,
-        "front": [_row(record) for record in front_records(finished, goals)],
+        "front": front_records(finished, goals),
         "constraints": list(limits.items()),
         "is_kept": bool(ranked) and goals.violation(ranked[0].objectives) == 0,
         "baselines": sorted(baselines.items()),
         "pictures": [(title, Markup(picture)) for title, picture in pictures if picture],
         "influence": _influence(finished),
         "costs": _costs(records),
-        "trials": [_row(record) for record in (*ranked, *(r for r in records if r.score is None))],
+        "trials": [*ranked, *(record for record in records if record.score is None)],
         "config": yaml.safe_dump(config, sort_keys=False),
         "run_dir": directory.path,
         "counts": {state: sum(record.state == state for record in records) for state in ("finished", "failed", "open")},
     }
 
 
-def _row(record: TrialRecord) -> dict[str, Any]:
-    return {
-        "trial": record.trial,
-        "state": record.state,
-        "score": record.score,
-        "objectives": record.objectives,
-        "cost_s": record.cost_s,
-        "error": record.error,
-        "origin": str(record.candidate.origin),
-        "chosen_as": record.candidate.proposed_by,
-        "text": describe(record.candidate),
-        "hash": record.candidate.spec.hash,
-        "model_dict": json.dumps(record.candidate.spec.to_dict()),
-    }
-
-
 def _influence(finished: Sequence[TrialRecord]) -> list[tuple[str, float, float]]:
-    """Of properties of architectures: rank correlation with the score and its p-value, the strongest first. Each by
-    itself, so not more than a hint."""
+    """Returns the rank correlation of properties of architectures with the score and its p-value, the strongest first.
+    Each is looked at by itself, so it is not more than a hint."""
     if len(finished) < _FEWEST_FOR_INFLUENCE:
         return []
     rows = [_properties(record.candidate.spec) for record in finished]
@@ -161,13 +146,13 @@ def _properties(spec: ModelSpec) -> dict[str, float]:
 
 
 def _costs(records: Sequence[TrialRecord]) -> list[tuple[str, int, float, float]]:
-    """Per origin: number of trials with a cost, seconds, best score."""
+    """Returns of each origin the number of trials with a cost, the seconds, and the best score."""
     costs = []
-    for kind in sorted({record.candidate.origin.kind for record in records}):
-        of_kind = [r for r in records if r.candidate.origin.kind == kind and r.cost_s is not None]
-        if of_kind:
-            best = max(record.score or 0.0 for record in of_kind)
-            costs.append((kind, len(of_kind), sum(record.cost_s or 0.0 for record in of_kind), best))
+    for origin in sorted({record.candidate.origin.kind for record in records}):
+        of_origin = [r for r in records if r.candidate.origin.kind == origin and r.cost_s is not None]
+        if of_origin:
+            best = max(record.score or 0.0 for record in of_origin)
+            costs.append((origin, len(of_origin), sum(record.cost_s or 0.0 for record in of_origin), best))
     return costs
 
 

@@ -14,8 +14,7 @@ from design_space.files import write_atomically
 
 from ..candidate import describe
 from ..objectives import Goals
-from ..records.journal import TrialRecord
-from ..records.ranking import best_record, front_records
+from ..records.journal import TrialRecord, best_record, front_records
 from ..records.run_directory import RunDirectory
 from ..training.evaluate import evaluate
 from ..training.result import speed_again

@@ -9,8 +9,7 @@ from typing import Any
 
 from ..candidate import describe
 from ..objectives import Goals, parse_limit
-from ..records.journal import Journal, TrialRecord
-from ..records.ranking import best_record
+from ..records.journal import Journal, TrialRecord, best_record
 from .folder import SearchFolder
 from .schemas import BestTrial, RunningTrial, SearchStatus, Stage, TrialCounts
 

@@ -9,8 +9,7 @@ ignore padding, and get none they do not need. Letters: ``B`` batch, ``S`` seque
 import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,11 +28,11 @@ MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "labels", "star
 
 
 def collator(data: PreparedData, spec: ModelSpec) -> Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]:
-    """Pads to the longest text of a batch, or to the task's ``max_length`` where the architecture has linear
-    transforms; labels of words with -100."""
+    """Makes a collator that pads to the longest text of a batch, or to the task's ``max_length`` where the architecture
+    depends on it; labels of words are padded with -100."""
     padding = {"padding": "max_length", "max_length": data.max_length} if spec.depends_on_length else {}
-    collator = DataCollatorForTokenClassification if data.task_type == TOKENS else DataCollatorWithPadding
-    collate = collator(data.tokenizer, **padding)
+    collator_class = DataCollatorForTokenClassification if data.task_type == TOKENS else DataCollatorWithPadding
+    collate = collator_class(data.tokenizer, **padding)
     return lambda rows: collate([{name: row[name] for name in row if name in MODEL_INPUTS} for row in rows])
 
 
@@ -41,7 +40,7 @@ class MaskedBlocks:
     """Collates full blocks and hides a share of their tokens, as ``DataCollatorForLanguageModeling`` does.
 
     Args:
-        share: of the tokens that are hidden; of the words with ``whole_words``.
+        share: the share of tokens that are hidden, or of words with ``whole_words``.
         whole_words: hide all pieces of a word or none; a word begins where its first piece says so (``Ġ`` in byte-level
             BPE, no ``##`` in WordPiece). Hidden words are then always replaced by the mask.
         seed: makes the masks of the first, second, ... batch the same for every instance; random when None.
@@ -63,7 +62,7 @@ class MaskedBlocks:
         self._begins_V = _word_beginnings(tokenizer) if whole_words else None
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """``input_ids``, ``labels`` (-100 where nothing is hidden) and ``attention_mask``, each ``(B, S)``."""
+        """Returns ``input_ids``, ``labels`` (-100 where nothing is hidden) and ``attention_mask``, each ``(B, S)``."""
         ids_BS = np.asarray([example["input_ids"] for example in examples], dtype=np.int64)
         if self._masking.seed is not None and self._masking.generator is None:
             self._masking.create_rng()
@@ -79,28 +78,22 @@ class MaskedBlocks:
 
 
 def _word_beginnings(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
-    """(V,) of 0 and 1: whether a token begins a word."""
+    """Says with 0 or 1 whether each token begins a word, (V,)."""
     tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     if any(token.startswith("##") for token in tokens):
         return np.asarray([not token.startswith("##") for token in tokens], dtype=np.int64)
     return np.asarray([token.startswith(("Ġ", "▁")) for token in tokens], dtype=np.int64)
 
 
-@dataclass(frozen=True, kw_only=True)
-class InputFigures:
-    """How batches come.
-
-    Attributes:
-        tokens_per_s: padding not counted, of making batches alone.
-        padding_share: of all positions, in [0, 1].
-    """
+class InputFigures(NamedTuple):
+    """The speed of making batches alone, padding not counted, and the share of padding in all positions, in [0, 1]."""
 
     tokens_per_s: float
     padding_share: float
 
 
 def measure_input(loader: Iterable[Mapping[str, torch.Tensor]], *, most_batches: int = 200) -> InputFigures:
-    """Make batches and throw them away; the random state is as before."""
+    """Makes batches and throws them away; the random state is as before."""
     tokens = positions = 0
     with torch.random.fork_rng(devices=[]):
         start = time.perf_counter()
@@ -108,4 +101,4 @@ def measure_input(loader: Iterable[Mapping[str, torch.Tensor]], *, most_batches:
             tokens += int(batch["attention_mask"].sum())
             positions += batch["attention_mask"].numel()
         seconds = time.perf_counter() - start
-    return InputFigures(tokens_per_s=tokens / max(seconds, 1e-9), padding_share=1 - tokens / max(positions, 1))
+    return InputFigures(tokens / max(seconds, 1e-9), 1 - tokens / max(positions, 1))

@@ -18,24 +18,24 @@ _PATIENCE = datetime.timedelta(days=1)  # for the first process to prepare the d
 
 
 def num_processes() -> int:
-    """How many run this program together."""
+    """Returns how many processes run this program together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes."""
+    """Says whether this process is the one that writes."""
     return num_processes() == 1 or int(os.environ.get("RANK", "0")) == 0
 
 
 def wait_for_all() -> None:
-    """Go on when every process has come here."""
+    """Goes on when every process has come here."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.barrier()
 
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """Join the other processes, and leave them together."""
+    """Joins the other processes, and leaves them together."""
     if num_processes() > 1:
         PartialState(cpu=not torch.cuda.is_available(), timeout=_PATIENCE)
     try:
@@ -48,7 +48,7 @@ def together() -> Iterator[None]:
 
 @contextlib.contextmanager
 def first_process_first() -> Iterator[None]:
-    """The others do what is inside when the first is done."""
+    """Lets the first process do what is inside, and the others when it is done."""
     if not is_first():
         wait_for_all()
     yield

@@ -1,6 +1,7 @@
 """Models on held-out data: a task's metrics of a saved model, and how well a model guesses hidden words."""
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,22 +21,26 @@ _MASK_SEED = 0
 
 
 def evaluate(model_dir: Path, data: PreparedData, split: str) -> dict[str, float]:
-    """The task's metrics of a saved model on a split; of several tasks each one's, with its name before, and the mean
-    of their scores.
+    """Returns the task's metrics of a saved model on a split; of several tasks each one's, with its name before, and
+    the mean of their scores.
 
     Raises:
         ValueError: when the task has no such split.
     """
     if data.task_names:
-        of_each = {task.name: evaluate(model_dir / task.name, task, split) for task in data.tasks}
-        scores = [of_each[task.name][task.metric] for task in data.tasks]
-        named = {f"{task}_{name}": value for task, metrics in of_each.items() for name, value in metrics.items()}
-        return named | {data.metric: float(np.mean(scores))}
+        return mean_over_tasks(data, [evaluate(model_dir / task.name, task, split) for task in data.tasks])
     return data.measure(predict(model_dir, data, split), split)
 
 
+def mean_over_tasks(data: PreparedData, metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Returns the metrics of each of several tasks, with its name before, and the mean of their scores."""
+    pairs = list(zip(data.tasks, metrics, strict=True))
+    named = {f"{task.name}_{name}": value for task, of_task in pairs for name, value in of_task.items()}
+    return named | {data.metric: float(np.mean([of_task[task.metric] for task, of_task in pairs]))}
+
+
 def predict(model_dir: Path, data: PreparedData, split: str) -> np.ndarray:
-    """Outputs (``heads``) of a saved model on a split, labelled or one of ``unlabelled``."""
+    """Returns the outputs (``task_heads``) of a saved model on a split, labelled or one of ``unlabelled``."""
     examples = data.unlabelled[split] if split in data.unlabelled else data.split(split)
     transformers_logging.disable_progress_bar()
     model = model_class(data).from_pretrained(model_dir).eval()
@@ -45,8 +50,8 @@ def predict(model_dir: Path, data: PreparedData, split: str) -> np.ndarray:
 
 
 def perplexity(model: FlexiBERTForMaskedLM, data: PreparedData, recipe: Recipe) -> float:
-    """exp of the mean loss per hidden token on held-out blocks (``MOST_BLOCKS`` at most), with the same tokens hidden
-    in every call."""
+    """Returns exp of the mean loss per hidden token on held-out blocks (``MOST_BLOCKS`` at most), with the same tokens
+    hidden in every call."""
     blocks = data.pretrain_validation
     blocks = blocks.select(range(min(len(blocks), MOST_BLOCKS)))
     masked = MaskedBlocks(data.tokenizer, share=recipe.mask_share, whole_words=recipe.whole_words, seed=_MASK_SEED)

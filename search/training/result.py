@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from dataset import PreparedData
@@ -18,6 +17,7 @@ from design_space.files import write_atomically
 from flexibert import Latency, measure_latency, write_model_card
 
 from ..candidate import RESULT_FILE
+from .evaluate import mean_over_tasks
 from .recipe import TrainingJob
 from .task_heads import Model, model_class
 
@@ -61,11 +61,11 @@ class Trained:
 def save_and_measure(
     job: TrainingJob, data: PreparedData, trained: Sequence[Trained], lap: Callable[[], float]
 ) -> None:
-    """Write the model folder, with ``training.json``, under another name and rename it, so that it is there whole or
+    """Writes the model folder, with ``training.json``, under another name and renames it, so that it is there whole or
     not at all.
 
     Args:
-        trained: of each task.
+        trained: the candidate after each task.
         lap: says how many seconds the job has taken.
     """
     model_dir = Path(job.models_dir) / job.candidate.spec.hash
@@ -100,21 +100,20 @@ def save_and_measure(
 
 
 def speed_again(model_dir: Path, data: PreparedData) -> Latency | None:
-    """The speed of the model in a folder, measured here as it was where it was trained, but beside nothing else; None
-    of a folder that does not say how."""
+    """Measures the speed of the model in a folder as it was measured where it was trained, but here, beside nothing
+    else. Returns None for a folder that does not say how."""
     file = model_dir / RESULT_FILE
     speed = json.loads(file.read_text())["result"].get("speed") if file.is_file() else None
-    return _speed(_load(model_dir, data), length=speed["length"], threads=speed["threads"]) if speed else None
+    if not speed:
+        return None
+    length, threads = speed["length"], speed["threads"]
+    return measure_latency(_load(model_dir, data), length=length, threads=threads, repeats=_REPEATS)
 
 
 def _load(folder: Path, data: PreparedData) -> Model:
-    """Of several tasks, the model of the one with most rows."""
+    """Loads the model, of several tasks that of the one with most rows."""
     model = model_class(data.tasks[data.largest_task]).from_pretrained(folder)
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _speed(model: Model, *, length: int, threads: int | None = None) -> Latency:
-    return measure_latency(model, length=length, threads=threads, repeats=_REPEATS)
 
 
 def _measured(
@@ -125,16 +124,14 @@ def _measured(
     folder: Path,
     lap: Callable[[], float],
 ) -> TrainingResult:
-    """The mean over the tasks; size and speed of the model in ``folder``."""
+    """Returns the mean over the tasks, and size and speed of the model in ``folder``."""
     metrics, figures = dict(trained[largest].metrics), dict(trained[largest].figures)
     if data.task_names:
-        pairs = list(zip(data.tasks, trained, strict=True))
-        metrics = {f"{task.name}_{name}": value for task, one in pairs for name, value in one.metrics.items()}
-        metrics[data.metric] = float(np.mean([one.metrics[task.metric] for task, one in pairs]))
-        for task, one in pairs:
+        metrics = mean_over_tasks(data, [one.metrics for one in trained])
+        for task, one in zip(data.tasks, trained, strict=True):
             figures |= {f"{task.name}_{name}": value for name, value in one.figures.items() if "finetune" in name}
     model = _load(folder, data)
-    speed = _speed(model, length=job.recipe.max_length)
+    speed = measure_latency(model, length=job.recipe.max_length, repeats=_REPEATS)
     objectives = {
         **metrics,
         "parameters": float(sum(parameter.numel() for parameter in model.parameters())),

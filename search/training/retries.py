@@ -1,4 +1,4 @@
-"""What is done when a training fails: it is tried once more with another recipe where that may help, and otherwise
+"""A training that fails is tried once more with another recipe where that may help, and otherwise
 given up with the reason. The death of a worker or a node is not a failure; its trial goes on elsewhere.
 """
 
@@ -13,19 +13,21 @@ from typing import Any
 
 import torch
 
+from .callbacks import Report
 from .recipe import Recipe, TrainingJob
-from .train import Report, TrainingResult, train_candidate
+from .result import TrainingResult
+from .train import train_candidate
 
 _MOST_HALVINGS = 3
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
-class NoSpace(OSError):
-    """A disk is full: no fault of the candidate, and nothing that another one would be spared."""
+class DiskFull(OSError):
+    """A full disk, which is no fault of the candidate, and nothing that another one would be spared."""
 
 
-def no_space(error: BaseException | None) -> OSError | None:
-    """The full disk that an error goes back to, if it does."""
+def disk_full_cause(error: BaseException | None) -> OSError | None:
+    """Returns the full disk that an error goes back to, if it does."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:  # an error can be its own cause
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -36,26 +38,26 @@ def no_space(error: BaseException | None) -> OSError | None:
 
 
 class Diverged(ArithmeticError):
-    """A loss that is not a number."""
+    """The loss of a training is not a number."""
 
 
-def train_or_explain(job: TrainingJob, report: Report) -> TrainingResult | str:
-    """Train the job's candidate; the traceback where it cannot be trained.
+def train_with_retries(job: TrainingJob, report: Report) -> TrainingResult | str:
+    """Trains the job's candidate, and returns the traceback where it cannot be trained.
 
     Out of memory, batches are halved (with twice as many per step) up to three times; after a loss that is not a
     number, learning rates are divided by 3, once; any other error of the training is final. Each new attempt is
     reported with the phase ``retry`` and a ``note``.
 
     Raises:
-        NoSpace: when a disk is full.
+        DiskFull: when a disk is full.
     """
     halvings = num_slower = 0
     while True:
         try:
-            return train_candidate(job, _watched(report))
+            return train_candidate(job, raise_on_divergence(report))
         except Exception as error:
-            if full := no_space(error):
-                raise NoSpace(*full.args) from error
+            if full := disk_full_cause(error):
+                raise DiskFull(*full.args) from error
             if _is_out_of_memory(error) and halvings < _MOST_HALVINGS and job.recipe.batch_size > 1:
                 halvings += 1
                 recipe = with_smaller_batches(job.recipe)
@@ -72,7 +74,7 @@ def train_or_explain(job: TrainingJob, report: Report) -> TrainingResult | str:
 
 
 def with_smaller_batches(recipe: Recipe) -> Recipe:
-    """The same number of texts a step, in batches of half the size."""
+    """Returns a recipe with the same number of texts a step, in batches of half the size."""
     return dataclasses.replace(
         recipe,
         batch_size=max(1, recipe.batch_size // 2),
@@ -87,8 +89,8 @@ def _slower(recipe: Recipe) -> Recipe:
     )
 
 
-def _watched(report: Report) -> Callable[[dict[str, Any]], None]:
-    """The report, and an end to trainings that have diverged."""
+def raise_on_divergence(report: Report) -> Callable[[dict[str, Any]], None]:
+    """Returns a report that ends trainings that have diverged."""
 
     def watched(figures: dict[str, Any]) -> None:
         if not math.isfinite(figures.get("loss", 0.0)):
@@ -107,6 +109,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _forget_checkpoints(work_dir: Path) -> None:
-    """A trainer would go on with the batch size of its checkpoint, and with weights that are not numbers."""
+    """Removes checkpoints: a trainer would go on with the batch size of its checkpoint, and with weights that are not
+    numbers."""
     for checkpoint in work_dir.glob("**/checkpoint-*"):
         shutil.rmtree(checkpoint, ignore_errors=True)

@@ -1,19 +1,21 @@
-"""In which order a trainer sees rows: a random one each epoch, texts of similar length in one batch.
+"""The order in which a trainer sees rows: a random one each epoch, texts of similar length in one batch.
 
 The order depends on the seed and the epoch alone, so it is the same in every process of a distributed run, whose
 batches are then different rows of it, and after a restart. Rows are shuffled, sorted by length within stretches of
 ``STRETCH`` batches, and the batches shuffled; the longest texts share the batch that is not full. Letters: ``N`` rows.
 """
 
+import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import datasets as hf_datasets
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
+from transformers.trainer_utils import seed_worker
 
 STRETCH = 50
 _PART = 10_000  # numbers that are Python's at a time
@@ -22,11 +24,11 @@ Lengths = npt.NDArray[np.int64]
 
 
 class EpochOrder(Sampler[int]):
-    """Row numbers of an epoch; ``set_epoch`` chooses which.
+    """Yields the row numbers of an epoch; ``set_epoch`` chooses which.
 
     Args:
         num_rows: ``N``.
-        lengths: of the rows, ``(N,)``; None where all are equal.
+        lengths: tokens of each row, ``(N,)``; None where all are equal.
         batch_size: rows of a batch of one process.
         num_processes: that take batches in turn. With several, rows that do not fill a batch for each are left out of
             the epoch, others in each, so that no row comes twice; unless there are fewer rows than one such round.
@@ -40,7 +42,7 @@ class EpochOrder(Sampler[int]):
         self._length = num_rows - num_rows % self._round if num_processes > 1 and num_rows >= self._round else num_rows
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer."""
+        """Chooses the epoch; the trainer calls it."""
         self._epoch = epoch
 
     def __len__(self) -> int:
@@ -64,7 +66,7 @@ class EpochOrder(Sampler[int]):
 
 
 class LongestFirst(Sampler[int]):
-    """Row numbers from the longest to the shortest text: for evaluation, where the order makes no difference."""
+    """Yields row numbers from the longest to the shortest text: for evaluation, where the order makes no difference."""
 
     def __init__(self, lengths: Lengths) -> None:
         self.order: Lengths = np.argsort(-lengths, kind="stable")
@@ -76,48 +78,69 @@ class LongestFirst(Sampler[int]):
         return iter(self.order.tolist())
 
     def restored(self, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Outputs ``(N, ...)`` that came in this order, in the order of the rows."""
+        """Puts outputs ``(N, ...)`` that came in this order into the order of the rows."""
         return outputs[np.argsort(self.order)]
 
 
 class OrderedTrainer(Trainer):
     """A ``Trainer`` that trains in ``EpochOrder``, with ``train_sampling_strategy="group_by_length"`` by lengths, and
-    evaluates ``LongestFirst``.
+    evaluates ``LongestFirst``. Its collator must leave out columns that the model does not take.
 
     Args:
-        measure: of outputs in the order of the rows of ``eval_dataset``, metrics by name.
+        measure: takes outputs in the order of the rows of ``eval_dataset``, and returns metrics by name.
     """
 
     def __init__(
         self, *, measure: Callable[[Any], dict[str, float]] | None = None, eval_dataset: Any = None, **options: Any
     ) -> None:
-        self._eval_order = None if eval_dataset is None else LongestFirst(lengths_of(eval_dataset))
+        if eval_dataset is not None:
+            self._eval_order = LongestFirst(lengths_of(eval_dataset))
         if measure is not None:
             options["compute_metrics"] = lambda output: measure(self._restored(output.predictions))
         super().__init__(eval_dataset=eval_dataset, **options)
 
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Makes the batches of an epoch for this process, anew in each call."""
+        args, rows = self.args, self.train_dataset
+        order = EpochOrder(
+            len(rows),
+            batch_size=args.train_batch_size,
+            seed=args.seed,
+            lengths=lengths_of(rows) if args.train_sampling_strategy == "group_by_length" else None,
+            num_processes=args.world_size,
+        )
+        seed = functools.partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index)
+        return self._loader(rows, order, args.train_batch_size, worker_init_fn=seed)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
+        """Returns the batches of the rows of ``eval_dataset``, the same loader in each call."""
+        assert eval_dataset is None or eval_dataset is self.eval_dataset, "its own rows alone are in a known order"
+        return self._eval_loader
+
+    @functools.cached_property
+    def _eval_loader(self) -> DataLoader[Any]:
+        return self._loader(self.eval_dataset, self._eval_order, self.args.eval_batch_size)
+
+    def _loader(self, rows: Any, order: Sampler[int], batch_size: int, **options: Any) -> DataLoader[Any]:
+        loader = DataLoader(
+            rows,
+            batch_size=batch_size,
+            sampler=order,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            persistent_workers=self.args.dataloader_persistent_workers,
+            **options,
+        )
+        return cast(DataLoader[Any], self.accelerator.prepare(loader))
+
     def _restored(self, predictions: Any) -> Any:
-        assert self._eval_order is not None
         if isinstance(predictions, tuple):
             return tuple(map(self._eval_order.restored, predictions))
         return self._eval_order.restored(predictions)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        rows = self.train_dataset if train_dataset is None else train_dataset
-        is_grouped = self.args.train_sampling_strategy == "group_by_length"
-        return EpochOrder(
-            len(rows),
-            batch_size=self.args.train_batch_size,
-            seed=self.args.seed,
-            lengths=lengths_of(rows) if is_grouped else None,
-            num_processes=self.args.world_size,
-        )
-
-    def _get_eval_sampler(self, eval_dataset: Any) -> Sampler[int] | None:
-        return self._eval_order
-
 
 def lengths_of(rows: hf_datasets.Dataset) -> Lengths:
-    """Number of tokens of each row, ``(N,)``, without reading them."""
+    """Counts the tokens of each row, ``(N,)``, without reading them."""
     ids = rows.with_format("arrow").select_columns(["input_ids"])[:]["input_ids"]
     return np.asarray(pyarrow.compute.list_value_length(ids), dtype=np.int64)

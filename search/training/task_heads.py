@@ -1,4 +1,4 @@
-"""What a kind of task asks of a model: its class, what its configuration says, and one array of outputs.
+"""The head that a task asks for: the class of the model, its configuration, and one array of outputs.
 
 Shapes: ``N`` rows, ``S`` tokens, ``L`` labels; outputs are ``(N, L)`` of whole texts, ``(N, S, L)`` of words, and
 ``(N, 2, S)`` of questions, scores of the first and the last token of the answer.
@@ -13,10 +13,13 @@ import torch
 from dataset import PreparedData
 from dataset.task import QUESTIONS, TEXT, TOKENS
 from flexibert import (
+    FlexiBERTConfig,
     FlexiBERTForQuestionAnswering,
     FlexiBERTForSequenceClassification,
     FlexiBERTForTokenClassification,
 )
+
+from .recipe import TrainingJob
 
 Model = FlexiBERTForSequenceClassification | FlexiBERTForTokenClassification | FlexiBERTForQuestionAnswering
 _CLASSES: Mapping[str, type[Model]] = {
@@ -30,28 +33,44 @@ _FILL = -100.0
 
 
 def model_class(data: PreparedData) -> type[Model]:
-    """The class with the task's head."""
+    """Returns the class with the task's head."""
     return _CLASSES[data.task_type]
 
 
-def label_options(data: PreparedData) -> dict[str, Any]:
-    """What the configuration says of the labels."""
+def model_config(job: TrainingJob, data: PreparedData) -> FlexiBERTConfig:
+    """Makes the configuration of the job's model for a task, with the positions of its recipe.
+
+    Raises:
+        ValueError: for texts that are longer than these.
+    """
+    longest = max(data.max_length, data.pretrain_length)
+    if longest > job.recipe.num_positions:
+        raise ValueError(
+            f"{data.path} holds texts of up to {longest} tokens, the recipe's models see {job.recipe.num_positions}. "
+            "Prepare the data with the recipe's max_length and pretrain_length"
+        )
     options: dict[str, Any] = {"num_labels": data.num_labels, "problem_type": data.problem_type}
     if data.label_names:
         options["id2label"] = dict(enumerate(data.label_names))
         options["label2id"] = {name: number for number, name in enumerate(data.label_names)}
-    return options
+    return FlexiBERTConfig(
+        model_dict=job.candidate.spec.to_dict(),
+        vocab_size=data.vocab_size,
+        max_position_embeddings=job.recipe.num_positions,
+        pad_token_id=data.tokenizer.pad_token_id,
+        **options,
+    )
 
 
 def head_size(data: PreparedData) -> dict[str, Any]:
-    """What counts as parameters beside the encoder, of the task with most rows: ``num_outputs`` of the head, and
+    """Says what counts as parameters beside the encoder, of the task with most rows: ``num_outputs`` of the head, and
     whether there is a ``pooler``."""
     task = data.tasks[data.largest_task]
     return {"num_outputs": 2 if task.task_type == QUESTIONS else task.num_labels, "pooler": task.task_type == TEXT}
 
 
 def outputs_of(scores: Any) -> np.ndarray:
-    """What a trainer collects of a model, as one array.
+    """Returns what a trainer collects of a model as one array.
 
     Args:
         scores: logits; of questions a pair, of first and of last tokens, each ``(N, S)``.
@@ -60,7 +79,7 @@ def outputs_of(scores: Any) -> np.ndarray:
 
 
 def predicted(model: Model, batch: Mapping[str, torch.Tensor]) -> np.ndarray:
-    """The outputs of a forward pass."""
+    """Returns the outputs of a forward pass."""
     inputs = {name: tensor.to(model.device) for name, tensor in batch.items() if name in _INPUTS}
     with torch.no_grad():
         output = model(**inputs)
@@ -70,7 +89,7 @@ def predicted(model: Model, batch: Mapping[str, torch.Tensor]) -> np.ndarray:
 
 
 def joined(batches: Sequence[np.ndarray], data: PreparedData) -> np.ndarray:
-    """Outputs of batches as those of all rows; tokens that only longer batches have are filled."""
+    """Puts the outputs of batches together as those of all rows; tokens that only longer batches have are filled."""
     if data.task_type == TEXT:
         return np.concatenate(batches)
     axis = 2 if data.task_type == QUESTIONS else 1

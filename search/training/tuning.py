@@ -18,7 +18,7 @@ _FACTOR = 3.0
 
 
 class RecipeTuner:
-    """Recipes to try, one after the other; the same seed and scores give the same ones.
+    """Proposes recipes to try, one after the other; the same seed and scores give the same ones.
 
     Args:
         recipe: tried first; the others have a learning rate and a weight decay within a factor of 3, half, the same or
@@ -37,7 +37,7 @@ class RecipeTuner:
         self._num_epochs = 0
 
     def propose(self) -> Recipe:
-        """The next recipe to try."""
+        """Returns the next recipe to try."""
         given = self._recipe
         if not self._study.trials:
             self._study.enqueue_trial({"rate": 1.0, "decay": 1.0, "batch": 1.0, "warmup": min(given.warmup_share, 0.2)})
@@ -57,7 +57,7 @@ class RecipeTuner:
         )
 
     def falls_behind(self, score: float, epoch: int) -> bool:
-        """Whether the recipe in training should be given up, with this score after so many epochs."""
+        """Says whether the recipe in training should be given up, with this score after so many epochs."""
         assert self._trial is not None
         if epoch <= self._num_epochs:  # seen before
             return False
@@ -66,6 +66,6 @@ class RecipeTuner:
         return self._trial.should_prune()
 
     def tell(self, score: float) -> None:
-        """The score that the recipe in training ended with."""
+        """Takes the score that the recipe in training ended with."""
         assert self._trial is not None
         self._study.tell(self._trial, score)

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterator, Mapping
 
 import ray
-from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
 # Read by Ray when it is imported or by its workers when they start.
 _ENVIRONMENT = {
@@ -26,10 +25,10 @@ _PROBES = 3
 
 @contextlib.contextmanager
 def ray_cluster(address: str | None) -> Iterator[None]:
-    """A connection to Ray for the time of the block; one that was there before is used and kept.
+    """Connects to Ray for the time of the block; a connection that was there before is used and kept.
 
     Args:
-        address: of a running cluster (``host:port``, ``ray://host:port`` or ``auto``); None starts a local one.
+        address: where a cluster runs (``host:port``, ``ray://host:port`` or ``auto``); None starts a local one.
 
     Raises:
         ValueError: when the cluster cannot be reached, or its workers do not run.
@@ -41,8 +40,6 @@ def ray_cluster(address: str | None) -> Iterator[None]:
         return
     if address not in (None, "auto", "local"):
         _check_reachable(str(address))
-        # `ray start` asks for this user's token when there is one; ray.init offers it by itself to local clusters only.
-        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
         ray.init(
             address=address or "local",
@@ -62,7 +59,7 @@ def ray_cluster(address: str | None) -> Iterator[None]:
 
 
 def check_resources(resources: Mapping[str, float]) -> None:
-    """Raise ``ValueError`` when one trial asks for more than any node of the cluster has."""
+    """Raises ``ValueError`` when one trial asks for more than any node of the cluster has."""
     names = {"cpu": "CPU", "gpu": "GPU"}
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     wanted = {names.get(name, name): amount for name, amount in resources.items() if amount}
@@ -73,7 +70,7 @@ def check_resources(resources: Mapping[str, float]) -> None:
 
 
 def fitting_trials(resources: Mapping[str, float]) -> int:
-    """How many trials the cluster can run side by side, at least 1."""
+    """Returns how many trials the cluster can run side by side, at least 1."""
     total = ray.cluster_resources()
     wanted = {"CPU": resources.get("cpu", 0), "GPU": resources.get("gpu", 0)}
     return max(1, min(int(total.get(name, 0) // amount) for name, amount in wanted.items() if amount))
@@ -87,7 +84,7 @@ class _Probe:
 
 
 def _check_workers(address: str) -> None:
-    """Whether the cluster runs our code, before trials fail for reasons that are not theirs."""
+    """Checks that the cluster runs our code, before trials fail for reasons that are not theirs."""
     for attempt in range(1, _PROBES + 1):
         probe = ray.remote(num_cpus=0)(_Probe).remote()
         try:

@@ -1,4 +1,4 @@
-"""Which trained weights stay on disk: those of the best models of this run, of parents that a trial still needs, and
+"""The trained weights that stay on disk: those of the best models of this run, of parents that a trial still needs, and
 all that other runs trained.
 
 Of a model that is removed its candidate stays, in ``.removed/<hash>/``: a later level knows by it what was trained.
@@ -15,8 +15,7 @@ from design_space.files import write_atomically
 
 from ..candidate import RESULT_FILE, Candidate, trained_candidate
 from ..optimizer.boshnas import BOSHNAS
-from ..records.journal import TrialRecord
-from ..records.ranking import front_records, ranked_records
+from ..records.journal import TrialRecord, front_records, note_event, ranked_records
 from .storage import Storage, model_name
 
 _REMOVED = ".removed"
@@ -27,7 +26,7 @@ class ModelKeeper:
 
     Args:
         number: how many of the best stay: the best one, then the front where there are several objectives.
-        storage: where they lie too.
+        storage: another place where they lie.
     """
 
     def __init__(self, boshnas: BOSHNAS, models_dir: Path, number: int, storage: Storage | None = None) -> None:
@@ -36,20 +35,16 @@ class ModelKeeper:
         self._since: dict[str, float] = {}
 
     def note(self, event: Mapping[str, Any]) -> None:
-        """Take in an event of the run: its models are those of its trials, trained after they were suggested. One
+        """Takes in an event of the run: its models are those of its trials, trained after they were suggested. One
         without a time happens now, and what is trained by then is another run's."""
-        trial = event["trial"]
+        note_event(self._records, event)
         if event["event"] == "suggested":
-            candidate = Candidate.from_dict(event)
-            is_there = "time" not in event and self._file(candidate.spec.hash).exists()
-            self._records[trial] = TrialRecord(trial, candidate)
-            self._since[candidate.spec.hash] = math.inf if is_there else event.get("time", time.time())
-        elif event["event"] == "finished":
-            self._records[trial].score = event["score"]
-            self._records[trial].objectives = event["objectives"]
+            graph_hash = self._records[event["trial"]].candidate.spec.hash
+            is_there = "time" not in event and self._file(graph_hash).exists()
+            self._since[graph_hash] = math.inf if is_there else event.get("time", time.time())
 
     def clean(self) -> None:
-        """Remove what is not needed now, and what a run that was killed while it did so has left."""
+        """Removes what is not needed now, and what a run that was killed while it did so has left."""
         for partial in self._models_dir.glob(".*.removed"):
             if partial.name.split(".")[1] in self._since:
                 shutil.rmtree(partial, ignore_errors=True)
@@ -69,7 +64,7 @@ class ModelKeeper:
         return file.exists() and file.stat().st_mtime >= self._since[graph_hash]
 
     def _remove(self, graph_hash: str) -> None:
-        """The candidate is written first, and the folder renamed: half a folder would be taken for a parent."""
+        """Writes the candidate first, then renames the folder: half a folder would be taken for a parent."""
         write_atomically(self._models_dir / _REMOVED / graph_hash / RESULT_FILE, self._file(graph_hash).read_text())
         partial = self._models_dir / f".{graph_hash}.removed"
         shutil.rmtree(partial, ignore_errors=True)
@@ -83,5 +78,5 @@ class ModelKeeper:
 
 
 def removed_candidate(models_dir: Path, graph_hash: str) -> Candidate | None:
-    """What was trained here and removed since; None where nothing was."""
+    """Returns the candidate that was trained here and removed since; None where none was."""
     return trained_candidate(models_dir / _REMOVED / graph_hash)

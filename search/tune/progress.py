@@ -1,4 +1,4 @@
-"""What a user sees while a search runs: a line when a trial starts and ends, and below, in a terminal, the best so
+"""The view of a search that runs: a line when a trial starts and ends, and below, in a terminal, the best so
 far, trials per hour, how good the surrogate's predictions were, the time left, and what is training. Where the output
 is a file, a status line comes every ten seconds instead; in quiet mode every minute, and of trials only what went
 wrong."""
@@ -20,18 +20,18 @@ from scipy.stats import spearmanr
 
 from ..candidate import Candidate, describe
 from ..objectives import Goals
-from ..records.journal import WITHIN_95
-from .searcher import last_error
+from ..records.calibration import is_inside
+from .journal_callback import last_error
 
 _FIGURES = {"loss": ("loss", ".3f"), "validation_score": ("score", ".3f"), "tokens_per_s": ("tokens/s", ",.0f")}
 _LINE_S, _QUIET_LINE_S = 10.0, 60.0
 """Seconds between status lines where there is no terminal to redraw one on, and in quiet mode."""
-_FEWEST_JUDGED = 4
+_FEWEST_PREDICTED = 4
 
 
 @dataclass
 class _Running:
-    """A trial in training. ``text``: its architecture."""
+    """A trial in training; ``text`` is its architecture."""
 
     text: str
     phase: str = "starting"
@@ -43,29 +43,25 @@ class _Running:
         return " ".join([self.phase, f"{self.progress:.0%}", *figures])
 
     def shown(self) -> dict[str, str]:
-        """Each figure by its title; empty where it is not known yet."""
+        """Returns each figure by its title, empty where it is not known yet."""
         return {
-            title: format(self.figures[name], kind) if name in self.figures else ""
-            for name, (title, kind) in _FIGURES.items()
+            title: format(self.figures[name], spec) if name in self.figures else ""
+            for name, (title, spec) in _FIGURES.items()
         }
 
 
 def _minutes(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 100
-        else f"{seconds / 60:.0f} min"
-        if seconds < 6000
-        else f"{seconds / 3600:.1f} h"
-    )
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 class ProgressCallback(Callback):
     """Prints to a console.
 
     Args:
-        put_back: trials that will be tried again. judged: predicted mean, deviation and score of those that ended. Both
-            are looked at again each time.
+        requeued: trials that will be tried again; looked at again each time, as are the
+        prediction_outcomes: predicted mean, deviation and score of trials that ended.
         num_finished, best: of the run so far, if it is resumed; the best by name and score.
         quiet: leave out what went as planned.
     """
@@ -76,43 +72,43 @@ class ProgressCallback(Callback):
         *,
         max_trials: int | None,
         max_hours: float | None = None,
-        put_back: Collection[str] = (),
+        requeued: Collection[str] = (),
         num_finished: int,
         best: tuple[str, float] | None,
         goals: Goals | None = None,
-        judged: Sequence[tuple[float, float, float]] = (),
+        prediction_outcomes: Sequence[tuple[float, float, float]] = (),
         quiet: bool = False,
     ) -> None:
         self._console = console
         self._max_trials = max_trials
         self._until = str(max_trials or ("until converged" if max_hours is None else f"{max_hours:g} h of training"))
-        self._put_back = put_back
+        self._requeued = requeued
         self._num_finished = num_finished
         self._best = best
         self._goals = goals or Goals()
-        self._judged, self._is_quiet = judged, quiet
+        self._prediction_outcomes, self._is_quiet = prediction_outcomes, quiet
         self._running: dict[str, _Running] = {}
         self._costs: list[float] = []
         self._live: Live | None = None
         self._begin = self._last_line = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune keeps its callbacks on disk; a terminal cannot be kept."""
+        """Leaves out the terminal: Tune keeps its callbacks on disk."""
         return {name: value for name, value in self.__dict__.items() if name not in ("_console", "_live")}
 
     def setup(self, **_: Any) -> None:
-        """Show the view for as long as Tune runs."""
+        """Shows the view for as long as Tune runs."""
         if self._console.is_terminal and not self._is_quiet:
             self._live = Live(self._view(), console=self._console, refresh_per_second=2, transient=True)
             self._live.start()
 
     def close(self) -> None:
-        """Remove the view."""
+        """Removes the view."""
         if self._live is not None:
             self._live.stop()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Say what is trained, and how it was chosen."""
+        """Says what is trained, and how it was chosen."""
         name, candidate = trial.config["trial"], Candidate.from_dict(trial.config)
         self._running[name] = _Running(describe(candidate))
         if not self._is_quiet:
@@ -122,7 +118,7 @@ class ProgressCallback(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
     ) -> None:
-        """Update the status line."""
+        """Updates the status line."""
         if "note" in result:
             self._print(f"{trial.config['trial']} again    {result['note']}")
         if "phase" in result and (running := self._running.get(trial.config["trial"])):
@@ -131,11 +127,11 @@ class ProgressCallback(Callback):
             self._refresh()
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Say what it scored."""
+        """Says what it scored."""
         name, result = trial.config["trial"], trial.last_result
         self._running.pop(name, None)
-        if "no_space" in result:
-            self._print(f"{name} waits    {result['no_space']}")
+        if "disk_full" in result:
+            self._print(f"{name} waits    {result['disk_full']}")
             return
         score = result.get("score")
         if score is None or not math.isfinite(score):
@@ -160,10 +156,10 @@ class ProgressCallback(Callback):
         self._refresh()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Say that it failed."""
+        """Says that it failed."""
         name = trial.config["trial"]
         self._running.pop(name, None)
-        if name in self._put_back:
+        if name in self._requeued:
             self._print(f"{name} again    {last_error(trial).splitlines()[-1]}")
         else:
             self._print(f"{name} failed   (its traceback is in the journal)")
@@ -200,12 +196,11 @@ class ProgressCallback(Callback):
         return ", ".join(parts + self._surrogate())
 
     def _surrogate(self) -> list[str]:
-        """Of scores that were predicted: their rank correlation with the predictions, and how many lay in the 95 %
-        interval."""
-        if len(self._judged) < _FEWEST_JUDGED:
+        """Tells the rank correlation of scores with their predictions, and how many lay in the 95 % interval."""
+        if len(self._prediction_outcomes) < _FEWEST_PREDICTED:
             return []
-        mean, deviation, score = np.array(self._judged).T
-        inside = int((np.abs(score - mean) <= WITHIN_95 * deviation).sum())
+        mean, deviation, score = np.array(self._prediction_outcomes).T
+        inside = int(is_inside(mean, deviation, score).sum())
         ranks = "" if np.ptp(mean) == 0 or np.ptp(score) == 0 else f"rank correlation {spearmanr(mean, score)[0]:.2f}, "
         return [f"surrogate: {ranks}{inside} of {len(score)} in the 95 % interval"]
 

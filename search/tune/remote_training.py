@@ -1,9 +1,12 @@
-"""Training on a node that shares no folder with the driver: what a job needs is fetched from the run's storage to a
-folder of the node's own, its checkpoints and its model go back there.
+"""Training on a worker of Ray.
+
+On a node that shares no folder with the driver, what a job needs is fetched from the run's storage to a folder of the
+node's own, and its checkpoints and its model go back there.
 """
 
 import dataclasses
 import hashlib
+import math
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -11,19 +14,38 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from ray import tune
 
+from ..training.callbacks import Report
 from ..training.recipe import TrainingJob
-from ..training.retries import train_or_explain
-from ..training.train import Report, TrainingResult
+from ..training.result import TrainingResult
+from ..training.retries import DiskFull, train_with_retries
 from .storage import Storage, model_name
 
 
-def train_away(job: TrainingJob, report: Report) -> TrainingResult | str:
-    """``train_or_explain`` with the folders of ``job.storage``; ``job.data_dir`` is a name there.
+def train_trial(config: dict[str, Any]) -> None:
+    """Trains the job of a trial's config, as Ray asks; reports figures on the way and the result at the end, or why
+    there is none."""
+    job = TrainingJob.from_json(config["job"])
+    try:
+        result = (train_remotely if job.storage else train_with_retries)(job, report=tune.report)
+    except DiskFull as error:
+        tune.report({"disk_full": str(error)})
+        return
+    if isinstance(result, str):
+        tune.report({"score": math.nan, "error": result})
+        return
+    tune.report(
+        {"score": result.score, "objectives": result.objectives, "cost_s": result.cost_s, "overlap": result.overlap}
+    )
+
+
+def train_remotely(job: TrainingJob, report: Report) -> TrainingResult | str:
+    """Trains as ``train_with_retries`` does, with the folders of ``job.storage``; ``job.data_dir`` is a name there.
 
     Raises:
         ValueError: when the storage holds not what the job needs.
-        NoSpace: when a disk is full.
+        DiskFull: when a disk is full.
     """
     storage = Storage(job.storage)
     node = Path(tempfile.gettempdir()) / f"flexibert-nas-{hashlib.sha256(job.storage.encode()).hexdigest()[:12]}"
@@ -44,7 +66,7 @@ def train_away(job: TrainingJob, report: Report) -> TrainingResult | str:
             _fetch(storage, f"{work}/{checkpoints[-1]}", own / "work")
         trained = model_name(job.candidate.spec.hash)
         storage.fetch(trained, own / "models" / job.candidate.spec.hash)  # by a trial whose end was not heard
-        result = train_or_explain(here, _Keeping(report, storage, work, Path(here.work_dir)))
+        result = train_with_retries(here, _Keeping(report, storage, work, Path(here.work_dir)))
         if isinstance(result, TrainingResult) and not storage.has(trained):
             storage.push(own / "models" / job.candidate.spec.hash, trained)
         storage.remove(work)
@@ -72,7 +94,7 @@ class _Keeping:
         self._report(figures)
 
     def _checkpoints(self) -> set[str]:
-        """The last-written files of checkpoints, and of phases that are done."""
+        """Returns the last-written files of checkpoints, and of phases that are done."""
         files = [path for name in ("trainer_state.json", "figures.json") for path in self._work_dir.rglob(name)]
         return {str(path.relative_to(self._work_dir)) for path in files}
 

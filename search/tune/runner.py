@@ -17,7 +17,6 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from rich.console import Console
 
-from design_space import ModelSpec
 from embeddings import GraphLibrary
 from flexibert import FlexiBERTConfig, transfer_overlap
 
@@ -25,21 +24,23 @@ from ..candidate import Candidate, trained_candidate
 from ..objectives import SCORE, Exact, exact_costs
 from ..optimizer.boshnas import BOSHNAS
 from ..optimizer.settings import BOSHNASSettings
-from ..records.journal import TrialRecord
+from ..records.journal import TrialRecord, ranked_records
 from ..records.run_directory import RunDirectory
 from ..training.recipe import Recipe, TrainingJob
-from ..training.retries import no_space
+from ..training.retries import disk_full_cause
 from .cluster import check_resources, fitting_trials, ray_cluster
+from .journal_callback import JournalCallback
 from .model_retention import ModelKeeper, removed_candidate
 from .progress import ProgressCallback
-from .searcher import BOSHNASSearch, JournalCallback
+from .remote_training import train_trial
+from .searcher import BOSHNASSearch
 from .storage import Storage, data_name, model_name
 
 SCHEDULERS = ("none", "asha")
 _MOST_DEATHS = 2
 """Workers or nodes that may die under a trial for Tune, which gives up at once when one dies before the trial runs."""
 
-_SECOND_CHANCES = 4
+_MAX_REQUEUES = 4
 """How often what Tune has given up is tried again: fifteen deaths in all, each of which costs the time since the last
 checkpoint. What kills more is taken to be the trial itself. (Six were too few: a cluster that lost something every
 twenty seconds failed a healthy trial.)"""
@@ -90,17 +91,17 @@ class LevelRun:
 
     @property
     def exact(self) -> dict[str, Exact]:
-        """What a spec alone tells of a model, by name."""
+        """The objectives that a spec alone tells, by name."""
         return exact_costs(self.config, length=self.recipe.max_length, num_outputs=self.num_outputs, pooler=self.pooler)
 
     @property
     def config(self) -> FlexiBERTConfig:
-        """Vocabulary and positions of every model."""
+        """The vocabulary and positions of every model."""
         return FlexiBERTConfig(vocab_size=self.vocab_size, max_position_embeddings=self.recipe.num_positions)
 
 
 def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
-    """Search until ``max_trials`` are finished or BOSHNAS has converged; returns all trials of the journal.
+    """Searches until ``max_trials`` are finished or BOSHNAS has converged; returns all trials of the journal.
 
     Raises:
         ValueError: when the cluster cannot be reached or has not what one trial needs.
@@ -118,25 +119,25 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
             console,
             max_trials=run.max_trials,
             max_hours=run.max_hours,
-            put_back=search.put_back,
+            requeued=search.requeued,
             num_finished=search.num_finished,
             best=_best_so_far(run, search.boshnas),
             goals=search.boshnas.goals,
-            judged=search.judged,
+            prediction_outcomes=search.prediction_outcomes,
             quiet=run.quiet,
         )
         try:
             _tuner(run, search, progress).fit()
         except Exception as error:
-            if full := no_space(error):
+            if full := disk_full_cause(error):
                 raise OSError(*full.args) from error
             raise
         finally:
             progress.close()
-    if search.no_space:
-        raise OSError(errno.ENOSPC, search.no_space)
+    if search.disk_full:
+        raise OSError(errno.ENOSPC, search.disk_full)
     records = list(run.directory.journal.trials().values())
-    if search.is_hopeless:
+    if search.has_only_failures:
         errors = [record.error for record in records if record.error]
         raise RuntimeError(
             f"All {search.num_failed} trials failed. The last one:\n{errors[-1] if errors else 'unknown'}"
@@ -149,7 +150,7 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
         run.library,
         seed=run.seed,
         settings=run.settings,
-        overlap=functools.partial(_overlap, config=run.config),
+        overlap=functools.partial(transfer_overlap, config=run.config),
         objectives=run.objectives,
         constraints=run.constraints,
         exact=run.exact,
@@ -165,7 +166,7 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
         journal=run.directory.journal,
         max_trials=run.max_trials,
         max_seconds=None if run.max_hours is None else 3600 * run.max_hours,
-        second_chances=_SECOND_CHANCES,
+        max_requeues=_MAX_REQUEUES,
         receive=None if run.storage is None else functools.partial(_receive, run.storage, run.models_dir),
         keeper=None if run.keep_models is None else ModelKeeper(boshnas, run.models_dir, run.keep_models, run.storage),
     )
@@ -177,8 +178,8 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
 
 
 def _tell_known(run: LevelRun, boshnas: BOSHNAS, graph_hash: str, score: float) -> None:
-    """A score of an earlier run or level: of a member of the library, or of a child from outside whose weights are
-    here, or were (``--keep_models``), which would be proposed again otherwise."""
+    """Tells a score of an earlier run or level: of a member of the library, or of a child from outside whose weights
+    are here, or were (``--keep_models``), which would be proposed again otherwise."""
     there = trained_candidate(run.models_dir / graph_hash)
     candidate = there or removed_candidate(run.models_dir, graph_hash)
     if graph_hash in run.library:
@@ -189,13 +190,11 @@ def _tell_known(run: LevelRun, boshnas: BOSHNAS, graph_hash: str, score: float) 
 
 
 def _best_so_far(run: LevelRun, boshnas: BOSHNAS) -> tuple[str, float] | None:
-    """Trial and score, of those that keep the constraints."""
-    finished = [
-        (record.trial, record.score)
-        for record in run.directory.journal.trials().values()
-        if record.score is not None and boshnas.goals.violation(record.objectives) == 0
-    ]
-    return max(finished, key=lambda entry: entry[1]) if finished else None
+    """Returns the trial and score of the best that keeps the constraints."""
+    ranked = ranked_records(list(run.directory.journal.trials().values()), boshnas.goals)
+    if not ranked or ranked[0].score is None or boshnas.goals.violation(ranked[0].objectives) > 0:
+        return None
+    return ranked[0].trial, ranked[0].score
 
 
 def _tuner(run: LevelRun, search: BOSHNASSearch, progress: ProgressCallback) -> tune.Tuner:
@@ -214,14 +213,14 @@ def _tuner(run: LevelRun, search: BOSHNASSearch, progress: ProgressCallback) -> 
             name=f"attempt-{attempt}",
             storage_path=str(run.directory.path / "tune"),
             failure_config=tune.FailureConfig(max_failures=_MOST_DEATHS),
-            callbacks=[JournalCallback(run.directory.journal, search.put_back), progress],
+            callbacks=[JournalCallback(run.directory.journal, search.requeued), progress],
             verbose=0,
         ),
     )
 
 
 def _scheduler(run: LevelRun) -> TrialScheduler:
-    """Asynchronous successive halving over epochs; a report without an epoch's score is none of its business."""
+    """Makes the scheduler; successive halving looks only at reports that hold an epoch's score."""
     if run.scheduler == "none":
         return FIFOScheduler()
     return ASHAScheduler(
@@ -229,28 +228,8 @@ def _scheduler(run: LevelRun) -> TrialScheduler:
     )
 
 
-def train_trial(config: dict[str, Any]) -> None:
-    """The function Ray runs on a worker: train the job of the config, report figures on the way and the result at the
-    end, or why there is none."""
-    from ..training.retries import NoSpace, train_or_explain
-    from .remote_training import train_away
-
-    job = TrainingJob.from_json(config["job"])
-    try:
-        result = (train_away if job.storage else train_or_explain)(job, report=tune.report)
-    except NoSpace as error:
-        tune.report({"no_space": str(error)})
-        return
-    if isinstance(result, str):
-        tune.report({"score": math.nan, "error": result})
-        return
-    tune.report(
-        {"score": result.score, "objectives": result.objectives, "cost_s": result.cost_s, "overlap": result.overlap}
-    )
-
-
 def _trial_config(run: LevelRun, boshnas: BOSHNAS, trial: str, candidate: Candidate) -> dict[str, Any]:
-    """The candidate, for those who watch, and the worker's job."""
+    """Returns the candidate, for those who watch, and the worker's job."""
     recipe = run.recipe
     if boshnas.phase == "refine" and recipe.autotune_trials > 1:
         recipe = dataclasses.replace(recipe, autotune_trials=2 * recipe.autotune_trials)
@@ -266,7 +245,7 @@ def _trial_config(run: LevelRun, boshnas: BOSHNAS, trial: str, candidate: Candid
 
 
 def _places(run: LevelRun, trial: str, candidate: Candidate) -> dict[str, str]:
-    """Where a job finds what it needs; in the run's storage it is put there."""
+    """Says where a job finds what it needs, and puts it into the run's storage where there is one."""
     if run.storage is None:
         work_dir = run.directory.work_dir / trial
         return {"data_dir": str(run.data_dir), "models_dir": str(run.models_dir), "work_dir": str(work_dir)}
@@ -279,7 +258,7 @@ def _places(run: LevelRun, trial: str, candidate: Candidate) -> dict[str, str]:
 
 
 def _receive(storage: Storage, models_dir: Path, candidate: Candidate) -> None:
-    """Bring a trained model here.
+    """Brings a trained model here.
 
     Raises:
         ValueError: when its worker did not leave it in the storage.
@@ -291,7 +270,3 @@ def _receive(storage: Storage, models_dir: Path, candidate: Candidate) -> None:
 
 def _trial_name(trial: Any) -> str:
     return str(trial.config["trial"])
-
-
-def _overlap(parent: ModelSpec, child: ModelSpec, *, config: FlexiBERTConfig) -> float:
-    return transfer_overlap(parent, child, config)

@@ -1,4 +1,4 @@
-"""Where data and weights travel on a cluster whose nodes share no folder: a place that fsspec knows.
+"""Storage for the data and weights of a cluster whose nodes share no folder: a place that fsspec knows.
 
 Below the URI lies a folder of the run's own, and in it ``data-<digest>/``, ``models/<hash>/`` and, of trials in flight,
 ``work/<trial>/<number>/``. Files of a folder are written first, its mark last; a folder without a mark is not there.
@@ -22,7 +22,7 @@ class Storage:
     """Folders by name at a URI, each there whole or not at all.
 
     Args:
-        uri: of any protocol whose package is installed, or the path of a shared folder.
+        uri: an address of any protocol whose package is installed, or the path of a shared folder.
 
     Raises:
         ValueError: for an unknown protocol, or one whose package is missing.
@@ -38,7 +38,7 @@ class Storage:
 
     @classmethod
     def of_run(cls, uri: str, models_dir: Path) -> "Storage":
-        """The run's own folder at a URI, by a name that lies with its models; levels of one run share it.
+        """Makes the run's own folder at a URI, by a name that lies with its models; levels of one run share it.
 
         Raises:
             ValueError: when nothing can be written there.
@@ -56,33 +56,25 @@ class Storage:
         return storage
 
     def has(self, name: str) -> bool:
-        """Whether a folder is there, whole."""
+        """Says whether a folder is there, whole."""
         self._files.invalidate_cache()  # another process may have written
         return bool(self._files.exists(f"{self._root}/{name}/{_MARK}"))
 
     def push(self, folder: Path, name: str) -> None:
-        """Copy a local folder there, in place of what has that name."""
+        """Copies a local folder there, in place of what has that name."""
         self.remove(name)
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                target = f"{self._root}/{name}/{path.relative_to(folder).as_posix()}"
-                self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
-                self._files.put_file(str(path), target)
+        self._files.put(f"{folder}/", f"{self._root}/{name}/", recursive=True)
         self._write_mark(name)
 
     def fetch(self, name: str, folder: Path) -> bool:
-        """Copy a folder from there, in place of the local one; False, and nothing done, when it is not there."""
+        """Copies a folder from there, in place of the local one; does nothing, and returns False, when it is not
+        there."""
         if not self.has(name):
             return False
         partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-        base = f"{self._root}/{name}"
         try:
-            partial.mkdir(parents=True)
-            for path in self._files.find(base):
-                inner = path[path.index(base) + len(base) + 1 :]
-                if inner != _MARK:
-                    (partial / inner).parent.mkdir(parents=True, exist_ok=True)
-                    self._files.get_file(path, str(partial / inner))
+            self._files.get(f"{self._root}/{name}/", f"{partial}/", recursive=True)
+            (partial / _MARK).unlink()
             shutil.rmtree(folder, ignore_errors=True)
             partial.rename(folder)
         finally:
@@ -90,7 +82,7 @@ class Storage:
         return True
 
     def remove(self, name: str) -> None:
-        """Take a folder away, its mark first."""
+        """Takes a folder away, its mark first."""
         mark = f"{self._root}/{name}/{_MARK}"
         if self._files.exists(mark):
             self._files.rm_file(mark)
@@ -98,7 +90,7 @@ class Storage:
             self._files.rm(f"{self._root}/{name}", recursive=True)
 
     def names(self, folder: str) -> list[str]:
-        """Of the whole folders in one, sorted."""
+        """Returns the names of the whole folders in one, sorted."""
         self._files.invalidate_cache()
         base = f"{self._root}/{folder}"
         if not self._files.exists(base):
@@ -112,10 +104,10 @@ class Storage:
 
 
 def data_name(data_dir: Path) -> str:
-    """The name of prepared data, by what they were made from."""
+    """Names prepared data by what they were made from."""
     return f"data-{hashlib.sha256((data_dir / TASK_FILE).read_bytes()).hexdigest()[:12]}"
 
 
 def model_name(graph_hash: str) -> str:
-    """The name of a trained model's folder."""
+    """Names the folder of a trained model."""
     return f"models/{graph_hash}"

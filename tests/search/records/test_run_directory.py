@@ -11,7 +11,7 @@ from search.records.run_directory import RunDirectory
 HOLD = """
 import sys, time
 from pathlib import Path
-from search.run_directory import RunDirectory
+from search.records.run_directory import RunDirectory
 with RunDirectory(Path(sys.argv[1])).locked():
     print("held", flush=True)
     time.sleep(60)

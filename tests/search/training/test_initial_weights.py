@@ -9,7 +9,8 @@ from flexibert import FlexiBERTForSequenceClassification
 from search import Candidate, Origin
 from search.optimizer.offspring import children
 from search.training.initial_weights import inherited
-from search.training.train import _config, train_candidate
+from search.training.task_heads import model_config
+from search.training.train import train_candidate
 from tests.search.training.test_training import _job, _spec
 from tests.search.training.test_training import data as data  # the task
 from tests.search.training.test_training_recipes import write_glue
@@ -28,7 +29,7 @@ def folder(data, tmp_path_factory):
 
 def _first(data, folder, child):
     job = _job(data, folder, child.spec, child.origin, trial="t0009")
-    return inherited(job, data, _config(job, data))
+    return inherited(job, data, model_config(job, data))
 
 
 def _logits(model):
@@ -71,7 +72,7 @@ def test_a_parent_that_makes_another_child_is_refused(data, folder):
     child = children([_spec(hidden=32)], ["merge"])[0]
     job = _job(data, folder, child.spec, Origin("merge", _spec().hash))
     with pytest.raises(ValueError, match=r"merge\(.*\) makes another architecture than"):
-        inherited(job, data, _config(job, data))
+        inherited(job, data, model_config(job, data))
 
 
 def test_of_several_tasks_a_child_for_each_is_made_of_the_parents_model_for_it(tmp_path):
@@ -88,14 +89,14 @@ def test_of_several_tasks_a_child_for_each_is_made_of_the_parents_model_for_it(t
     largest = FlexiBERTForSequenceClassification.from_pretrained(tmp_path / "models" / _spec().hash / "wnli")
     for task in data.tasks:  # WNLI has more rows
         job = _job(data, tmp_path, transferred.spec, transferred.origin)
-        model, _ = inherited(job, task, _config(job, task))
+        model, _ = inherited(job, task, model_config(job, task))
         assert torch.equal(model.get_parameter(embeddings), largest.get_parameter(embeddings))
     born = children([_spec(), _spec(hidden=32)], ["prune", "merge", "stitch"])
     assert {child.origin.kind for child in born} == {"prune", "merge", "stitch"}
     for child in born:
         job = _job(data, tmp_path, child.spec, child.origin, trial="t0009")
         for task in data.tasks:
-            model, _ = inherited(job, task, _config(job, task))
+            model, _ = inherited(job, task, model_config(job, task))
             folders = [tmp_path / "models" / parent / task.name for parent in child.origin.parents]
             parents = [FlexiBERTForSequenceClassification.from_pretrained(folder) for folder in folders]
             if len(parents) == 1:

@@ -11,7 +11,7 @@ import search.training.retries
 from search import BOSHNAS, BOSHNASSearch, Candidate, Origin
 from search.records.journal import Journal
 from search.training.recipe import Recipe, TrainingJob
-from search.training.retries import NoSpace, no_space, train_or_explain, with_smaller_batches
+from search.training.retries import DiskFull, disk_full_cause, train_with_retries, with_smaller_batches
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def attempts(monkeypatch):
             raise error
         return "trained"
 
-    monkeypatch.setattr(search.failures, "train_candidate", train)
+    monkeypatch.setattr(search.training.retries, "train_candidate", train)
     return seen, errors
 
 
@@ -52,7 +52,7 @@ def test_out_of_memory_halves_the_batches_and_keeps_the_texts_per_step(attempts,
     checkpoint = tmp_path / "work" / "finetune" / "checkpoint-3"
     checkpoint.mkdir(parents=True)
     reports = []
-    assert train_or_explain(tiny_job, reports.append) == "trained"
+    assert train_with_retries(tiny_job, reports.append) == "trained"
     assert [(recipe.batch_size, recipe.gradient_accumulation) for recipe in seen] == [(32, 1), (16, 2), (8, 4)]
     assert [report["note"] for report in reports] == ["out of memory; batches of 16", "out of memory; batches of 8"]
     assert not checkpoint.exists()  # its trainer would go on with batches of 32
@@ -61,14 +61,14 @@ def test_out_of_memory_halves_the_batches_and_keeps_the_texts_per_step(attempts,
 def test_memory_that_is_never_enough_ends_with_the_traceback(attempts, tiny_job):
     seen, errors = attempts
     errors[:] = [RuntimeError("DefaultCPUAllocator: can't allocate memory")] * 9
-    assert "can't allocate memory" in train_or_explain(tiny_job, lambda _: None)
+    assert "can't allocate memory" in train_with_retries(tiny_job, lambda _: None)
     assert len(seen) == 4
 
 
 def test_divergence_is_tried_once_at_a_third_of_the_learning_rate(attempts, tiny_job):
     seen, errors = attempts
     errors[:] = [float("nan"), float("inf")]
-    explained = train_or_explain(dataclasses.replace(tiny_job, recipe=Recipe(learning_rate=3e-3)), lambda _: None)
+    explained = train_with_retries(dataclasses.replace(tiny_job, recipe=Recipe(learning_rate=3e-3)), lambda _: None)
     assert [recipe.learning_rate for recipe in seen] == [3e-3, pytest.approx(1e-3)]
     assert "training diverged: the loss is inf at 50% of finetune" in explained
 
@@ -76,7 +76,7 @@ def test_divergence_is_tried_once_at_a_third_of_the_learning_rate(attempts, tiny
 def test_other_errors_are_final(attempts, tiny_job):
     seen, errors = attempts
     errors[:] = [ValueError("The tokenizer has 300 tokens, but the parent was trained with 400")]
-    assert "The tokenizer has 300 tokens" in train_or_explain(tiny_job, lambda _: None)
+    assert "The tokenizer has 300 tokens" in train_with_retries(tiny_job, lambda _: None)
     assert len(seen) == 1
 
 
@@ -90,15 +90,15 @@ def test_a_full_disk_is_no_fault_of_the_candidate(attempts, tiny_job):
     error = RuntimeError("the trainer failed")
     error.__cause__ = OSError(errno.ENOSPC, "No space left on device", "/models")
     errors[:] = [error]
-    with pytest.raises(NoSpace, match="No space left on device"):
-        train_or_explain(tiny_job, lambda _: None)
-    assert no_space(OSError(errno.EACCES, "Permission denied")) is None
+    with pytest.raises(DiskFull, match="No space left on device"):
+        train_with_retries(tiny_job, lambda _: None)
+    assert disk_full_cause(OSError(errno.EACCES, "Permission denied")) is None
 
 
 def test_an_error_that_is_its_own_cause_is_looked_at_once():
     error = RuntimeError("no storage")
     error.__cause__ = error
-    assert no_space(error) is None
+    assert disk_full_cause(error) is None
 
 
 def test_a_search_on_a_full_disk_ends_and_leaves_its_trials_open(tiny_library, tmp_path):
@@ -106,7 +106,7 @@ def test_a_search_on_a_full_disk_ends_and_leaves_its_trials_open(tiny_library, t
     search = BOSHNASSearch(BOSHNAS(tiny_library), journal=journal)
     search.suggest("a")
     search.suggest("b")
-    search.on_trial_complete("a", {"no_space": "[Errno 28] No space left on device"})
+    search.on_trial_complete("a", {"disk_full": "[Errno 28] No space left on device"})
     assert search.suggest("c") is None  # b is still running
     search.on_trial_complete("b", {"score": 0.5})
     assert search.suggest("c") == "FINISHED"

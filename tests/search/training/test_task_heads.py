@@ -18,8 +18,8 @@ from search.training import initial_weights
 from search.training.collators import collator
 from search.training.evaluate import evaluate, predict
 from search.training.recipe import Recipe, TrainingJob
-from search.training.task_heads import joined
-from search.training.train import _config, train_candidate
+from search.training.task_heads import joined, model_config
+from search.training.train import train_candidate
 
 NAMES = ("Anna", "Omar", "Ines", "Paul")
 CITIES = ("Oslo", "Lima", "Bonn", "Kyiv")
@@ -100,13 +100,13 @@ def test_every_origin_keeps_the_head(name, prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(initial_weights, "EXAMPLES", 16)
     data, parents = prepared[name], [_spec(), _spec(hidden=32)]
     for spec in parents:
-        CLASSES[name](_config(_job(data, tmp_path, spec), data)).save_pretrained(tmp_path / "models" / spec.hash)
+        CLASSES[name](model_config(_job(data, tmp_path, spec), data)).save_pretrained(tmp_path / "models" / spec.hash)
     born = children(parents, ["prune", "stitch", "merge"])
     born.append(Candidate(_spec(hidden=64), Origin("transfer", parents[0].hash)))
     assert {child.origin.kind for child in born} == {"prune", "stitch", "merge", "transfer"}
     for child in born:
         job = _job(data, tmp_path, child.spec, child.origin)
-        model, overlap = initial_weights.inherited(job, data, _config(job, data))
+        model, overlap = initial_weights.inherited(job, data, model_config(job, data))
         assert type(model) is CLASSES[name]
         assert model.config.model_spec == child.spec
         assert 0 < overlap <= 1

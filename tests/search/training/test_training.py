@@ -8,15 +8,16 @@ import pytest
 import torch
 from rich.console import Console
 
+import search.training.result
 from dataset.prepare import DataOptions
 from design_space import ModelSpec
 from flexibert import FlexiBERTForSequenceClassification, Latency, measure_latency
 from search import Candidate, Origin
-from search.training import result as training_result
 from search.training.collators import collator
 from search.training.evaluate import evaluate
 from search.training.recipe import Recipe, TrainingJob
-from search.training.retries import train_or_explain
+from search.training.result import speed_again
+from search.training.retries import train_with_retries
 from search.training.train import last_checkpoint, train_candidate
 
 RECIPE = Recipe(pretrain_steps=12, epochs=2, batch_size=16, max_length=16)
@@ -89,7 +90,7 @@ def test_speed_is_that_of_the_saved_model_loaded_again_and_says_how_it_was_measu
         measured.append((Path(model.name_or_path).name, model.dtype, model.training))
         return measure_latency(model, **options)
 
-    monkeypatch.setattr(training_result, "measure_latency", measure)
+    monkeypatch.setattr(search.training.result, "measure_latency", measure)
     result = train_candidate(_job(data, tmp_path, _spec()), lambda _: None)
     assert measured == [(f".{_spec().hash}.t0001", torch.float32, False)]  # the folder before it was renamed
     low, median, high = (result.objectives[f"latency_{name}ms"] for name in ("low_", "", "high_"))
@@ -98,11 +99,11 @@ def test_speed_is_that_of_the_saved_model_loaded_again_and_says_how_it_was_measu
     assert how == {"batch_size": 8, "length": 16, "threads": 1, "device": "cpu", "repeats": 9}
     card = (tmp_path / "models" / _spec().hash / "README.md").read_text()
     assert f"A forward pass takes {Latency(**result.speed)}" in card
-    again = training_result.speed_again(tmp_path / "models" / _spec().hash, data)
+    again = speed_again(tmp_path / "models" / _spec().hash, data)
     assert again is not None
     assert again.low_ms > 0
     assert {name: again._asdict()[name] for name in how} == how
-    assert training_result.speed_again(tmp_path, data) is None
+    assert speed_again(tmp_path, data) is None
 
 
 @pytest.mark.integration
@@ -243,6 +244,6 @@ def test_a_bad_recipe_is_refused(options, message):
 def test_a_training_that_diverges_is_tried_slower_and_given_up(data, tmp_path):
     reports = []
     recipe = dataclasses.replace(RECIPE, learning_rate=1e30, warmup_share=0.0, pretrain_steps=0)
-    explained = train_or_explain(_job(data, tmp_path, _spec(), recipe=recipe), reports.append)
+    explained = train_with_retries(_job(data, tmp_path, _spec(), recipe=recipe), reports.append)
     assert "training diverged: the loss is nan" in explained
     assert [report["note"].split(":")[0] for report in reports if "note" in report] == ["training diverged"]

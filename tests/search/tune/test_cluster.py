@@ -1,5 +1,6 @@
 """A search over a real Ray cluster, one of whose nodes dies."""
 
+import os
 import subprocess
 import sys
 import time
@@ -62,3 +63,37 @@ def test_a_search_outlives_one_of_its_nodes(tmp_path, tiny_library, monkeypatch)
 def _is_training(journal: Journal, trial: str) -> bool:
     last = [event["event"] for event in journal.events() if event["trial"] == trial]
     return bool(last) and last[-1] in ("started", "reported")
+
+
+@pytest.mark.integration
+def test_a_cluster_that_asks_for_this_users_token_is_given_it(tmp_path):
+    token = tmp_path / ".ray" / "auth_token"
+    token.parent.mkdir()
+    token.write_text("c0ffee" * 8)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment |= {"HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    head = (
+        "from ray.cluster_utils import Cluster\n"
+        "cluster = Cluster(initialize_head=True, head_node_args={'num_cpus': 0, 'dashboard_port': None})\n"
+        "print(cluster.address, flush=True)\n"
+        "input()\n"
+        "cluster.shutdown()"
+    )
+    code = "import sys; from search.tune.cluster import ray_cluster\nwith ray_cluster(sys.argv[1]): print('connected')"
+    with subprocess.Popen(
+        [sys.executable, "-c", head],
+        env=environment | {"RAY_AUTH_MODE": "token"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as cluster:
+        assert cluster.stdin is not None
+        assert cluster.stdout is not None
+        try:
+            address = next(line for line in cluster.stdout if ":" in line and " " not in line).strip()
+            run = subprocess.run(
+                [sys.executable, "-c", code, address], env=environment, capture_output=True, text=True, timeout=200
+            )
+        finally:
+            cluster.communicate("\n", timeout=100)
+    assert run.stdout == "connected\n", run.stderr

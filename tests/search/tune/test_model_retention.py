@@ -10,8 +10,7 @@ from design_space import ModelSpec
 from search import BOSHNAS, BOSHNASSearch, BOSHNASSettings, Candidate, Origin
 from search.candidate import RESULT_FILE
 from search.objectives import SCORE, Goals
-from search.records.journal import Journal
-from search.records.ranking import best_record
+from search.records.journal import Journal, best_record
 from search.tune.model_retention import ModelKeeper, removed_candidate
 
 SETTINGS = BOSHNASSettings(num_init=2, surrogate="gp")

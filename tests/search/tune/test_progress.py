@@ -53,13 +53,13 @@ def test_a_file_gets_a_line_for_every_event(trials):
 
 
 @pytest.mark.parametrize(
-    ("put_back", "expected"),
+    ("requeued", "expected"),
     [({"t0"}, "t0 again    the worker died"), (set(), "t0 failed   (its traceback is in the journal)")],
 )
-def test_a_trial_that_is_tried_again_is_told_from_one_that_failed(trials, tmp_path, put_back, expected):
+def test_a_trial_that_is_tried_again_is_told_from_one_that_failed(trials, tmp_path, requeued, expected):
     stream, (trial, *_) = io.StringIO(), trials
     console = Console(file=stream, width=150, color_system=None)
-    progress = ProgressCallback(console, max_trials=3, put_back=put_back, num_finished=0, best=None)
+    progress = ProgressCallback(console, max_trials=3, requeued=requeued, num_finished=0, best=None)
     (tmp_path / "error.txt").write_text("Traceback ...\nthe worker died\n")
     trial.error_file = str(tmp_path / "error.txt")
     progress.on_trial_error(0, trials, trial)
@@ -72,11 +72,11 @@ def test_quiet_tells_failures_only(trials):
 
 
 def test_the_surrogate_is_judged_by_what_it_predicted(trials):
-    judged = [(0.5, 0.1, 0.4), (0.6, 0.1, 0.7), (0.7, 0.1, 0.6)]
-    assert "surrogate" not in _shown(trials, terminal=True, judged=judged)
-    shown = _shown(trials, terminal=True, judged=[*judged, (0.8, 0.01, 0.9)])
+    outcomes = [(0.5, 0.1, 0.4), (0.6, 0.1, 0.7), (0.7, 0.1, 0.6)]
+    assert "surrogate" not in _shown(trials, terminal=True, prediction_outcomes=outcomes)
+    shown = _shown(trials, terminal=True, prediction_outcomes=[*outcomes, (0.8, 0.01, 0.9)])
     assert "surrogate: rank correlation 0.80, 3 of 4 in the 95 % interval" in shown
-    assert "surrogate: 4 of 4 in the" in _shown(trials, terminal=True, judged=[(0.5, 0.1, 0.4)] * 4)
+    assert "surrogate: 4 of 4 in the" in _shown(trials, terminal=True, prediction_outcomes=[(0.5, 0.1, 0.4)] * 4)
 
 
 def test_a_status_line_in_a_file_tells_throughput(trials, monkeypatch):

@@ -114,10 +114,10 @@ def test_what_the_surrogate_expects_is_written_down_before_it_is_known(tiny_libr
     mean, deviation = records[3].predicted
     assert 0 <= mean <= 0.3
     assert deviation > 0
-    assert search.judged == [(mean, deviation, 0.3)]
+    assert search.prediction_outcomes == [(mean, deviation, 0.3)]
     again = _search(tiny_library, journal)
     again.replay(journal.events())
-    assert again.judged == search.judged
+    assert again.prediction_outcomes == search.prediction_outcomes
 
 
 def test_a_trial_stopped_early_is_no_score(tiny_library, tmp_path):
@@ -134,7 +134,7 @@ def test_it_gives_up_when_everything_fails(tiny_library):
     for trial_id in "abc":
         search.suggest(trial_id)
         search.on_trial_complete(trial_id, None, error=True)
-    assert search.is_hopeless
+    assert search.has_only_failures
     assert search.suggest("d") == "FINISHED"
 
 
@@ -183,14 +183,14 @@ def test_save_and_restore_keep_history_and_running_trials(tiny_library, tmp_path
 
 def test_a_trial_whose_workers_die_is_put_back_and_fails_in_the_end(tiny_library, tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
-    search = _search(tiny_library, journal, max_trials=2, second_chances=1)
+    search = _search(tiny_library, journal, max_trials=2, max_requeues=1)
     first = search.suggest("a")
     search.on_trial_complete("a", error=True)
-    assert search.put_back == {"t0001"}
+    assert search.requeued == {"t0001"}
     assert search.num_failed == 0
     assert search.suggest("b") == first
     search.on_trial_complete("b", error=True)
-    assert search.put_back == set()
+    assert search.requeued == set()
     assert search.num_failed == 1
     assert search.suggest("c")["trial"] == "t0002"
 
@@ -222,14 +222,14 @@ import pathlib, sys
 sys.path.insert(0, {str(ROOT)!r})
 from ray import tune
 from embeddings import GraphLibrary
-from search.cluster import ray_cluster
-from search.journal import Journal
-from search.ray_search import JournalCallback
-from tests.search.test_ray_search import _search, _trainable
+from search.records.journal import Journal
+from search.tune.cluster import ray_cluster
+from search.tune.journal_callback import JournalCallback
+from tests.search.tune.test_searcher import _search, _trainable
 folder = pathlib.Path({str(tmp_path)!r})
 journal = Journal(folder / "journal.jsonl")
 search = _search(
-    GraphLibrary.load(folder / "library.json"), journal, max_trials=4, max_concurrent=2, second_chances=1,
+    GraphLibrary.load(folder / "library.json"), journal, max_trials=4, max_concurrent=2, max_requeues=1,
     make_config=lambda trial, candidate: candidate.to_dict() | {{"folder": str(folder)}},
 )
 with ray_cluster(None):
@@ -237,7 +237,7 @@ with ray_cluster(None):
         _trainable,
         tune_config=tune.TuneConfig(search_alg=search, num_samples=-1, reuse_actors=True),
         run_config=tune.RunConfig(
-            storage_path=str(folder / "tune"), callbacks=[JournalCallback(journal, search.put_back)], verbose=0
+            storage_path=str(folder / "tune"), callbacks=[JournalCallback(journal, search.requeued)], verbose=0
         ),
     ).fit()
 assert search.boshnas.best is not None and search.num_finished == 4, search.num_finished
