@@ -11,7 +11,7 @@ from rich.console import Console
 from design_space import ModelSpec
 from flexibert import FlexiBERTConfig, FlexiBERTModel
 from search import evaluation
-from search.baselines import BASELINES, baseline_spec, homogeneous, same_size
+from search.baselines import BASELINES, baseline_spec, same_size
 from search.evaluation import compare, compare_baselines
 from search.objectives import exact_costs
 from search.training.recipe import Recipe
@@ -40,7 +40,7 @@ def test_the_homogeneous_architecture_of_the_same_size_has_its_depth_and_nearly_
     nearby_sizes = [(16, 1, 64), (32, 1, 128), (48, 3, 192), (64, 1, 256), (80, 5, 320), (96, 3, 384), (128, 2, 512)]
     for spec in tiny_library.specs[::30]:
         found = same_size(spec, parameters)
-        nearby = [homogeneous(len(spec.layers), *sizes) for sizes in nearby_sizes]
+        nearby = [ModelSpec.homogeneous(len(spec.layers), *sizes) for sizes in nearby_sizes]
         differences = np.abs(parameters(nearby) - parameters([spec]))
         assert len(found.layers) == len(spec.layers)
         assert np.abs(parameters([found]) - parameters([spec]))[0] == differences.min()
@@ -89,7 +89,7 @@ def test_a_baseline_of_another_size_does_not_go_on_from_the_checkpoints_of_the_l
     folders = []
     monkeypatch.setattr("search.evaluation.train_candidate", lambda job, report: folders.append(job.work_dir))
     data = SimpleNamespace(path=inputs / "data")
-    for spec in (TINY, homogeneous(1, 32, 2, 64)):
+    for spec in (TINY, ModelSpec.homogeneous(1, 32, 2, 64)):
         evaluation.train_baseline("same-size", spec, data, Recipe(), inputs / "run", seed=1)
     assert len(set(folders)) == 2
 
