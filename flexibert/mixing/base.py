@@ -6,6 +6,7 @@ Shapes: B batch, S sequence, H layer width, N heads, D head size.
 from abc import ABC, abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from design_space import Layer
@@ -70,6 +71,7 @@ class Mixing(nn.Module, ABC):
         dropout = float(self.config.attention_probs_dropout_prob) if self.training else 0.0
         if content_BNSD is None or k_BNSD is None:
             return attend_by_bias(v_BNSD, bias, dropout)
-        # Relative positions are scores that learn: fused kernels take such by slower ways, and not under torch.func.
-        is_fused = self.config._attn_implementation != "eager" and self.distance_embedding is None
+        # Relative positions are scores that learn, which fused kernels do not know.
+        has_gradient = self.distance_embedding is not None and torch.is_grad_enabled()
+        is_fused = self.config._attn_implementation != "eager" and not has_gradient
         return attend(content_BNSD, k_BNSD, v_BNSD, bias, dropout, output_attentions or not is_fused)

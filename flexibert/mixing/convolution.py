@@ -23,15 +23,26 @@ from .operation import Attends, HeadInputs, HeadOperation, Own, StandardLayer
 from .self_attention import attention_products
 
 
+class Convolution(nn.Conv1d):
+    """A convolution along the sequence, (B, C_in, S) -> (B, C_out, S), of channels that come last in memory.
+
+    So they do in the states of an encoder. As a picture of height 1 they are convolved in that order, where
+    one-dimensional convolutions would copy them to another one and back.
+    """
+
+    def forward(self, x_BCS: Tensor) -> Tensor:
+        picture, weight = x_BCS.unsqueeze(2), self.weight.unsqueeze(2)
+        return functional.conv2d(picture, weight, self.bias, padding=(0, *self.padding), groups=self.groups).squeeze(2)
+
+
 class SeparableConvolution(OwnWeights):
     """Depthwise, then pointwise convolution along the sequence, then a bias: (B, S, C_in) -> (B, S, C_out)."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
         super().__init__()
-        self.depthwise = nn.Conv1d(
-            in_channels, in_channels, kernel, padding=kernel // 2, groups=in_channels, bias=False
-        )
-        self.pointwise = nn.Conv1d(in_channels, out_channels, 1, bias=False)
+        padding = kernel // 2
+        self.depthwise = Convolution(in_channels, in_channels, kernel, padding=padding, groups=in_channels, bias=False)
+        self.pointwise = Convolution(in_channels, out_channels, 1, bias=False)
         self.bias = nn.Parameter(torch.zeros(out_channels, 1))
 
     def init_weights(self) -> None:

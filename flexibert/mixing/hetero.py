@@ -37,8 +37,7 @@ class HeteroMixing(Mixing):
         )
         self.heads = layer.heads
         self.operations = [head_operation(head.operation) for head in layer.heads]
-        self.attending = _places(layer.heads, Attends.CONTENTS, Attends.POSITIONS)
-        self.comparing = _places(layer.heads, Attends.CONTENTS)
+        self.attending = _attending(layer.heads)
         self.own_names: list[dict[str, str]] = []
         for head, operation, names in zip(layer.heads, self.operations, _counted(layer.heads), strict=True):
             for name, weight in operation.build(head.parameter, head.size).items():
@@ -71,24 +70,25 @@ class HeteroMixing(Mixing):
         self, q: Tensor | None, k: Tensor | None, v: Tensor, padding: Padding, output_attentions: bool
     ) -> tuple[dict[int, Tensor], Tensor | None]:
         """The contexts (B, S, D) of heads that attend, by place, and their weights in order where asked for."""
-        bias = self._bias(q, k, padding) if self.attending else None
-        contexts: dict[int, Tensor] = {}
-        weights: dict[int, Tensor] = {}
-        for places in (self.comparing, [place for place in self.attending if place not in self.comparing]):
-            if not places:
-                continue
-            of_places = bias if bias is None or bias.shape[1] == 1 else _chosen(bias, places)
-            content, keys = None, None
-            if places is self.comparing:
-                assert q is not None
-                assert k is not None
-                content = torch.stack([self.operations[i].content(q[:, i], self._own(i)) for i in places], dim=1)
-                keys = _chosen(k, places)
-            context, found = self._attend(content, keys, _chosen(v, places), of_places, output_attentions)
-            contexts |= zip(places, context.unbind(1), strict=True)
-            if output_attentions and found is not None:
-                weights |= zip(places, found.unbind(1), strict=True)
-        return contexts, torch.stack([weights[place] for place in self.attending], dim=1) if weights else None
+        places = self.attending
+        if not places:
+            return {}, None
+        if len(places) < len(self.heads):
+            q, k, v = None if q is None else q[:, places], None if k is None else k[:, places], v[:, places]
+        content = None
+        if any(self.operations[place].attends is Attends.CONTENTS for place in places):
+            assert q is not None
+            contents = [self._content(place, q_BSD) for place, q_BSD in zip(places, q.unbind(1), strict=True)]
+            content = torch.stack(contents, dim=1)
+        context, weights = self._attend(content, k, v, self._bias(q, k, padding), output_attentions)
+        return dict(zip(places, context.unbind(1), strict=True)), weights
+
+    def _content(self, place: int, q_BSD: Tensor) -> Tensor:
+        """What a head compares with its keys; zeros leave it to positions."""
+        operation = self.operations[place]
+        if operation.attends is Attends.CONTENTS:
+            return operation.content(q_BSD, self._own(place))
+        return torch.zeros_like(q_BSD)
 
     def _own(self, place: int) -> dict[str, Any]:
         return {name: getattr(self, own) for name, own in self.own_names[place].items()}
@@ -99,7 +99,7 @@ def hetero_parameters(layer: Layer, sizes: Sizes) -> Iterator[Parameter]:
     residual, size, count = Axis("residual", layer.hidden_size), layer.head_size, len(layer.heads)
     for name in _projected(layer.heads, sizes.position_embedding_type):
         yield from linear(f"attention.self.{name}", Axis("heads", size, count, name), residual)
-    if _places(layer.heads, Attends.CONTENTS, Attends.POSITIONS):
+    if _attending(layer.heads):
         yield from distance_table(size, sizes)
     for place, (head, names) in enumerate(zip(layer.heads, _counted(layer.heads), strict=True)):
         for own in head_operation(head.operation).parameters(head.parameter, size):
@@ -113,9 +113,10 @@ def hetero_flops(layer: Layer, length: int, positions: str) -> Flops:
     """Work of such a layer for one sequence."""
     size, count = layer.head_size, len(layer.heads)
     total = Flops(len(_projected(layer.heads, positions)) * count * length * layer.hidden_size * size)
-    num_attending = len(_places(layer.heads, Attends.CONTENTS, Attends.POSITIONS))
-    products = attention_products(num_attending, size, length, positions, by_contents=False)
-    total = total.plus(Flops(products + len(_places(layer.heads, Attends.CONTENTS)) * length * length * size))
+    attends = [head_operation(head.operation).attends for head in layer.heads]
+    num_attending = len(attends) - attends.count(Attends.NOTHING)
+    by_contents = Attends.CONTENTS in attends
+    total = total.plus(Flops(attention_products(num_attending, size, length, positions, by_contents=by_contents)))
     for head in layer.heads:
         total = total.plus(head_operation(head.operation).flops(head.parameter, size, length))
     return total
@@ -132,8 +133,10 @@ def _projected(heads: Sequence[Head], positions: str) -> list[str]:
     return [name for name in PROJECTIONS if name in read or name == "value"]
 
 
-def _places(heads: Sequence[Head], *attends: Attends) -> list[int]:
-    return [place for place, head in enumerate(heads) if head_operation(head.operation).attends in attends]
+def _attending(heads: Sequence[Head]) -> list[int]:
+    """The places of heads that attend."""
+    attends = [head_operation(head.operation).attends for head in heads]
+    return [place for place, each in enumerate(attends) if each is not Attends.NOTHING]
 
 
 def _counted(heads: Sequence[Head]) -> list[dict[str, str]]:
@@ -146,8 +149,3 @@ def _counted(heads: Sequence[Head]) -> list[dict[str, str]]:
         counted.append({name: f"{name}{counters[name]}" for name in names})
         counters.update(list(names))
     return counted
-
-
-def _chosen(x_BN: Tensor, places: list[int]) -> Tensor:
-    """The heads at some places; all of them without a copy."""
-    return x_BN if len(places) == x_BN.shape[1] else x_BN[:, places]
