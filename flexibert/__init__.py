@@ -19,9 +19,11 @@ from .model.heads import (
 )
 from .model.modeling_flexibert import FlexiBERTModel, FlexiBERTPreTrainedModel
 from .model.pretraining_heads import FlexiBERTForNextSentencePrediction, FlexiBERTForPreTraining
+from .morphisms import builtin as builtin
 from .morphisms.block_retraining import RetrainedBlock, Training, combine_blocks, retrain_block
 from .morphisms.depth_stitching import stitch_depth
 from .morphisms.layer_merging import merge_layers
+from .morphisms.registry import MORPHISMS, Child, Materials, Morphism, register_morphism
 from .morphisms.stitching import random_like, stitch
 from .pruning import MovementPruner, PruningConfig, prune
 from .transfer.overlap import transfer_overlap
@@ -34,6 +36,8 @@ from .vision.modeling_flexivit import (
 )
 
 __all__ = [
+    "MORPHISMS",
+    "Child",
     "Cost",
     "FlexiBERTConfig",
     "FlexiBERTForMaskedLM",
@@ -50,6 +54,8 @@ __all__ = [
     "FlexiViTForImageClassificationWithTeacher",
     "FlexiViTModel",
     "Latency",
+    "Materials",
+    "Morphism",
     "MovementPruner",
     "PruningConfig",
     "RetrainedBlock",
@@ -68,6 +74,7 @@ __all__ = [
     "merge_layers",
     "prune",
     "random_like",
+    "register_morphism",
     "retrain_block",
     "stitch",
     "stitch_depth",

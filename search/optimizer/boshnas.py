@@ -7,8 +7,8 @@ spreads over the space (Sobol).
 
 Of a library every graph is a candidate. Of a space too large to list, each proposal weighs Sobol points and mutations
 of the best so far. The original climbs the acquisition over the vectors and snaps the optimum to a graph: that is
-``second_order``. The most promising architectures, with every origin that each can have, and the children of the best
-(``offspring.py``) are then weighed against each other.
+``second_order``. The most promising architectures, with every origin that each can have, and the offspring of the best
+(``origins.py``) are then weighed against each other.
 
 With several objectives or limits (``objectives.py``), the best are the front of what keeps the limits, and the
 acquisition is that of ``constrained_multi_objective.py``. What is known to break a limit is never proposed. An
@@ -31,6 +31,7 @@ from torch import Tensor
 
 from design_space import DesignSpace, Level, ModelSpec
 from embeddings import GraphLibrary
+from flexibert.morphisms.registry import Overlap
 
 from ..acquisition.newton import ascend
 from ..candidate import Candidate, Origin
@@ -39,8 +40,7 @@ from ..pools.level_pool import LevelPool
 from ..pools.library_pool import Candidates, LibraryPool, Pool
 from ..surrogates import single_thread
 from .observations import check_measurement
-from .offspring import children
-from .origins import Origins, Overlap
+from .origins import Origins
 from .settings import BOSHNASSettings
 from .surrogate_state import Beliefs
 
@@ -113,7 +113,7 @@ class BOSHNAS:
         self._beliefs = Beliefs(self.settings, self.goals, self._pool, self._origins, seed)
         self._observed, self._pending = self._beliefs.observed, self._beliefs.pending
         self._num_proposed = 0
-        self._kinds: set[str] = set()
+        self._tried: set[str] = set()
         self._num_told = 0
         self._steps_since_best = 0
         self._phase = "explore"
@@ -155,7 +155,7 @@ class BOSHNAS:
         """Count a candidate as proposed: what ``ask`` does, and what a resumed run does for those of the journal."""
         self._pending[candidate.spec.hash] = candidate
         self._num_proposed += 1
-        self._kinds.add(candidate.origin.kind)
+        self._tried.add(candidate.origin.name)
         self._beliefs.forget(observed=False)
 
     def tell(
@@ -293,23 +293,20 @@ class BOSHNAS:
         distances = torch.cdist(self._beliefs.of_specs(specs)[:, columns], self._beliefs.of_specs(parents)[:, columns])
         for spec, order in zip(specs, distances.argsort(stable=True)[:, :_NEAREST_PARENTS].tolist(), strict=True):
             nearest = [parents[place] for place in order]
-            candidates += [Candidate(spec, origin, proposed_by) for origin in self._origins.transfers(spec, nearest)]
+            candidates += [Candidate(spec, origin, proposed_by) for origin in self._origins.inheriting(spec, nearest)]
         return candidates
 
     def _children(self, taken: set[str]) -> list[Candidate]:
-        """Architectures made of the best trained ones that break no exact limit. Stitched ones have no children: every
-        further stitch would be as wide as all before together."""
+        """Architectures made of the best trained ones that break no exact limit."""
         single = [graph_hash for graph_hash in self.trained if not self._observed.specs[graph_hash].groups]
-        born = children(self._best_specs(single), self._origins.made)
+        born = self._origins.offspring(self._best_specs(single))
         allowed = self.goals.allows(self.goals.columns([child.spec for child in born]))
         return [child for child, keeps in zip(born, allowed, strict=True) if keeps and child.spec.hash not in taken]
 
     def _best_of(self, candidates: Sequence[Candidate]) -> Candidate:
-        """By the acquisition; of a kind of origin that has never been tried, while there is one: nothing is known of
-        it."""
-        tried = self._kinds | {origin.kind for origin in self._observed.origins.values()}
-        untried = {candidate.origin.kind for candidate in candidates} - tried
-        candidates = [one for one in candidates if one.origin.kind in untried] or candidates
+        """By the acquisition; of a morphism that has never been tried, while there is one: nothing is known of it."""
+        tried = self._tried | {origin.name for origin in self._observed.origins.values()}
+        candidates = [one for one in candidates if one.origin.name not in tried] or candidates
         if len(candidates) == 1:
             return candidates[0]
         vectors = self._beliefs.vectors(candidates)

@@ -161,7 +161,7 @@ def parents_of(record: TrialRecord) -> tuple[str, ...]:
 
 def _scatter_by_origin(axis: Axes, records: Sequence[TrialRecord], xs: npt.NDArray[Any], ys: Points) -> None:
     """Puts a dot for each record (N,), in the color of its origin."""
-    origins = np.array([record.candidate.origin.kind for record in records])
+    origins = np.array([record.candidate.origin.name for record in records])
     for number, origin in enumerate(np.unique(origins)):
         places, color = origins == origin, ORIGIN_COLORS[number % len(ORIGIN_COLORS)]
         axis.scatter(xs[places], ys[places], color=color, s=18, label=origin, zorder=3)

@@ -55,16 +55,16 @@ def test_transfers_come_from_the_nearest_trained_parent_with_enough_overlap(tiny
     everything = BOSHNASSettings(num_init=2, surrogate="gp", min_overlap=0.0, alpha=0.0, beta=0.0)
     boshnas = BOSHNAS(tiny_library, seed=0, settings=everything, overlap=overlap)
     first, second, third = run(boshnas, 3)
-    assert third.origin.kind == "transfer"
+    assert third.origin.name == "transfer"
     distances = {
         c.spec.hash: np.linalg.norm(tiny_library.embed(c.spec) - tiny_library.embed(third.spec))
         for c in (first, second)
     }
-    assert third.origin.parent == min(distances, key=distances.__getitem__)
+    assert third.origin.parents[0] == min(distances, key=distances.__getitem__)
     nothing = BOSHNAS(tiny_library, seed=0, settings=QUICK, overlap=lambda parent, child: 0.79)
-    assert {candidate.origin.kind for candidate in run(nothing, 6)} == {"scratch"}
+    assert {candidate.origin.name for candidate in run(nothing, 6)} == {"scratch"}
     forbidden = BOSHNASSettings(num_init=2, surrogate="gp", min_overlap=0.0, origins=("scratch",))
-    assert {c.origin.kind for c in run(BOSHNAS(tiny_library, seed=0, settings=forbidden, overlap=overlap), 5)} == {
+    assert {c.origin.name for c in run(BOSHNAS(tiny_library, seed=0, settings=forbidden, overlap=overlap), 5)} == {
         "scratch"
     }
 

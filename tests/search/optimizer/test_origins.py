@@ -16,13 +16,13 @@ def asked(boshnas: BOSHNAS, gains: dict[str, float], num_trials: int) -> list[Ca
     candidates = []
     for _ in range(num_trials):
         (candidate,) = boshnas.ask(1)
-        boshnas.tell(candidate, score(candidate.spec) + gains.get(candidate.origin.kind, 0.0), cost_s=1.0)
+        boshnas.tell(candidate, score(candidate.spec) + gains.get(candidate.origin.name, 0.0), cost_s=1.0)
         candidates.append(candidate)
     return candidates
 
 
 def kinds(candidates: list[Candidate]) -> list[str]:
-    return [candidate.origin.kind for candidate in candidates]
+    return [candidate.origin.name for candidate in candidates]
 
 
 @pytest.mark.parametrize(("seed", "surrogate"), [(0, "features"), (1, "features"), (2, "features"), (0, "embedding")])
@@ -60,7 +60,7 @@ def test_children_are_asked_for_when_no_member_is_left(tiny_library):
     for spec in tiny_library.specs:
         boshnas.tell_known(spec, score(spec), parent=True)
     (candidate,) = boshnas.ask(1)
-    assert candidate.origin.kind == "prune"
+    assert candidate.origin.name == "prune"
 
 
 def test_what_is_predicted_depends_on_the_origin(tiny_library):
@@ -82,7 +82,7 @@ def test_of_equal_origins_the_cheaper_is_trained_when_seconds_count(tiny_library
         found = []
         for _ in range(18):
             (candidate,) = boshnas.ask(1)
-            cost_s = 1.0 if candidate.origin.kind == "transfer" else 100.0
+            cost_s = 1.0 if candidate.origin.name == "transfer" else 100.0
             boshnas.tell(candidate, score(candidate.spec), cost_s=cost_s)
             found.append(candidate)
         return kinds(found[12:])
@@ -97,7 +97,7 @@ def test_columns_say_what_is_inherited_what_is_lost_and_how_good_the_parents_are
     observed = Observations()
     for spec, value in ((parent, 0.9), (other, 0.5), (tiny_library.specs[7], 0.1)):
         observed.add(Candidate(spec, Origin()), value, parent=True)
-    stitched = Candidate(ModelSpec.side_by_side([parent, parent]), Origin("stitch", parent.hash, other=other.hash))
+    stitched = Candidate(ModelSpec.side_by_side([parent, parent]), Origin("stitch", parent.hash, other.hash))
     rows = origins.columns(
         [Candidate(child, Origin()), Candidate(child, Origin("transfer", parent.hash)), stitched], observed
     )
@@ -122,5 +122,5 @@ def test_transfers_are_from_the_first_parents_of_the_same_format_with_enough_in_
     child, *parents = tiny_library.specs[:6]
     shares = dict(zip((parent.hash for parent in parents), (0.2, 0.8, 0.4, 0.9, 1.0), strict=True))
     origins = Origins(("scratch", "transfer"), lambda parent, child: shares[parent.hash], 0.5)
-    found = [origin.parent for origin in origins.transfers(child, parents)]
+    found = [origin.parents[0] for origin in origins.inheriting(child, parents)]
     assert found == [parents[1].hash, parents[3].hash]
