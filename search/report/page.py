@@ -99,7 +99,7 @@ def _content(directory: RunDirectory) -> dict[str, Any]:
         "objectives": goals.objectives,
         "front": front_records(finished, goals),
         "constraints": list(limits.items()),
-        "is_kept": bool(ranked) and goals.violation(ranked[0].objectives) == 0,
+        "is_kept": bool(ranked) and goals.constraint_violation(ranked[0].objectives) == 0,
         "baselines": sorted(baselines.items()),
         "pictures": [(title, Markup(picture)) for title, picture in pictures if picture],
         "influence": _influence(finished),
