@@ -20,7 +20,7 @@ class BOSHNASSettings:
             space.
         alpha, beta: probabilities of uncertainty and of diversity sampling.
         acquisition: ``ucb``, or ``log_ei`` (expected improvement); of several objectives the optimistic hypervolume,
-            or the expected one (qLogNEHVI).
+            or the expected one (qNEHVI).
         confidence: c of the upper confidence bound, ``mean + c * deviation``.
         second_order: propose optima of the acquisition over the vectors, climbed to from ``num_restarts`` starts by
             Newton steps and snapped to an architecture, instead of the best of all candidates.
@@ -89,7 +89,7 @@ class BOSHNASSettings:
 
     def check_goals(self, goals: Goals) -> None:
         """Raises ``ValueError`` where these settings do not fit what is searched for."""
-        if self.second_order and not goals.is_plain:
+        if self.second_order and not goals.is_single_unconstrained:
             raise ValueError("'second_order' climbs the score alone: it needs one objective and no constraints")
         if self.cost_aware and goals.costs:
             raise ValueError("'cost_aware' needs one objective: an improvement of several has no price in seconds")

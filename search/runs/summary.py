@@ -61,7 +61,7 @@ def keep_best(
         "speed": None if speed is None else str(speed),
     }
     if goals.constraints:
-        kept = goals.violation(best.objectives) == 0
+        kept = goals.constraint_violation(best.objectives) == 0
         evaluation |= {"constraints": dict(goals.constraints), "feasible": kept}
     partial = directory.best_dir.with_name(".best")
     shutil.rmtree(partial, ignore_errors=True)
@@ -125,8 +125,8 @@ def _constraints(best: TrialRecord, goals: Goals) -> list[str]:
     if not goals.constraints:
         return []
     limits = ", ".join(f"{name} at most {limit:g}" for name, limit in goals.constraints.items())
-    kept = "kept" if goals.violation(best.objectives) == 0 else "kept by no trial; this one breaks them least"
-    return [f"- constraints: {limits}: {kept}"]
+    is_kept = goals.constraint_violation(best.objectives) == 0
+    return [f"- constraints: {limits}: {'kept' if is_kept else 'kept by no trial; this one breaks them least'}"]
 
 
 def _front(records: Sequence[TrialRecord], goals: Goals) -> list[str]:

@@ -11,7 +11,7 @@ Letters: N observations, M points, K numbers, C categories, P hyperparameters.
 import copy
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +77,7 @@ class GaussianProcessSurrogate(Surrogate):
         super().__init__()
         self._numbers, self._codes = list(numbers), list(codes)
         self._standardizer = Standardizer(Y)
-        target = self._standardizer.forward(Y)
+        target = self._standardizer.transform(Y)
         extra = torch.zeros_like(Y) if Yvar is None else Yvar / self._standardizer.scale.square()
         few = _spread(target, MOST_FITTED)
         X_few = X[few].detach()
@@ -86,9 +86,9 @@ class GaussianProcessSurrogate(Surrogate):
         )
         self._observe(X, target, extra)
 
-    def given(self, X: Tensor, Y: Tensor) -> "GaussianProcessSurrogate":
+    def condition_on_observations(self, X: Tensor, Y: Tensor, **_: Any) -> "GaussianProcessSurrogate":
         other = copy.copy(self)
-        target = torch.cat([self._target, self._standardizer.forward(Y)])
+        target = torch.cat([self._target, self._standardizer.transform(Y)])
         other._observe(torch.cat([self._X, X]), target, torch.cat([self._extra, torch.zeros_like(Y)]))
         return other
 
@@ -105,7 +105,7 @@ class GaussianProcessSurrogate(Surrogate):
             (0.5 * (precision / (2 * math.pi)).log() - 0.5 * self._alpha.square() / precision).sum()
         )
 
-    def moments(self, X: Tensor) -> Moments:
+    def predict_moments(self, X: Tensor) -> Moments:
         shape, flat = X.shape[:-1], X.reshape(-1, X.shape[-1])
         cross = self._kernel(flat, self._X)
         mean = self._mean + cross @ self._alpha
@@ -113,7 +113,7 @@ class GaussianProcessSurrogate(Surrogate):
         amplitude = self.hyperparameters.amplitude + self.hyperparameters.mismatch_amplitude
         variance = (amplitude - reduced.square().sum(0)).clamp_min(1e-10)
         noise = self.hyperparameters.noise.sqrt().expand_as(mean)
-        return self._standardizer.back(
+        return self._standardizer.untransform(
             Moments(mean.reshape(shape), variance.sqrt().reshape(shape), noise.reshape(shape))
         )
 

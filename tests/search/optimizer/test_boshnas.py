@@ -165,8 +165,8 @@ def test_of_many_observations_the_surrogate_sees_the_best_and_a_spread_of_the_ot
     settings = BOSHNASSettings(num_init=2, num_fitted=8)
     boshnas = BOSHNAS(tiny_library, settings=settings)
     for number, spec in enumerate(tiny_library.specs[:31]):
-        boshnas.tell_known(spec, float((number * 7) % 31), parent=False)
-    X, Y = boshnas._beliefs.measured()
+        boshnas.add_prior_observation(spec, float((number * 7) % 31), parent=False)
+    X, Y = boshnas._state.training_data()
     assert sorted(Y.tolist()) == [0, 9, 17, 26, 27, 28, 29, 30]
     places = [number for number in range(31) if (number * 7) % 31 in Y.tolist()]
     assert Y.tolist() == [float((number * 7) % 31) for number in places]  # in the order they came
@@ -221,7 +221,7 @@ def test_results_of_another_level_are_used_though_they_are_not_in_the_library(ti
         settings=BOSHNASSettings(num_init=1, surrogate="gp", min_overlap=0.0, alpha=0, beta=0),
         overlap=overlap,
     )
-    boshnas.tell_known(stranger, 0.7, parent=True)
+    boshnas.add_prior_observation(stranger, 0.7, parent=True)
     (candidate,) = boshnas.ask(1)
     assert candidate.origin == Origin("transfer", stranger.hash)
     assert boshnas.best == (stranger, 0.7)

@@ -50,7 +50,7 @@ def test_kinds_that_were_tried_on_an_earlier_level_are_not_tried_again_for_their
     after = BOSHNAS(tiny_library, seed=1, settings=settings, overlap=overlap)
     for candidate in found:
         known = before.predict(candidate.spec, candidate.origin)[0]
-        after.tell_known(candidate.spec, known, parent=True, origin=candidate.origin)
+        after.add_prior_observation(candidate.spec, known, parent=True, origin=candidate.origin)
     assert kinds(asked(after, {"transfer": -0.5}, 4)) == ["scratch"] * 4
 
 
@@ -58,7 +58,7 @@ def test_children_are_asked_for_when_no_member_is_left(tiny_library):
     settings = BOSHNASSettings(num_init=1, origins=("scratch", "prune"))
     boshnas = BOSHNAS(tiny_library, settings=settings)
     for spec in tiny_library.specs:
-        boshnas.tell_known(spec, score(spec), parent=True)
+        boshnas.add_prior_observation(spec, score(spec), parent=True)
     (candidate,) = boshnas.ask(1)
     assert candidate.origin.name == "prune"
 
@@ -115,7 +115,7 @@ def test_columns_say_what_is_inherited_what_is_lost_and_how_good_the_parents_are
 def test_where_only_scratch_is_possible_vectors_hold_nothing_about_origins(tiny_library):
     assert Origins(("scratch",), overlap, 0.5).num_columns == 0
     assert Origins(("scratch", "transfer"), None, 0.5).num_columns == 0
-    assert BOSHNAS(tiny_library)._beliefs.from_scratch(torch.ones(2, 5)).shape == (2, 5)
+    assert BOSHNAS(tiny_library)._state.from_scratch(torch.ones(2, 5)).shape == (2, 5)
 
 
 def test_transfers_are_from_the_first_parents_of_the_same_format_with_enough_in_common(tiny_library):
