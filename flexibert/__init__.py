@@ -2,6 +2,7 @@
 
 from design_space.version import __version__
 
+from . import builtin_morphisms as builtin_morphisms
 from .checkpoints import auto_classes as auto_classes
 from .checkpoints.model_card import add_to_lineage, write_model_card
 from .conversion.bert import from_bert, to_bert
@@ -19,7 +20,6 @@ from .model.heads import (
 )
 from .model.modeling_flexibert import FlexiBERTModel, FlexiBERTPreTrainedModel
 from .model.pretraining_heads import FlexiBERTForNextSentencePrediction, FlexiBERTForPreTraining
-from .morphisms import builtin as builtin
 from .morphisms.block_retraining import RetrainedBlock, Training, combine_blocks, retrain_block
 from .morphisms.depth_stitching import stitch_depth
 from .morphisms.layer_merging import merge_layers

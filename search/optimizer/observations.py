@@ -68,10 +68,10 @@ class Observations:
         new = [graph_hash for graph_hash in self.scores if graph_hash not in self._exact]
         columns = goals.columns([self.specs[graph_hash] for graph_hash in new]).tolist()
         self._exact |= {one: dict(zip(goals.analytic, row, strict=True)) for one, row in zip(new, columns, strict=True)}
-        known, modelled = {}, goals.measured
+        known, names = {}, goals.measured
         for graph_hash in self.scores:
             measured = self.objectives.get(graph_hash, {})
-            told = {name: measured[name] for name in modelled if name in measured}
+            told = {name: measured[name] for name in names if name in measured}
             known[graph_hash] = {SCORE: self.mean(graph_hash)} | told | self._exact[graph_hash]
         return known
 

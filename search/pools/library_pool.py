@@ -63,18 +63,12 @@ class Pool(ABC):
     def sobol_candidate(self, number: int, seed: int, evaluated: Collection[str]) -> ModelSpec | None:
         """One not ``evaluated``, at point ``number`` of a sequence that fills the pool evenly."""
 
-    def is_feasible(self, vectors: Tensor) -> Tensor:
-        """(N,) of vectors (N, K): whether no exact limit is broken."""
-        return torch.from_numpy(self.goals.is_feasible(vectors[:, self.layout.exact_columns].numpy()))
-
     def feasible(self, candidates: Candidates) -> Candidates:
         """Those that break no exact limit."""
         if not self.layout.exact or not len(candidates):
             return candidates
-        kept = self.is_feasible(candidates.vectors)
-        return Candidates(
-            [candidates.specs[place] for place in kept.nonzero()[:, 0].tolist()], candidates.vectors[kept]
-        )
+        kept = np.flatnonzero(self.goals.is_feasible(candidates.vectors[:, self.layout.exact_columns].numpy()))
+        return Candidates(_Picked(candidates.specs, kept), candidates.vectors[kept])
 
     def upper_bounds(self) -> dict[str, float]:
         """The most that each exact objective is among those that stand for the pool."""

@@ -41,7 +41,7 @@ def test_a_name_is_taken_once():
         def make(self, parents, child, materials):
             return materials.blank()
 
-    with pytest.raises(ValueError, match=r"'prune' is registered by flexibert\.morphisms\.builtin\.Prune"):
+    with pytest.raises(ValueError, match=r"'prune' is registered by flexibert\.builtin_morphisms\.Prune"):
         register_morphism(Prune)
 
 

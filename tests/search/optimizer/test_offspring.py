@@ -1,7 +1,7 @@
 import pytest
 
 from design_space import ModelSpec
-from flexibert.morphisms.builtin import DENSITIES
+from flexibert.builtin_morphisms import DENSITIES
 from search import BOSHNAS, BOSHNASSettings, Candidate
 from search.optimizer.origins import Origins
 from tests.search.optimizer.test_boshnas import run

@@ -11,8 +11,7 @@ from rich.console import Console
 from dataset import PreparedData
 from dataset.prepare import DataOptions
 from design_space import ModelSpec
-from flexibert import FlexiBERTForQuestionAnswering, FlexiBERTForTokenClassification
-from flexibert.morphisms import builtin
+from flexibert import FlexiBERTForQuestionAnswering, FlexiBERTForTokenClassification, builtin_morphisms
 from search import Candidate, Origin
 from search.training.collators import collator
 from search.training.evaluate import evaluate, predict
@@ -97,8 +96,8 @@ def test_a_candidate_learns_and_its_score_is_that_of_the_saved_model(name, opera
 @pytest.mark.integration
 @pytest.mark.parametrize("name", CLASSES)
 def test_every_origin_keeps_the_head(name, prepared, tmp_path, monkeypatch):
-    monkeypatch.setattr(builtin, "MERGING_STEPS", 3)
-    monkeypatch.setattr(builtin, "EXAMPLES", 1)
+    monkeypatch.setattr(builtin_morphisms, "MERGING_STEPS", 3)
+    monkeypatch.setattr(builtin_morphisms, "EXAMPLES", 1)
     data, parents = prepared[name], [_spec(), _spec(hidden=32)]
     for spec in parents:
         CLASSES[name](model_config(_job(data, tmp_path, spec), data)).save_pretrained(tmp_path / "models" / spec.hash)

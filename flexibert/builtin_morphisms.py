@@ -1,4 +1,4 @@
-"""The morphisms of this project: from scratch, by transfer, pruned, stitched and merged."""
+"""The morphisms of this project (see ``morphisms/registry.py``): scratch, transfer, prune, stitch and merge."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -6,11 +6,11 @@ from typing import Any
 
 from design_space import ModelSpec
 
-from ..pruning.one_shot import prune
-from .block_retraining import Training
-from .layer_merging import merge_layers, merged_spec
-from .registry import Child, Materials, Morphism, Overlap, register_morphism
-from .stitching import stitch
+from .morphisms.block_retraining import Training
+from .morphisms.layer_merging import merge_layers, merged_spec
+from .morphisms.registry import Child, Materials, Morphism, Overlap, register_morphism
+from .morphisms.stitching import stitch
+from .pruning.one_shot import prune
 
 DENSITIES = (0.75, 0.5)
 """Shares of a parent's linear weights that pruned children keep."""
