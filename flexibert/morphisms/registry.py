@@ -105,24 +105,27 @@ class Morphism(ABC):
 MORPHISMS: dict[str, Morphism] = {}
 """All morphisms by name, in the order they were registered."""
 
-AnyMorphism = TypeVar("AnyMorphism", bound=type[Morphism])
+AnyMorphism = TypeVar("AnyMorphism", bound=type[Morphism] | Morphism)
 
 
 def register_morphism(morphism: AnyMorphism) -> AnyMorphism:
-    """Make a morphism known, as a decorator of its class. The same class may be registered again, as when its module is
-    imported a second time.
+    """Make a morphism known: an object, or its class, as a decorator. The same class may be registered again, as when
+    its module is imported a second time.
 
     Raises:
         ValueError: listing everything that it lacks.
     """
-    problems = _problems(morphism)
+    its_class: Any = morphism if isinstance(morphism, type) else type(morphism)
+    problems = _problems(its_class)
     if problems:
-        raise ValueError("\n  - ".join([f"Problems in the morphism {morphism.__name__}:", *problems]))
-    MORPHISMS[morphism.name] = morphism()
+        raise ValueError("\n  - ".join([f"Problems in the morphism {its_class.__name__}:", *problems]))
+    MORPHISMS[its_class.name] = morphism() if isinstance(morphism, type) else morphism
     return morphism
 
 
 def _problems(morphism: type[Morphism]) -> list[str]:
+    if not issubclass(morphism, Morphism):
+        return ["it must be derived from flexibert.Morphism"]
     name, count, sentence = (getattr(morphism, key, None) for key in ("name", "num_parents", "sentence"))
     arguments = morphism.arguments
     problems = []

@@ -70,7 +70,7 @@ class BOSHNAS:
             (``flexibert.transfer_overlap``); without it nothing is transferred.
         objectives: ``score``, and others that should be low.
         constraints: upper limits, for example ``{"parameters": 2e6, "latency_ms": 10}``.
-        exact: objectives computed from specs, by name (``objectives.exact_costs`` by default); any other one must be told.
+        exact: objectives computed from specs, by name (``exact_costs`` by default); any other one must be told.
 
     Raises:
         ValueError: for objectives or constraints that make no sense, or that no architecture keeps.

@@ -34,6 +34,13 @@ def test_what_is_left_out_is_an_error_at_registration_all_of_it_at_once():
     assert len(MORPHISMS) == 5
 
 
+def test_a_class_of_another_kind_is_refused():
+    with pytest.raises(
+        ValueError, match="Problems in the morphism dict:\n  - it must be derived from flexibert.Morphism"
+    ):
+        register_morphism(dict)
+
+
 def test_a_name_is_taken_once():
     class Prune(Morphism):
         name, num_parents, sentence = "prune", 0, "Another."
@@ -48,6 +55,7 @@ def test_a_name_is_taken_once():
 def test_the_same_class_may_be_registered_again():
     before = list(MORPHISMS)
     assert register_morphism(type(MORPHISMS["merge"])) is type(MORPHISMS["merge"])
+    assert register_morphism(MORPHISMS["merge"]) is MORPHISMS["merge"]
     assert list(MORPHISMS) == before
 
 
