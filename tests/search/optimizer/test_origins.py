@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from design_space import ModelSpec
+from flexibert import MORPHISMS, Morphism
 from search import BOSHNAS, BOSHNASSettings, Candidate, Origin
 from search.optimizer.observations import Observations
 from search.optimizer.origins import Origins
@@ -124,3 +125,32 @@ def test_transfers_are_from_the_first_parents_of_the_same_format_with_enough_in_
     origins = Origins(("scratch", "transfer"), lambda parent, child: shares[parent.hash], 0.5)
     found = [origin.parents[0] for origin in origins.inheriting(child, parents)]
     assert found == [parents[1].hash, parents[3].hash]
+
+
+def test_a_further_morphism_that_fills_architectures_is_proposed_by_its_own_share_and_told_apart(
+    tiny_library, monkeypatch
+):
+    class FromTwo(Morphism):
+        name, num_parents, sentence = "from_two", 2, "Averages two parents."
+
+        def inherited_share(self, parents, child, overlap):
+            return min(overlap(parent, child) for parent in parents)
+
+        def make(self, parents, child, materials):
+            return materials.blank()
+
+    monkeypatch.setitem(MORPHISMS, "from_two", FromTwo())
+    child, *parents = tiny_library.specs[:5]
+    shares = dict(zip((parent.hash for parent in parents), (0.9, 0.2, 0.6, 0.7), strict=True))
+    origins = Origins(("scratch", "transfer", "from_two"), lambda parent, child: shares[parent.hash], 0.5)
+    first, second, third, fourth = origins.inheriting(child, parents)
+    assert [first, second] == [Origin("transfer", parents[0].hash), Origin("transfer", parents[2].hash)]
+    assert third == Origin("from_two", parents[0].hash, parents[2].hash)
+    assert fourth == Origin("from_two", parents[0].hash, parents[3].hash)
+    observed = Observations()
+    for parent in parents:
+        observed.add(Candidate(parent, Origin()), 0.5, parent=True)
+    assert origins.columns([Candidate(child, first), Candidate(child, third)], observed)[:, [0, 3]].tolist() == [
+        [0.9, 0.0],
+        [0.6, 1.0],
+    ]
