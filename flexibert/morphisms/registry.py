@@ -137,7 +137,7 @@ def _problems(morphism: type[Morphism]) -> list[str]:
         problems.append(f"'num_parents' must be a whole number of at least 0. Got {count!r}")
     if not (isinstance(sentence, str) and sentence):
         problems.append(f"'sentence' must say in one sentence where the weights come from. Got {sentence!r}")
-    if not all(isinstance(one, str) and one.isidentifier() and one not in RESERVED for one in arguments):
+    if isinstance(arguments, str) or not all(one.isidentifier() and one not in RESERVED for one in arguments):
         problems.append(f"'arguments' must be identifiers other than {', '.join(RESERVED)}. Got {arguments!r}")
     if morphism.__abstractmethods__:
         problems.append(f"it must define {', '.join(sorted(morphism.__abstractmethods__))}")

@@ -48,7 +48,6 @@ class Origins:
         self._min_overlap = min_overlap
         self._told_apart = [morphism.name for morphism in [*self.constructive, *self._filling[1:]]]
         self._shares: dict[tuple[str, Origin], float] = {}
-        self._children: dict[tuple[str, ...], list[Child]] = {}
 
     @property
     def num_columns(self) -> int:
@@ -69,12 +68,10 @@ class Origins:
         would be as wide as all before together."""
         single, known = [parent for parent in parents if not parent.groups], {parent.hash for parent in parents}
         return [
-            Candidate(
-                child.spec, Origin(morphism.name, *(parent.hash for parent in chosen), **child.arguments), "optimized"
-            )
+            Candidate(child.spec, _origin(morphism, chosen, **child.arguments), "optimized")
             for morphism in self.constructive
             for chosen in itertools.combinations(single, morphism.num_parents)
-            for child in self._children_of(morphism, chosen)
+            for child in _children(morphism, chosen)
             if child.spec.hash not in known
         ]
 
@@ -102,7 +99,7 @@ class Origins:
 
     def _enough(self, morphism: Morphism, spec: ModelSpec, parents: Sequence[ModelSpec]) -> Iterator[Origin]:
         for chosen in itertools.combinations(parents, morphism.num_parents):
-            origin = Origin(morphism.name, *(parent.hash for parent in chosen))
+            origin = _origin(morphism, chosen)
             if self._share(spec, origin, chosen) >= self._min_overlap:
                 yield origin
 
@@ -111,16 +108,19 @@ class Origins:
         if len(parents) < len(origin.parents):
             return 1.0
         if (key := (spec.hash, origin)) not in self._shares:
-            _make_room(self._shares)
+            if len(self._shares) >= _MOST_KNOWN:  # memory stays bounded over thousands of trials
+                self._shares.clear()
             self._shares[key] = float(origin.morphism.inherited_share(parents, spec, self._overlap))
         return self._shares[key]
 
-    def _children_of(self, morphism: Morphism, parents: Sequence[ModelSpec]) -> list[Child]:
-        """The best stay the best for many proposals."""
-        if (key := (morphism.name, *(parent.hash for parent in parents))) not in self._children:
-            _make_room(self._children)
-            self._children[key] = list(morphism.children(parents))
-        return self._children[key]
+
+def _origin(morphism: Morphism, parents: Sequence[ModelSpec], **arguments: Any) -> Origin:
+    return Origin(morphism.name, *(parent.hash for parent in parents), **arguments)
+
+
+@functools.lru_cache(1024)  # the best stay the best for many proposals
+def _children(morphism: Morphism, parents: tuple[ModelSpec, ...]) -> tuple[Child, ...]:
+    return tuple(morphism.children(parents))
 
 
 @functools.lru_cache(_MOST_KNOWN)
@@ -130,9 +130,3 @@ def _num_parameters(spec: ModelSpec) -> float:
 
 def _everything(parent: ModelSpec, child: ModelSpec) -> float:
     return 1.0
-
-
-def _make_room(known: dict[Any, Any]) -> None:
-    """Memory stays bounded over thousands of trials; what is needed again is computed again."""
-    if len(known) >= _MOST_KNOWN:
-        known.clear()
