@@ -148,8 +148,7 @@ def kernel(of: Hyperparameters, a: Tensor, b: Tensor, mismatches: Iterable[Tenso
     """
     a, b = a / of.scales, b / of.scales
     squares = a.square().sum(-1)[..., :, None] + b.square().sum(-1)[..., None, :] - 2 * a @ b.mT
-    squares = squares.clamp_min(1e-12)
-    distance = squares.sqrt()
+    distance = squares.clamp_min(1e-12).sqrt()
     covariance = of.amplitude * (1 + _SQRT5 * distance + 5 / 3 * squares) * torch.exp(-_SQRT5 * distance)
     if len(of.weights):
         mismatch = sum(weight * differs for weight, differs in zip(of.weights, mismatches, strict=True))
