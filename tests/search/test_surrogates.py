@@ -145,3 +145,15 @@ def test_hyperparameters_of_many_observations_come_from_some_and_predictions_use
     assert (model.predict_moments(X[rest]).mean - Y[rest]).abs().max() < 0.1
     assert (of_few.predict_moments(X[rest]).mean - Y[rest]).abs().max() > 0.2
     assert (model.predict_moments(X[rest]).epistemic < of_few.predict_moments(X[rest]).epistemic).all()
+
+
+def test_hyperparameters_are_those_of_the_written_gradients_that_were_here_before():
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(12, 14, dtype=torch.float64, generator=generator)
+    noise = torch.randn(12, dtype=torch.float64, generator=generator)
+    model = GaussianProcessSurrogate(X, X[:, 0].sin() + 0.3 * X[:, 1] * X[:, 2] + 0.1 * noise, numbers=range(14))
+    found = model.hyperparameters
+    assert float(found.amplitude) == pytest.approx(1.024422, rel=1e-4)
+    assert float(found.noise) == pytest.approx(0.011758, rel=1e-4)
+    assert found.scales[:4].tolist() == pytest.approx([1.92417, 28.54057, 24.29996, 21.49284], rel=1e-4)
+    assert model.log_likelihood == pytest.approx(-0.29697, rel=1e-4)
