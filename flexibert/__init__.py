@@ -2,6 +2,7 @@
 
 from design_space.version import __version__
 
+from . import builtin_morphisms as builtin_morphisms
 from .checkpoints import auto_classes as auto_classes
 from .checkpoints.model_card import add_to_lineage, write_model_card
 from .conversion.bert import from_bert, to_bert
@@ -22,6 +23,7 @@ from .model.pretraining_heads import FlexiBERTForNextSentencePrediction, FlexiBE
 from .morphisms.block_retraining import RetrainedBlock, Training, combine_blocks, retrain_block
 from .morphisms.depth_stitching import stitch_depth
 from .morphisms.layer_merging import merge_layers
+from .morphisms.registry import MORPHISMS, Child, Materials, Morphism, register_morphism
 from .morphisms.stitching import random_like, stitch
 from .pruning import MovementPruner, PruningConfig, prune
 from .transfer.overlap import transfer_overlap
@@ -34,6 +36,8 @@ from .vision.modeling_flexivit import (
 )
 
 __all__ = [
+    "MORPHISMS",
+    "Child",
     "Cost",
     "FlexiBERTConfig",
     "FlexiBERTForMaskedLM",
@@ -50,6 +54,8 @@ __all__ = [
     "FlexiViTForImageClassificationWithTeacher",
     "FlexiViTModel",
     "Latency",
+    "Materials",
+    "Morphism",
     "MovementPruner",
     "PruningConfig",
     "RetrainedBlock",
@@ -68,6 +74,7 @@ __all__ = [
     "merge_layers",
     "prune",
     "random_like",
+    "register_morphism",
     "retrain_block",
     "stitch",
     "stitch_depth",

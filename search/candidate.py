@@ -1,64 +1,85 @@
 """A candidate: an architecture and where its first weights come from.
 
-Each origin is a morphism: ``scratch`` pre-trains random weights; ``transfer`` takes what fits from a trained parent;
-``prune`` and ``merge`` make a parent narrower or shallower, ``stitch`` puts two side by side; all but the first are
-fine-tuned directly. Lineage is the graph of candidates by their parents' hashes.
+An origin is a morphism of the registry (``flexibert.morphisms``) and the parents that it starts from: ``scratch``
+pre-trains random weights; ``transfer`` takes what fits from a trained parent; ``prune`` and ``merge`` make a parent
+narrower or shallower, ``stitch`` puts two side by side; users register their own. Lineage is the graph of candidates by
+their parents' hashes.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from design_space import ModelSpec
-
-ORIGINS = ("scratch", "transfer", "prune", "stitch", "merge")
+from flexibert import MORPHISMS, Morphism
 
 RESULT_FILE = "training.json"
 """Beside a trained model's weights: its candidate, and what was measured."""
 
 
-@dataclass(frozen=True)
+def origin_names() -> tuple[str, ...]:
+    """The morphisms that an origin may name: the project's own, and those that plugins have registered by now."""
+    return tuple(MORPHISMS)
+
+
+@dataclass(frozen=True, init=False)
 class Origin:
-    """Where first weights come from.
+    """Where first weights come from: ``Origin()``, ``Origin("stitch", a, b)``, ``Origin("prune", a, density=0.5)``.
 
     Attributes:
-        kind: of ``ORIGINS``.
-        parent: the parent's hash, of all kinds but ``scratch``.
-        other: the second parent's hash, of ``stitch``.
-        density: share of the parent's linear weights that stays, of ``prune``.
+        name: of a registered morphism.
+        parents: hashes of the architectures whose weights it starts from.
+        arguments: pairs of name and value, for example the density of ``prune``.
+
+    Raises:
+        ValueError: for an unknown morphism, or other parents or arguments than it has.
     """
 
-    kind: str = "scratch"
-    parent: str | None = None
-    other: str | None = None
-    density: float | None = None
+    name: str
+    parents: tuple[str, ...]
+    arguments: tuple[tuple[str, Any], ...]
 
-    def __post_init__(self) -> None:
-        if self.kind not in ORIGINS:
-            raise ValueError(f"'kind' of an origin must be one of {', '.join(ORIGINS)}. Got {self.kind!r}")
-        if (self.parent is None) != (self.kind == "scratch"):
+    def __init__(self, name: str = "scratch", *parents: str, **arguments: Any) -> None:
+        if name not in MORPHISMS:
             raise ValueError(
-                f"An origin has a parent if and only if it is not 'scratch'. Got {self.kind!r}, {self.parent!r}"
+                f"The morphism of an origin must be one of {', '.join(MORPHISMS)}. Got {name!r}; a plugin's is known "
+                "once its module is imported"
             )
-        if (self.other is None) == (self.kind == "stitch") or (self.density is None) == (self.kind == "prune"):
-            raise ValueError(
-                f"A 'stitch' has a second parent, a 'prune' a density, and no other origin has. Got {self!r}"
-            )
+        morphism = MORPHISMS[name]
+        if len(parents) != morphism.num_parents or None in parents:
+            raise ValueError(f"The origin {name!r} must have {morphism.num_parents} parents. Got {parents}")
+        if arguments.keys() != set(morphism.arguments):
+            wanted = ", ".join(morphism.arguments) or "no arguments"
+            raise ValueError(f"The origin {name!r} must have {wanted}. Got {', '.join(arguments) or 'none'}")
+        ordered = tuple((argument, arguments[argument]) for argument in morphism.arguments)
+        for field_name, value in (("name", name), ("parents", parents), ("arguments", ordered)):
+            object.__setattr__(self, field_name, value)
 
     @property
-    def parents(self) -> tuple[str, ...]:
-        """Hashes of the parents: none, one or two."""
-        return tuple(parent for parent in (self.parent, self.other) if parent is not None)
+    def morphism(self) -> Morphism:
+        """What makes the weights."""
+        return MORPHISMS[self.name]
 
     def to_dict(self) -> dict[str, Any]:
-        """As written to the journal."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        """As written to the journal: ``kind``, ``parent``, ``other`` (of two parents; of more, a list ``parents``), and
+        the arguments."""
+        few = dict(zip(("parent", "other"), self.parents, strict=False))
+        parents = few if len(self.parents) <= len(few) else {"parents": list(self.parents)}
+        return {"kind": self.name, **parents, **dict(self.arguments)}
+
+    @staticmethod
+    def from_dict(content: Mapping[str, Any]) -> "Origin":
+        """The inverse of ``to_dict``."""
+        rest = dict(content)
+        parents = [*rest.pop("parents", ()), *(rest.pop(key) for key in ("parent", "other") if key in rest)]
+        return Origin(rest.pop("kind"), *parents, **rest)
 
     def __str__(self) -> str:
-        shown = [parent[:8] for parent in self.parents] + ([] if self.density is None else [f"{self.density:g}"])
-        return f"{self.kind}({', '.join(shown)})" if shown else self.kind
+        values = [f"{value:g}" if isinstance(value, float) else str(value) for _, value in self.arguments]
+        shown = [*(parent[:8] for parent in self.parents), *values]
+        return f"{self.name}({', '.join(shown)})" if shown else self.name
 
 
 @dataclass(frozen=True)
@@ -87,7 +108,9 @@ class Candidate:
     def from_dict(content: Mapping[str, Any]) -> "Candidate":
         """The inverse of ``to_dict``. Raises ``ValueError`` for what is no candidate."""
         return Candidate(
-            ModelSpec.from_dict(content["spec"]), Origin(**content["origin"]), content.get("proposed_by", "initial")
+            ModelSpec.from_dict(content["spec"]),
+            Origin.from_dict(content["origin"]),
+            content.get("proposed_by", "initial"),
         )
 
 

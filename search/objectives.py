@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from design_space import ModelSpec
 from flexibert import cost_of
@@ -78,7 +79,7 @@ class Goals:
             raise ValueError("\n  - ".join(["Problems in what is searched for:", *problems]))
 
     @property
-    def is_plain(self) -> bool:
+    def is_single_unconstrained(self) -> bool:
         """Whether the score is all that counts."""
         return self.objectives == (SCORE,) and not self.constraints
 
@@ -88,37 +89,37 @@ class Goals:
         return tuple(name for name in self.objectives if name != SCORE)
 
     @property
-    def computed(self) -> tuple[str, ...]:
+    def analytic(self) -> tuple[str, ...]:
         """The exact ones among objectives and constraints."""
-        return tuple(name for name in self._steering if name in self.exact)
+        return tuple(name for name in self._quantities if name in self.exact)
 
     @property
-    def modelled(self) -> tuple[str, ...]:
+    def measured(self) -> tuple[str, ...]:
         """Those among objectives and constraints that must be measured."""
-        return tuple(name for name in self._steering if name not in self.exact)
+        return tuple(name for name in self._quantities if name not in self.exact)
 
     @property
-    def _steering(self) -> tuple[str, ...]:
+    def _quantities(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys([*self.costs, *self.constraints]))
 
     def columns(self, specs: Sequence[ModelSpec]) -> Array:
-        """(N, E), the ``computed`` objectives of some architectures."""
-        if not self.computed or not len(specs):
-            return np.empty((len(specs), len(self.computed)))
-        return np.column_stack([self.exact[name](specs) for name in self.computed])
+        """(N, E), the ``analytic`` objectives of some architectures."""
+        if not self.analytic or not len(specs):
+            return np.empty((len(specs), len(self.analytic)))
+        return np.column_stack([self.exact[name](specs) for name in self.analytic])
 
-    def allows(self, columns: Array) -> npt.NDArray[np.bool_]:
+    def is_feasible(self, columns: Array) -> npt.NDArray[np.bool_]:
         """(N,), of ``columns`` (N, E): whether no exact limit is broken."""
-        limits = np.array([self.constraints.get(name, math.inf) for name in self.computed])
+        limits = np.array([self.constraints.get(name, math.inf) for name in self.analytic])
         return np.all(columns <= limits, axis=1)
 
     def values(self, spec: ModelSpec, measured: Values) -> dict[str, float]:
         """What is known of an architecture's objectives and limited quantities: the exact ones computed, whatever was
         measured; without the score."""
-        known = {name: measured[name] for name in self.modelled if name in measured}
-        return known | dict(zip(self.computed, self.columns([spec])[0].tolist(), strict=True))
+        known = {name: measured[name] for name in self.measured if name in measured}
+        return known | dict(zip(self.analytic, self.columns([spec])[0].tolist(), strict=True))
 
-    def violation(self, values: Values) -> float:
+    def constraint_violation(self, values: Values) -> float:
         """By how much limits are broken, as shares of them, summed; 0 when all are kept, infinite when a limited
         quantity is unknown."""
         excess = [values.get(name, math.inf) / limit - 1 for name, limit in self.constraints.items()]
@@ -131,12 +132,13 @@ class Goals:
         able = [
             key
             for key, of in values.items()
-            if self.violation(of) == 0 and all(math.isfinite(of.get(name, math.nan)) for name in self.objectives)
+            if self.constraint_violation(of) == 0
+            and all(math.isfinite(of.get(name, math.nan)) for name in self.objectives)
         ]
         if not able:
             return []
         gains = np.array([[of[SCORE], *(-of[name] for name in costs)] for of in map(values.__getitem__, able)])
-        best = [able[place] for place in np.flatnonzero(domination_ranks(gains, most=1) == 0)]
+        best = [able[place] for place in np.flatnonzero(nondominated_ranks(gains, most=1) == 0)]
         return sorted(best, key=lambda key: -values[key][SCORE])[: None if costs else 1]
 
     def ranked(self, values: Mapping[Key, Values]) -> list[Key]:
@@ -144,25 +146,22 @@ class Goals:
         little they break them; of equal ones the earlier."""
         front = self.front(values)
         rest = [key for key in values if key not in set(front)]
-        return front + sorted(rest, key=lambda key: (self.violation(values[key]), -values[key][SCORE]))
+        return front + sorted(rest, key=lambda key: (self.constraint_violation(values[key]), -values[key][SCORE]))
 
 
-def domination_ranks(gains: Array, most: int | None = None) -> npt.NDArray[np.int64]:
-    """(N,) of gains (N, M), all of which should be high: 0 for those that no other beats, 1 for those that only these
-    beat, and so on. To beat is to be as good in all and better in one.
+def nondominated_ranks(gains: Array, most: int | None = None) -> npt.NDArray[np.int64]:
+    """(N,) of finite gains (N, M), all of which should be high: 0 for those that no other beats, 1 for those that only
+    these beat, and so on. To beat is to be as good in all and better in one.
 
     Args:
         most: ranks are told apart up to this one.
     """
-    ranks = np.full(len(gains), -1, dtype=np.int64)
-    rank = 0
-    while (open_ := np.flatnonzero(ranks < 0)).size and (most is None or rank < most):
-        of = gains[open_]
-        as_good, better = np.all(of[None] >= of[:, None], axis=2), np.any(of[None] > of[:, None], axis=2)
-        beaten = np.any(as_good & better, axis=1)
-        ranks[open_[~beaten]] = rank
-        rank += 1
-    ranks[ranks < 0] = rank
+    from botorch.utils.multi_objective.pareto import is_non_dominated  # ``--help`` needs no BoTorch
+
+    ranks, left = np.zeros(len(gains), dtype=np.int64), np.arange(len(gains))
+    while len(left) and (most is None or ranks[left[0]] < most):
+        left = left[~is_non_dominated(torch.from_numpy(gains[left]), deduplicate=False).numpy()]
+        ranks[left] += 1
     return ranks
 
 

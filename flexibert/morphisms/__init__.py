@@ -1,1 +1,1 @@
-"""Ways to make a model of others: stitching, merging layers, retraining blocks."""
+"""Ways to make a model of others: their registry, stitching, merging layers, retraining blocks."""

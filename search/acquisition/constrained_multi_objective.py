@@ -17,7 +17,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-from botorch.acquisition import LogExpectedImprovement
 from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
 from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
 from botorch.models.model import ModelList
@@ -29,6 +28,7 @@ from torch import Tensor
 from ..objectives import SCORE, Goals, Values
 from ..surrogates import Surrogate, fit_surrogate
 from ..surrogates.base import Layout
+from .single_objective import log_expected_improvement, upper_confidence
 
 _SAMPLES = 128
 _SCREENED = 512
@@ -49,27 +49,27 @@ class CostModel:
         targets = values.log() if self.is_log else values
         self.model = fit_surrogate("features", X, targets, unlabelled=X[:0], seed=0, layout=layout)
 
-    def back(self, targets: Tensor) -> Tensor:
+    def untransform(self, targets: Tensor) -> Tensor:
         """From the scale of the model to the objective's unit."""
         return targets.exp() if self.is_log else targets
 
-    def forward(self, value: float) -> float:
+    def transform(self, value: float) -> float:
         """From the objective's unit to the scale of the model."""
         return math.log(value) if self.is_log else value
 
     def quantile(self, X: Tensor, deviations: float) -> Tensor:
         """(N,) at so many deviations from the median."""
-        moments = self.model.moments(X)
-        return self.back(moments.mean + deviations * moments.epistemic)
+        moments = self.model.predict_moments(X)
+        return self.untransform(moments.mean + deviations * moments.epistemic)
 
     def probability(self, X: Tensor, limit: float) -> Tensor:
         """(N,) of a value of at most ``limit``."""
-        moments = self.model.moments(X)
+        moments = self.model.predict_moments(X)
         deviation = (moments.epistemic.square() + moments.aleatoric.square()).sqrt()
-        return torch.special.ndtr((self.forward(limit) - moments.mean) / deviation)
+        return torch.special.ndtr((self.transform(limit) - moments.mean) / deviation)
 
 
-class Steering:
+class MultiObjectiveAcquisition:
     """What is believed when a candidate is chosen.
 
     Args:
@@ -78,7 +78,7 @@ class Steering:
             not steer.
         observed: vectors (B, K) of what is measured or in training.
         scores: (B,) or fewer, the scores.
-        worst: the most that each exact objective is in the whole pool.
+        upper_bounds: the most that each exact objective is in the whole pool.
     """
 
     def __init__(
@@ -89,13 +89,13 @@ class Steering:
         measured: Mapping[str, CostModel],
         observed: Tensor,
         scores: Tensor,
-        worst: Mapping[str, float],
+        upper_bounds: Mapping[str, float],
         *,
         confidence: float,
         aleatoric: bool,
     ) -> None:
         self._goals, self._model, self._measured = goals, model, measured
-        self._columns = dict(zip(goals.computed, layout.exact_columns, strict=True))
+        self._columns = dict(zip(goals.analytic, layout.exact_columns, strict=True))
         self._confidence, self._aleatoric, self._scores = confidence, aleatoric, scores
         self._costs = [name for name in goals.costs if name in self._columns or name in measured]
         self._limits = {name: limit for name, limit in goals.constraints.items() if name in measured}
@@ -105,9 +105,9 @@ class Steering:
                 kept &= self._expected(name, observed) <= limit
         self._kept = observed[kept]
         if self._costs:
-            costs = [self._worst(name, worst, observed) for name in self._costs]
+            costs = [self._upper_bound(name, upper_bounds, observed) for name in self._costs]
             self._reference = torch.tensor([float(scores.min()), *(-cost for cost in costs)], dtype=observed.dtype)
-            front = self._gains(self._kept, optimism=0.0)
+            front = self._objectives(self._kept, optimism=0.0)
             ideal = torch.cat([front, self._reference[None]]).amax(0)
             self._unit = (ideal - self._reference).clamp_min(1e-9 * (1 + ideal.abs()))
             self._cells = FastNondominatedPartitioning(
@@ -130,14 +130,14 @@ class Steering:
         """Logarithm of improvement times probability of keeping the measured limits. Where nothing keeps them yet, an
         improvement over the worst."""
         keeping = self._log_probability(X)
-        best = self._model.moments(self._kept).mean.max() if len(self._kept) else self._scores.min()
+        best = self._model.predict_moments(self._kept).mean.max() if len(self._kept) else self._scores.min()
         if expected:
-            return LogExpectedImprovement(self._model, best_f=best)(X[:, None]) + keeping
+            return log_expected_improvement(self._model, X, best=float(best)) + keeping
         unit = self._scores.std(unbiased=False).clamp_min(1e-9) / 10
-        return torch.nn.functional.softplus((self._hopes(X) - best) / unit).clamp_min(1e-300).log() + keeping
+        return torch.nn.functional.softplus((self._ucb(X) - best) / unit).clamp_min(1e-300).log() + keeping
 
     def _optimistic(self, X: Tensor) -> Tensor:
-        gains = (self._gains(X, optimism=self._confidence) - self._reference) / self._unit
+        gains = (self._objectives(X, optimism=self._confidence) - self._reference) / self._unit
         lower, upper = self._cells
         sides = (torch.minimum(gains[:, None], upper) - lower).clamp_min(0.0)
         return (sides.prod(-1).sum(-1) + _TIE * torch.sigmoid(gains[:, 0])) * self._log_probability(X).exp()
@@ -154,13 +154,13 @@ class Steering:
             costs = [
                 X[..., self._columns[name]].expand(samples.shape[:-1])
                 if name in self._columns
-                else self._measured[name].back(samples[..., names.index(name)])
+                else self._measured[name].untransform(samples[..., names.index(name)])
                 for name in self._costs
             ]
             return (torch.stack([samples[..., 0], *(-cost for cost in costs)], dim=-1) - self._reference) / self._unit
 
         limits = [
-            functools.partial(_excess, place=names.index(name), most=self._measured[name].forward(limit))
+            functools.partial(_excess, place=names.index(name), most=self._measured[name].transform(limit))
             for name, limit in self._limits.items()
         ]
         with _without_compiler():
@@ -176,26 +176,24 @@ class Steering:
             )
         return torch.cat([acquisition(chunk[:, None]) for chunk in X.split(_CHUNK)])
 
-    def _gains(self, X: Tensor, *, optimism: float) -> Tensor:
+    def _objectives(self, X: Tensor, *, optimism: float) -> Tensor:
         """(N, M), all of which should be high."""
         costs = [
             -(X[:, self._columns[name]] if name in self._columns else self._measured[name].quantile(X, -optimism))
             for name in self._costs
         ]
-        return torch.stack([self._hopes(X) if optimism else self._model.moments(X).mean, *costs], dim=-1)
+        return torch.stack([self._ucb(X) if optimism else self._model.predict_moments(X).mean, *costs], dim=-1)
 
-    def _hopes(self, X: Tensor) -> Tensor:
+    def _ucb(self, X: Tensor) -> Tensor:
         """(N,) upper confidence bound of the score."""
-        moments = self._model.moments(X)
-        deviation = moments.epistemic + moments.aleatoric if self._aleatoric else moments.epistemic
-        return moments.mean + self._confidence * deviation
+        return upper_confidence(self._model, X, confidence=self._confidence, aleatoric=self._aleatoric)
 
     def _expected(self, name: str, X: Tensor) -> Tensor:
         """(N,) an exact quantity, or the median of a measured one."""
         return X[:, self._columns[name]] if name in self._columns else self._measured[name].quantile(X, 0.0)
 
-    def _worst(self, name: str, worst: Mapping[str, float], observed: Tensor) -> float:
-        most = worst[name] if name in worst else float(self._expected(name, observed).max())
+    def _upper_bound(self, name: str, upper_bounds: Mapping[str, float], observed: Tensor) -> float:
+        most = upper_bounds[name] if name in upper_bounds else float(self._expected(name, observed).max())
         return min(most, self._goals.constraints.get(name, math.inf))
 
     def _log_probability(self, X: Tensor) -> Tensor:
@@ -210,7 +208,7 @@ def cost_models(goals: Goals, X: Tensor, known: Sequence[Values], layout: Layout
     """Models of the quantities that must be measured, each from those of X (B, K) where it is known; none of one that
     is not known yet."""
     models = {}
-    for name in goals.modelled:
+    for name in goals.measured:
         places = [place for place, values in enumerate(known) if name in values]
         if places:
             told = torch.tensor([known[place][name] for place in places], dtype=X.dtype)

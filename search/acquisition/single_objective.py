@@ -17,7 +17,7 @@ _LEAST_COST_S = 1e-3
 
 def upper_confidence(model: Surrogate, X: Tensor, *, confidence: float, aleatoric: bool) -> Tensor:
     """(N,) ``mean + confidence * deviation``; ``aleatoric``: that deviation counts too."""
-    moments = model.moments(X)
+    moments = model.predict_moments(X)
     deviation = moments.epistemic + moments.aleatoric if aleatoric else moments.epistemic
     return moments.mean + confidence * deviation
 
@@ -32,4 +32,4 @@ def log_cost(X: Tensor, costs_s: Tensor, layout: Layout, candidates: Tensor) -> 
     targets = costs_s.clamp_min(_LEAST_COST_S).log()
     model = fit_surrogate("features", X, targets, unlabelled=X[:0], seed=0, layout=layout)
     with torch.no_grad():
-        return model.moments(candidates).mean.clamp_min(math.log(_LEAST_COST_S))
+        return model.predict_moments(candidates).mean.clamp_min(math.log(_LEAST_COST_S))

@@ -16,7 +16,7 @@ import torch
 from botorch.acquisition import LogExpectedImprovement
 from sklearn.ensemble import RandomForestRegressor
 
-from ..objectives import domination_ranks
+from ..objectives import nondominated_ranks
 from ..surrogates import fit_surrogate, single_thread
 from .pool import Pool
 
@@ -121,7 +121,7 @@ class Evolution(_Control):
         if outcomes.shape[1] == 1:
             fitness = outcomes[drawn, 0]
         else:
-            fitness = self.rng.random(len(drawn)) / 2 - domination_ranks(outcomes[young])[drawn - young[0]]
+            fitness = self.rng.random(len(drawn)) / 2 - nondominated_ranks(outcomes[young])[drawn - young[0]]
         parent = self.indices[drawn[fitness.argmax()]]
         child = self.pool.codes[parent].copy()
         place = int(self.rng.integers(len(child)))

@@ -120,7 +120,7 @@ def _leave_one_out(
         others = np.arange(len(chosen)) != place
         model = fit_surrogate(name, X[others], Y[others], unlabelled=unlabelled, seed=seed, layout=pool.layout)
         with torch.no_grad():
-            moments = model.moments(X[[place]])
+            moments = model.predict_moments(X[[place]])
         means[place] = float(moments.mean)
         deviations[place] = float((moments.epistemic.square() + moments.aleatoric.square()).sqrt())
     return means, deviations

@@ -7,8 +7,8 @@ spreads over the space (Sobol).
 
 Of a library every graph is a candidate. Of a space too large to list, each proposal weighs Sobol points and mutations
 of the best so far. The original climbs the acquisition over the vectors and snaps the optimum to a graph: that is
-``second_order``. The most promising architectures, with every origin that each can have, and the children of the best
-(``offspring.py``) are then weighed against each other.
+``second_order``. The most promising architectures, with every origin that each can have, and the offspring of the best
+(``origins.py``) are then weighed against each other.
 
 With several objectives or limits (``objectives.py``), the best are the front of what keeps the limits, and the
 acquisition is that of ``constrained_multi_objective.py``. What is known to break a limit is never proposed. An
@@ -31,6 +31,7 @@ from torch import Tensor
 
 from design_space import DesignSpace, Level, ModelSpec
 from embeddings import GraphLibrary
+from flexibert.morphisms.registry import Overlap
 
 from ..acquisition.newton import ascend
 from ..candidate import Candidate, Origin
@@ -39,24 +40,23 @@ from ..pools.level_pool import LevelPool
 from ..pools.library_pool import Candidates, LibraryPool, Pool
 from ..surrogates import single_thread
 from .observations import check_measurement
-from .offspring import children
-from .origins import Origins, Overlap
+from .origins import Origins
 from .settings import BOSHNASSettings
-from .surrogate_state import Beliefs
+from .surrogate_state import SurrogateState
 
 LISTED = 10_000
 """Members of a design space up to which it is made a library."""
 
-_MUTATED = 5
+_NUM_INCUMBENTS = 5
 """How many of the best are mutated, and may have children."""
 
-_MUTATED_FRONT = 20
+_NUM_INCUMBENTS_FRONT = 20
 """The same, where the best are a front."""
 
 _NEAREST_PARENTS = 10
 """How many of the nearest trained architectures are looked at for a parent."""
 
-_SHORTLISTED = 10
+_SHORTLIST_SIZE = 10
 """How many of the most promising architectures are weighed with all their origins."""
 
 
@@ -70,7 +70,7 @@ class BOSHNAS:
             (``flexibert.transfer_overlap``); without it nothing is transferred.
         objectives: ``score``, and others that should be low.
         constraints: upper limits, for example ``{"parameters": 2e6, "latency_ms": 10}``.
-        exact: objectives computed from specs, by name (``goals.exact_costs`` by default); any other one must be told.
+        exact: objectives computed from specs, by name (``exact_costs`` by default); any other one must be told.
 
     Raises:
         ValueError: for objectives or constraints that make no sense, or that no architecture keeps.
@@ -110,10 +110,10 @@ class BOSHNAS:
             )
         )
         self._origins = Origins(self.settings.origins, overlap, self.settings.min_overlap)
-        self._beliefs = Beliefs(self.settings, self.goals, self._pool, self._origins, seed)
-        self._observed, self._pending = self._beliefs.observed, self._beliefs.pending
+        self._state = SurrogateState(self.settings, self.goals, self._pool, self._origins, seed)
+        self._observed, self._pending = self._state.observed, self._state.pending
         self._num_proposed = 0
-        self._kinds: set[str] = set()
+        self._tried: set[str] = set()
         self._num_told = 0
         self._steps_since_best = 0
         self._phase = "explore"
@@ -127,7 +127,7 @@ class BOSHNAS:
     def best(self) -> tuple[ModelSpec, float] | None:
         """The architecture with the highest (mean) score so far, of those known to keep all constraints."""
         known = self._observed.values(self.goals)
-        able = [graph_hash for graph_hash, values in known.items() if self.goals.violation(values) == 0]
+        able = [graph_hash for graph_hash, values in known.items() if self.goals.constraint_violation(values) == 0]
         winner = max(able, key=self._observed.mean, default=None)
         return None if winner is None else (self._observed.specs[winner], self._observed.mean(winner))
 
@@ -147,16 +147,16 @@ class BOSHNAS:
                 candidate = self._propose()
             if candidate is None:
                 break
-            self.remember(candidate)
+            self.register_pending(candidate)
             candidates.append(candidate)
         return candidates
 
-    def remember(self, candidate: Candidate) -> None:
+    def register_pending(self, candidate: Candidate) -> None:
         """Count a candidate as proposed: what ``ask`` does, and what a resumed run does for those of the journal."""
         self._pending[candidate.spec.hash] = candidate
         self._num_proposed += 1
-        self._kinds.add(candidate.origin.kind)
-        self._beliefs.forget(observed=False)
+        self._tried.add(candidate.origin.name)
+        self._state.invalidate(observed=False)
 
     def tell(
         self,
@@ -184,7 +184,7 @@ class BOSHNAS:
         self._pending.pop(candidate.spec.hash, None)
         self._observed.add(candidate, score, parent=True, cost_s=cost_s, objectives=objectives)
         self._num_told += 1
-        self._beliefs.forget(observed=True)
+        self._state.invalidate(observed=True)
         if candidate.spec.hash in self._observed.leaders(self.goals) - leaders:
             self._steps_since_best = 0
         elif candidate.proposed_by == "optimized":
@@ -197,13 +197,15 @@ class BOSHNAS:
         """A candidate that could not be trained: not proposed again, no observation."""
         self._pending.pop(candidate.spec.hash, None)
         self._observed.add_failure(candidate.spec)
-        self._beliefs.forget(observed=True)
+        self._state.invalidate(observed=True)
 
-    def tell_known(self, spec: ModelSpec, score: float, *, parent: bool, origin: Origin | None = None) -> None:
+    def add_prior_observation(
+        self, spec: ModelSpec, score: float, *, parent: bool, origin: Origin | None = None
+    ) -> None:
         """A score measured elsewhere, for instance on an earlier level; ``parent`` when its weights are at hand; from
         scratch where no origin is told."""
         self._observed.add(Candidate(spec, origin or Origin()), score, parent=parent)
-        self._beliefs.forget(observed=True)
+        self._state.invalidate(observed=True)
 
     @property
     def trained(self) -> list[str]:
@@ -224,63 +226,63 @@ class BOSHNAS:
         given. Raises ``ValueError`` before the first score."""
         if not len(self._observed):
             raise ValueError("Nothing to predict from: no score has been told")
-        moments = self._beliefs.fitted().moments(self._beliefs.vectors([Candidate(spec, origin or Origin())]))
+        moments = self._state.fitted().predict_moments(self._state.vectors([Candidate(spec, origin or Origin())]))
         return tuple(float(moment) for moment in moments)  # type: ignore[return-value]
 
     def _propose(self) -> Candidate | None:
         rng = np.random.default_rng([self.seed, self._num_proposed])
-        taken = self._observed.scores.keys() | self._pending.keys() | self._observed.failed
+        evaluated = self._observed.scores.keys() | self._pending.keys() | self._observed.failed
         settings = self.settings
         if len(self._observed) + len(self._pending) < settings.num_init or not len(self._observed):
-            return self._initial(taken)
-        if self._num_told >= settings.num_init and not self.goals.is_plain:
+            return self._initial(evaluated)
+        if self._num_told >= settings.num_init and not self.goals.is_single_unconstrained:
             self._observed.check_measured(self.goals)
         draw = rng.random()
         if settings.alpha <= draw < settings.alpha + settings.beta:
-            spec = self._pool.spread(self._num_proposed, self.seed, taken)
+            spec = self._pool.sobol_candidate(self._num_proposed, self.seed, evaluated)
             return None if spec is None else self._best_of(self._with_origins([spec], "diverse"))
-        free = self._pool.free(taken, self._best_specs(self._observed.ranked(self.goals)), rng)
-        if not len(free):
-            born = self._children(taken)
-            return self._best_of(born) if born else None
+        candidates = self._pool.candidates(evaluated, self._incumbents(self._observed.ranked(self.goals)), rng)
+        if not len(candidates):
+            offspring = self._offspring(evaluated)
+            return self._best_of(offspring) if offspring else None
         if draw < settings.alpha:
             with torch.no_grad():
-                moments = self._beliefs.expecting().moments(self._beliefs.from_scratch(free.vectors))
-            return self._best_of(self._with_origins([free.specs[int(moments.epistemic.argmax())]], "uncertain"))
-        shortlist = self._snapped_optima(free, rng) if settings.second_order else self._most_promising(free)
-        return self._best_of(self._with_origins(shortlist, "optimized") + self._children(taken))
+                moments = self._state.with_fantasies().predict_moments(self._state.from_scratch(candidates.vectors))
+            return self._best_of(self._with_origins([candidates.specs[int(moments.epistemic.argmax())]], "uncertain"))
+        shortlist = self._snapped_optima(candidates, rng) if settings.second_order else self._most_promising(candidates)
+        return self._best_of(self._with_origins(shortlist, "optimized") + self._offspring(evaluated))
 
-    def _promise(self, X: Tensor, *, per_second: bool = False) -> Tensor:
-        return self._beliefs.promise(X, refine=self._phase == "refine", per_second=per_second)
+    def _acquisition_value(self, X: Tensor, *, per_second: bool = False) -> Tensor:
+        return self._state.acquisition_value(X, refine=self._phase == "refine", per_second=per_second)
 
-    def _most_promising(self, free: Candidates) -> list[ModelSpec]:
+    def _most_promising(self, candidates: Candidates) -> list[ModelSpec]:
         """The best to train from scratch; where origins or seconds count too, more of these, and the nearest to each of
         the best trained ones, which can inherit most."""
         with torch.no_grad():
-            promise = self._promise(self._beliefs.from_scratch(free.vectors))
-        if not self._origins.num_columns and not self._beliefs.is_priced:
-            return [free.specs[int(promise.argmax())]]
-        places = promise.topk(min(_SHORTLISTED, len(free))).indices.tolist()
-        if parents := self._best_specs(self.trained):
+            values = self._acquisition_value(self._state.from_scratch(candidates.vectors))
+        if not self._origins.num_columns and not self._state.is_cost_aware:
+            return [candidates.specs[int(values.argmax())]]
+        places = values.topk(min(_SHORTLIST_SIZE, len(candidates))).indices.tolist()
+        if parents := self._incumbents(self.trained):
             columns = self._pool.layout.embedding_columns
-            distances = torch.cdist(self._beliefs.of_specs(parents)[:, columns], free.vectors[:, columns])
+            distances = torch.cdist(self._state.of_specs(parents)[:, columns], candidates.vectors[:, columns])
             places += distances.argmin(1).tolist()
-        return [free.specs[place] for place in dict.fromkeys(places)]
+        return [candidates.specs[place] for place in dict.fromkeys(places)]
 
-    def _snapped_optima(self, free: Candidates, rng: np.random.Generator) -> list[ModelSpec]:
+    def _snapped_optima(self, candidates: Candidates, rng: np.random.Generator) -> list[ModelSpec]:
         """The architectures nearest to the optima that are climbed to."""
         reference, numbers = self._pool.reference, self._pool.layout.numbers
         starts = reference[rng.choice(len(reference), min(self.settings.num_restarts, len(reference)), replace=False)]
-        starts[0] = self._pool.vectors(self._best_specs(self._observed.ranked(self.goals))[:1])[0]
+        starts[0] = self._pool.vectors(self._incumbents(self._observed.ranked(self.goals))[:1])[0]
         optima = ascend(
-            lambda X: self._promise(self._beliefs.from_scratch(X)), starts, reference.amin(0), reference.amax(0)
+            lambda X: self._acquisition_value(self._state.from_scratch(X)), starts, reference.amin(0), reference.amax(0)
         )
-        distances = torch.cdist(optima[:, numbers], free.vectors[:, numbers])
+        distances = torch.cdist(optima[:, numbers], candidates.vectors[:, numbers])
         snapped = []
-        for row in distances[: len(free)]:
+        for row in distances[: len(candidates)]:
             snapped.append(int(row.argmin()))
             distances[:, snapped[-1]] = torch.inf
-        return [free.specs[place] for place in snapped]
+        return [candidates.specs[place] for place in snapped]
 
     def _with_origins(self, specs: Sequence[ModelSpec], proposed_by: str) -> list[Candidate]:
         """Each from scratch, and by transfer from the nearest parents."""
@@ -290,41 +292,39 @@ class BOSHNAS:
         if not parents or not self._origins.num_columns:
             return candidates
         columns = self._pool.layout.embedding_columns
-        distances = torch.cdist(self._beliefs.of_specs(specs)[:, columns], self._beliefs.of_specs(parents)[:, columns])
+        distances = torch.cdist(self._state.of_specs(specs)[:, columns], self._state.of_specs(parents)[:, columns])
         for spec, order in zip(specs, distances.argsort(stable=True)[:, :_NEAREST_PARENTS].tolist(), strict=True):
             nearest = [parents[place] for place in order]
-            candidates += [Candidate(spec, origin, proposed_by) for origin in self._origins.transfers(spec, nearest)]
+            candidates += [Candidate(spec, origin, proposed_by) for origin in self._origins.inheriting(spec, nearest)]
         return candidates
 
-    def _children(self, taken: set[str]) -> list[Candidate]:
-        """Architectures made of the best trained ones that break no exact limit. Stitched ones have no children: every
-        further stitch would be as wide as all before together."""
+    def _offspring(self, evaluated: set[str]) -> list[Candidate]:
+        """Architectures made of the best trained ones that break no exact limit."""
         single = [graph_hash for graph_hash in self.trained if not self._observed.specs[graph_hash].groups]
-        born = children(self._best_specs(single), self._origins.made)
-        allowed = self.goals.allows(self.goals.columns([child.spec for child in born]))
-        return [child for child, keeps in zip(born, allowed, strict=True) if keeps and child.spec.hash not in taken]
+        offspring = self._origins.offspring(self._incumbents(single))
+        offspring = [child for child in offspring if child.spec.hash not in evaluated]
+        feasible = self.goals.is_feasible(self.goals.columns([child.spec for child in offspring]))
+        return [child for child, keeps in zip(offspring, feasible, strict=True) if keeps]
 
     def _best_of(self, candidates: Sequence[Candidate]) -> Candidate:
-        """By the acquisition; of a kind of origin that has never been tried, while there is one: nothing is known of
-        it."""
-        tried = self._kinds | {origin.kind for origin in self._observed.origins.values()}
-        untried = {candidate.origin.kind for candidate in candidates} - tried
-        candidates = [one for one in candidates if one.origin.kind in untried] or candidates
+        """By the acquisition; of a morphism that has never been tried, while there is one: nothing is known of it."""
+        tried = self._tried | {origin.name for origin in self._observed.origins.values()}
+        candidates = [one for one in candidates if one.origin.name not in tried] or candidates
         if len(candidates) == 1:
             return candidates[0]
-        vectors = self._beliefs.vectors(candidates)
+        vectors = self._state.vectors(candidates)
         with torch.no_grad():
-            return candidates[int(self._promise(vectors, per_second=True).argmax())]
+            return candidates[int(self._acquisition_value(vectors, per_second=True).argmax())]
 
-    def _initial(self, taken: set[str]) -> Candidate | None:
+    def _initial(self, evaluated: set[str]) -> Candidate | None:
         num_largest = min(self.settings.num_largest, self.settings.num_init // 2)
         if self._num_proposed < num_largest:
-            spec = self._pool.largest(taken)
+            spec = self._pool.largest(evaluated)
         else:
-            spec = self._pool.spread(self._num_proposed, self.seed, taken)
+            spec = self._pool.sobol_candidate(self._num_proposed, self.seed, evaluated)
         return None if spec is None else Candidate(spec, Origin(), "initial")
 
-    def _best_specs(self, ranked: Sequence[str]) -> list[ModelSpec]:
+    def _incumbents(self, ranked: Sequence[str]) -> list[ModelSpec]:
         """The first of some hashes, as specs."""
-        most = _MUTATED_FRONT if self.goals.costs else _MUTATED
+        most = _NUM_INCUMBENTS_FRONT if self.goals.costs else _NUM_INCUMBENTS
         return [self._observed.specs[graph_hash] for graph_hash in ranked[:most]]

@@ -67,11 +67,11 @@ class Observations:
         once: of the goals of one search."""
         new = [graph_hash for graph_hash in self.scores if graph_hash not in self._exact]
         columns = goals.columns([self.specs[graph_hash] for graph_hash in new]).tolist()
-        self._exact |= {one: dict(zip(goals.computed, row, strict=True)) for one, row in zip(new, columns, strict=True)}
-        known, modelled = {}, goals.modelled
+        self._exact |= {one: dict(zip(goals.analytic, row, strict=True)) for one, row in zip(new, columns, strict=True)}
+        known, names = {}, goals.measured
         for graph_hash in self.scores:
             measured = self.objectives.get(graph_hash, {})
-            told = {name: measured[name] for name in modelled if name in measured}
+            told = {name: measured[name] for name in names if name in measured}
             known[graph_hash] = {SCORE: self.mean(graph_hash)} | told | self._exact[graph_hash]
         return known
 
@@ -92,14 +92,14 @@ class Observations:
 
     def ranked(self, goals: Goals) -> list[str]:
         """Hashes, the best first; of equal ones the earlier."""
-        if goals.is_plain:
+        if goals.is_single_unconstrained:
             return sorted(self.scores, key=lambda graph_hash: -self.mean(graph_hash))
         return goals.ranked(self.values(goals))
 
     def leaders(self, goals: Goals) -> set[str]:
         """The best, or the front; where nothing keeps the limits, what breaks them least."""
         if self._leaders is None:
-            if goals.is_plain:
+            if goals.is_single_unconstrained:
                 self._leaders = set(self.ranked(goals)[:1])
             else:
                 known = self.values(goals)
@@ -108,7 +108,7 @@ class Observations:
 
     def check_measured(self, goals: Goals) -> None:
         """Raises ``ValueError`` when no measurement has a quantity that steers and cannot be computed."""
-        for name in goals.modelled:
+        for name in goals.measured:
             if not any(name in measured for measured in self.objectives.values()):
                 raise ValueError(
                     f"None of {len(self)} measurements has '{name}', which is searched for. "

@@ -1,12 +1,15 @@
-"""The origins that a candidate may have, and how the surrogate sees them.
+"""The origins that a candidate may have, the offspring of trained architectures, and how the surrogate sees both.
 
 A score depends on the architecture and on where its first weights came from: a child of a good parent, of which little
 was lost, is likely to be good. So the surrogate learns from a few numbers about the origin beside the architecture's
 own vector, and architecture and origin are chosen together. Where nothing but ``scratch`` is possible there are none.
+What is possible, the morphisms say (``flexibert.morphisms``); no weight is touched here.
 Shapes: N candidates, W columns.
 """
 
-from collections.abc import Callable, Sequence
+import functools
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,56 +17,63 @@ import torch
 from torch import Tensor
 
 from design_space import ModelSpec
+from flexibert import MORPHISMS, Child, Morphism
+from flexibert.morphisms.registry import Overlap
 
 from ..candidate import Candidate, Origin
 from ..pools.features import features
 from .observations import Observations
 
-Overlap = Callable[[ModelSpec, ModelSpec], float]
-
-MADE = ("prune", "stitch", "merge")
-"""Kinds of origin that make an architecture out of those of its parents."""
-
 _FEW = 2
-"""Parents, of those with enough overlap, from which one architecture may be transferred: the nearest."""
-
+"""Parents, of those with enough overlap, from which one architecture may inherit by one morphism: the nearest."""
 
 _MOST_KNOWN = 20_000
 
 
 class Origins:
-    """Of one search.
+    """The origins of one search.
 
     Args:
-        kinds: of origin that may be proposed.
-        overlap: share of the second spec's parameters that the first one's weights can fill; None where nothing can be
-            transferred.
-        min_overlap: the least for a transfer.
+        names: the morphisms that may be proposed.
+        overlap: share of the second spec's parameters that the first one's weights can fill; None where no architecture
+            of the space can inherit.
+        min_overlap: the least share that such an architecture must inherit.
     """
 
-    def __init__(self, kinds: Sequence[str], overlap: Overlap | None, min_overlap: float) -> None:
-        self._overlap = overlap if "transfer" in kinds else None
+    def __init__(self, names: Collection[str], overlap: Overlap | None, min_overlap: float) -> None:
+        chosen = [morphism for name, morphism in MORPHISMS.items() if name in names]
+        self.constructive = [morphism for morphism in chosen if morphism.is_constructive]
+        self._filling = [morphism for morphism in chosen if morphism.can_fill] if overlap else []
+        self._overlap = overlap or _everything
         self._min_overlap = min_overlap
-        self.made = tuple(kind for kind in MADE if kind in kinds)
-        self._known: dict[tuple[str, Origin], tuple[float, float]] = {}
-        self._overlaps: dict[tuple[str, str], float] = {}
+        self._told_apart = [morphism.name for morphism in [*self.constructive, *self._filling[1:]]]
+        self._shares: dict[tuple[str, Origin], float] = {}
 
     @property
     def num_columns(self) -> int:
         """W: share of the child that is inherited, share of the parents that is lost, the parents' score, and one of
-        each kind that makes architectures."""
-        return 3 + len(self.made) if self.made or self._overlap else 0
+        each morphism but scratch and the first that fills architectures of the space."""
+        return 3 + len(self._told_apart) if self.constructive or self._filling else 0
 
-    def transfers(self, spec: ModelSpec, parents: Sequence[ModelSpec]) -> list[Origin]:
-        """From the first of the given parents, all of its format, that have enough in common with an architecture."""
-        found: list[Origin] = []
-        for parent in parents:
-            if self._overlap is None or len(found) == _FEW:
-                break
-            origin = Origin("transfer", parent.hash)
-            if self._inherited(spec, origin, parent) >= self._min_overlap:
-                found.append(origin)
-        return found
+    def inheriting(self, spec: ModelSpec, parents: Sequence[ModelSpec]) -> list[Origin]:
+        """Ways for an architecture to inherit enough from the first of the given parents, all of its format."""
+        return [
+            origin
+            for morphism in self._filling
+            for origin in itertools.islice(self._enough(morphism, spec, parents), _FEW)
+        ]
+
+    def offspring(self, parents: Sequence[ModelSpec]) -> list[Candidate]:
+        """All children of some trained architectures; a parent that is stitched itself has none: every further stitch
+        would be as wide as all before together."""
+        single, known = [parent for parent in parents if not parent.groups], {parent.hash for parent in parents}
+        return [
+            Candidate(child.spec, _origin(morphism, chosen, **child.arguments), "optimized")
+            for morphism in self.constructive
+            for chosen in itertools.combinations(single, morphism.num_parents)
+            for child in _children(morphism, chosen)
+            if child.spec.hash not in known
+        ]
 
     def columns(self, candidates: Sequence[Candidate], observed: Observations) -> Tensor:
         """(N, W). Scores are in standard deviations from the mean of what is observed; 0 for none. Of parents that are
@@ -78,31 +88,45 @@ class Origins:
             if origin.parents:
                 row[0] = 1.0
             if parents := [parent for parent in origin.parents if parent in observed.scores]:
-                row[:2] = self._shares(candidate.spec, origin, [observed.specs[parent] for parent in parents])
+                specs = [observed.specs[parent] for parent in parents]
+                row[0] = self._share(candidate.spec, origin, specs)
+                kept = row[0] * _num_parameters(candidate.spec) / sum(map(_num_parameters, specs))
+                row[1] = max(0.0, 1 - kept)
                 row[2] = (np.mean([observed.mean(parent) for parent in parents]) - means.mean()) / unit
-            if origin.kind in self.made:
-                row[3 + self.made.index(origin.kind)] = 1.0
+            if origin.name in self._told_apart:
+                row[3 + self._told_apart.index(origin.name)] = 1.0
         return torch.from_numpy(rows)
 
-    def _shares(self, spec: ModelSpec, origin: Origin, parents: Sequence[ModelSpec]) -> tuple[float, float]:
-        """Of the child, inherited; of the parents, lost."""
-        if (key := (spec.hash, origin)) not in self._known:
-            _make_room(self._known)
-            inherited = self._inherited(spec, origin, parents[0])
-            own, *of_parents = np.exp(features([spec, *parents])[:, 0])  # parameters
-            self._known[key] = inherited, max(0.0, 1 - inherited * own / sum(of_parents))
-        return self._known[key]
+    def _enough(self, morphism: Morphism, spec: ModelSpec, parents: Sequence[ModelSpec]) -> Iterator[Origin]:
+        for chosen in itertools.combinations(parents, morphism.num_parents):
+            origin = _origin(morphism, chosen)
+            if self._share(spec, origin, chosen) >= self._min_overlap:
+                yield origin
 
-    def _inherited(self, spec: ModelSpec, origin: Origin, parent: ModelSpec) -> float:
-        if origin.kind != "transfer" or self._overlap is None:
+    def _share(self, spec: ModelSpec, origin: Origin, parents: Sequence[ModelSpec]) -> float:
+        """What an architecture inherits from its parents, as far as they are known."""
+        if len(parents) < len(origin.parents):
             return 1.0
-        if (key := (spec.hash, parent.hash)) not in self._overlaps:
-            _make_room(self._overlaps)
-            self._overlaps[key] = float(self._overlap(parent, spec))
-        return self._overlaps[key]
+        if (key := (spec.hash, origin)) not in self._shares:
+            if len(self._shares) >= _MOST_KNOWN:  # memory stays bounded over thousands of trials
+                self._shares.clear()
+            self._shares[key] = float(origin.morphism.inherited_share(parents, spec, self._overlap))
+        return self._shares[key]
 
 
-def _make_room(known: dict[Any, Any]) -> None:
-    """Memory stays bounded over thousands of trials; what is needed again is computed again."""
-    if len(known) >= _MOST_KNOWN:
-        known.clear()
+def _origin(morphism: Morphism, parents: Sequence[ModelSpec], **arguments: Any) -> Origin:
+    return Origin(morphism.name, *(parent.hash for parent in parents), **arguments)
+
+
+@functools.lru_cache(1024)  # the best stay the best for many proposals
+def _children(morphism: Morphism, parents: tuple[ModelSpec, ...]) -> tuple[Child, ...]:
+    return tuple(morphism.children(parents))
+
+
+@functools.lru_cache(_MOST_KNOWN)
+def _num_parameters(spec: ModelSpec) -> float:
+    return float(np.exp(features([spec])[0, 0]))
+
+
+def _everything(parent: ModelSpec, child: ModelSpec) -> float:
+    return 1.0

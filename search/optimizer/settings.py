@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..candidate import ORIGINS
+from ..candidate import origin_names
 from ..objectives import Goals
 from ..surrogates import SURROGATES
 
@@ -20,7 +20,7 @@ class BOSHNASSettings:
             space.
         alpha, beta: probabilities of uncertainty and of diversity sampling.
         acquisition: ``ucb``, or ``log_ei`` (expected improvement); of several objectives the optimistic hypervolume,
-            or the expected one (qLogNEHVI).
+            or the expected one (qNEHVI).
         confidence: c of the upper confidence bound, ``mean + c * deviation``.
         second_order: propose optima of the acquisition over the vectors, climbed to from ``num_restarts`` starts by
             Newton steps and snapped to an architecture, instead of the best of all candidates.
@@ -33,9 +33,9 @@ class BOSHNASSettings:
         surrogate: a name of ``SURROGATES``.
         num_fitted: architectures that the surrogate learns from at most: the best ones, and of the others as many,
             spread evenly over their ranks.
-        origins: kinds of first weights that may be proposed; ``scratch`` is always among them. Of ``prune``,
-            ``stitch`` and ``merge`` the children of the best trained are candidates beside the space's members; the
-            default keeps to these, ``run_boshnas`` allows all.
+        origins: morphisms that may be proposed; ``scratch`` is always among them. Of those that make architectures
+            (``prune``, ``stitch``, ``merge``, a plugin's) the offspring of the best trained are candidates beside the
+            space's members; the default keeps to these, ``run_boshnas`` allows all.
     """
 
     num_init: int = 10
@@ -80,8 +80,8 @@ class BOSHNASSettings:
             problems.append(f"'surrogate' must be one of {', '.join(SURROGATES)}. Got {self.surrogate!r}")
         if self.acquisition not in ACQUISITIONS:
             problems.append(f"'acquisition' must be one of {', '.join(ACQUISITIONS)}. Got {self.acquisition!r}")
-        if unknown := [kind for kind in self.origins if kind not in ORIGINS]:
-            problems.append(f"'origins' must be among {', '.join(ORIGINS)}. Got {', '.join(unknown)}")
+        if unknown := [name for name in self.origins if name not in origin_names()]:
+            problems.append(f"'origins' must be among {', '.join(origin_names())}. Got {', '.join(unknown)}")
         if "scratch" not in self.origins:
             problems.append("'origins' must include 'scratch': the first models have no parent")
         if problems:
@@ -89,7 +89,7 @@ class BOSHNASSettings:
 
     def check_goals(self, goals: Goals) -> None:
         """Raises ``ValueError`` where these settings do not fit what is searched for."""
-        if self.second_order and not goals.is_plain:
+        if self.second_order and not goals.is_single_unconstrained:
             raise ValueError("'second_order' climbs the score alone: it needs one objective and no constraints")
         if self.cost_aware and goals.costs:
             raise ValueError("'cost_aware' needs one objective: an improvement of several has no price in seconds")

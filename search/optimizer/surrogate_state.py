@@ -1,4 +1,4 @@
-"""What is believed about candidates: surrogates of what is measured and in training, and how good each seems.
+"""The surrogates of a search: of what is measured, of what is in training too, and how good each candidate seems.
 
 A candidate's vector is that of its architecture (``library_pool.py``), and numbers about its origin (``origins.py``).
 Shapes: N candidates, K columns of their vectors.
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from design_space import ModelSpec
 
-from ..acquisition.constrained_multi_objective import Steering, cost_models
+from ..acquisition.constrained_multi_objective import MultiObjectiveAcquisition, cost_models
 from ..acquisition.single_objective import log_cost, log_expected_improvement, upper_confidence
 from ..candidate import Candidate
 from ..objectives import SCORE, Goals
@@ -27,8 +27,8 @@ LANDSCAPE_SAMPLE = 256
 """Vectors on which the surrogate learns uncertainty, beside the observed ones."""
 
 
-class Beliefs:
-    """Fitted when they are asked for, and anew after ``forget``.
+class SurrogateState:
+    """Surrogates of one search, fitted when they are asked for, and anew after ``invalidate``.
 
     Attributes:
         observed: what is measured.
@@ -41,15 +41,15 @@ class Beliefs:
         self._settings, self._goals, self._pool, self._origins, self._seed = settings, goals, pool, origins, seed
         self._layout = pool.layout._replace(origin=origins.num_columns)
         self._known: dict[str, Tensor] = {}
-        self.forget(observed=True)
+        self.invalidate(observed=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_surrogate": None, "_believing": None, "_steering": None}
+        return self.__dict__ | {"_surrogate": None, "_fantasy_surrogate": None, "_multi_objective": None}
 
-    def forget(self, *, observed: bool) -> None:
+    def invalidate(self, *, observed: bool) -> None:
         """Something is in training that was not, or no more; ``observed``: something was measured."""
-        self._believing: Surrogate | None = None
-        self._steering: Steering | None = None
+        self._fantasy_surrogate: Surrogate | None = None
+        self._multi_objective: MultiObjectiveAcquisition | None = None
         if observed:
             self._surrogate: Surrogate | None = None
 
@@ -72,45 +72,46 @@ class Beliefs:
     def fitted(self) -> Surrogate:
         """The surrogate of what is measured."""
         if self._surrogate is None:
-            self._surrogate = self._fit(*self.measured())
+            self._surrogate = self._fit(*self.training_data())
         return self._surrogate
 
-    def expecting(self) -> Surrogate:
+    def with_fantasies(self) -> Surrogate:
         """The surrogate with the candidates in training too, as if they would score what is predicted."""
         if not self.pending:
             return self.fitted()
-        if self._believing is None:
+        if self._fantasy_surrogate is None:
             waiting = self.vectors(list(self.pending.values()))
             with torch.no_grad(), single_thread():
-                believed = self.fitted().moments(waiting).mean
-                self._believing = self.fitted().given(waiting, believed)
-            if self._believing is None:
-                X, Y = self.measured()
-                self._believing = self._fit(torch.cat([X, waiting]), torch.cat([Y, believed]))
-        return self._believing
+                fantasies = self.fitted().predict_moments(waiting).mean
+                try:
+                    self._fantasy_surrogate = self.fitted().condition_on_observations(waiting, fantasies)
+                except NotImplementedError:
+                    X, Y = self.training_data()
+                    self._fantasy_surrogate = self._fit(torch.cat([X, waiting]), torch.cat([Y, fantasies]))
+        return self._fantasy_surrogate
 
-    def measured(self) -> tuple[Tensor, Tensor]:
+    def training_data(self) -> tuple[Tensor, Tensor]:
         """Vectors (N, K) and scores (N,), one row per measurement."""
         candidates, scores = self.observed.chosen(self._settings.num_fitted)
         return self.vectors(candidates), torch.tensor(scores, dtype=torch.float64)
 
     @property
-    def is_priced(self) -> bool:
+    def is_cost_aware(self) -> bool:
         """Whether seconds of training count, and are known of something."""
         return self._settings.cost_aware and bool(self.observed.costs)
 
-    def promise(self, X: Tensor, *, refine: bool, per_second: bool = False) -> Tensor:
+    def acquisition_value(self, X: Tensor, *, refine: bool, per_second: bool = False) -> Tensor:
         """(N,) the acquisition at X (N, K).
 
         Args:
             refine: aleatoric uncertainty counts.
-            per_second: where ``is_priced``, the logarithm of expected improvement by predicted second of training.
+            per_second: where ``is_cost_aware``, the logarithm of expected improvement by predicted second of training.
         """
-        priced = per_second and self.is_priced
+        priced = per_second and self.is_cost_aware
         expected = priced or self._settings.acquisition == "log_ei"
-        model = self.expecting()
-        if not self._goals.is_plain:
-            value = self._steered(refine).value(X, expected=expected)
+        model = self.with_fantasies()
+        if not self._goals.is_single_unconstrained:
+            value = self._multi_objective_acquisition(refine).value(X, expected=expected)
         elif expected:
             best = max(self.observed.mean(graph_hash) for graph_hash in self.observed.scores)
             value = log_expected_improvement(model, X, best=best)
@@ -122,24 +123,24 @@ class Beliefs:
         trained = self.vectors([self.observed.candidate(graph_hash) for graph_hash in costs])
         return value - log_cost(trained, torch.tensor(list(costs.values()), dtype=torch.float64), self._layout, X)
 
-    def _steered(self, refine: bool) -> Steering:
+    def _multi_objective_acquisition(self, refine: bool) -> MultiObjectiveAcquisition:
         """The acquisition of several objectives, or under limits."""
-        if self._steering is None:
+        if self._multi_objective is None:
             known = self.observed.values(self._goals)
             seen = self.vectors([self.observed.candidate(graph_hash) for graph_hash in known])
             waiting = self.vectors(list(self.pending.values())) if self.pending else seen[:0]
-            self._steering = Steering(
+            self._multi_objective = MultiObjectiveAcquisition(
                 self._goals,
                 self._pool.layout,
-                self.expecting(),
+                self.with_fantasies(),
                 cost_models(self._goals, seen, list(known.values()), self._pool.layout),
                 torch.cat([seen, waiting]),
                 torch.tensor([values[SCORE] for values in known.values()], dtype=torch.float64),
-                self._pool.worst(),
+                self._pool.upper_bounds(),
                 confidence=self._settings.confidence,
                 aleatoric=refine,
             )
-        return self._steering
+        return self._multi_objective
 
     def _fit(self, X: Tensor, Y: Tensor) -> Surrogate:
         reference = self._pool.reference

@@ -18,7 +18,7 @@ from design_space.level import Branch
 from ..objectives import Goals
 from ..surrogates import Layout
 from .features import PLACES, features, layer_codes
-from .library_pool import Array, Candidates, Pool, Scaling, nothing_keeps, sobol_point
+from .library_pool import Array, Candidates, Pool, Scaling, infeasible_message, sobol_point
 
 _REFERENCE = 2000
 """Members of the level over which features are standardised."""
@@ -44,10 +44,10 @@ class LevelPool(Pool):
         numbers = features(members)
         self._scaling = Scaling(numbers)
         codes = layer_codes(members, self._num_layers)
-        self.layout = Layout(0, int(self._scaling.varying.sum()), codes.shape[1], len(self.goals.computed))
+        self.layout = Layout(0, int(self._scaling.varying.sum()), codes.shape[1], len(self.goals.analytic))
         self.reference = self.vectors(members)
         by_size = [members[place] for place in np.argsort(-numbers[:, 0], kind="stable")]
-        self._by_size = list(self.keeping(Candidates(by_size, self.vectors(by_size))).specs)
+        self._by_size = list(self.feasible(Candidates(by_size, self.vectors(by_size))).specs)
         if not self._by_size:
             self._by_size = [self._descended(by_size[-1], np.random.default_rng(seed))]
 
@@ -56,33 +56,35 @@ class LevelPool(Pool):
         exact = self.goals.columns(specs)
         return torch.from_numpy(np.hstack([self._scaling(features(specs)), codes.astype(float), exact]))
 
-    def free(self, taken: Collection[str], best: Sequence[ModelSpec], rng: np.random.Generator) -> Candidates:
+    def candidates(
+        self, evaluated: Collection[str], incumbents: Sequence[ModelSpec], rng: np.random.Generator
+    ) -> Candidates:
         points = self._sobol(int(rng.integers(2**31)))
         drawn = [self._at(point) for point in points]
-        if best:
-            drawn += [self.mutated(best[number % len(best)], rng) for number in range(self._num_mutations)]
-        found = self.choice(drawn, taken)
+        if incumbents:
+            drawn += [self.mutated(incumbents[number % len(incumbents)], rng) for number in range(self._num_mutations)]
+        found = self.choice(drawn, evaluated)
         for _ in range(_TRIES):
             if len(found) or not self.layout.exact:
                 break
-            found = self.choice([self.mutated(self._by_size[-1], rng) for _ in range(self._num_samples)], taken)
+            found = self.choice([self.mutated(self._by_size[-1], rng) for _ in range(self._num_samples)], evaluated)
         return found
 
-    def choice(self, specs: Sequence[ModelSpec], taken: Collection[str]) -> Candidates:
-        """Each once, those taken and those that break an exact limit left out."""
-        layers_taken = set(taken)
-        different = [spec for spec in dict.fromkeys(specs) if spec.hash not in layers_taken]
-        return self.keeping(Candidates(different, self.vectors(different)))
+    def choice(self, specs: Sequence[ModelSpec], evaluated: Collection[str]) -> Candidates:
+        """Each once, those evaluated and those that break an exact limit left out."""
+        known = set(evaluated)
+        different = [spec for spec in dict.fromkeys(specs) if spec.hash not in known]
+        return self.feasible(Candidates(different, self.vectors(different)))
 
-    def largest(self, taken: Collection[str]) -> ModelSpec | None:
-        return next((spec for spec in self._by_size if spec.hash not in set(taken)), None)
+    def largest(self, evaluated: Collection[str]) -> ModelSpec | None:
+        return next((spec for spec in self._by_size if spec.hash not in set(evaluated)), None)
 
-    def spread(self, number: int, seed: int, taken: Collection[str]) -> ModelSpec | None:
+    def sobol_candidate(self, number: int, seed: int, evaluated: Collection[str]) -> ModelSpec | None:
         for further in range(self._num_samples):
             spec = self._at(sobol_point(1 + self._num_layers, number + further, seed).numpy())
-            if spec.hash not in set(taken) and self.goals.allows(self.goals.columns([spec]))[0]:
+            if spec.hash not in set(evaluated) and self.goals.is_feasible(self.goals.columns([spec]))[0]:
                 return spec
-        rest = self.choice([*self._by_size, *self._neighbors(number)], taken)
+        rest = self.choice([*self._by_size, *self._neighbors(number)], evaluated)
         return rest.specs[number % len(rest)] if len(rest) else None
 
     def mutated(self, spec: ModelSpec, rng: np.random.Generator) -> ModelSpec:
@@ -123,9 +125,9 @@ class LevelPool(Pool):
     def _descended(self, spec: ModelSpec, rng: np.random.Generator) -> ModelSpec:
         """From ``spec`` by mutations that break the exact limits less, to a member that keeps them."""
         goals, seen = self.goals, [self.goals.columns([spec])]
-        limits = np.array([goals.constraints.get(name, np.inf) for name in goals.computed])
+        limits = np.array([goals.constraints.get(name, np.inf) for name in goals.analytic])
         for _ in range(_DESCENT):
-            if goals.allows(seen[-1])[0]:
+            if goals.is_feasible(seen[-1])[0]:
                 return spec
             options = [self.mutated(spec, rng) for _ in range(_TRIES)]
             columns = goals.columns(options)
@@ -133,7 +135,7 @@ class LevelPool(Pool):
             if broken.min() < np.maximum(seen[-1] / limits - 1, 0).sum():
                 spec = options[int(broken.argmin())]
                 seen.append(columns[[broken.argmin()]])
-        raise ValueError(nothing_keeps(goals, np.vstack(seen), "the members found of the design space"))
+        raise ValueError(infeasible_message(goals, np.vstack(seen), "the members found of the design space"))
 
     def _at(self, point: Array) -> ModelSpec:
         """The member at a point of the unit cube: first the branch, then the choice of each stack."""

@@ -49,34 +49,31 @@ class Pool(ABC):
         """(N, K), of any architectures."""
 
     @abstractmethod
-    def free(self, taken: Collection[str], best: Sequence[ModelSpec], rng: np.random.Generator) -> Candidates:
-        """Candidates whose hash is not ``taken``: all, or, of a large space, a draw and mutations of the ``best``."""
+    def candidates(
+        self, evaluated: Collection[str], incumbents: Sequence[ModelSpec], rng: np.random.Generator
+    ) -> Candidates:
+        """Candidates whose hash is not ``evaluated``: all, or, of a large space, a draw and mutations of the
+        ``incumbents``."""
 
     @abstractmethod
-    def largest(self, taken: Collection[str]) -> ModelSpec | None:
-        """One not ``taken`` with as many parameters as can be found."""
+    def largest(self, evaluated: Collection[str]) -> ModelSpec | None:
+        """One not ``evaluated`` with as many parameters as can be found."""
 
     @abstractmethod
-    def spread(self, number: int, seed: int, taken: Collection[str]) -> ModelSpec | None:
-        """One not ``taken``, at point ``number`` of a sequence that fills the pool evenly."""
+    def sobol_candidate(self, number: int, seed: int, evaluated: Collection[str]) -> ModelSpec | None:
+        """One not ``evaluated``, at point ``number`` of a sequence that fills the pool evenly."""
 
-    def allows(self, vectors: Tensor) -> Tensor:
-        """(N,) of vectors (N, K): whether no exact limit is broken."""
-        return torch.from_numpy(self.goals.allows(vectors[:, self.layout.exact_columns].numpy()))
-
-    def keeping(self, candidates: Candidates) -> Candidates:
+    def feasible(self, candidates: Candidates) -> Candidates:
         """Those that break no exact limit."""
         if not self.layout.exact or not len(candidates):
             return candidates
-        kept = self.allows(candidates.vectors)
-        return Candidates(
-            [candidates.specs[place] for place in kept.nonzero()[:, 0].tolist()], candidates.vectors[kept]
-        )
+        kept = np.flatnonzero(self.goals.is_feasible(candidates.vectors[:, self.layout.exact_columns].numpy()))
+        return Candidates(_Picked(candidates.specs, kept), candidates.vectors[kept])
 
-    def worst(self) -> dict[str, float]:
+    def upper_bounds(self) -> dict[str, float]:
         """The most that each exact objective is among those that stand for the pool."""
         most = self.reference[:, self.layout.exact_columns].amax(0).tolist()
-        return dict(zip(self.goals.computed, most, strict=True))
+        return dict(zip(self.goals.analytic, most, strict=True))
 
 
 class LibraryPool(Pool):
@@ -92,12 +89,14 @@ class LibraryPool(Pool):
         codes = layer_codes(library.specs)
         self._num_layers = codes.shape[1] // len(PLACES)
         self._used_codes = (codes != codes[:1]).any(0)
-        self._strangers: dict[str, Array] = {}
+        self._outside_embeddings: dict[str, Array] = {}
         scaled = self._scaling(numbers)
         exact = self.goals.columns(library.specs)
-        self._allowed = self.goals.allows(exact)
+        self._allowed = self.goals.is_feasible(exact)
         if not self._allowed.any():
-            raise ValueError(nothing_keeps(self.goals, exact, f"the {len(library):,} architectures of the library"))
+            raise ValueError(
+                infeasible_message(self.goals, exact, f"the {len(library):,} architectures of the library")
+            )
         self.layout = Layout(library.embeddings.shape[1], scaled.shape[1], int(self._used_codes.sum()), exact.shape[1])
         self.reference = self._joined(library.embeddings, scaled, codes[:, self._used_codes], exact)
 
@@ -107,24 +106,26 @@ class LibraryPool(Pool):
             if spec.hash in self._library:
                 rows.append(self.reference[self._library.position(spec.hash)])
                 continue
-            if spec.hash not in self._strangers:
-                self._strangers[spec.hash] = self._library.embed(spec)
+            if spec.hash not in self._outside_embeddings:
+                self._outside_embeddings[spec.hash] = self._library.embed(spec)
             codes = layer_codes([spec], self._num_layers)[:, : self._num_layers * len(PLACES)][:, self._used_codes]
             scaled, exact = self._scaling(features([spec])), self.goals.columns([spec])
-            rows.append(self._joined(self._strangers[spec.hash][None], scaled, codes, exact)[0])
+            rows.append(self._joined(self._outside_embeddings[spec.hash][None], scaled, codes, exact)[0])
         return torch.stack(rows)
 
-    def free(self, taken: Collection[str], best: Sequence[ModelSpec], rng: np.random.Generator) -> Candidates:
-        places = self._free(taken)
+    def candidates(
+        self, evaluated: Collection[str], incumbents: Sequence[ModelSpec], rng: np.random.Generator
+    ) -> Candidates:
+        places = self._available(evaluated)
         return Candidates(_Picked(self._library.specs, places), self.reference[places])
 
-    def largest(self, taken: Collection[str]) -> ModelSpec | None:
-        places = self._free(taken)
+    def largest(self, evaluated: Collection[str]) -> ModelSpec | None:
+        places = self._available(evaluated)
         return self._library.specs[places[int(self._parameters[places].argmax())]] if len(places) else None
 
-    def spread(self, number: int, seed: int, taken: Collection[str]) -> ModelSpec | None:
+    def sobol_candidate(self, number: int, seed: int, evaluated: Collection[str]) -> ModelSpec | None:
         """The nearest by embedding to a point of a scrambled Sobol sequence over the library's bounds."""
-        places = self._free(taken)
+        places = self._available(evaluated)
         if not len(places):
             return None
         vectors = self.reference[:, self.layout.embedding_columns]
@@ -132,10 +133,11 @@ class LibraryPool(Pool):
         point = lower + sobol_point(vectors.shape[1], number, seed) * (upper - lower)
         return self._library.specs[places[int((vectors[places] - point).square().sum(1).argmin())]]
 
-    def _free(self, taken: Collection[str]) -> npt.NDArray[np.int64]:
-        is_free = self._allowed.copy()
-        is_free[[self._library.position(graph_hash) for graph_hash in taken if graph_hash in self._library]] = False
-        return np.flatnonzero(is_free)
+    def _available(self, evaluated: Collection[str]) -> npt.NDArray[np.int64]:
+        is_available = self._allowed.copy()
+        known = [graph_hash for graph_hash in evaluated if graph_hash in self._library]
+        is_available[[self._library.position(graph_hash) for graph_hash in known]] = False
+        return np.flatnonzero(is_available)
 
     def _joined(self, embeddings: Array, scaled: Array, codes: npt.NDArray[np.int64], exact: Array) -> Tensor:
         """(N, K). Codes are below 2³², so exact as doubles."""
@@ -154,11 +156,11 @@ class Scaling:
         return (numbers[:, self.varying] - self._mean) / self._deviation
 
 
-def nothing_keeps(goals: Goals, columns: Array, where: str) -> str:
+def infeasible_message(goals: Goals, columns: Array, where: str) -> str:
     """The message that exact limits leave no architecture; the least of each quantity (N, E), and its limit."""
     least = [
         f"'{name}' is at least {value:,.0f}, and its limit {goals.constraints[name]:,.0f}"
-        for name, value in zip(goals.computed, columns.min(0).tolist(), strict=True)
+        for name, value in zip(goals.analytic, columns.min(0).tolist(), strict=True)
         if name in goals.constraints
     ]
     return f"None of {where} keeps all constraints: {'; '.join(least)}. Raise a limit, or search smaller architectures"

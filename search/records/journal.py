@@ -119,7 +119,7 @@ def ranked_records(records: Sequence[TrialRecord], goals: Goals) -> list[TrialRe
     """Ranks the finished trials: those that keep all constraints by score, then others by how little they break them;
     of equal ones the first suggested first."""
     finished = [record for record in records if record.score is not None]
-    return sorted(finished, key=lambda record: (goals.violation(record.objectives), -(record.score or 0.0)))
+    return sorted(finished, key=lambda record: (goals.constraint_violation(record.objectives), -(record.score or 0.0)))
 
 
 def best_record(records: Sequence[TrialRecord], goals: Goals | None = None) -> TrialRecord:

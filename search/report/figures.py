@@ -130,7 +130,9 @@ def lineage_figure(records: Sequence[TrialRecord]) -> str | None:
     trials = {record.candidate.spec.hash: record for record in records if record.score is not None}
     generation: dict[str, int] = {}
     for graph_hash, record in trials.items():  # parents finish before their children are proposed
-        generation[graph_hash] = 1 + max((generation.get(parent, -1) for parent in parents_of(record)), default=-1)
+        generation[graph_hash] = 1 + max(
+            (generation.get(parent, -1) for parent in record.candidate.origin.parents), default=-1
+        )
     if not any(generation.values()):
         return None
     columns: dict[int, list[str]] = {}
@@ -143,7 +145,7 @@ def lineage_figure(records: Sequence[TrialRecord]) -> str | None:
     }
     figure, axis = new_axes(height=max(3.0, 0.22 * max(map(len, columns.values()))))
     for graph_hash, record in trials.items():
-        for parent in parents_of(record):
+        for parent in record.candidate.origin.parents:
             if parent in places:
                 axis.plot(*zip(places[parent], places[graph_hash], strict=True), color="#bbbbbb", lw=0.8, zorder=1)
     xs, ys = zip(*places.values(), strict=True)
@@ -154,14 +156,9 @@ def lineage_figure(records: Sequence[TrialRecord]) -> str | None:
     return as_svg(figure)
 
 
-def parents_of(record: TrialRecord) -> tuple[str, ...]:
-    """Returns the hashes of the parents of a trial's candidate."""
-    return record.candidate.origin.parents
-
-
 def _scatter_by_origin(axis: Axes, records: Sequence[TrialRecord], xs: npt.NDArray[Any], ys: Points) -> None:
     """Puts a dot for each record (N,), in the color of its origin."""
-    origins = np.array([record.candidate.origin.kind for record in records])
+    origins = np.array([record.candidate.origin.name for record in records])
     for number, origin in enumerate(np.unique(origins)):
         places, color = origins == origin, ORIGIN_COLORS[number % len(ORIGIN_COLORS)]
         axis.scatter(xs[places], ys[places], color=color, s=18, label=origin, zorder=3)

@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 from design_space import ModelSpec, operations
 from design_space.files import write_atomically
 from embeddings import GraphLibrary
-from flexibert import Latency
+from flexibert import MORPHISMS, Latency, Morphism
 from flexibert.checkpoints.remote_code import auto_class_of
 
 from ..candidate import describe
@@ -99,7 +99,7 @@ def _content(directory: RunDirectory) -> dict[str, Any]:
         "objectives": goals.objectives,
         "front": front_records(finished, goals),
         "constraints": list(limits.items()),
-        "is_kept": bool(ranked) and goals.violation(ranked[0].objectives) == 0,
+        "is_kept": bool(ranked) and goals.constraint_violation(ranked[0].objectives) == 0,
         "baselines": sorted(baselines.items()),
         "pictures": [(title, Markup(picture)) for title, picture in pictures if picture],
         "influence": _influence(finished),
@@ -145,14 +145,14 @@ def _properties(spec: ModelSpec) -> dict[str, float]:
     }
 
 
-def _costs(records: Sequence[TrialRecord]) -> list[tuple[str, int, float, float]]:
-    """Returns of each origin the number of trials with a cost, the seconds, and the best score."""
+def _costs(records: Sequence[TrialRecord]) -> list[tuple[Morphism, int, float, float]]:
+    """Returns of each morphism the number of trials with a cost, the seconds, and the best score."""
     costs = []
-    for origin in sorted({record.candidate.origin.kind for record in records}):
-        of_origin = [r for r in records if r.candidate.origin.kind == origin and r.cost_s is not None]
-        if of_origin:
-            best = max(record.score or 0.0 for record in of_origin)
-            costs.append((origin, len(of_origin), sum(record.cost_s or 0.0 for record in of_origin), best))
+    for name, morphism in sorted(MORPHISMS.items()):
+        made = [r for r in records if r.candidate.origin.name == name and r.cost_s is not None]
+        if made:
+            best = max(record.score or 0.0 for record in made)
+            costs.append((morphism, len(made), sum(record.cost_s or 0.0 for record in made), best))
     return costs
 
 

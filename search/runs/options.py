@@ -12,7 +12,7 @@ from design_space.command import ArgumentParser, positive, positive_number
 from design_space.files import read_yaml, unknown_keys
 
 from ..baselines import BASELINES, SAME_SIZE
-from ..candidate import ORIGINS
+from ..candidate import origin_names
 from ..objectives import SCORE, Goals, parse_limit
 from ..optimizer.settings import BOSHNASSettings
 from ..records.run_directory import RunDirectory
@@ -131,8 +131,8 @@ def _add_search_flags(parser: ArgumentParser) -> None:
     add(
         "--origins",
         nargs="+",
-        choices=ORIGINS,
-        default=list(ORIGINS),
+        choices=origin_names(),
+        default=list(origin_names()),
         help="kinds of first weights that may be proposed; prune, stitch and merge make children of the best trained, "
         "which need not be members of the library: 'scratch transfer' keeps to these",
     )

@@ -61,7 +61,7 @@ def keep_best(
         "speed": None if speed is None else str(speed),
     }
     if goals.constraints:
-        kept = goals.violation(best.objectives) == 0
+        kept = goals.constraint_violation(best.objectives) == 0
         evaluation |= {"constraints": dict(goals.constraints), "feasible": kept}
     partial = directory.best_dir.with_name(".best")
     shutil.rmtree(partial, ignore_errors=True)
@@ -81,7 +81,7 @@ def write_summary(
     trials = {record.candidate.spec.hash: record for record in records}
     best = best_record(records, goals)
     counts = [f"{sum(r.state == state for r in records)} {state}" for state in ("finished", "failed", "open")]
-    inherited = sum(r.state == "finished" and r.candidate.origin.parent is not None for r in records)
+    inherited = sum(r.state == "finished" and bool(r.candidate.origin.parents) for r in records)
     lines = [
         f"# Search for {evaluation['task']}",
         "",
@@ -125,8 +125,8 @@ def _constraints(best: TrialRecord, goals: Goals) -> list[str]:
     if not goals.constraints:
         return []
     limits = ", ".join(f"{name} at most {limit:g}" for name, limit in goals.constraints.items())
-    kept = "kept" if goals.violation(best.objectives) == 0 else "kept by no trial; this one breaks them least"
-    return [f"- constraints: {limits}: {kept}"]
+    is_kept = goals.constraint_violation(best.objectives) == 0
+    return [f"- constraints: {limits}: {'kept' if is_kept else 'kept by no trial; this one breaks them least'}"]
 
 
 def _front(records: Sequence[TrialRecord], goals: Goals) -> list[str]:
@@ -148,16 +148,16 @@ def _front(records: Sequence[TrialRecord], goals: Goals) -> list[str]:
 
 def _lineage(record: TrialRecord, trials: Mapping[str, TrialRecord]) -> list[str]:
     """The trial and its ancestors, of two parents the first; one from an earlier level by its hash."""
-    names, parent = [record.trial], record.candidate.origin.parent
+    names, parent = [record.trial], next(iter(record.candidate.origin.parents), None)
     left = {graph_hash: trial for graph_hash, trial in trials.items() if graph_hash != record.candidate.spec.hash}
     while parent is not None:
         names.append(left[parent].trial if parent in left else f"{parent[:8]} (earlier level)")
         # Each once: of two that were trained on two levels, each may be the other's parent.
-        parent = left.pop(parent).candidate.origin.parent if parent in left else None
+        parent = next(iter(left.pop(parent).candidate.origin.parents), None) if parent in left else None
     return [*names[:-1], f"{names[-1]} (scratch)" if names[-1] in {r.trial for r in trials.values()} else names[-1]]
 
 
 def _origin(record: TrialRecord, trials: Mapping[str, TrialRecord]) -> str:
     origin = record.candidate.origin
     names = [trials[parent].trial if parent in trials else parent[:8] for parent in origin.parents]
-    return f"{origin.kind} from {' and '.join(names)}" if names else origin.kind
+    return f"{origin.name} from {' and '.join(names)}" if names else origin.name

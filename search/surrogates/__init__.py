@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from .automatic import AutomaticSurrogate
+from .automatic import most_likely_process
 from .base import Layout, Moments, Surrogate, single_thread
 from .deep_ensemble import DeepEnsembleSurrogate
 from .forest import ForestSurrogate
@@ -21,7 +21,7 @@ from .heteroscedastic import HeteroscedasticSurrogate
 Fit = Callable[[Tensor, Tensor, Tensor, Layout, int], Surrogate]
 
 SURROGATES: dict[str, Fit] = {
-    "auto": lambda X, Y, _, layout, seed: AutomaticSurrogate(X, Y, layout=layout),
+    "auto": lambda X, Y, _, layout, seed: most_likely_process(X, Y, layout),
     "features": lambda X, Y, _, layout, seed: GaussianProcessSurrogate(X, Y, numbers=layout.feature_columns),
     "architecture": lambda X, Y, _, layout, seed: GaussianProcessSurrogate(
         X, Y, numbers=layout.feature_columns, codes=layout.code_columns

@@ -73,27 +73,23 @@ class Moments(NamedTuple):
 
 
 class Surrogate(Model):
-    """A fitted model of the score. ``moments`` is twice differentiable in X (with zero gradient where a model is
-    piecewise constant)."""
+    """A fitted model of the score. ``predict_moments`` is twice differentiable in X (with zero gradient where a model
+    is piecewise constant). Where it can take further observations X (M, K), Y (M,) with its hyperparameters kept,
+    ``condition_on_observations`` does so; elsewhere BoTorch's raises ``NotImplementedError``."""
 
     @abstractmethod
-    def moments(self, X: Tensor) -> Moments:
+    def predict_moments(self, X: Tensor) -> Moments:
         """Mean, epistemic and aleatoric standard deviation at X."""
 
-    def given(self, X: Tensor, Y: Tensor) -> "Surrogate | None":
-        """The same model with further observations X (M, K), Y (M,), its hyperparameters kept; None where it would have
-        to be fitted anew."""
-        return None
+    def posterior(self, X: Tensor, observation_noise: bool = False, **_: object) -> GPyTorchPosterior:
+        """Normal posterior without correlation between points, unless a surrogate has a better one."""
+        moments = self.predict_moments(X)
+        variance = moments.epistemic.square() + (moments.aleatoric.square() if observation_noise else 0.0)
+        return GPyTorchPosterior(MultivariateNormal(moments.mean, torch.diag_embed(variance.clamp_min(1e-10))))
 
     @property
     def num_outputs(self) -> int:
         return 1
-
-
-def independent_posterior(moments: Moments, observation_noise: bool) -> GPyTorchPosterior:
-    """Normal posterior without correlation between points."""
-    variance = moments.epistemic.square() + (moments.aleatoric.square() if observation_noise else 0.0)
-    return GPyTorchPosterior(MultivariateNormal(moments.mean, torch.diag_embed(variance.clamp_min(1e-10))))
 
 
 class Standardizer:
@@ -104,10 +100,10 @@ class Standardizer:
         spread = Y.std(unbiased=False)
         self.scale = spread if float(spread) > 1e-9 * max(1.0, float(self.mean.abs())) else torch.ones_like(spread)
 
-    def forward(self, Y: Tensor) -> Tensor:
+    def transform(self, Y: Tensor) -> Tensor:
         return (Y - self.mean) / self.scale
 
-    def back(self, moments: Moments) -> Moments:
+    def untransform(self, moments: Moments) -> Moments:
         return Moments(
             moments.mean * self.scale + self.mean, moments.epistemic * self.scale, moments.aleatoric * self.scale
         )

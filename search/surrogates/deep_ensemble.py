@@ -9,10 +9,9 @@ import math
 from collections.abc import Sequence
 
 import torch
-from botorch.posteriors.gpytorch import GPyTorchPosterior
 from torch import Tensor, nn
 
-from .base import Moments, Standardizer, Surrogate, independent_posterior
+from .base import Moments, Standardizer, Surrogate
 
 _MEMBERS = 8
 _HIDDEN = 32
@@ -27,7 +26,7 @@ class DeepEnsembleSurrogate(Surrogate):
         super().__init__()
         self._columns = list(columns)
         self._standardizer = Standardizer(Y)
-        target = self._standardizer.forward(Y)
+        target = self._standardizer.transform(Y)
         generator = torch.Generator().manual_seed(seed)
         sizes = (len(self._columns), _HIDDEN, _HIDDEN, 2)
         self.weights = nn.ParameterList(
@@ -48,16 +47,13 @@ class DeepEnsembleSurrogate(Surrogate):
         self.requires_grad_(False)
         self.eval()
 
-    def moments(self, X: Tensor) -> Moments:
+    def predict_moments(self, X: Tensor) -> Moments:
         mean, variance = self._members(X.reshape(-1, X.shape[-1]))
         shape = X.shape[:-1]
         deviation = (mean.var(0) + 1e-8).sqrt()
-        return self._standardizer.back(
+        return self._standardizer.untransform(
             Moments(mean.mean(0).reshape(shape), deviation.reshape(shape), variance.mean(0).sqrt().reshape(shape))
         )
-
-    def posterior(self, X: Tensor, observation_noise: bool = False, **_: object) -> GPyTorchPosterior:
-        return independent_posterior(self.moments(X), observation_noise)
 
     def _members(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance, (E, N) each, at X (N, ...)."""

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from botorch.posteriors.gpytorch import GPyTorchPosterior
 from sklearn.ensemble import ExtraTreesRegressor
 from torch import Tensor
 
-from .base import Moments, Standardizer, Surrogate, independent_posterior
+from .base import Moments, Standardizer, Surrogate
 
 _TREES = 100
 
@@ -25,7 +24,7 @@ class ForestSurrogate(Surrogate):
         super().__init__()
         self._columns = list(columns)
         self._standardizer = Standardizer(Y)
-        target = self._standardizer.forward(Y).numpy()
+        target = self._standardizer.transform(Y).numpy()
         inputs = X[:, self._columns].detach().numpy()
         forest = ExtraTreesRegressor(_TREES, bootstrap=True, max_features=0.5, random_state=seed)
         forest.fit(inputs, target)
@@ -39,14 +38,11 @@ class ForestSurrogate(Surrogate):
         errors = (target - out_of_bag)[unseen > 0]
         self._aleatoric = float(np.clip(errors.std(), 1e-2, 1.0)) if len(errors) > 1 else 1.0
 
-    def moments(self, X: Tensor) -> Moments:
+    def predict_moments(self, X: Tensor) -> Moments:
         shape = X.shape[:-1]
         inputs = X.detach().reshape(-1, X.shape[-1])[:, self._columns].numpy()
         predicted = np.stack([tree.predict(inputs) for tree in self._trees])
         attached = X.sum(-1) * 0.0  # keeps the graph, for those who differentiate
         mean = torch.from_numpy(predicted.mean(0)).to(X).reshape(shape) + attached
         deviation = torch.from_numpy(np.maximum(predicted.std(0), 1e-3)).to(X).reshape(shape) + attached
-        return self._standardizer.back(Moments(mean, deviation, torch.full_like(mean, self._aleatoric)))
-
-    def posterior(self, X: Tensor, observation_noise: bool = False, **_: object) -> GPyTorchPosterior:
-        return independent_posterior(self.moments(X), observation_noise)
+        return self._standardizer.untransform(Moments(mean, deviation, torch.full_like(mean, self._aleatoric)))

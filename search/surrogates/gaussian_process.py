@@ -1,24 +1,54 @@
 """Gaussian processes as surrogates: a Matérn 5/2 kernel on numbers, and a kernel on the architecture's categories.
 
-Letters: N observations, M points, K numbers, C categories.
+The kernel is a Matérn 5/2 with a length scale per number, plus, where there are categories, an exponential of weighted
+mismatches (the layer-wise kernel on the architecture itself). Its hyperparameters are those of the maximum a
+posteriori; gradients are PyTorch's.
+Priors: length scales as in BoTorch (Hvarfner, Hellsten and Nardi, ICML 2024), small noise, amplitudes around 1.
+
+Letters: N observations, M points, K numbers, C categories, P hyperparameters.
 """
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.distributions import MultivariateNormal
+from scipy.optimize import minimize
 from torch import Tensor
 
 from .base import Moments, Standardizer, Surrogate
-from .marginal_likelihood import JITTER, Hyperparameters, fit_hyperparameters
 
 MOST_FITTED = 256
 """Observations from which hyperparameters are found: their search grows with the cube. Predictions use all."""
 
+_JITTER = 1e-6
 _SQRT5 = math.sqrt(5)
+_SPREAD = math.sqrt(3)
+_NOISE = (-4.0, 1.0)
+_STEPS = 40
+
+
+class Hyperparameters(NamedTuple):
+    """``scales`` (K,) of the numbers, ``amplitude``, ``noise`` (variance), and, of the mismatches, their
+    ``mismatch_amplitude`` and ``weights`` (C,)."""
+
+    scales: Tensor
+    amplitude: Tensor
+    noise: Tensor
+    mismatch_amplitude: Tensor
+    weights: Tensor
+
+    @staticmethod
+    def of_logs(logs: Tensor, num_numbers: int) -> "Hyperparameters":
+        """From the vector of logarithms (P,) that is optimised."""
+        rest = logs[num_numbers:]
+        mismatch = rest[2].exp() if len(rest) > 2 else torch.zeros_like(rest[0])
+        return Hyperparameters(logs[:num_numbers].exp(), rest[0].exp(), rest[1].exp(), mismatch, (-rest[3:]).exp())
 
 
 class GaussianProcessSurrogate(Surrogate):
@@ -47,41 +77,43 @@ class GaussianProcessSurrogate(Surrogate):
         super().__init__()
         self._numbers, self._codes = list(numbers), list(codes)
         self._standardizer = Standardizer(Y)
-        target = self._standardizer.forward(Y)
+        target = self._standardizer.transform(Y)
         extra = torch.zeros_like(Y) if Yvar is None else Yvar / self._standardizer.scale.square()
         few = _spread(target, MOST_FITTED)
-        arrays = (part[few].detach().cpu().numpy() for part in (X[:, self._numbers], X[:, self._codes], target, extra))
-        self.hyperparameters: Hyperparameters = fit_hyperparameters(*arrays)
+        X_few = X[few].detach()
+        self.hyperparameters = fit_hyperparameters(
+            X_few[:, self._numbers], X_few[:, self._codes], target[few], extra[few]
+        )
         self._observe(X, target, extra)
 
-    def given(self, X: Tensor, Y: Tensor) -> "GaussianProcessSurrogate":
+    def condition_on_observations(self, X: Tensor, Y: Tensor, **_: Any) -> "GaussianProcessSurrogate":
         other = copy.copy(self)
-        target = torch.cat([self._target, self._standardizer.forward(Y)])
+        target = torch.cat([self._target, self._standardizer.transform(Y)])
         other._observe(torch.cat([self._X, X]), target, torch.cat([self._extra, torch.zeros_like(Y)]))
         return other
 
     def _observe(self, X: Tensor, target: Tensor, extra: Tensor) -> None:
         """Take up all observations: vectors (N, K), standardised scores (N,) and their known variances (N,)."""
         self._X, self._target, self._extra = X, target, extra
-        noise = extra + self.hyperparameters.noise + JITTER
+        noise = extra + self.hyperparameters.noise + _JITTER
         self._factor = torch.linalg.cholesky(self._kernel(X, X) + torch.diag(noise))
         inverse = torch.cholesky_inverse(self._factor)
-        weights = inverse.sum(1)
-        self._mean = weights @ target / weights.sum()
+        self._mean = _weighted_mean(inverse, target)
         self._alpha = inverse @ (target - self._mean)
         precision = inverse.diagonal()
         self.log_likelihood = float(
             (0.5 * (precision / (2 * math.pi)).log() - 0.5 * self._alpha.square() / precision).sum()
         )
 
-    def moments(self, X: Tensor) -> Moments:
+    def predict_moments(self, X: Tensor) -> Moments:
         shape, flat = X.shape[:-1], X.reshape(-1, X.shape[-1])
         cross = self._kernel(flat, self._X)
         mean = self._mean + cross @ self._alpha
         reduced = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
-        variance = (self._amplitude - reduced.square().sum(0)).clamp_min(1e-10)
-        noise = torch.full_like(mean, math.sqrt(self.hyperparameters.noise))
-        return self._standardizer.back(
+        amplitude = self.hyperparameters.amplitude + self.hyperparameters.mismatch_amplitude
+        variance = (amplitude - reduced.square().sum(0)).clamp_min(1e-10)
+        noise = self.hyperparameters.noise.sqrt().expand_as(mean)
+        return self._standardizer.untransform(
             Moments(mean.reshape(shape), variance.sqrt().reshape(shape), noise.reshape(shape))
         )
 
@@ -102,26 +134,76 @@ class GaussianProcessSurrogate(Surrogate):
         scale = self._standardizer.scale
         return (self._mean + cross @ self._alpha) * scale + self._standardizer.mean, covariance * scale.square()
 
-    @property
-    def _amplitude(self) -> float:
-        return self.hyperparameters.amplitude + self.hyperparameters.mismatch_amplitude
-
     def _kernel(self, A: Tensor, B: Tensor) -> Tensor:
-        """(..., M, N) between the rows of A and of B."""
-        of = self.hyperparameters
-        scales = torch.from_numpy(of.scales).to(A)
-        a, b = A[..., self._numbers] / scales, B[..., self._numbers] / scales
-        squares = a.square().sum(-1)[..., :, None] + b.square().sum(-1)[..., None, :] - 2 * a @ b.mT
-        distance = squares.clamp_min(1e-12).sqrt()
-        covariance = of.amplitude * (1 + _SQRT5 * distance + 5 / 3 * squares) * torch.exp(-_SQRT5 * distance)
-        if self._codes:
-            mismatch = sum(
-                weight * (A[..., :, None, column] != B[..., None, :, column])
-                for weight, column in zip(of.weights.tolist(), self._codes, strict=True)
-                if weight > 1e-4
-            )
-            covariance = covariance + of.mismatch_amplitude * torch.exp(-torch.as_tensor(mismatch).to(A))
-        return covariance
+        """(..., M, N) between the rows of vectors A and of B."""
+        mismatches = _mismatches(A[..., self._codes], B[..., self._codes])
+        return kernel(self.hyperparameters, A[..., self._numbers], B[..., self._numbers], mismatches)
+
+
+def kernel(of: Hyperparameters, a: Tensor, b: Tensor, mismatches: Iterable[Tensor]) -> Tensor:
+    """The prior covariance (..., M, N) between the rows of a (..., M, K) and of b (..., N, K).
+
+    Args:
+        mismatches: for each category, whether the rows differ in it (..., M, N).
+    """
+    a, b = a / of.scales, b / of.scales
+    squares = a.square().sum(-1)[..., :, None] + b.square().sum(-1)[..., None, :] - 2 * a @ b.mT
+    distance = squares.clamp_min(1e-12).sqrt()
+    covariance = of.amplitude * (1 + _SQRT5 * distance + 5 / 3 * squares) * torch.exp(-_SQRT5 * distance)
+    if len(of.weights):
+        mismatch = sum(weight * differs for weight, differs in zip(of.weights, mismatches, strict=True))
+        covariance = covariance + of.mismatch_amplitude * torch.exp(-torch.as_tensor(mismatch))
+    return covariance
+
+
+def fit_hyperparameters(numbers: Tensor, codes: Tensor, targets: Tensor, extra_noise: Tensor) -> Hyperparameters:
+    """The most probable hyperparameters.
+
+    Args:
+        numbers: (N, K). codes: (N, C); C may be 0. targets: (N,), standardised.
+        extra_noise: (N,) known variances of the observations, on top of the fitted one.
+    """
+    K, C = numbers.shape[1], codes.shape[1]
+    scale = math.sqrt(2) + math.log(max(K, 1)) / 2
+    prior_mean = torch.tensor([*[scale] * K, 0.0, _NOISE[0], *([0.0] + [math.log(C)] * C if C else [])]).to(numbers)
+    prior_spread = torch.tensor([*[_SPREAD] * K, 1.0, _NOISE[1], *([1.0] + [_SPREAD] * C if C else [])]).to(numbers)
+    start = prior_mean.clone()
+    start[:K] -= 1.0
+    start[K + 1] = -3.0
+    bounds = [(-3.0, 8.0)] * K + [(-4.0, 3.0), (-9.0, 1.0)] + ([(-4.0, 3.0)] + [(-2.0, 8.0)] * C if C else [])
+    mismatches = list(_mismatches(codes, codes))
+
+    def loss_and_gradient(values: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        """Negative log posterior, up to a constant."""
+        logs = torch.from_numpy(values).requires_grad_()
+        of = Hyperparameters.of_logs(logs, K)
+        covariance = kernel(of, numbers, numbers, mismatches) + torch.diag(extra_noise + of.noise + _JITTER)
+        factor, failed = torch.linalg.cholesky_ex(covariance)
+        if failed:
+            return 1e10, np.zeros_like(values)
+        inverse = torch.cholesky_inverse(factor)
+        residual = targets - _weighted_mean(inverse, targets)
+        loss = 0.5 * residual @ inverse @ residual + factor.diagonal().log().sum()
+        loss = loss + 0.5 * ((logs - prior_mean) / prior_spread).square().sum()
+        (gradient,) = torch.autograd.grad(loss, logs)
+        return loss.item(), gradient.numpy()
+
+    with torch.enable_grad():
+        found = minimize(
+            loss_and_gradient, start.numpy(), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS}
+        )
+    return Hyperparameters.of_logs(torch.from_numpy(found.x), K)
+
+
+def _mismatches(a: Tensor, b: Tensor) -> Iterable[Tensor]:
+    """For each category, whether the rows of a (..., M, C) and of b (..., N, C) differ in it: (..., M, N)."""
+    return (x[..., :, None] != y[..., None, :] for x, y in zip(a.unbind(-1), b.unbind(-1), strict=True))
+
+
+def _weighted_mean(inverse: Tensor, target: Tensor) -> Tensor:
+    """The most likely constant mean of targets (N,), by their inverse covariance (N, N)."""
+    weights = inverse.sum(1)
+    return weights @ target / weights.sum()
 
 
 def _spread(target: Tensor, most: int) -> Tensor:

@@ -10,10 +10,9 @@ loss never reaches the teacher.
 from collections.abc import Callable, Sequence
 
 import torch
-from botorch.posteriors.gpytorch import GPyTorchPosterior
 from torch import Tensor, nn
 
-from .base import Moments, Standardizer, Surrogate, independent_posterior
+from .base import Moments, Standardizer, Surrogate
 from .natural_parameter import NaturalParameterNetwork, gaussian_loss
 
 _HIDDEN = 64
@@ -38,7 +37,7 @@ class HeteroscedasticSurrogate(Surrogate):
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             torch.manual_seed(seed)
             self._standardizer = Standardizer(Y)
-            target = self._standardizer.forward(Y)
+            target = self._standardizer.transform(Y)
             num_inputs = X.shape[-1]
             self.scores = NaturalParameterNetwork(num_inputs).to(X)
             _minimize(self.scores, lambda: self._score_loss(X, target))
@@ -52,15 +51,12 @@ class HeteroscedasticSurrogate(Surrogate):
         self.requires_grad_(False)
         self.eval()
 
-    def moments(self, X: Tensor) -> Moments:
+    def predict_moments(self, X: Tensor) -> Moments:
         X = X[..., self._columns]
         mean, variance = self.scores(X.reshape(-1, X.shape[-1]))
         shape = X.shape[:-1]
         raw = Moments(mean.reshape(shape), self._epistemic(X), variance.sqrt().reshape(shape))
-        return self._standardizer.back(raw)
-
-    def posterior(self, X: Tensor, observation_noise: bool = False, **_: object) -> GPyTorchPosterior:
-        return independent_posterior(self.moments(X), observation_noise)
+        return self._standardizer.untransform(raw)
 
     def _score_loss(self, X: Tensor, target: Tensor) -> Tensor:
         mean, variance = self.scores(X)

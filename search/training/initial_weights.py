@@ -1,5 +1,6 @@
-"""First weights from trained parents, by the origin of a candidate."""
+"""First weights, by the morphism of a candidate's origin."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,56 +8,49 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from dataset import PreparedData
-from flexibert import FlexiBERTConfig, Training, merge_layers, prune, stitch
+from design_space import ModelSpec
+from flexibert import Child, FlexiBERTConfig, Materials, add_to_lineage, transfer_overlap
 
 from .collators import collator
 from .recipe import TrainingJob
 from .task_heads import Model, model_class
 
-EXAMPLES = 512
-"""Training rows by which pruning judges heads and neurons."""
-
-MERGING_STEPS = 200
-"""Batches from which every merged layer learns what the two before did."""
-
 _BATCH_SIZE = 32
 
 
-def inherited(job: TrainingJob, data: PreparedData, config: FlexiBERTConfig) -> tuple[Model, float]:
-    """The job's model with what its parents give it, before fine-tuning, and the share of its encoder that they give.
+def initial_model(job: TrainingJob, data: PreparedData, config: FlexiBERTConfig) -> tuple[Model, float]:
+    """The job's model with what its parents give it, before any training, and the share of its encoder that they give.
 
-    Of several tasks a transfer comes from the parent's model for the task with most rows, other children from its model
-    for the same task, which they go on from.
+    Of several tasks, an architecture of the space inherits from the parent's model for the task with most rows, one
+    made of its parents' from their models for the same task, which it goes on from.
 
     Args:
         data: the task; one of several of the job.
         config: of the model that is wanted.
 
     Raises:
-        ValueError: for a parent with another vocabulary, or one that no longer makes this child.
+        ValueError: for a parent with another vocabulary, or a morphism that does not end at this child.
     """
-    origin = job.candidate.origin
-    own = data.name if origin.kind != "transfer" and job.has_part(data.path) else ""
+    origin, spec = job.candidate.origin, job.candidate.spec
+    morphism = origin.morphism
+    own = data.name if morphism.is_constructive and job.has_part(data.path) else ""
     parents = [_parent(Path(job.models_dir) / graph_hash / own, data) for graph_hash in origin.parents]
-    if origin.kind == "transfer":
-        model = model_class(data)(config, transfer_mode=job.recipe.transfer_mode)
-        return model, model.load_model_from_source(parents[0])
-    if origin.kind == "prune":
-        child = prune(parents[0], spec=job.candidate.spec, examples=_batches(data, parents[0], EXAMPLES))
-    elif origin.kind == "merge":
-        training = Training(steps=MERGING_STEPS, seed=job.seed)
-        batches = _batches(data, parents[0], MERGING_STEPS * _BATCH_SIZE)
-        child = merge_layers(
-            parents[0], ({name: batch[name] for name in INPUTS} for batch in batches), training=training
-        )
-    else:
-        child = stitch(*parents)
-    if child.config.model_spec.hash != job.candidate.spec.hash:
-        raise ValueError(f"{origin} makes another architecture than {job.candidate.spec.hash[:12]}")
-    return _for_task(child, model_class(data)(config)), 1.0
-
-
-INPUTS = ("input_ids", "attention_mask")
+    materials = Materials(
+        batches=functools.partial(_batches, data, parents[0].config.model_spec if parents else spec),
+        blank=lambda: model_class(data)(config, transfer_mode=job.recipe.transfer_mode),
+        seed=job.seed,
+    )
+    child = morphism.make(parents, Child(spec, dict(origin.arguments)), materials)
+    if child.config.model_spec.hash != spec.hash:
+        raise ValueError(f"{origin} makes another architecture than {spec.hash[:12]}")
+    if not morphism.needs_pretraining and child.config.lineage in (None, *(one.config.lineage for one in parents)):
+        add_to_lineage(child, morphism.sentence, parents)
+    if morphism.is_constructive:
+        child = _for_task(child, materials.blank())
+    overlap = functools.partial(
+        transfer_overlap, config=config, pooler=child.base_model.pooler is not None, mode=job.recipe.transfer_mode
+    )
+    return child, morphism.inherited_share([parent.config.model_spec for parent in parents], spec, overlap)
 
 
 def _parent(folder: Path, data: PreparedData) -> Model:
@@ -69,11 +63,11 @@ def _parent(folder: Path, data: PreparedData) -> Model:
     return parent
 
 
-def _batches(data: PreparedData, model: Model, num_rows: int) -> Iterator[dict[str, Any]]:
-    """Batches of the first training rows, with labels."""
+def _batches(data: PreparedData, spec: ModelSpec, count: int) -> Iterator[dict[str, Any]]:
+    """So many batches of the first training rows, with labels."""
     train = data.split("train")
-    rows = train.select(range(min(num_rows, len(train))))
-    return iter(DataLoader(rows, batch_size=_BATCH_SIZE, collate_fn=collator(data, model.config.model_spec)))
+    rows = train.select(range(min(count * _BATCH_SIZE, len(train))))
+    return iter(DataLoader(rows, batch_size=_BATCH_SIZE, collate_fn=collator(data, spec)))
 
 
 def _for_task(child: Model, model: Model) -> Model:

@@ -26,7 +26,7 @@ from .callbacks import Clock, Report, ReportLogs, StopWhenBehind
 from .collators import MaskedBlocks, collator, measure_input
 from .distributed import is_first, wait_for_all
 from .evaluate import perplexity
-from .initial_weights import inherited
+from .initial_weights import initial_model
 from .recipe import TrainingJob
 from .result import Trained, TrainingResult, save_and_measure
 from .samplers import OrderedTrainer
@@ -93,15 +93,13 @@ class CandidateTrainer:
             ValueError: for a parent with another vocabulary.
         """
         job, config = self._job, model_config(self._job, self._data)
-        if job.candidate.origin.parents:
-            return *inherited(job, self._data, config), {}
-        model = model_class(self._data)(config)
-        if not job.recipe.pretrain_steps:
-            return model, 0.0, {}
+        model, overlap = initial_model(job, self._data, config)
+        if not job.candidate.origin.morphism.needs_pretraining or not job.recipe.pretrain_steps:
+            return model, overlap, {}
         add_to_lineage(model, f"Pre-trained from scratch for {job.recipe.pretrain_steps:,} steps on masked tokens.")
         pretrained, figures = self._pretrain(config)
         model.base_model.load_state_dict(pretrained.base_model.state_dict(), strict=False)
-        return model, 0.0, figures
+        return model, overlap, figures
 
     def _pretrain(self, config: FlexiBERTConfig) -> tuple[FlexiBERTForMaskedLM, dict[str, float]]:
         """Pre-trains on masked blocks; figures are the speed and the perplexity."""

@@ -143,7 +143,7 @@ class ProgressCallback(Callback):
         self._costs.append(float(result["cost_s"]))
         objectives = result["objectives"]
         known = self._goals.values(Candidate.from_dict(trial.config).spec, objectives)
-        keeps = self._goals.violation(known) == 0
+        keeps = self._goals.constraint_violation(known) == 0
         if keeps and (self._best is None or score > self._best[1]):
             self._best = (name, score)
         if not self._is_quiet:

@@ -184,15 +184,15 @@ def _tell_known(run: LevelRun, boshnas: BOSHNAS, graph_hash: str, score: float) 
     candidate = there or removed_candidate(run.models_dir, graph_hash)
     if graph_hash in run.library:
         origin = there.origin if there else None
-        boshnas.tell_known(run.library.get(graph_hash).spec, score, parent=there is not None, origin=origin)
+        boshnas.add_prior_observation(run.library.get(graph_hash).spec, score, parent=there is not None, origin=origin)
     elif candidate is not None:
-        boshnas.tell_known(candidate.spec, score, parent=there is not None, origin=candidate.origin)
+        boshnas.add_prior_observation(candidate.spec, score, parent=there is not None, origin=candidate.origin)
 
 
 def _best_so_far(run: LevelRun, boshnas: BOSHNAS) -> tuple[str, float] | None:
     """Returns the trial and score of the best that keeps the constraints."""
     ranked = ranked_records(list(run.directory.journal.trials().values()), boshnas.goals)
-    if not ranked or ranked[0].score is None or boshnas.goals.violation(ranked[0].objectives) > 0:
+    if not ranked or ranked[0].score is None or boshnas.goals.constraint_violation(ranked[0].objectives) > 0:
         return None
     return ranked[0].trial, ranked[0].score
 

@@ -84,7 +84,7 @@ class BOSHNASSearch(Searcher):
         """Takes up a journal: its results are told, its unfinished trials are run again first, under their names."""
         for event in events:
             if event["event"] == "suggested":
-                self.boshnas.remember(Candidate.from_dict(event))
+                self.boshnas.register_pending(Candidate.from_dict(event))
             if event["event"] in ("suggested", "finished", "failed"):
                 self._take_in(event)
         self._queue.extend(self._open)

@@ -94,8 +94,8 @@ def _figures(
             "bert_test": evaluate(baseline_dir, data, "test")[data.metric],
             "trials": len(finished),
             "seconds": sum(trial.cost_s or 0.0 for trial in finished),
-            **Counter(trial.candidate.origin.kind for trial in finished),
-            "best_is_" + best.candidate.origin.kind: 1,
+            **Counter(trial.candidate.origin.name for trial in finished),
+            "best_is_" + best.candidate.origin.name: 1,
         }
         (folder / "figures.json").write_text(json.dumps(figures))
     return json.loads((folder / "figures.json").read_text())

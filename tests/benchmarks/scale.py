@@ -50,12 +50,12 @@ def measure(counts: list[int], in_flight: int) -> list[float]:
     )
     members = iter(level.sample(max(counts) + in_flight, seed=1))
     for _ in range(in_flight - 1):
-        boshnas.remember(Candidate(next(members), Origin(), "optimized"))  # as if suggested
+        boshnas.register_pending(Candidate(next(members), Origin(), "optimized"))  # as if suggested
     told = 0
     for count in counts:
         while told < count:
             spec = next(members)
-            boshnas.tell_known(spec, score(spec), parent=True)
+            boshnas.add_prior_observation(spec, score(spec), parent=True)
             told += 1
         found.append(suggestion_seconds(boshnas))
         told += REPEATS

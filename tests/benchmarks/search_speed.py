@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
                 space.sample(count, layers_per_stack=2, seed=1) if where is library else level.sample(count, seed=1)
             )
             for spec in observed:
-                boshnas.tell_known(spec, score(spec), parent=False)
+                boshnas.add_prior_observation(spec, score(spec), parent=False)
             print(f"{name}, {count} observations: {seconds(boshnas):.2f} s of one core per suggestion", flush=True)
 
 

@@ -16,7 +16,7 @@ from flexibert import (
     count_flops,
 )
 from search import BOSHNAS, BOSHNASSettings, Candidate
-from search.objectives import Goals, domination_ranks, exact_costs, parse_limit
+from search.objectives import Goals, exact_costs, nondominated_ranks, parse_limit
 
 SETTINGS = BOSHNASSettings(num_init=6, patience=100)
 
@@ -146,7 +146,7 @@ def test_an_objective_that_is_never_told_is_an_error(tiny_library):
 def test_scores_of_an_earlier_level_need_no_other_objectives(tiny_library):
     boshnas = BOSHNAS(tiny_library, settings=BOSHNASSettings(num_init=3), objectives=("score", "latency_ms"))
     for spec in tiny_library.specs[:4]:
-        boshnas.tell_known(spec, score(spec), parent=False)
+        boshnas.add_prior_observation(spec, score(spec), parent=False)
     assert len(run(boshnas, 4)) == 4
 
 
@@ -247,8 +247,8 @@ def test_exact_costs_are_those_of_the_model(tiny_library, model, num_outputs, po
 
 def test_ranks_are_peeled_off():
     gains = np.array([[1.0, 1.0], [2.0, 0.0], [0.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
-    assert domination_ranks(gains).tolist() == [0, 0, 2, 0, 1]
-    assert domination_ranks(gains, most=1).tolist() == [0, 0, 1, 0, 1]
+    assert nondominated_ranks(gains).tolist() == [0, 0, 2, 0, 1]
+    assert nondominated_ranks(gains, most=1).tolist() == [0, 0, 1, 0, 1]
 
 
 def test_what_breaks_limits_least_comes_after_what_keeps_them():
@@ -263,8 +263,8 @@ def test_what_breaks_limits_least_comes_after_what_keeps_them():
     }
     assert goals.ranked(values) == ["good", "small", "beaten", "slow", "slower", "unknown"]
     assert goals.front(values) == ["good", "small"]
-    assert goals.violation(values["slow"]) == 1.0
-    assert goals.violation(values["unknown"]) == math.inf
+    assert goals.constraint_violation(values["slow"]) == 1.0
+    assert goals.constraint_violation(values["unknown"]) == math.inf
 
 
 @pytest.mark.parametrize(("text", "limit"), [("parameters<=2e6", 2e6), ("latency_ms=10", 10.0)], ids=["<=", "="])
@@ -280,19 +280,19 @@ def test_anything_else_is_no_limit(text):
 
 def test_the_optimistic_hypervolume_is_exact_where_nothing_is_uncertain():
     """Of one exact cost and a score without doubt, against areas computed by hand."""
-    from search.acquisition.constrained_multi_objective import Steering
+    from search.acquisition.constrained_multi_objective import MultiObjectiveAcquisition
     from search.objectives import Goals
     from search.surrogates import Layout, Moments
 
     class Sure(torch.nn.Module):
-        def moments(self, X):
+        def predict_moments(self, X):
             return Moments(X[:, 0], torch.zeros(len(X)), torch.zeros(len(X)))
 
     goals = Goals(objectives=("score", "parameters"))
     observed = torch.tensor([[1.0, 6.0], [3.0, 9.0], [0.0, 8.0]], dtype=torch.float64)
     layout, worst = Layout(0, 1, 0, 1), {"parameters": 10.0}
     options = {"confidence": 2.0, "aleatoric": False}
-    steering = Steering(goals, layout, Sure(), {}, observed, observed[:, 0], worst, **options)
+    steering = MultiObjectiveAcquisition(goals, layout, Sure(), {}, observed, observed[:, 0], worst, **options)
     candidates = torch.tensor([[2.0, 7.0], [4.0, 9.0], [0.5, 4.0], [1.0, 7.0]], dtype=torch.float64)
     # In units of (3 - 0) x (10 - 6): the front covers 1 x 4 + 2 x 1.
     added = torch.tensor([2.0, 1.0, 1.0, 0.0]) / 12

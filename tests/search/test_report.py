@@ -12,11 +12,11 @@ import yaml
 
 from flexibert import Latency
 from search.candidate import Candidate, Origin
-from search.optimizer.offspring import children
 from search.records.journal import Journal
 from search.report import write_report
 from search.report.__main__ import report
 from search.report.figures import pareto_front
+from tests.search.optimizer.test_offspring import children
 
 BROWSER_FLAGS = (
     "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update "

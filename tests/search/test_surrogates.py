@@ -30,7 +30,7 @@ def fitted(request, data):
 
 def test_it_predicts_unseen_scores_in_their_own_units(fitted, data):
     _, _, unseen = data
-    moments = fitted.moments(unseen)
+    moments = fitted.predict_moments(unseen)
     assert spearmanr(moments.mean, _truth(unseen)).statistic > 0.8
     assert abs(float((moments.mean - _truth(unseen)).mean())) < 6
     assert (moments.epistemic > 0).all()
@@ -39,14 +39,14 @@ def test_it_predicts_unseen_scores_in_their_own_units(fitted, data):
 
 def test_it_is_less_certain_far_from_data(fitted, data):
     X, _, _ = data
-    near, far = fitted.moments(X).epistemic.mean(), fitted.moments(6 * X).epistemic.mean()
+    near, far = fitted.predict_moments(X).epistemic.mean(), fitted.predict_moments(6 * X).epistemic.mean()
     assert far > near
 
 
 def test_it_serves_botorch_acquisitions(fitted, data):
     _, _, unseen = data
     values = UpperConfidenceBound(fitted, beta=1.0)(unseen[:, None])
-    moments = fitted.moments(unseen)
+    moments = fitted.predict_moments(unseen)
     assert torch.allclose(values, moments.mean + moments.epistemic, rtol=1e-3)
     noisy = fitted.posterior(unseen[:, None], observation_noise=True).variance
     assert (noisy > fitted.posterior(unseen[:, None]).variance).all()
@@ -56,27 +56,33 @@ def test_it_serves_botorch_acquisitions(fitted, data):
 def test_a_process_given_its_own_predictions_expects_the_same_and_is_surer_of_it(name, data):
     fitted = fit_surrogate(name, data[0], data[1], unlabelled=data[2], seed=0)
     waiting = data[2][:5]
-    before = fitted.moments(data[2])
-    given = fitted.given(waiting, before.mean[:5])
-    after = given.moments(data[2])
+    before = fitted.predict_moments(data[2])
+    given = fitted.condition_on_observations(waiting, before.mean[:5])
+    after = given.predict_moments(data[2])
     torch.testing.assert_close(after.mean, before.mean, rtol=1e-6, atol=1e-4)
     torch.testing.assert_close(after.aleatoric, before.aleatoric)
     assert (after.epistemic[:5] < 0.99 * before.epistemic[:5]).all()
     assert (after.epistemic <= before.epistemic + 1e-6).all()
-    assert given.given(waiting, before.mean[:5] + 5).moments(waiting).mean.gt(after.mean[:5]).all()
-    torch.testing.assert_close(fitted.moments(data[2]), before)
+    assert (
+        given.condition_on_observations(waiting, before.mean[:5] + 5)
+        .predict_moments(waiting)
+        .mean.gt(after.mean[:5])
+        .all()
+    )
+    torch.testing.assert_close(fitted.predict_moments(data[2]), before)
 
 
 def test_surrogates_without_closed_form_are_fitted_anew(data):
     fitted = fit_surrogate("forest", data[0], data[1], unlabelled=data[2], seed=0)
-    assert fitted.given(data[2], data[2][:, 0]) is None
+    with pytest.raises(NotImplementedError):
+        fitted.condition_on_observations(data[2], data[2][:, 0])
 
 
 @pytest.mark.parametrize("name", SMOOTH)
 def test_it_can_be_differentiated_twice(name, data):
     fitted = fit_surrogate(name, data[0], data[1], unlabelled=data[2], seed=0)
     X = data[2].clone().requires_grad_()
-    moments = fitted.moments(X)
+    moments = fitted.predict_moments(X)
     gradient = torch.autograd.grad((moments.mean + moments.epistemic).sum(), X, create_graph=True)[0]
     curvature = torch.autograd.grad(gradient[:, 1].sum(), X)[0]
     assert curvature.abs().max() > 0
@@ -86,7 +92,7 @@ def test_it_can_be_differentiated_twice(name, data):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_seed_gives_the_same_surrogate(name, data):
     X, Y, unseen = data
-    one, two = (fit_surrogate(name, X[:8], Y[:8], unlabelled=unseen, seed=3).moments(unseen) for _ in range(2))
+    one, two = (fit_surrogate(name, X[:8], Y[:8], unlabelled=unseen, seed=3).predict_moments(unseen) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
 
 
@@ -95,7 +101,7 @@ def test_the_same_seed_gives_the_same_surrogate(name, data):
 def test_degenerate_scores_are_no_problem(name, scores, data):
     X, _, unseen = data
     Y = torch.tensor(scores, dtype=torch.float64)
-    moments = fit_surrogate(name, X[: len(Y)], Y, unlabelled=unseen, seed=0).moments(unseen)
+    moments = fit_surrogate(name, X[: len(Y)], Y, unlabelled=unseen, seed=0).predict_moments(unseen)
     assert all(torch.isfinite(moment).all() for moment in moments)
     assert (moments.mean - 0.5).abs().max() < 1
 
@@ -136,6 +142,18 @@ def test_hyperparameters_of_many_observations_come_from_some_and_predictions_use
     assert {int(Y.argmin()), int(Y.argmax())} <= set(few.tolist())
     rest = torch.tensor([place for place in range(80) if place not in set(few.tolist())])
     of_few = GaussianProcessSurrogate(X[few], Y[few], numbers=range(4))
-    assert (model.moments(X[rest]).mean - Y[rest]).abs().max() < 0.1
-    assert (of_few.moments(X[rest]).mean - Y[rest]).abs().max() > 0.2
-    assert (model.moments(X[rest]).epistemic < of_few.moments(X[rest]).epistemic).all()
+    assert (model.predict_moments(X[rest]).mean - Y[rest]).abs().max() < 0.1
+    assert (of_few.predict_moments(X[rest]).mean - Y[rest]).abs().max() > 0.2
+    assert (model.predict_moments(X[rest]).epistemic < of_few.predict_moments(X[rest]).epistemic).all()
+
+
+def test_hyperparameters_are_those_of_the_written_gradients_that_were_here_before():
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(12, 14, dtype=torch.float64, generator=generator)
+    noise = torch.randn(12, dtype=torch.float64, generator=generator)
+    model = GaussianProcessSurrogate(X, X[:, 0].sin() + 0.3 * X[:, 1] * X[:, 2] + 0.1 * noise, numbers=range(14))
+    found = model.hyperparameters
+    assert float(found.amplitude) == pytest.approx(1.024422, rel=1e-4)
+    assert float(found.noise) == pytest.approx(0.011758, rel=1e-4)
+    assert found.scales[:4].tolist() == pytest.approx([1.92417, 28.54057, 24.29996, 21.49284], rel=1e-4)
+    assert model.log_likelihood == pytest.approx(-0.29697, rel=1e-4)

@@ -55,16 +55,16 @@ def test_transfers_come_from_the_nearest_trained_parent_with_enough_overlap(tiny
     everything = BOSHNASSettings(num_init=2, surrogate="gp", min_overlap=0.0, alpha=0.0, beta=0.0)
     boshnas = BOSHNAS(tiny_library, seed=0, settings=everything, overlap=overlap)
     first, second, third = run(boshnas, 3)
-    assert third.origin.kind == "transfer"
+    assert third.origin.name == "transfer"
     distances = {
         c.spec.hash: np.linalg.norm(tiny_library.embed(c.spec) - tiny_library.embed(third.spec))
         for c in (first, second)
     }
-    assert third.origin.parent == min(distances, key=distances.__getitem__)
+    assert third.origin.parents[0] == min(distances, key=distances.__getitem__)
     nothing = BOSHNAS(tiny_library, seed=0, settings=QUICK, overlap=lambda parent, child: 0.79)
-    assert {candidate.origin.kind for candidate in run(nothing, 6)} == {"scratch"}
+    assert {candidate.origin.name for candidate in run(nothing, 6)} == {"scratch"}
     forbidden = BOSHNASSettings(num_init=2, surrogate="gp", min_overlap=0.0, origins=("scratch",))
-    assert {c.origin.kind for c in run(BOSHNAS(tiny_library, seed=0, settings=forbidden, overlap=overlap), 5)} == {
+    assert {c.origin.name for c in run(BOSHNAS(tiny_library, seed=0, settings=forbidden, overlap=overlap), 5)} == {
         "scratch"
     }
 
@@ -165,8 +165,8 @@ def test_of_many_observations_the_surrogate_sees_the_best_and_a_spread_of_the_ot
     settings = BOSHNASSettings(num_init=2, num_fitted=8)
     boshnas = BOSHNAS(tiny_library, settings=settings)
     for number, spec in enumerate(tiny_library.specs[:31]):
-        boshnas.tell_known(spec, float((number * 7) % 31), parent=False)
-    X, Y = boshnas._beliefs.measured()
+        boshnas.add_prior_observation(spec, float((number * 7) % 31), parent=False)
+    X, Y = boshnas._state.training_data()
     assert sorted(Y.tolist()) == [0, 9, 17, 26, 27, 28, 29, 30]
     places = [number for number in range(31) if (number * 7) % 31 in Y.tolist()]
     assert Y.tolist() == [float((number * 7) % 31) for number in places]  # in the order they came
@@ -221,7 +221,7 @@ def test_results_of_another_level_are_used_though_they_are_not_in_the_library(ti
         settings=BOSHNASSettings(num_init=1, surrogate="gp", min_overlap=0.0, alpha=0, beta=0),
         overlap=overlap,
     )
-    boshnas.tell_known(stranger, 0.7, parent=True)
+    boshnas.add_prior_observation(stranger, 0.7, parent=True)
     (candidate,) = boshnas.ask(1)
     assert candidate.origin == Origin("transfer", stranger.hash)
     assert boshnas.best == (stranger, 0.7)

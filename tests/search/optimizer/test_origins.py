@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from design_space import ModelSpec
+from flexibert import MORPHISMS, Morphism
 from search import BOSHNAS, BOSHNASSettings, Candidate, Origin
 from search.optimizer.observations import Observations
 from search.optimizer.origins import Origins
@@ -16,13 +17,13 @@ def asked(boshnas: BOSHNAS, gains: dict[str, float], num_trials: int) -> list[Ca
     candidates = []
     for _ in range(num_trials):
         (candidate,) = boshnas.ask(1)
-        boshnas.tell(candidate, score(candidate.spec) + gains.get(candidate.origin.kind, 0.0), cost_s=1.0)
+        boshnas.tell(candidate, score(candidate.spec) + gains.get(candidate.origin.name, 0.0), cost_s=1.0)
         candidates.append(candidate)
     return candidates
 
 
 def kinds(candidates: list[Candidate]) -> list[str]:
-    return [candidate.origin.kind for candidate in candidates]
+    return [candidate.origin.name for candidate in candidates]
 
 
 @pytest.mark.parametrize(("seed", "surrogate"), [(0, "features"), (1, "features"), (2, "features"), (0, "embedding")])
@@ -50,7 +51,7 @@ def test_kinds_that_were_tried_on_an_earlier_level_are_not_tried_again_for_their
     after = BOSHNAS(tiny_library, seed=1, settings=settings, overlap=overlap)
     for candidate in found:
         known = before.predict(candidate.spec, candidate.origin)[0]
-        after.tell_known(candidate.spec, known, parent=True, origin=candidate.origin)
+        after.add_prior_observation(candidate.spec, known, parent=True, origin=candidate.origin)
     assert kinds(asked(after, {"transfer": -0.5}, 4)) == ["scratch"] * 4
 
 
@@ -58,9 +59,9 @@ def test_children_are_asked_for_when_no_member_is_left(tiny_library):
     settings = BOSHNASSettings(num_init=1, origins=("scratch", "prune"))
     boshnas = BOSHNAS(tiny_library, settings=settings)
     for spec in tiny_library.specs:
-        boshnas.tell_known(spec, score(spec), parent=True)
+        boshnas.add_prior_observation(spec, score(spec), parent=True)
     (candidate,) = boshnas.ask(1)
-    assert candidate.origin.kind == "prune"
+    assert candidate.origin.name == "prune"
 
 
 def test_what_is_predicted_depends_on_the_origin(tiny_library):
@@ -82,7 +83,7 @@ def test_of_equal_origins_the_cheaper_is_trained_when_seconds_count(tiny_library
         found = []
         for _ in range(18):
             (candidate,) = boshnas.ask(1)
-            cost_s = 1.0 if candidate.origin.kind == "transfer" else 100.0
+            cost_s = 1.0 if candidate.origin.name == "transfer" else 100.0
             boshnas.tell(candidate, score(candidate.spec), cost_s=cost_s)
             found.append(candidate)
         return kinds(found[12:])
@@ -97,7 +98,7 @@ def test_columns_say_what_is_inherited_what_is_lost_and_how_good_the_parents_are
     observed = Observations()
     for spec, value in ((parent, 0.9), (other, 0.5), (tiny_library.specs[7], 0.1)):
         observed.add(Candidate(spec, Origin()), value, parent=True)
-    stitched = Candidate(ModelSpec.side_by_side([parent, parent]), Origin("stitch", parent.hash, other=other.hash))
+    stitched = Candidate(ModelSpec.side_by_side([parent, parent]), Origin("stitch", parent.hash, other.hash))
     rows = origins.columns(
         [Candidate(child, Origin()), Candidate(child, Origin("transfer", parent.hash)), stitched], observed
     )
@@ -115,12 +116,41 @@ def test_columns_say_what_is_inherited_what_is_lost_and_how_good_the_parents_are
 def test_where_only_scratch_is_possible_vectors_hold_nothing_about_origins(tiny_library):
     assert Origins(("scratch",), overlap, 0.5).num_columns == 0
     assert Origins(("scratch", "transfer"), None, 0.5).num_columns == 0
-    assert BOSHNAS(tiny_library)._beliefs.from_scratch(torch.ones(2, 5)).shape == (2, 5)
+    assert BOSHNAS(tiny_library)._state.from_scratch(torch.ones(2, 5)).shape == (2, 5)
 
 
 def test_transfers_are_from_the_first_parents_of_the_same_format_with_enough_in_common(tiny_library):
     child, *parents = tiny_library.specs[:6]
     shares = dict(zip((parent.hash for parent in parents), (0.2, 0.8, 0.4, 0.9, 1.0), strict=True))
     origins = Origins(("scratch", "transfer"), lambda parent, child: shares[parent.hash], 0.5)
-    found = [origin.parent for origin in origins.transfers(child, parents)]
+    found = [origin.parents[0] for origin in origins.inheriting(child, parents)]
     assert found == [parents[1].hash, parents[3].hash]
+
+
+def test_a_further_morphism_that_fills_architectures_is_proposed_by_its_own_share_and_told_apart(
+    tiny_library, monkeypatch
+):
+    class FromTwo(Morphism):
+        name, num_parents, sentence = "from_two", 2, "Averages two parents."
+
+        def inherited_share(self, parents, child, overlap):
+            return min(overlap(parent, child) for parent in parents)
+
+        def make(self, parents, child, materials):
+            return materials.blank()
+
+    monkeypatch.setitem(MORPHISMS, "from_two", FromTwo())
+    child, *parents = tiny_library.specs[:5]
+    shares = dict(zip((parent.hash for parent in parents), (0.9, 0.2, 0.6, 0.7), strict=True))
+    origins = Origins(("scratch", "transfer", "from_two"), lambda parent, child: shares[parent.hash], 0.5)
+    first, second, third, fourth = origins.inheriting(child, parents)
+    assert [first, second] == [Origin("transfer", parents[0].hash), Origin("transfer", parents[2].hash)]
+    assert third == Origin("from_two", parents[0].hash, parents[2].hash)
+    assert fourth == Origin("from_two", parents[0].hash, parents[3].hash)
+    observed = Observations()
+    for parent in parents:
+        observed.add(Candidate(parent, Origin()), 0.5, parent=True)
+    assert origins.columns([Candidate(child, first), Candidate(child, third)], observed)[:, [0, 3]].tolist() == [
+        [0.9, 0.0],
+        [0.6, 1.0],
+    ]

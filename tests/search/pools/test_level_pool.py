@@ -38,7 +38,7 @@ def test_mutations_are_members_that_differ_in_one_stack_or_in_depth(level):
 def test_candidates_are_new_and_reach_every_depth(level):
     pool = LevelPool(level, num_samples=50, num_mutations=20)
     best = level.spec(5000)
-    free = pool.free({best.hash}, [best], np.random.default_rng(0))
+    free = pool.candidates({best.hash}, [best], np.random.default_rng(0))
     assert best not in list(free.specs)
     assert len(set(free.specs)) == len(free) > 50
     assert {len(spec.layers) for spec in free.specs} == {2, 4}

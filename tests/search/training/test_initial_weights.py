@@ -7,10 +7,10 @@ from rich.console import Console
 from dataset.prepare import DataOptions
 from flexibert import FlexiBERTForSequenceClassification
 from search import Candidate, Origin
-from search.optimizer.offspring import children
-from search.training.initial_weights import inherited
+from search.training.initial_weights import initial_model
 from search.training.task_heads import model_config
 from search.training.train import train_candidate
+from tests.search.optimizer.test_offspring import children
 from tests.search.training.test_training import _job, _spec
 from tests.search.training.test_training import data as data  # the task
 from tests.search.training.test_training_recipes import write_glue
@@ -29,7 +29,7 @@ def folder(data, tmp_path_factory):
 
 def _first(data, folder, child):
     job = _job(data, folder, child.spec, child.origin, trial="t0009")
-    return inherited(job, data, model_config(job, data))
+    return initial_model(job, data, model_config(job, data))
 
 
 def _logits(model):
@@ -57,7 +57,7 @@ def test_a_smaller_child_of_a_parent_is_trained_and_saved(data, folder, kind):
     model, overlap = _first(data, folder, child)
     assert model.config.model_spec == child.spec
     assert overlap == 1.0
-    parent = FlexiBERTForSequenceClassification.from_pretrained(folder / "models" / child.origin.parent)
+    parent = FlexiBERTForSequenceClassification.from_pretrained(folder / "models" / child.origin.parents[0])
     assert model.num_parameters() < parent.num_parameters()
     embeddings = "bert.embeddings.word_embeddings.weight"
     assert torch.equal(model.get_parameter(embeddings), parent.get_parameter(embeddings))
@@ -72,7 +72,7 @@ def test_a_parent_that_makes_another_child_is_refused(data, folder):
     child = children([_spec(hidden=32)], ["merge"])[0]
     job = _job(data, folder, child.spec, Origin("merge", _spec().hash))
     with pytest.raises(ValueError, match=r"merge\(.*\) makes another architecture than"):
-        inherited(job, data, model_config(job, data))
+        initial_model(job, data, model_config(job, data))
 
 
 def test_of_several_tasks_a_child_for_each_is_made_of_the_parents_model_for_it(tmp_path):
@@ -89,14 +89,14 @@ def test_of_several_tasks_a_child_for_each_is_made_of_the_parents_model_for_it(t
     largest = FlexiBERTForSequenceClassification.from_pretrained(tmp_path / "models" / _spec().hash / "wnli")
     for task in data.tasks:  # WNLI has more rows
         job = _job(data, tmp_path, transferred.spec, transferred.origin)
-        model, _ = inherited(job, task, model_config(job, task))
+        model, _ = initial_model(job, task, model_config(job, task))
         assert torch.equal(model.get_parameter(embeddings), largest.get_parameter(embeddings))
     born = children([_spec(), _spec(hidden=32)], ["prune", "merge", "stitch"])
-    assert {child.origin.kind for child in born} == {"prune", "merge", "stitch"}
+    assert {child.origin.name for child in born} == {"prune", "merge", "stitch"}
     for child in born:
         job = _job(data, tmp_path, child.spec, child.origin, trial="t0009")
         for task in data.tasks:
-            model, _ = inherited(job, task, model_config(job, task))
+            model, _ = initial_model(job, task, model_config(job, task))
             folders = [tmp_path / "models" / parent / task.name for parent in child.origin.parents]
             parents = [FlexiBERTForSequenceClassification.from_pretrained(folder) for folder in folders]
             if len(parents) == 1:

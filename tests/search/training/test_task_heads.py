@@ -11,15 +11,15 @@ from rich.console import Console
 from dataset import PreparedData
 from dataset.prepare import DataOptions
 from design_space import ModelSpec
-from flexibert import FlexiBERTForQuestionAnswering, FlexiBERTForTokenClassification
+from flexibert import FlexiBERTForQuestionAnswering, FlexiBERTForTokenClassification, builtin_morphisms
 from search import Candidate, Origin
-from search.optimizer.offspring import children
-from search.training import initial_weights
 from search.training.collators import collator
 from search.training.evaluate import evaluate, predict
+from search.training.initial_weights import initial_model
 from search.training.recipe import Recipe, TrainingJob
 from search.training.task_heads import joined, model_config
 from search.training.train import train_candidate
+from tests.search.optimizer.test_offspring import children
 
 NAMES = ("Anna", "Omar", "Ines", "Paul")
 CITIES = ("Oslo", "Lima", "Bonn", "Kyiv")
@@ -96,22 +96,22 @@ def test_a_candidate_learns_and_its_score_is_that_of_the_saved_model(name, opera
 @pytest.mark.integration
 @pytest.mark.parametrize("name", CLASSES)
 def test_every_origin_keeps_the_head(name, prepared, tmp_path, monkeypatch):
-    monkeypatch.setattr(initial_weights, "MERGING_STEPS", 3)
-    monkeypatch.setattr(initial_weights, "EXAMPLES", 16)
+    monkeypatch.setattr(builtin_morphisms, "MERGING_STEPS", 3)
+    monkeypatch.setattr(builtin_morphisms, "EXAMPLES", 1)
     data, parents = prepared[name], [_spec(), _spec(hidden=32)]
     for spec in parents:
         CLASSES[name](model_config(_job(data, tmp_path, spec), data)).save_pretrained(tmp_path / "models" / spec.hash)
     born = children(parents, ["prune", "stitch", "merge"])
     born.append(Candidate(_spec(hidden=64), Origin("transfer", parents[0].hash)))
-    assert {child.origin.kind for child in born} == {"prune", "stitch", "merge", "transfer"}
+    assert {child.origin.name for child in born} == {"prune", "stitch", "merge", "transfer"}
     for child in born:
         job = _job(data, tmp_path, child.spec, child.origin)
-        model, overlap = initial_weights.inherited(job, data, model_config(job, data))
+        model, overlap = initial_model(job, data, model_config(job, data))
         assert type(model) is CLASSES[name]
         assert model.config.model_spec == child.spec
         assert 0 < overlap <= 1
-        if child.origin.kind == "merge":  # of the same width: the head is the parent's
-            parent = CLASSES[name].from_pretrained(tmp_path / "models" / child.origin.parent)
+        if child.origin.name == "merge":  # of the same width: the head is the parent's
+            parent = CLASSES[name].from_pretrained(tmp_path / "models" / child.origin.parents[0])
             head = [key for key in parent.state_dict() if not key.startswith("bert.")]
             assert head
             assert all(model.state_dict()[key].equal(parent.state_dict()[key]) for key in head)

@@ -31,7 +31,7 @@ def _search(library, folder, number, known=(), **options) -> BOSHNASSearch:
     """A search that keeps some models, and knows scores of earlier runs whose weights are there."""
     boshnas = BOSHNAS(library, settings=SETTINGS, **options)
     for spec, score in known:
-        boshnas.tell_known(spec, score, parent=True)
+        boshnas.add_prior_observation(spec, score, parent=True)
     keeper = ModelKeeper(boshnas, folder / "models", number)
     return BOSHNASSearch(boshnas, journal=Journal(folder / "journal.jsonl"), keeper=keeper)
 
@@ -53,7 +53,7 @@ def test_the_best_and_parents_in_use_stay(tiny_library, tmp_path):
     search = _search(tiny_library, tmp_path, 2)
     hashes = _finish(search, tmp_path, [0.0])
     child = Candidate(tiny_library.specs[9], Origin("transfer", hashes[0]))
-    search.boshnas.remember(child)
+    search.boshnas.register_pending(child)
     hashes += _finish(search, tmp_path, [1.0, 2.0, 3.0])
     assert _there(tmp_path / "models") == {hashes[0], hashes[2], hashes[3]}
     assert search.boshnas.trained == [hashes[3], hashes[2], hashes[0]]

@@ -1,0 +1,116 @@
+"""A morphism of a user's own, as docs/extending.md has it, from its registration to a search on Ray's workers."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from flexibert import MORPHISMS, FlexiBERTForSequenceClassification
+from search import BOSHNAS, BOSHNASSettings, Origin
+from search.candidate import origin_names
+from search.optimizer.origins import Origins
+from search.records.journal import Journal
+from search.runs.options import make_parser
+from search.training.initial_weights import initial_model
+from search.training.task_heads import model_config
+from search.training.train import train_candidate
+from tests.conftest import ROOT
+from tests.search.optimizer.test_boshnas import run
+from tests.search.test_run_boshnas import TINY, _files
+from tests.search.training.test_training import _job, _spec
+from tests.search.training.test_training import data as data  # the task
+
+PROGRAM = """
+import sys
+import ray
+import drop_layer
+from search.run_boshnas import run_boshnas
+
+def load():
+    import drop_layer
+
+if __name__ == "__main__":
+    ray.init(address="local", include_dashboard=False, runtime_env={"worker_process_setup_hook": load})
+    run_boshnas(sys.argv[1:])
+"""
+
+
+def documented() -> str:
+    """The code of the section on morphisms."""
+    section = (ROOT / "docs" / "extending.md").read_text().split("## A morphism\n")[1]
+    return re.search(r"```python\n(.*?)```", section, re.DOTALL).group(1)
+
+
+@pytest.fixture
+def drop_layer():
+    exec(documented(), {"__name__": "drop_layer"})
+    yield MORPHISMS["drop_layer"]
+    del MORPHISMS["drop_layer"]
+
+
+def test_it_is_known_to_flags_origins_and_the_searcher(drop_layer, tiny_library):
+    assert origin_names()[-1] == "drop_layer"
+    options = make_parser().parse_args(["--origins", "scratch", "drop_layer"])
+    assert options.origins == ["scratch", "drop_layer"]
+    assert Origin.from_dict(Origin("drop_layer", "ab").to_dict()) == Origin("drop_layer", "ab")
+    settings = BOSHNASSettings(num_init=2, origins=("scratch", "drop_layer"))
+    third = run(BOSHNAS(tiny_library, settings=settings), 3)[-1]  # what was never tried comes first
+    parent = tiny_library.get(third.origin.parents[0]).spec
+    assert third.origin.name == "drop_layer"
+    assert third.spec.layers == parent.layers[:-1]
+    assert Origins(("scratch", "transfer", "drop_layer"), lambda *_: 1.0, 0.5).num_columns == 4
+
+
+def test_its_model_is_trained_and_tells_where_its_weights_came_from(drop_layer, data, tmp_path):
+    parent = _spec(hidden=32)
+    train_candidate(_job(data, tmp_path, parent), lambda _: None)
+    (child,) = Origins(("drop_layer",), None, 0.0).offspring([parent])
+    job = _job(data, tmp_path, child.spec, child.origin, trial="t0002")
+    model, overlap = initial_model(job, data, model_config(job, data))
+    trained = FlexiBERTForSequenceClassification.from_pretrained(tmp_path / "models" / parent.hash)
+    assert overlap == 1.0
+    assert model.config.model_spec == child.spec
+    del trained.bert.encoder.layer[-1]
+    ids = torch.tensor([[2, 30, 40, 50, 3]])
+    with torch.no_grad():
+        torch.testing.assert_close(model.eval()(ids).logits, trained.eval()(ids).logits)
+    assert train_candidate(job, lambda _: None).overlap == 1.0
+    card = (tmp_path / "models" / child.spec.hash / "README.md").read_text()
+    assert "Is a trained parent without its last layer." in card
+
+
+def test_another_architecture_than_the_childs_is_refused(drop_layer, data, tmp_path):
+    parent = _spec()
+    FlexiBERTForSequenceClassification(model_config(_job(data, tmp_path, parent), data)).save_pretrained(
+        tmp_path / "models" / parent.hash
+    )
+    job = _job(data, tmp_path, _spec(hidden=32), Origin("drop_layer", parent.hash))
+    with pytest.raises(ValueError, match=r"drop_layer\(.*\) makes another architecture than"):
+        initial_model(job, data, model_config(job, data))
+
+
+@pytest.mark.integration
+def test_it_is_searched_with_on_workers(tiny_library, tmp_path):
+    (tmp_path / "drop_layer.py").write_text(documented())
+    (tmp_path / "program.py").write_text(PROGRAM)
+    flags = [*_files(tmp_path, tiny_library), *TINY, "--origins", "scratch", "drop_layer", "--max_trials", "3"]
+    path = os.pathsep.join(map(str, [tmp_path, ROOT]))
+    done = subprocess.run(
+        [sys.executable, "program.py", *flags],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    events = list(Journal(tmp_path / "run" / "journal.jsonl").events())
+    made = [event for event in events if event["event"] == "suggested" and event["origin"]["kind"] == "drop_layer"]
+    assert made
+    assert {event["trial"] for event in events if event["event"] == "finished"} >= {event["trial"] for event in made}
+    assert "drop_layer" in (tmp_path / "run" / "report.html").read_text()
+    assert "Is a trained parent" in (tmp_path / "run" / "models" / made[0]["hash"] / "README.md").read_text()
