@@ -225,7 +225,7 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--task", "cola", "--data_dir", "nowhere"], "nowhere"),
         (["--dataset_file", "nowhere.json"], "No library file"),
         (["--max_trials", "0"], "must be a whole number of at least 1. Got '0'"),
-        (["--min_overlap", "2"], "'min_overlap' must be in [0, 1]. Got 2.0"),
+        (["--min_overlap", "2"], "'min_overlap' must be in [0, 1]. Got '2'"),
         (["--max_hours", "0"], "must be a finite number above 0. Got '0'"),
         (["--resources_per_trial", "ram=4"], "must give cpu, gpu or both, above 0 and finite. Got 'ram=4'"),
         (["--resume"], "Nothing to resume"),
@@ -233,20 +233,23 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--levels", "3,1"], "'levels' must begin with the layers per stack of the library, 2. Got 3,1"),
         (["--max_trials", "3,4"], "'max_trials' must be one number, or one for each of the 1 levels"),
         (["--epoch", "3"], "unknown argument --epoch. Did you mean '--epochs'"),
-        (["--surrogate", "woods"], "invalid choice: 'woods'"),
+        (["--surrogate", "woods"], "'surrogate' must be one of auto, features,"),
         (["--origins", "transfer"], "'origins' must include 'scratch'"),
         (["--objectives", "parameters"], "'objectives' must include 'score'. Got parameters"),
-        (["--objectives", "score", "size"], "invalid choice: 'size'"),
+        (
+            ["--objectives", "score", "size"],
+            "must be one of score, parameters, flops, latency_ms. Got 'size'",
+        ),
         (["--constraints", "parameters>2e6"], "must be written like parameters=2e6 (at most 2 million), above 0. Got"),
         (["--constraints", "energy=3"], "must limit one of parameters, flops, latency_ms. Got 'energy=3'"),
         (["--constraints", "parameters=1e3"], "None of the 272 architectures of the library keeps all constraints"),
-        (["--learning_rate", "-1"], "'learning_rate' must be a finite number of at least 0. Got -1.0"),
-        (["--learning_rate", "inf"], "'learning_rate' must be a finite number of at least 0. Got inf"),
+        (["--learning_rate", "-1"], "'learning_rate' must be a finite number of at least 0. Got '-1'"),
+        (["--learning_rate", "inf"], "'learning_rate' must be a finite number of at least 0. Got 'inf'"),
         (
             ["--pretrain_learning_rate", "nan"],
-            "'pretrain_learning_rate' must be a finite number of at least 0. Got nan",
+            "'pretrain_learning_rate' must be a finite number of at least 0. Got 'nan'",
         ),
-        (["--min_overlap", "inf"], "'min_overlap' must be in [0, 1]. Got inf"),
+        (["--min_overlap", "inf"], "'min_overlap' must be in [0, 1]. Got 'inf'"),
         (["--max_hours", "inf"], "must be a finite number above 0. Got 'inf'"),
         (["--constraints", "parameters=inf"], "must be written like parameters=2e6 (at most 2 million), above 0. Got"),
         (["--resources_per_trial", "cpu=inf"], "must give cpu, gpu or both, above 0 and finite. Got 'cpu=inf'"),
@@ -284,8 +287,8 @@ def test_a_configuration_file_gives_defaults_that_flags_override(tmp_path):
         "resources_per_trial: {cpu: 2}\n"
     )
     options = parse(["--config", str(config), "--max_trials", "9"])
-    assert (options.max_trials, options.learning_rate, options.autotune) == (9, 1e-4, True)
-    assert options.resources_per_trial == {"cpu": 2.0}
+    assert (options.budget.max_trials, options.training.learning_rate, options.autotune) == ((9,), 1e-4, True)
+    assert options.cluster.resources_per_trial == {"cpu": 2.0}
     assert options.dataset_file == Path("library.json").absolute()
 
 
@@ -298,10 +301,10 @@ def test_tables_and_vocabularies_are_found_from_elsewhere_and_names_stay_names(t
     options = saved(parse([*flags, "--config", "search.yaml"]))
     assert (options["task"], options["tokenizer"]) == (str(tmp_path / "three.jsonl"), str(tmp_path / "vocab.txt"))
     for name in ("cola", "SST-2", "mnli-mm", "glue", "python_docs", "colla", "owner/name"):
-        assert parse([*flags, "--task", name]).task == name
-    assert parse([*flags, "--task", "saved"]).task == str(tmp_path / "saved")
-    assert parse([*flags, "--tokenizer", "bert-base-uncased"]).tokenizer == "bert-base-uncased"
-    assert parse(flags).tokenizer == "train"
+        assert parse([*flags, "--task", name]).data.task == name
+    assert parse([*flags, "--task", "saved"]).data.task == str(tmp_path / "saved")
+    assert parse([*flags, "--tokenizer", "bert-base-uncased"]).data.tokenizer == "bert-base-uncased"
+    assert parse(flags).data.tokenizer == "train"
 
 
 @pytest.mark.parametrize(
