@@ -14,13 +14,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from design_space.files import nearest_name, read_yaml, unknown_keys
-from design_space.options import Count, Natural, NonNegative, Switch, flag, options, options_of, validated
+from design_space.options import NO_SWITCH, Count, Natural, NonNegative, Switch, flag, options, options_of, validated
 from design_space.plugins import load_plugins
 
 from ..candidate import Candidate
 
 RECIPES = ("original", "cpu", "single-gpu")
-Fraction = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1), NO_SWITCH]
 
 
 @options
@@ -160,6 +160,7 @@ class TrainingJob:
     def from_json(text: str) -> "TrainingJob":
         """The inverse of ``to_json``. Raises ``ValueError`` for a plugin that cannot be imported here."""
         content = json.loads(text)
+        content["plugins"] = tuple(content["plugins"])
         load_plugins(content["plugins"])
         content["candidate"] = Candidate.from_dict(content["candidate"])
         content["recipe"] = Recipe(**content["recipe"])

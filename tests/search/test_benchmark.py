@@ -157,7 +157,7 @@ def test_processes_change_nothing(path, tmp_path):
     ("flags", "message"),
     [
         (["--searchers", "bohnas"], "Unknown searcher 'bohnas'. Did you mean 'boshnas'"),
-        (["--searchers", "boshnas:confidenc=1"], "Unknown setting 'confidenc' in .* Did you mean 'confidence'"),
+        (["--searchers", "boshnas:confidenc=1"], "Unknown key 'confidenc' in .* Did you mean 'confidence'"),
         (["--searchers", "boshnas:second_order=maybe"], "'second_order' in .* must be true or false. Got 'maybe'"),
         (["--searchers", "tpe:alpha=1"], "The control 'tpe' has no settings"),
         (["--objectives", "parameters"], "'objectives' must include 'score'"),

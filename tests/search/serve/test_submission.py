@@ -8,7 +8,7 @@ import yaml
 
 from design_space.files import read_yaml
 from search.serve.options import check_search_options
-from tests.search.serve.services import SPACE, TABLE
+from tests.search.serve.services import SPACE, TABLE, Service
 
 
 def _refusal(service, code=422, **parts):
@@ -63,6 +63,13 @@ def test_the_commands_get_what_was_submitted(service):
     ]:
         assert search[search.index(flag) + 1] == str(folder.path / place)
     assert "--resume" not in search
+
+
+def test_plugins_are_those_of_whoever_started_the_service(tmp_path):
+    service = Service(tmp_path / "root", plugins=("one", "two.three"))
+    with service.client:
+        for command in service.jobs._commands(service.accepted()):
+            assert command[4:7] == ["--plugin", "one", "two.three"]
 
 
 def test_a_library_is_taken_as_it_is(service, tiny_library, tmp_path):
@@ -133,7 +140,7 @@ def test_bad_options_are_refused(refusing, options, message):
 
 
 OUTSIDE = ["run_dir", "data_dir", "models_dir", "prepared_dir", "dataset_file", "config", "address", "resume"]
-OUTSIDE += ["levels", "task", "corpus", "validation_file", "test_file", "help"]
+OUTSIDE += ["plugin", "levels", "task", "corpus", "validation_file", "test_file", "help"]
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
