@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 from design_space import ModelSpec
 from design_space.command import run_command
@@ -17,7 +18,7 @@ from embeddings import GraphLibrary
 from search.records.journal import Journal
 from search.run_boshnas import run_boshnas
 from search.runs.level import saved
-from search.runs.options import parse
+from search.runs.options import parse, search_options
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = (
@@ -321,3 +322,28 @@ def test_a_wrong_configuration_file_is_refused(tmp_path, content, message):
     (tmp_path / "search.yaml").write_text(content)
     with pytest.raises(ValueError, match=message):
         parse(["--config", str(tmp_path / "search.yaml")])
+
+
+SAVED = """
+{dataset_file: /old/library.json, models_dir: null, prepared_dir: null, task: /old/films.csv, data_dir: null,
+text_column: null,   text_pair_column: null, label_column: null, label_separator: null, metric: null,
+validation_file: null, test_file: null,   corpus: [/old/a.txt, owner/name], corpus_weights: [1.0, 2.0],
+tokenizer: train, vocab_size: 8000, max_length: 128,   pretrain_length: 512, max_train_examples: null, seed: 0,
+levels: '2,1', max_trials: [7, 6], max_hours: null, keep_models: null,   scheduler: none, max_concurrent: null,
+resources_per_trial: {cpu: 2.0, gpu: 0.5}, address: null, storage: /old/mem,   num_init: 10, surrogate:
+features, origins: [scratch, transfer, prune, stitch, merge], min_overlap: 0.8, cost_aware: false,   patience:
+5, objectives: [score, flops], constraints: [parameters<=2e6], recipe: original, baseline: [same-size],
+epochs: 5, pretrain_steps: 100000, batch_size: 8, learning_rate: 2.0e-05, pretrain_learning_rate: 0.0001,
+transfer_mode: consistent,   autotune: false, autotune_trials: 6}
+"""
+"""The options of a run as the first version saved them."""
+
+
+def test_options_saved_by_the_first_version_are_read_and_saved_alike():
+    options = search_options(("the saved run", yaml.safe_load(SAVED)))
+    assert saved(options) == yaml.safe_load(SAVED) | {"plugin": []}
+    assert (options.training.gradient_accumulation, options.training.batch_size) == (8, 8)  # of the recipe, of a flag
+    assert options.tuned_recipe.autotune_trials == 1
+    assert search_options(("", yaml.safe_load(SAVED)), ("", {"autotune": True})).tuned_recipe.autotune_trials == 6
+    assert [options.of_level(i, options.dataset_file).budget.max_trials for i in (0, 1)] == [(7,), (6,)]
+    assert [options.of_level(i, options.dataset_file).baseline for i in (0, 1)] == [(), ("same-size",)]
