@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from design_space.files import nearest_name
+from design_space.options import below_home
 
 from .corpora.python_docs import EMBEDDED_TASK, python_docs_task
 from .glue import GLUE, load_glue
@@ -70,7 +71,7 @@ def name_or_place(text: str) -> str:
     """A known name as it is, or the absolute path of a file or folder."""
     if text.lower().replace("-", "") in (EMBEDDED_TASK, ALL_OF_GLUE, TRAIN, *GLUE):
         return text
-    path = Path(text)
+    path = below_home(text)
     is_place = path.suffix.lower() in (*TABLE_SUFFIXES, ".txt") or path.is_dir()
     return str(path.absolute()) if is_place else text
 

@@ -1,21 +1,21 @@
 """The command ``prepare_data``, which tokenises a task and a corpus once, to disk. ``run_boshnas`` has the same flags
 and does the same."""
 
-import argparse
 import dataclasses
 import hashlib
 import itertools
 import platform
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import datasets as hf_datasets
+from pydantic import AfterValidator, BeforeValidator
 from rich.console import Console
 
-from design_space.command import ArgumentParser, positive_number, run_command
+from design_space.command import CommandOptions, read_options, run_command
+from design_space.options import Count, Place, Positive, Whole, as_values, below_home, flag, options
 
 from .corpora.corpus import SUFFIXES, load_corpus
 from .corpora.python_docs import EMBEDDED_TASK
@@ -31,36 +31,42 @@ from .tokenizer import TRAIN, build_tokenizer
 TOKENIZER_DOCUMENTS = 1_000_000  # more of a corpus do not change a trained vocabulary by much
 
 
-@dataclass(frozen=True, kw_only=True)
+def _source(source: Path | str) -> Path | str:
+    return str(source) if is_hub_name(source, SUFFIXES) else below_home(source).absolute()
+
+
+NamedOrPlaced = Annotated[str, AfterValidator(name_or_place)]
+Source = Annotated[Path | str, BeforeValidator(_source)]
+
+
+@options
 class DataOptions:
-    """The choice of task, corpus and tokenizer; the flags of ``prepare_data``.
+    """The choice of task, corpus and tokenizer."""
 
-    Attributes:
-        corpus: files, folders and datasets of the Hub. corpus_weights: one for each, or none.
-        pretrain_length: tokens of a pre-training block; ``max_length`` when 0.
-    """
-
-    task: str = EMBEDDED_TASK
-    data_dir: Path | None = None
-    table: TableOptions = field(default_factory=TableOptions)
-    corpus: tuple[Path | str, ...] = ()
-    corpus_weights: tuple[float, ...] = ()
-    tokenizer: str = TRAIN
-    vocab_size: int = 8000
-    max_length: int = 64
-    pretrain_length: int = 0
-    max_train_examples: int | None = None
-    seed: int = 0
-
-    @staticmethod
-    def of_flags(options: argparse.Namespace) -> "DataOptions":
-        """The options among parsed flags."""
-        values = {
-            name.name: getattr(options, name.name) for name in dataclasses.fields(DataOptions) if name.name != "table"
-        }
-        table = {name.name: getattr(options, name.name) for name in dataclasses.fields(TableOptions)}
-        values |= {"corpus": tuple(values["corpus"] or ()), "corpus_weights": tuple(values["corpus_weights"] or ())}
-        return DataOptions(**values, table=TableOptions(**table))
+    task: NamedOrPlaced = EMBEDDED_TASK
+    """Task: python_docs (embedded), a GLUE task (cola, sst2, ...), glue for all of them, a table (CSV, TSV, JSONL,
+    Parquet), a saved dataset, or a dataset of the Hub (owner/name)."""
+    data_dir: Place | None = None
+    """Folder with a GLUE task's TSV files, of all tasks one with a folder for each; without it GLUE comes from the
+    Hub."""
+    table: TableOptions = TableOptions()
+    corpus: tuple[Source, ...] = ()
+    """Texts for pre-training: text, JSONL and Parquet files, folders, datasets of the Hub; Python's documentation when
+    not given."""
+    corpus_weights: tuple[Positive, ...] = ()
+    """How often to draw from each source of --corpus; one after the other when not given."""
+    tokenizer: NamedOrPlaced = TRAIN
+    """Tokenizer: 'train' on the corpus, a vocab.txt, a folder, or a Hub name."""
+    vocab_size: Annotated[Whole, flag(unit="tokens")] = 8000
+    """Most tokens of a trained tokenizer."""
+    max_length: Annotated[Whole, flag(unit="tokens")] = 64
+    """Most tokens of a text."""
+    pretrain_length: Annotated[Whole, flag(unit="tokens")] = 0
+    """Tokens of a pre-training block; 0 for --max_length."""
+    max_train_examples: Annotated[Count | None, flag(unit="rows")] = None
+    """Train on a random part of the training rows."""
+    seed: Whole = 0
+    """Seed of everything random."""
 
     def prepare(self, output_dir: Path, console: Console) -> PreparedData:
         """The prepared folder: as it is when it was made from the same, else made now; what a cut preparation left is
@@ -97,8 +103,6 @@ class DataOptions:
             tasks = load_glue_tasks(self.data_dir)
         else:
             tasks = [load_task(self.task, data_dir=self.data_dir, table=self.table, seed=self.seed)]
-        if self.max_train_examples is not None and self.max_train_examples < 1:
-            raise ValueError(f"'max_train_examples' must be at least 1. Got {self.max_train_examples}")
         return [self._shortened(task) for task in tasks]
 
     def _shortened(self, task: Task) -> Task:
@@ -109,13 +113,9 @@ class DataOptions:
 
     def _made_from(self) -> dict[str, Any]:
         """The options and a fingerprint of every input file, as JSON types."""
-        values = {
-            option.name: getattr(self, option.name) for option in dataclasses.fields(self) if option.name != "table"
-        }
-        plain = {name: _plain(value) for name, value in (values | dataclasses.asdict(self.table)).items()}
         files = _fingerprint(self._sources())
         # The embedded text is that of the Python at hand.
-        return with_places(plain) | {"files": files, "python": platform.python_version()}
+        return as_values(self) | {"files": files, "python": platform.python_version()}
 
     def _sources(self) -> list[Path]:
         """The files and folders that the data come from, without those on the Hub."""
@@ -145,73 +145,21 @@ class DataOptions:
         return data
 
 
-def add_data_flags(parser: ArgumentParser) -> None:
-    """The flags of ``DataOptions``."""
-    default, add = DataOptions(), parser.add_argument
-    table = f"a file ending in {', '.join(TABLE_SUFFIXES)}, a saved dataset, or a dataset of the Hub (owner/name)"
-    add(
-        "--task",
-        type=name_or_place,
-        default=default.task,
-        help=f"{EMBEDDED_TASK} (embedded), a GLUE task (cola, sst2, ...), {ALL_OF_GLUE} for all of them, or {table}",
-    )
-    add(
-        "--data_dir",
-        type=Path,
-        default=None,
-        help="folder with a GLUE task's TSV files, of all tasks one with a folder for each; without it GLUE comes from "
-        "the Hub",
-    )
-    add("--text_column", default=None, help="of one's own table: the texts; guessed when not given")
-    add("--text_pair_column", default=None, help="of one's own table: second texts; guessed when not given")
-    add("--label_column", default=None, help="of one's own table: the labels; guessed when not given")
-    add(
-        "--label_separator", default=None, help="of one's own table: between the labels of a text that may have several"
-    )
-    add("--metric", default=None, help="of one's own table: what is maximised; also any scorer of scikit-learn by name")
-    add(
-        "--validation_file",
-        type=Path,
-        default=None,
-        help="of one's own table: validation rows; split off when not given",
-    )
-    add("--test_file", type=Path, default=None, help="of one's own table: test rows; split off when not given")
-    add(
-        "--corpus",
-        nargs="*",
-        type=_source,
-        default=[],
-        help="for pre-training: text, JSONL and Parquet files, folders, datasets of the Hub; Python's documentation "
-        "when not given",
-    )
-    add(
-        "--corpus_weights",
-        nargs="*",
-        type=positive_number,
-        default=[],
-        help="how often to draw from each source of --corpus; one after the other when not given",
-    )
-    add(
-        "--tokenizer",
-        type=name_or_place,
-        default=default.tokenizer,
-        help="'train' on the corpus, a vocab.txt, a folder, or a Hub name",
-    )
-    add("--vocab_size", type=int, default=default.vocab_size, help="most tokens of a trained tokenizer")
-    add("--max_length", type=int, default=default.max_length, help="most tokens of a text")
-    add("--pretrain_length", type=int, default=0, help="tokens of a pre-training block; 0 for --max_length")
-    add("--max_train_examples", type=int, default=None, help="train on a random part of the training rows")
-    add("--seed", type=int, default=default.seed, help="seed of everything random")
+@options
+class PrepareDataOptions(CommandOptions):
+    """Tokenise a task and a pre-training corpus once, to disk."""
+
+    prog: ClassVar[str] = "prepare_data"
+    output_dir: Place = Path("runs/data")
+    """Folder to write."""
+    data: DataOptions = DataOptions()
 
 
 def prepare_data(arguments: Sequence[str] | None = None) -> None:
-    """Parse the flags and prepare."""
-    parser = ArgumentParser(prog="prepare_data", description="Tokenise a task and a pre-training corpus once, to disk.")
-    parser.add_argument("--output_dir", type=Path, default=Path("runs/data"), help="folder to write")
-    add_data_flags(parser)
-    options = parser.parse_args(arguments)
+    """Read the options and prepare."""
+    options = read_options(PrepareDataOptions, arguments)
     console = Console()
-    data = DataOptions.of_flags(options).prepare(options.output_dir, console)
+    data = options.data.prepare(options.output_dir, console)
     console.print(f"{data.describe()}; in {data.path}", highlight=False, soft_wrap=True)
 
 
@@ -233,16 +181,6 @@ def _fingerprint(sources: Iterable[Path]) -> str:
             state = path.stat() if path.exists() else None
             digest.update(f"{path.absolute()} {state and state.st_size} {state and state.st_mtime_ns}\n".encode())
     return digest.hexdigest()
-
-
-def _source(text: str) -> Path | str:
-    return text if is_hub_name(text, SUFFIXES) else Path(text)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(entry) for entry in value]
-    return str(value.absolute()) if isinstance(value, Path) else value
 
 
 def main() -> None:

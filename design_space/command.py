@@ -1,65 +1,110 @@
-"""What every command shares: a user's mistake ends in one clear message and exit code 2, never in a traceback."""
+"""What every command shares: flags made from declared options, and a user's mistake that ends in one clear message and
+exit code 2, never in a traceback.
+
+Neither ``pydantic-settings`` nor ``jsonargparse`` makes these flags: both want lists in another form than
+``--origins scratch transfer``, and neither says what a value must be in one line. So flags go through ``argparse``, as
+texts, and all else is pydantic's.
+"""
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NoReturn
+from difflib import get_close_matches
+from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
 
-from .files import nearest_name
+from pydantic import Field
+
+from .options import Option, options, options_of, validated
+from .plugins import load_plugins
+from .version import __version__
 
 
-class ArgumentParser(argparse.ArgumentParser):
-    """argparse that shows defaults in ``--help``, names the nearest flag for a misspelt one, and reads ``~`` in paths
-    as a home folder."""
+@options
+class CommandOptions:
+    """The options of every command. A subclass declares those of one; its docstring describes the command.
 
-    def __init__(self, *, prog: str, description: str) -> None:
-        super().__init__(
-            prog=prog,
-            description=description,
-            allow_abbrev=False,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        )
+    Attributes:
+        prog: how the command is called.
+    """
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: object = None) -> argparse.Namespace:  # type: ignore[override]
-        parsed, unknown = self.parse_known_args(args)
-        if unknown:
-            flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
-            self.error(f"unknown argument {unknown[0]}. {nearest_name(unknown[0].split('=')[0], flags)}")
-        for name, value in vars(parsed).items():
-            if isinstance(value, Path):
-                setattr(parsed, name, below_home(value))
-        return parsed
+    prog: ClassVar[str]
+    plugin: Annotated[
+        tuple[str, ...],
+        Field(description="Modules of your own to import first: they register operations, morphisms, surrogates."),
+    ] = ()
 
+
+Command = TypeVar("Command", bound=CommandOptions)
+
+
+def read_options(command: type[Command], arguments: Sequence[str] | None) -> Command:
+    """The options on the command line. Raises ``ValueError`` listing all that is wrong."""
+    return validated(command, given_options(command, arguments))
+
+
+def given_options(command: type[CommandOptions], arguments: Sequence[str] | None) -> dict[str, Any]:
+    """Those options that are on the command line, as texts; plugins among them are imported.
+
+    Raises:
+        ValueError: for a plugin that cannot be imported.
+        SystemExit: for a flag that there is not, or one without its value.
+    """
+    declared = options_of(command)
+    parser = _Parser(
+        prog=command.prog, description=describe(command), allow_abbrev=False, argument_default=argparse.SUPPRESS
+    )
+    parser.add_argument("--version", action="version", version=f"flexibert-nas {__version__}")
+    for name, option in declared.items():
+        _add(parser, name, option)
+    given, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        flags = [f"--{name}" for name in declared]
+        near = get_close_matches(unknown[0].split("=")[0], flags, n=1, cutoff=0.5)
+        parser.error(f"unknown argument {unknown[0]}." + (f" Did you mean '{near[0]}'?" if near else ""))
+    values = vars(given)
+    load_plugins(values.get("plugin", ()))
+    return values
+
+
+def describe(command: type[CommandOptions]) -> str:
+    """What a command does: the first paragraph of its docstring."""
+    return " ".join((command.__doc__ or "").partition("\n\n")[0].split())
+
+
+class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line instead of the whole usage."""
         self.exit(2, f"error: {message}\nSee {self.prog} --help\n")
 
 
-def below_home(path: Path | str) -> Path:
-    """The path with a leading ``~`` or ``~user`` written out. Raises ``ValueError`` when there is no such user."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise ValueError(f"{path}: names the home folder of no user; write ./{path} for a file of that name") from error
+def _add(parser: argparse.ArgumentParser, name: str, option: Option) -> None:
+    """The flag, or the argument, of an option."""
+    text = option.help.replace("%", "%%")
+    if option.schema.get("positional"):
+        parser.add_argument(name, help=text)
+        return
+    names = [f"--{name}", *filter(None, [option.schema.get("also")])]
+    if option.type == "boolean":
+        parser.add_argument(*names, dest=name, action="store_true", help=text)
+        return
+    shown = shown_default(option).replace("%", "%%")
+    parser.add_argument(
+        *names,
+        dest=name,
+        nargs="*" if option.takes_several else None,
+        metavar=name.upper() if option.choices is None else f"{{{','.join(option.choices)}}}",
+        help=f"{text} (default: {shown})" if shown else text if option.is_optional else f"{text} (needed)",
+    )
 
 
-def positive(text: str) -> int:
-    """The type of flags that count something."""
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1. Got {text!r}")
-    return int(text)
-
-
-def positive_number(text: str) -> float:
-    """The type of flags that measure something."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a finite number above 0. Got {text!r}")
-    return value
+def shown_default(option: Option) -> str:
+    """A default as it is written on the command line; empty where there is none."""
+    value = option.default
+    if isinstance(value, dict):
+        value = ",".join(f"{key}={amount:g}" for key, amount in value.items())
+    elif isinstance(value, list | tuple):
+        value = " ".join(map(str, value))
+    return str(value) if value is not None and value != "" and option.is_optional else ""
 
 
 def run_command(command: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None = None) -> NoReturn:

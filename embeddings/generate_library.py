@@ -2,73 +2,76 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from design_space import DesignSpace
-from design_space.command import ArgumentParser, run_command
+from design_space.command import CommandOptions, read_options, run_command
+from design_space.options import Count, Place, Switch, Whole, flag, options
 
 from . import library as graph_library
 from .library_file import check_library_path
 from .plot import check_plot_path, plot_embedding
 
 
-def add_library_flags(parser: ArgumentParser) -> None:
-    """The flags that say how a library is built; ``hierarchical`` has them too."""
-    parser.add_argument(
-        "--kernel",
-        choices=["GraphEditDistance", "WeisfeilerLehman"],
-        default="GraphEditDistance",
-        help="distance of graphs",
-    )
-    parser.add_argument(
-        "--algo",
-        choices=["MDS", "GD"],
-        default="MDS",
-        help="how vectors are fitted: stress majorisation or gradient descent",
-    )
-    parser.add_argument(
-        "--embedding_size",
-        type=int,
-        default=None,
-        help="dimensions of the embedding; 16 (or as many as fit) when not given",
-    )
-    parser.add_argument(
-        "--num_neighbors",
-        type=int,
-        default=None,
-        help="neighbors kept per graph; 100 (or all there are) when not given",
-    )
-    parser.add_argument("--n_jobs", type=int, default=-1, help="processes that measure distances; -1 for one per core")
-    parser.add_argument(
-        "--heterogeneous_feed_forward", action="store_true", help="let widths inside one feed-forward stack differ"
-    )
-    parser.add_argument(
-        "--max_graphs", type=int, default=None, help="work on this many graphs of a space too large to list"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of sample, landmarks and embedding")
+@options
+class LibraryOptions:
+    """How a library is built."""
+
+    kernel: Literal["GraphEditDistance", "WeisfeilerLehman"] = "GraphEditDistance"
+    """Distance of graphs."""
+    algo: Literal["MDS", "GD"] = "MDS"
+    """How vectors are fitted: stress majorisation or gradient descent."""
+    embedding_size: Whole | None = None
+    """Dimensions of the embedding; 16 (or as many as fit) when not given."""
+    num_neighbors: Whole | None = None
+    """Neighbors kept per graph; 100 (or all there are) when not given."""
+    n_jobs: Whole = -1
+    """Processes that measure distances; -1 for one per core."""
+    heterogeneous_feed_forward: Switch = False
+    """Let widths inside one feed-forward stack differ."""
+    max_graphs: Count | None = None
+    """Work on this many graphs of a space too large to list."""
+    seed: Whole = 0
+    """Seed of sample, landmarks and embedding."""
+
+
+@options
+class SpaceLibraryOptions:
+    """How a library is built of a design space."""
+
+    layers_per_stack: Whole = 2
+    """Equal layers per stack."""
+    library: LibraryOptions = LibraryOptions()
+
+
+@options
+class GenerateLibraryOptions(CommandOptions):
+    """Turn a YAML design space into a graph library."""
+
+    prog: ClassVar[str] = "generate_library"
+    design_space_file: Annotated[Place, flag(also="--design_space")]
+    """The YAML design space."""
+    dataset_file: Place | None = None
+    """The library to write (*.json, or *.parquet for a large one); needed unless --count."""
+    plot: Place | None = None
+    """Draw the embedding into this picture (*.png, *.svg)."""
+    count: Switch = False
+    """Print the number of architectures and stop."""
+    build: SpaceLibraryOptions = SpaceLibraryOptions()
 
 
 def generate_library(arguments: Sequence[str] | None = None) -> None:
-    """Parse the flags and write the library."""
-    parser = ArgumentParser(prog="generate_library", description="Turn a YAML design space into a graph library.")
-    parser.add_argument("--design_space_file", "--design_space", required=True, type=Path, help="the YAML design space")
-    parser.add_argument(
-        "--dataset_file",
-        type=Path,
-        default=None,
-        help="the library to write (*.json, or *.parquet for a large one); needed unless --count",
-    )
-    parser.add_argument("--layers_per_stack", type=int, default=2, help="equal layers per stack")
-    parser.add_argument("--plot", type=Path, default=None, help="draw the embedding into this picture (*.png, *.svg)")
-    parser.add_argument("--count", action="store_true", help="print the number of architectures and stop")
-    add_library_flags(parser)
-    options = parser.parse_args(arguments)
+    """Read the options and write the library."""
+    options = read_options(GenerateLibraryOptions, arguments)
     space = DesignSpace.from_yaml(options.design_space_file)
+    build = options.build
     size = space.size(
-        layers_per_stack=options.layers_per_stack, heterogeneous_feed_forward=options.heterogeneous_feed_forward
+        layers_per_stack=build.layers_per_stack, heterogeneous_feed_forward=build.library.heterogeneous_feed_forward
     )
     console = Console()
     if options.count:
@@ -82,15 +85,8 @@ def generate_library(arguments: Sequence[str] | None = None) -> None:
     with library_progress(console) as progress:
         library = graph_library.GraphLibrary.build(
             space,
-            layers_per_stack=options.layers_per_stack,
-            embedding_size=options.embedding_size,
-            num_neighbors=options.num_neighbors,
-            heterogeneous_feed_forward=options.heterogeneous_feed_forward,
-            kernel=options.kernel,
-            algo=options.algo,
-            max_graphs=options.max_graphs,
-            n_jobs=options.n_jobs,
-            seed=options.seed,
+            layers_per_stack=build.layers_per_stack,
+            **asdict(build.library),
             progress=progress,
         )
         library.save(path)

@@ -1,15 +1,16 @@
 """``python -m flexibert COMMAND``: the operations on weights, on model folders.
 
-A command is a module with ``add_arguments(parser)`` and ``run(arguments)``, imported when it is asked for; the first
-line of its docstring describes it. Names may be written with ``-`` or ``_``.
+A command is a module with a class ``Options`` and a function ``run`` of it, imported when it is asked for. Names may be
+written with ``-`` or ``_``.
 """
 
 import importlib
 import sys
 from collections.abc import Sequence
 
-from design_space.command import ArgumentParser, run_command
+from design_space.command import read_options, run_command
 from design_space.files import nearest_name
+from design_space.version import __version__
 
 # command -> (module, what the list of commands says about it)
 COMMANDS = {
@@ -33,14 +34,14 @@ def _run(arguments: Sequence[str] | None) -> None:
         print("usage: python -m flexibert COMMAND ...; each command has --help\n\ncommands:")
         print("\n".join(f"  {name:{width}}  {summary}" for name, (_, summary) in COMMANDS.items()))
         return
+    if given[0] == "--version":
+        print(f"flexibert-nas {__version__}")
+        return
     name = given[0].replace("_", "-")
     if name not in COMMANDS:
         raise ValueError(f"'{given[0]}' is no command of flexibert. {nearest_name(name, COMMANDS)}")
     module = importlib.import_module(COMMANDS[name][0])
-    description = (module.__doc__ or "").splitlines()[0]
-    parser = ArgumentParser(prog=f"python -m flexibert {name}", description=description)
-    module.add_arguments(parser)
-    module.run(parser.parse_args(given[1:]))
+    module.run(read_options(module.Options, given[1:]))
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from transformers import AutoConfig
 
-from design_space.command import ArgumentParser, run_command
+from design_space.command import CommandOptions, read_options, run_command
+from design_space.options import ARGUMENT, Place, Switch, options
 
 from .checkpoints.validation import UNREADABLE, contradictions, damage
 from .conversion.bert import CLASSES, from_bert, largest_difference, to_bert
@@ -107,16 +108,22 @@ def _check_encoder(folder: Path, found: Mapping[str, Any]) -> None:
         raise ValueError(f"{folder}: the weights {problems}")
 
 
+@options
+class ConvertOptions(CommandOptions):
+    """Converts a Hugging Face BERT folder to a FlexiBERT folder, or back."""
+
+    prog: ClassVar[str] = "convert_bert"
+    source: Annotated[Place, ARGUMENT]
+    """Folder of a BERT or FlexiBERT model."""
+    target: Annotated[Place, ARGUMENT]
+    """Folder to write; must not exist."""
+    check: Switch = False
+    """Compare the outputs of both folders."""
+
+
 def convert_command(arguments: Sequence[str] | None = None) -> None:
-    """Parse the flags and convert."""
-    parser = ArgumentParser(
-        prog="convert_bert",
-        description="Converts a Hugging Face BERT folder to a FlexiBERT folder, or back.",
-    )
-    parser.add_argument("source", type=Path, help="folder of a BERT or FlexiBERT model")
-    parser.add_argument("target", type=Path, help="folder to write; must not exist")
-    parser.add_argument("--check", action="store_true", help="compare the outputs of both folders")
-    options = parser.parse_args(arguments)
+    """Read the options and convert."""
+    options = read_options(ConvertOptions, arguments)
     source, target = options.source.resolve(), options.target.resolve()
     difference = convert(source, target, check=options.check)
     print(f"{source} -> {target}")

@@ -6,12 +6,11 @@ unlabelled test rows to ``--output_dir``. ``torchrun --nproc_per_node 2 -m searc
 launch`` do so in several processes.
 """
 
-import argparse
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,17 +18,18 @@ from rich.console import Console
 
 from dataset import PreparedData
 from dataset.glue import GLUE
-from dataset.prepare import DataOptions, add_data_flags
+from dataset.prepare import DataOptions
 from dataset.submission import write_submission
 from design_space import ModelSpec
-from design_space.command import ArgumentParser, run_command
+from design_space.command import CommandOptions, given_options, run_command
 from design_space.files import write_atomically
+from design_space.options import Count, OneOf, Place, Switch, options, validated
 
 from .baselines import BASELINES, baseline_spec
 from .candidate import Candidate, Origin
 from .training.distributed import first_process_first, is_first, together
 from .training.evaluate import predict
-from .training.recipe import RECIPES, Recipe, TrainingJob, load_recipe
+from .training.recipe import Recipe, TrainingJob, load_recipe
 from .training.result import TrainingResult
 from .training.train import train_candidate
 
@@ -84,33 +84,42 @@ def compare_baselines(
         write_atomically(folder / "baselines.json", json.dumps(results, indent=2))
 
 
+@options
+class EvaluationOptions(CommandOptions):
+    """Train known architectures under a recipe, and compare them."""
+
+    prog: ClassVar[str] = "python -m search.evaluation"
+    output_dir: Place = Path("runs/baselines")
+    """Where everything goes; what is there is used."""
+    baseline: tuple[Annotated[str, OneOf(BASELINES)], ...] = ("bert-mini",)
+    """Architectures to train."""
+    recipe: str = "cpu"
+    """How they are trained: original, cpu, single-gpu, or a YAML file."""
+    seeds: Count = 1
+    """Runs of each, with seeds from --seed on."""
+    and_without_pretraining: Switch = False
+    """Train each also from random weights."""
+    data: DataOptions = DataOptions()
+
+
 def compare(arguments: Sequence[str] | None = None) -> None:
-    """Parse the flags, train every baseline with every seed, and write the table."""
-    parser = ArgumentParser(
-        prog="python -m search.evaluation", description="Train known architectures under a recipe, and compare them."
-    )
-    add = parser.add_argument
-    add("--output_dir", type=Path, default=Path("runs/baselines"), help="where everything goes; what is there is used")
-    add("--baseline", nargs="+", choices=list(BASELINES), default=["bert-mini"], help="architectures to train")
-    add("--recipe", default="cpu", help=f"how they are trained: {', '.join(RECIPES)}, or a YAML file")
-    add("--seeds", type=int, default=1, help="runs of each, with seeds from --seed on")
-    add("--and_without_pretraining", action="store_true", help="train each also from random weights")
-    add_data_flags(parser)
-    recipe = load_recipe(parser.parse_args(arguments).recipe)
-    parser.set_defaults(max_length=recipe.max_length, pretrain_length=recipe.pretrain_length)
-    options = parser.parse_args(arguments)
-    console, folder = Console(quiet=not is_first()), options.output_dir.absolute()
+    """Read the options, train every baseline with every seed, and write the table."""
+    given = given_options(EvaluationOptions, arguments)
+    recipe = load_recipe(given.get("recipe", EvaluationOptions.recipe))
+    lengths = {"max_length": recipe.max_length, "pretrain_length": recipe.pretrain_length}
+    options = validated(EvaluationOptions, lengths | given)
+    console, folder = Console(quiet=not is_first()), options.output_dir
     with together():
         with first_process_first():
-            data = DataOptions.of_flags(options).prepare(folder / "data", console)
+            data = options.data.prepare(folder / "data", console)
         console.print(data.describe(), highlight=False, soft_wrap=True)
         _compare(options, recipe, data, folder, console)
 
 
-def _compare(options: argparse.Namespace, recipe: Recipe, data: PreparedData, folder: Path, console: Console) -> None:
+def _compare(options: EvaluationOptions, recipe: Recipe, data: PreparedData, folder: Path, console: Console) -> None:
     rows: dict[str, list[dict[str, Any]]] = {}
     kinds = {"": recipe, **({" without pre-training": _without(recipe)} if options.and_without_pretraining else {})}
-    for seed in range(options.seed, options.seed + options.seeds):
+    for seed in range(options.data.seed, options.data.seed + options.seeds):
         for name in options.baseline:
             for kind, of_kind in kinds.items():
                 place = folder / f"{f'{name}{kind}'.replace(' ', '-')}-seed-{seed}"

@@ -7,14 +7,16 @@ its score.
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import asdict
+from typing import ClassVar
 
 from rich.console import Console
 
 from design_space import Level, ModelSpec, next_level
-from design_space.command import ArgumentParser, run_command
+from design_space.command import CommandOptions, read_options, run_command
+from design_space.options import Place, Whole, options
 from embeddings import GraphLibrary
-from embeddings.generate_library import add_library_flags, describe_library, library_progress
+from embeddings.generate_library import LibraryOptions, describe_library, library_progress
 from embeddings.library_file import check_library_path
 
 DEFAULT_MAX_GRAPHS = 5000
@@ -52,24 +54,39 @@ def next_library_specs(level: Level, trained: Sequence[ModelSpec], *, max_graphs
     return list(specs.values())
 
 
+@options
+class HierarchicalOptions(CommandOptions):
+    """Make the graph library of the next, finer level of the hierarchy."""
+
+    prog: ClassVar[str] = "hierarchical"
+    old_dataset_file: Place
+    """Library with scores, as run_boshnas leaves it."""
+    new_dataset_file: Place
+    """Library to write (*.json)."""
+    old_layers_per_stack: Whole = 2
+    """Granularity of the old library."""
+    new_layers_per_stack: Whole = 1
+    """Granularity of the new library."""
+    task: str | None = None
+    """Task whose scores choose the parents; needed when there are several."""
+    num_best: Whole = 5
+    """How many of the best models become parents."""
+    num_nearest: Whole = 5
+    """Nearest neighbors each of them is paired with."""
+    build: LibraryOptions = LibraryOptions()
+
+
 def hierarchical(arguments: Sequence[str] | None = None) -> None:
-    """Parse the flags and write the next level's library."""
-    parser = ArgumentParser(
-        prog="hierarchical", description="Make the graph library of the next, finer level of the hierarchy."
-    )
-    parser.add_argument(
-        "--old_dataset_file", required=True, type=Path, help="library with scores, as run_boshnas leaves it"
-    )
-    parser.add_argument("--new_dataset_file", required=True, type=Path, help="library to write (*.json)")
-    parser.add_argument("--old_layers_per_stack", type=int, default=2, help="granularity of the old library")
-    parser.add_argument("--new_layers_per_stack", type=int, default=1, help="granularity of the new library")
-    parser.add_argument(
-        "--task", default=None, help="task whose scores choose the parents; needed when there are several"
-    )
-    parser.add_argument("--num_best", type=int, default=5, help="how many of the best models become parents")
-    parser.add_argument("--num_nearest", type=int, default=5, help="nearest neighbors each of them is paired with")
-    add_library_flags(parser)
-    options = parser.parse_args(arguments)
+    """Read the options and write the next level's library."""
+    write_next_library(read_options(HierarchicalOptions, arguments), Console())
+
+
+def write_next_library(options: HierarchicalOptions, console: Console) -> None:
+    """Write the library of what lies between the best of the old one.
+
+    Raises:
+        ValueError: for options that do not fit the old library.
+    """
     path = check_library_path(options.new_dataset_file)
     if path == check_library_path(options.old_dataset_file):
         raise ValueError("'--new_dataset_file' must not be the old one: nothing is overwritten")
@@ -79,27 +96,21 @@ def hierarchical(arguments: Sequence[str] | None = None) -> None:
             f"'--old_layers_per_stack' must be what the library was built with, {old.layers_per_stack}. "
             f"Got {options.old_layers_per_stack}"
         )
-    console = Console()
+    build = options.build
     level = next_level(
         pairs_of_parents(old, num_best=options.num_best, num_nearest=options.num_nearest, task=options.task),
         old_layers_per_stack=options.old_layers_per_stack,
         new_layers_per_stack=options.new_layers_per_stack,
-        heterogeneous_feed_forward=options.heterogeneous_feed_forward,
+        heterogeneous_feed_forward=build.heterogeneous_feed_forward,
     )
     trained = [old.get(graph_hash).spec for graph_hash in _scores(old, options.task)]
     with library_progress(console) as progress:
         new = GraphLibrary.of_specs(
-            next_library_specs(level, trained, max_graphs=options.max_graphs or DEFAULT_MAX_GRAPHS, seed=options.seed),
+            next_library_specs(level, trained, max_graphs=build.max_graphs or DEFAULT_MAX_GRAPHS, seed=build.seed),
             space=old.space,
             order=old.order,
             layers_per_stack=options.new_layers_per_stack,
-            embedding_size=options.embedding_size,
-            num_neighbors=options.num_neighbors,
-            heterogeneous_feed_forward=options.heterogeneous_feed_forward,
-            kernel=options.kernel,
-            algo=options.algo,
-            n_jobs=options.n_jobs,
-            seed=options.seed,
+            **{name: value for name, value in asdict(build).items() if name != "max_graphs"},
             progress=progress,
         )
         new.performances = {graph_hash: dict(scores) for graph_hash, scores in old.performances.items()}

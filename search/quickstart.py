@@ -8,10 +8,13 @@ was stopped or killed goes on when started again.
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
+from pydantic import Field
 from rich.console import Console
 
-from design_space.command import ArgumentParser, run_command
+from design_space.command import CommandOptions, read_options, run_command
+from design_space.options import Count, Place, Whole, as_flags, options
 from embeddings.generate_library import generate_library
 
 from .records.run_directory import RunDirectory
@@ -23,24 +26,25 @@ SPACE = str(files("design_space") / "quickstart.yaml")
 RECIPE = str(files("search") / "quickstart.yaml")
 
 
+@options
+class QuickstartOptions(CommandOptions):
+    """A real two-level search on the embedded data."""
+
+    prog: ClassVar[str] = "python -m search.quickstart"
+    run_dir: Place = Path("runs/quickstart")
+    """Where everything goes; goes on with what is there."""
+    trials: Annotated[tuple[Count, ...], Field(min_length=2, max_length=2)] = (7, 6)
+    """Trials of the first and of the second level."""
+    seed: Whole = 0
+    """Seed of the search."""
+    config: Place | None = None
+    """YAML file with flags of run_boshnas; our own when not given."""
+
+
 def quickstart(arguments: Sequence[str] | None = None) -> None:
-    """Parse the flags and run what is not done yet."""
-    parser = ArgumentParser(
-        prog="python -m search.quickstart", description="A real two-level search on the embedded data."
-    )
-    parser.add_argument(
-        "--run_dir",
-        type=Path,
-        default=Path("runs/quickstart"),
-        help="where everything goes; goes on with what is there",
-    )
-    parser.add_argument(
-        "--trials", type=int, nargs=2, default=[7, 6], metavar=("FIRST", "SECOND"), help="trials per level"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the search")
-    parser.add_argument("--config", type=Path, default=Path(RECIPE), help="YAML file with flags of run_boshnas")
-    options = parser.parse_args(arguments)
-    console, directory = Console(), RunDirectory(options.run_dir.absolute())
+    """Read the options and run what is not done yet."""
+    options = read_options(QuickstartOptions, arguments)
+    console, directory = Console(), RunDirectory(options.run_dir)
     if directory.summary_file.exists():
         console.print(
             f"{directory.path} holds a finished search: see {directory.summary_file}.", highlight=False, soft_wrap=True
@@ -52,12 +56,18 @@ def quickstart(arguments: Sequence[str] | None = None) -> None:
     if directory.path.exists() and any(directory.path.iterdir()):
         console.print(f"Going on with the search in {directory.path}", highlight=False, soft_wrap=True)
     library = directory.path / "library-1.json"
-    flags = ["--dataset_file", str(library), "--run_dir", str(directory.path), "--config", str(options.config)]
-    flags += ["--levels", "2,1", "--max_trials", ",".join(map(str, options.trials)), "--seed", str(options.seed)]
-    flags += ["--resume"] if directory.exists() else []
+    values: dict[str, Any] = {
+        "dataset_file": library,
+        "run_dir": directory.path,
+        "config": options.config or RECIPE,
+        "levels": "2,1",
+    }
+    values |= {"max_trials": ",".join(map(str, options.trials)), "seed": options.seed, "resume": directory.exists()}
+    plugins = {"plugin": list(options.plugin)}
+    flags = as_flags(values | plugins)
     with ray_cluster(None):
         if not library.exists():
-            made = ["--design_space", SPACE, "--dataset_file", str(library), "--layers_per_stack", "2"]
+            made = as_flags({"design_space": SPACE, "dataset_file": library, "layers_per_stack": 2} | plugins)
             _announce("graph library", "generate_library", made, console)
             generate_library(made)
         _announce("BOSHNAS, level by level", "run_boshnas", flags, console)

@@ -13,7 +13,7 @@ from .training.retries import disk_full_cause
 
 
 def run_boshnas(arguments: Sequence[str] | None = None) -> None:
-    """Parse the flags and search."""
+    """Read the options and search."""
     options = parse(arguments)
     try:
         if options.levels:

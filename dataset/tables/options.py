@@ -1,41 +1,28 @@
-"""The options of an own table: which of its columns are texts and labels, and where further rows are.
+"""The options of an own table: which of its columns are texts and labels, and where further rows are."""
 
-They stand apart from the reading of tables, so that flags, configuration files and forms can be made of them.
-"""
-
-from pathlib import Path
-
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from design_space.options import Place, options
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@options
 class TableOptions:
     """The meaning of an own table's columns; everything that is None is guessed, split off, or usual.
 
-    Attributes:
-        text_column, text_pair_column, label_column: names of columns; of words and their tags the first and the last,
-            of questions, contexts and answers all three.
-        label_separator: separator of the labels of one text in a CSV or TSV file; makes the task multi-label.
-        validation_file, test_file: further tables with the same columns.
-        metric: name of what is maximised; accuracy, ``f1_micro`` of several labels a text, ``pearson_spearman`` of
-            numbers, ``entity_f1`` of tags like B-PER, ``answer_f1`` of answers when None.
+    The columns are those of texts and labels; of words and their tags the first and the last, of questions, contexts
+    and answers all three. The usual metric is accuracy, ``f1_micro`` of several labels a text, ``pearson_spearman`` of
+    numbers, ``entity_f1`` of tags like B-PER, ``answer_f1`` of answers.
     """
 
-    text_column: str | None = Field(default=None, description="of one's own table: the texts; guessed when not given")
-    text_pair_column: str | None = Field(
-        default=None, description="of one's own table: second texts; guessed when not given"
-    )
-    label_column: str | None = Field(default=None, description="of one's own table: the labels; guessed when not given")
-    label_separator: str | None = Field(
-        default=None, description="of one's own table: between the labels of a text that may have several"
-    )
-    validation_file: Path | str | None = Field(
-        default=None, description="of one's own table: validation rows; split off when not given"
-    )
-    test_file: Path | str | None = Field(
-        default=None, description="of one's own table: test rows; split off when not given"
-    )
-    metric: str | None = Field(
-        default=None, description="of one's own table: what is maximised; also any scorer of scikit-learn by name"
-    )
+    text_column: str | None = None
+    """Column of the texts in one's own table; guessed when not given."""
+    text_pair_column: str | None = None
+    """Column of second texts in one's own table; guessed when not given."""
+    label_column: str | None = None
+    """Column of the labels in one's own table; guessed when not given."""
+    label_separator: str | None = None
+    """Separator of the labels of a text that may have several, in one's own table."""
+    validation_file: Place | None = None
+    """Table with the validation rows of one's own; split off when not given."""
+    test_file: Place | None = None
+    """Table with the test rows of one's own; split off when not given."""
+    metric: str | None = None
+    """Metric of one's own table, which is maximised; also any scorer of scikit-learn by name."""

@@ -1,12 +1,14 @@
 """Merges pairs of layers of a model into one layer each."""
 
-from argparse import ArgumentParser, Namespace
-from pathlib import Path
+from typing import Annotated, ClassVar
+
+from design_space.command import CommandOptions
+from design_space.options import ARGUMENT, Place, options
 
 from ..morphisms.layer_merging import merge_layers
 from .model_folders import (
-    add_text_arguments,
-    add_training_arguments,
+    LearningOptions,
+    LossOptions,
     check_target,
     load_larger,
     load_model,
@@ -17,34 +19,43 @@ from .model_folders import (
 )
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """The flags of ``python -m flexibert merge-layers``."""
-    parser.add_argument("source", type=Path, help="folder of a FlexiBERT or BERT model, the teacher")
-    parser.add_argument("target", type=Path, help="folder to write; must not exist")
-    parser.add_argument("--pairs", nargs="+", default=None, help="pairs such as 0-1 4-5; default: every second one")
-    add_training_arguments(parser)
-    add_text_arguments(parser)
+@options
+class Options(CommandOptions):
+    """Merges pairs of layers of a model into one layer each."""
+
+    prog: ClassVar[str] = "python -m flexibert merge-layers"
+    source: Annotated[Place, ARGUMENT]
+    """Folder of a FlexiBERT or BERT model, the teacher."""
+    target: Annotated[Place, ARGUMENT]
+    """Folder to write; must not exist."""
+    pairs: tuple[str, ...] | None = None
+    """Pairs such as 0-1 4-5; every second one when not given."""
+    learning: LearningOptions
+    loss: LossOptions = LossOptions()
 
 
-def run(arguments: Namespace) -> None:
+def run(options: Options) -> None:
     """Merge, write, and say what became of parameters and loss."""
-    check_target(arguments.target)
-    pairs = None if arguments.pairs is None else [_pair(text) for text in arguments.pairs]
-    teacher = load_model(arguments.source)
-    inputs = text_inputs(arguments, arguments.source, teacher.config.max_position_embeddings)
-    models, larger = {"teacher": teacher}, load_larger(arguments, teacher)
-    batches, training = training_inputs(arguments, arguments.source, teacher.config.max_position_embeddings)
+    check_target(options.target)
+    learning = options.learning
+    pairs = None if options.pairs is None else [_pair(text) for text in options.pairs]
+    teacher = load_model(options.source)
+    inputs = text_inputs(options.loss, options.source, teacher.config.max_position_embeddings)
+    models, larger = {"teacher": teacher}, load_larger(learning.larger, teacher, options.source)
+    batches, training = training_inputs(
+        learning, options.loss.block_length, options.source, teacher.config.max_position_embeddings
+    )
     models["merged"] = merge_layers(
         teacher,
         batches,
         pairs=pairs,
-        num_heads=arguments.num_heads,
-        head_size=arguments.head_size,
+        num_heads=learning.num_heads,
+        head_size=learning.head_size,
         training=training,
     )
     models |= larger
-    lines = summary(models, inputs, written=str(arguments.target.resolve()))
-    save_model(models["merged"], arguments.target, arguments.source)
+    lines = summary(models, inputs, written=str(options.target.resolve()))
+    save_model(models["merged"], options.target, options.source)
     print(lines)
 
 

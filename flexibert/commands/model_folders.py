@@ -2,15 +2,15 @@
 
 import shutil
 import tempfile
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import AfterValidator, Field
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from design_space.command import positive
+from design_space.options import NO_SWITCH, Count, Place, Positive, Whole, flag, options
 
 from ..conversion.bert import from_bert
 from ..convert_bert import TOKENIZER_FILES, load
@@ -55,81 +55,95 @@ def save_model(model: Any, target: Path, tokenizer_from: Path) -> None:
         folder.rename(target)
 
 
-def seed(text: str) -> int:
-    """The type of ``--seed``: what ``torch.manual_seed`` takes."""
-    digits = text.removeprefix("-")
-    if not digits.isdecimal() or not -(2**63) <= int(text) < 2**63:
-        raise ArgumentTypeError(f"must be a whole number from -2^63 to 2^63 - 1. Got {text}")
-    return int(text)
+def _seed(value: int) -> int:
+    if not -(2**63) <= value < 2**63:
+        raise ValueError("must be a whole number from -2^63 to 2^63 - 1")
+    return value
 
 
-def add_text_arguments(parser: ArgumentParser) -> None:
-    """The flags that say on which text the loss is measured."""
-    parser.add_argument("--text", type=Path, default=None, help="text file to measure the masked-LM loss on")
-    parser.add_argument("--text_share", type=float, default=0.1, help="share of the text that is used, from its start")
-    parser.add_argument("--block_length", type=positive, default=None, help="tokens per block; default: 128 at most")
+Seed = Annotated[Whole, AfterValidator(_seed)]
+"""What ``torch.manual_seed`` takes."""
 
 
-def text_inputs(arguments: Namespace, folder: Path, max_length: int) -> TextInputs:
+@options
+class LossOptions:
+    """On which text the loss is measured."""
+
+    text: Place | None = None
+    """Text file to measure the masked-LM loss on."""
+    text_share: Annotated[float, Field(gt=0, le=1), NO_SWITCH] = 0.1
+    """Share of the text that is used, from its start."""
+    block_length: Annotated[Count | None, flag(unit="tokens")] = None
+    """Tokens per block; 128 at most when not given."""
+
+
+def text_inputs(options: LossOptions, folder: Path, max_length: int) -> TextInputs:
     """Blocks of ``--text`` with hidden tokens, and labels, by the tokenizer in ``folder``: (N, S) each; or None.
 
     Raises:
-        ValueError: when the folder has no tokenizer with a mask token, the text is too short, or the share is not in
-            (0, 1].
+        ValueError: when the folder has no tokenizer with a mask token, or the text is too short.
     """
-    if arguments.text is None:
+    if options.text is None:
         return None
-    if not 0 < arguments.text_share <= 1:
-        raise ValueError(f"'--text_share' must be above 0 and at most 1. Got {arguments.text_share}")
     tokenizer = _tokenizer(folder, "--text")
-    blocks = text_blocks(arguments.text, tokenizer, _block_length(arguments, max_length))
-    blocks = blocks[: max(1, round(arguments.text_share * len(blocks)))]
+    blocks = text_blocks(options.text, tokenizer, _block_length(options.block_length, max_length))
+    blocks = blocks[: max(1, round(options.text_share * len(blocks)))]
     return hide_tokens(blocks, tokenizer.mask_token_id, tokenizer.all_special_ids)
 
 
-def add_training_arguments(parser: ArgumentParser) -> None:
-    """The flags that say from what and for how long blocks learn."""
-    parser.add_argument("--train_text", type=Path, required=True, help="text file to learn from")
-    parser.add_argument("--steps", type=int, default=Training.steps, help="batches to learn from, per block")
-    parser.add_argument("--batch_size", type=positive, default=32, help="text blocks per batch")
-    parser.add_argument("--learning_rate", type=float, default=Training.learning_rate, help="of Adam")
-    parser.add_argument("--num_heads", type=int, default=None, help="heads of a new block; default: the teacher's")
-    parser.add_argument("--head_size", type=int, default=None, help="their size; default: the teacher's")
-    parser.add_argument("--seed", type=seed, default=0, help="of first weights and of the order of texts")
-    parser.add_argument("--larger", type=Path, default=None, help="folder of a larger model to show the loss of too")
+@options
+class LearningOptions:
+    """From what and for how long blocks learn, and what they are compared with."""
+
+    train_text: Place
+    """Text file to learn from."""
+    steps: Count = Training.steps
+    """Batches to learn from, per block."""
+    batch_size: Count = 32
+    """Text blocks per batch."""
+    learning_rate: Positive = Training.learning_rate
+    """Learning rate of Adam."""
+    num_heads: Whole | None = None
+    """Heads of a new block; the teacher's when not given."""
+    head_size: Whole | None = None
+    """Size of these heads; the teacher's when not given."""
+    seed: Seed = 0
+    """Seed of first weights and of the order of texts."""
+    larger: Place | None = None
+    """Folder of a larger model to show the loss of too."""
 
 
-def training_inputs(arguments: Namespace, folder: Path, max_length: int) -> tuple[list[torch.Tensor], Training]:
+def training_inputs(
+    options: LearningOptions, block_length: int | None, folder: Path, max_length: int
+) -> tuple[list[torch.Tensor], Training]:
     """Batches of ``--train_text`` in random order, and how to train on them."""
     tokenizer = _tokenizer(folder, "--train_text")
-    blocks = text_blocks(arguments.train_text, tokenizer, _block_length(arguments, max_length))
-    order = torch.randperm(len(blocks), generator=torch.Generator().manual_seed(arguments.seed))
-    training = Training(
-        steps=arguments.steps, learning_rate=arguments.learning_rate, seed=arguments.seed, progress=True
-    )
-    return list(blocks[order].split(arguments.batch_size)), training
+    blocks = text_blocks(options.train_text, tokenizer, _block_length(block_length, max_length))
+    order = torch.randperm(len(blocks), generator=torch.Generator().manual_seed(options.seed))
+    training = Training(steps=options.steps, learning_rate=options.learning_rate, seed=options.seed, progress=True)
+    return list(blocks[order].split(options.batch_size)), training
 
 
-def _block_length(arguments: Namespace, max_length: int) -> int:
-    length = min(128, max_length) if arguments.block_length is None else int(arguments.block_length)
+def _block_length(given: int | None, max_length: int) -> int:
+    length = min(128, max_length) if given is None else given
     if length > max_length:
         raise ValueError(f"'--block_length' must be at most the model's longest sequence, {max_length}. Got {length}")
     return length
 
 
-def load_larger(arguments: Namespace, teacher: Any) -> dict[str, Any]:
+def load_larger(folder: Path | None, teacher: Any, teacher_folder: Path) -> dict[str, Any]:
     """The model of ``--larger``, by that name, where it is given.
 
     Raises:
         ValueError: when its vocabulary is not the teacher's, by number or by the tokenizers' words.
     """
-    if arguments.larger is None:
+    if folder is None:
         return {}
-    larger = load_model(arguments.larger)
+    larger = load_model(folder)
     if larger.config.vocab_size != teacher.config.vocab_size:
         sizes = f"{larger.config.vocab_size} and {teacher.config.vocab_size}"
-        raise ValueError(f"{arguments.larger}: must have the teacher's vocabulary. Got {sizes} tokens")
-    check_tokenizers(arguments.source, arguments.larger)
+        raise ValueError(f"{folder}: must have the teacher's vocabulary. Got {sizes} tokens")
+    check_tokenizers(teacher_folder, folder)
     return {"larger": larger}
 
 

@@ -2,65 +2,74 @@
 
 import csv
 import json
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from transformers import AutoTokenizer
 
-from design_space.command import positive
+from design_space.command import CommandOptions
+from design_space.options import ARGUMENT, Count, Number, Place, Switch, Whole, flag, options
 
 from ..cost.latency import measure_latency
 from ..model.heads import FlexiBERTForSequenceClassification, WordPredictor
 from ..pruning.importance import Batch
 from ..pruning.one_shot import prune
 from ..pruning.report import DensityReport, report_of_specs
-from .model_folders import add_text_arguments, check_target, load_model, save_model, summary, text_inputs
+from .model_folders import LossOptions, check_target, load_model, save_model, summary, text_inputs
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """The flags of ``python -m flexibert prune``."""
-    parser.add_argument("source", type=Path, help="folder of a FlexiBERT or BERT model with a task head, the parent")
-    parser.add_argument("target", type=Path, help="folder to write; with --report alone, the child to look at")
-    parser.add_argument("--density", type=float, default=None, help="share of the encoder's linear weights to keep")
-    parser.add_argument("--parameters", type=int, default=None, help="number of all parameters, at most")
-    parser.add_argument("--latency_ms", type=float, default=None, help="time of a batch of examples, at most")
-    parser.add_argument(
-        "--examples", type=Path, default=None, help="TSV or CSV with a header: texts in the first columns, label last"
-    )
-    parser.add_argument("--max_examples", type=positive, default=256, help="how many are used, from the start")
-    parser.add_argument("--batch_size", type=positive, default=16, help="examples per batch")
-    parser.add_argument("--no_repair", action="store_true", help="leave out the least-squares repair")
-    parser.add_argument(
-        "--report", action="store_true", help="densities and measured speed-up, as a table, report.json and report.svg"
-    )
-    add_text_arguments(parser)
+@options
+class Options(CommandOptions):
+    """Prunes a trained model to a smaller dense one without training, or reports what pruning removed."""
+
+    prog: ClassVar[str] = "python -m flexibert prune"
+    source: Annotated[Place, ARGUMENT]
+    """Folder of a FlexiBERT or BERT model with a task head, the parent."""
+    target: Annotated[Place, ARGUMENT]
+    """Folder to write; with --report alone, the child to look at."""
+    density: Number | None = None
+    """Share of the encoder's linear weights to keep."""
+    parameters: Whole | None = None
+    """Number of all parameters, at most."""
+    latency_ms: Annotated[Number | None, flag(unit="ms")] = None
+    """Time of a batch of examples, at most."""
+    examples: Place | None = None
+    """TSV or CSV with a header: texts in the first columns, label last."""
+    max_examples: Count = 256
+    """Number of examples that are used, from the start."""
+    batch_size: Count = 16
+    """Examples per batch."""
+    no_repair: Switch = False
+    """Leave out the least-squares repair."""
+    report: Switch = False
+    """Densities and measured speed-up, as a table, report.json and report.svg."""
+    loss: LossOptions = LossOptions()
 
 
-def run(arguments: Namespace) -> None:
+def run(options: Options) -> None:
     """Prune and write, where a target size is given; report, where asked for."""
-    sizes = {name: getattr(arguments, name) for name in ("density", "parameters", "latency_ms")}
+    sizes = {name: getattr(options, name) for name in ("density", "parameters", "latency_ms")}
     given = {name: value for name, value in sizes.items() if value is not None}
-    if not given and not arguments.report:
+    if not given and not options.report:
         raise ValueError("One of --density, --parameters and --latency_ms must be given, or --report")
     if given:
-        check_target(arguments.target)
-    parent = load_model(arguments.source)
-    inputs = text_inputs(arguments, arguments.source, parent.config.max_position_embeddings)
+        check_target(options.target)
+    parent = load_model(options.source)
+    inputs = text_inputs(options.loss, options.source, parent.config.max_position_embeddings)
     if given:
-        examples = list(_examples(arguments, parent, inputs))
-        child = prune(parent, **given, examples=examples, repair=not arguments.no_repair)
+        examples = list(_examples(options, parent, inputs))
+        child = prune(parent, **given, examples=examples, repair=not options.no_repair)
     else:
-        child = load_model(arguments.target)
-    lines = summary({"parent": parent, "child": child}, inputs, folder=str(arguments.target.resolve()))
-    report = _report(parent, child) if arguments.report else None
+        child = load_model(options.target)
+    lines = summary({"parent": parent, "child": child}, inputs, folder=str(options.target.resolve()))
+    report = _report(parent, child) if options.report else None
     if given:
-        save_model(child, arguments.target, arguments.source)
+        save_model(child, options.target, options.source)
     print(lines)
     if report is not None:
-        _write_report(report, arguments.target)
+        _write_report(report, options.target)
 
 
 def _report(parent: Any, child: Any) -> DensityReport:
@@ -77,30 +86,30 @@ def _write_report(report: DensityReport, folder: Path) -> None:
     print(f"written: {(folder / 'report.json').resolve()}, {(folder / 'report.svg').resolve()}")
 
 
-def _examples(arguments: Namespace, parent: Any, inputs: Any) -> Iterator[Batch]:
+def _examples(options: Options, parent: Any, inputs: Any) -> Iterator[Batch]:
     """Batches with labels: rows of ``--examples``, or for a model with a masked-LM head blocks of ``--text``.
 
     Raises:
         ValueError: when there is neither, the model has no head for it, or a row or label does not fit.
     """
-    if arguments.examples is None and inputs is None:
+    if options.examples is None and inputs is None:
         raise ValueError("--examples must be given (or --text, for a masked-LM model): importance is measured on them")
-    needed: Any = WordPredictor if arguments.examples is None else FlexiBERTForSequenceClassification
+    needed: Any = WordPredictor if options.examples is None else FlexiBERTForSequenceClassification
     if not isinstance(parent, needed):
-        flag = "--text" if arguments.examples is None else "--examples"
-        name = "model with a masked-LM head" if arguments.examples is None else needed.__name__
-        raise ValueError(f"{arguments.source}: {flag} needs a {name}. Got a {type(parent).__name__}")
-    if arguments.examples is None:
-        ids, labels = (x[: arguments.max_examples] for x in inputs)
-        for start in range(0, len(ids), arguments.batch_size):
-            piece = slice(start, start + arguments.batch_size)
+        flag = "--text" if options.examples is None else "--examples"
+        name = "model with a masked-LM head" if options.examples is None else needed.__name__
+        raise ValueError(f"{options.source}: {flag} needs a {name}. Got a {type(parent).__name__}")
+    if options.examples is None:
+        ids, labels = (x[: options.max_examples] for x in inputs)
+        for start in range(0, len(ids), options.batch_size):
+            piece = slice(start, start + options.batch_size)
             yield {"input_ids": ids[piece], "labels": labels[piece]}
         return
-    tokenizer = AutoTokenizer.from_pretrained(arguments.source)
-    rows = _rows(arguments.examples)[: arguments.max_examples]
+    tokenizer = AutoTokenizer.from_pretrained(options.source)
+    rows = _rows(options.examples)[: options.max_examples]
     label_ids = {str(label): number for number, label in parent.config.id2label.items()}
-    for start in range(0, len(rows), arguments.batch_size):
-        batch = rows[start : start + arguments.batch_size]
+    for start in range(0, len(rows), options.batch_size):
+        batch = rows[start : start + options.batch_size]
         columns = [list(column) for column in zip(*(row[:-1] for row in batch), strict=True)]
         length = parent.config.max_position_embeddings
         encoded = tokenizer(*columns[:2], padding=True, truncation=True, max_length=length, return_tensors="pt")

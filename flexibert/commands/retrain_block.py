@@ -1,12 +1,14 @@
 """Retrains attention blocks of a model, each on its own, and puts them together."""
 
-from argparse import ArgumentParser, Namespace
-from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
-from ..morphisms.block_retraining import OBJECTIVES, check_teacher, combine_blocks, retrain_block
+from design_space.command import CommandOptions
+from design_space.options import ARGUMENT, Place, Whole, options
+
+from ..morphisms.block_retraining import check_teacher, combine_blocks, retrain_block
 from .model_folders import (
-    add_text_arguments,
-    add_training_arguments,
+    LearningOptions,
+    LossOptions,
     check_target,
     load_larger,
     load_model,
@@ -17,33 +19,43 @@ from .model_folders import (
 )
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """The flags of ``python -m flexibert retrain-block``."""
-    parser.add_argument("source", type=Path, help="folder of a FlexiBERT or BERT model, the teacher")
-    parser.add_argument("target", type=Path, help="folder to write; must not exist")
-    parser.add_argument("--blocks", type=int, nargs="+", default=None, help="layers, from 0; default: all")
-    parser.add_argument("--objective", choices=OBJECTIVES, default="mse", help="what the blocks learn by")
-    add_training_arguments(parser)
-    add_text_arguments(parser)
+@options
+class Options(CommandOptions):
+    """Retrains attention blocks of a model, each on its own, and puts them together."""
+
+    prog: ClassVar[str] = "python -m flexibert retrain-block"
+    source: Annotated[Place, ARGUMENT]
+    """Folder of a FlexiBERT or BERT model, the teacher."""
+    target: Annotated[Place, ARGUMENT]
+    """Folder to write; must not exist."""
+    blocks: tuple[Whole, ...] | None = None
+    """Layers, from 0; all when not given."""
+    objective: Literal["mse", "outputs", "scores"] = "mse"
+    """What the blocks learn by."""
+    learning: LearningOptions
+    loss: LossOptions = LossOptions()
 
 
-def run(arguments: Namespace) -> None:
+def run(options: Options) -> None:
     """Retrain, write, and say what became of parameters and loss."""
-    check_target(arguments.target)
-    teacher = load_model(arguments.source)
-    inputs = text_inputs(arguments, arguments.source, teacher.config.max_position_embeddings)
-    indices = range(teacher.config.num_hidden_layers) if arguments.blocks is None else arguments.blocks
+    check_target(options.target)
+    learning = options.learning
+    teacher = load_model(options.source)
+    inputs = text_inputs(options.loss, options.source, teacher.config.max_position_embeddings)
+    indices = range(teacher.config.num_hidden_layers) if options.blocks is None else options.blocks
     check_teacher(teacher, indices)
-    models, larger = {"teacher": teacher}, load_larger(arguments, teacher)
-    batches, training = training_inputs(arguments, arguments.source, teacher.config.max_position_embeddings)
+    models, larger = {"teacher": teacher}, load_larger(learning.larger, teacher, options.source)
+    batches, training = training_inputs(
+        learning, options.loss.block_length, options.source, teacher.config.max_position_embeddings
+    )
     blocks = [
         retrain_block(
             teacher,
             index,
             batches,
-            num_heads=arguments.num_heads,
-            head_size=arguments.head_size,
-            objective=arguments.objective,
+            num_heads=learning.num_heads,
+            head_size=learning.head_size,
+            objective=options.objective,
             training=training,
         )
         for index in indices
@@ -51,6 +63,6 @@ def run(arguments: Namespace) -> None:
     models["retrained"] = combine_blocks(teacher, blocks)
     models |= larger
     figures = {f"block {block.index}": f"loss {block.losses[0]:.4g} -> {block.losses[-1]:.4g}" for block in blocks}
-    lines = summary(models, inputs, **figures, written=str(arguments.target.resolve()))
-    save_model(models["retrained"], arguments.target, arguments.source)
+    lines = summary(models, inputs, **figures, written=str(options.target.resolve()))
+    save_model(models["retrained"], options.target, options.source)
     print(lines)

@@ -1,18 +1,18 @@
 """Stitches two models of one vocabulary and depth side by side into one folder."""
 
-from argparse import ArgumentParser, Namespace
-from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
-from design_space.command import below_home
+from design_space.command import CommandOptions
+from design_space.options import ARGUMENT, Number, Place, below_home, options
 
-from ..morphisms.stitching import LAYERNORMS, random_like, stitch
+from ..morphisms.stitching import random_like, stitch
 from .model_folders import (
-    add_text_arguments,
+    LossOptions,
+    Seed,
     check_target,
     check_tokenizers,
     load_model,
     save_model,
-    seed,
     summary,
     text_inputs,
 )
@@ -20,38 +20,48 @@ from .model_folders import (
 RANDOM = "random"
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """The flags of ``python -m flexibert stitch``."""
-    parser.add_argument("first", type=Path, help="folder of a FlexiBERT or BERT model")
-    parser.add_argument("second", help=f"folder of another, or '{RANDOM}' for random weights of the first's shape")
-    parser.add_argument("target", type=Path, help="folder to write; must not exist")
-    parser.add_argument("--layernorm", choices=LAYERNORMS, default="grouped", help="how the joint width is normalised")
-    parser.add_argument("--epsilon", type=float, default=0.0, help="constant in off-diagonal blocks")
-    parser.add_argument("--noise_std", type=float, default=0.0, help="standard deviation of noise there instead")
-    parser.add_argument("--seed", type=seed, default=0, help="of noise and random weights")
-    add_text_arguments(parser)
+@options
+class Options(CommandOptions):
+    """Stitches two models of one vocabulary and depth side by side into one folder."""
+
+    prog: ClassVar[str] = "python -m flexibert stitch"
+    first: Annotated[Place, ARGUMENT]
+    """Folder of a FlexiBERT or BERT model."""
+    second: Annotated[str, ARGUMENT]
+    """Folder of another, or 'random' for random weights of the first's shape."""
+    target: Annotated[Place, ARGUMENT]
+    """Folder to write; must not exist."""
+    layernorm: Literal["grouped", "concat", "skip"] = "grouped"
+    """How the joint width is normalised."""
+    epsilon: Number = 0.0
+    """Constant in off-diagonal blocks."""
+    noise_std: Number = 0.0
+    """Standard deviation of noise in off-diagonal blocks, instead of a constant."""
+    seed: Seed = 0
+    """Seed of noise and random weights."""
+    loss: LossOptions = LossOptions()
 
 
-def run(arguments: Namespace) -> None:
+def run(options: Options) -> None:
     """Stitch, write, and say what became of parameters and loss."""
-    check_target(arguments.target)
-    first = load_model(arguments.first)
-    inputs = text_inputs(arguments, arguments.first, first.config.max_position_embeddings)
-    if arguments.second == RANDOM:
-        second = random_like(first, seed=arguments.seed)
+    check_target(options.target)
+    first = load_model(options.first)
+    inputs = text_inputs(options.loss, options.first, first.config.max_position_embeddings)
+    if options.second == RANDOM:
+        second = random_like(first, seed=options.seed)
     else:
-        folder = below_home(arguments.second)
+        folder = below_home(options.second)
         second = load_model(folder)
-        check_tokenizers(arguments.first, folder)
+        check_tokenizers(options.first, folder)
     stitched = stitch(
         first,
         second,
-        epsilon=arguments.epsilon,
-        noise_std=arguments.noise_std,
-        layernorm=arguments.layernorm,
-        seed=arguments.seed,
+        epsilon=options.epsilon,
+        noise_std=options.noise_std,
+        layernorm=options.layernorm,
+        seed=options.seed,
     )
     models = {"first": first, "second": second, "stitched": stitched}
-    lines = summary(models, inputs, written=str(arguments.target.resolve()))
-    save_model(stitched, arguments.target, arguments.first)
+    lines = summary(models, inputs, written=str(options.target.resolve()))
+    save_model(stitched, options.target, options.first)
     print(lines)

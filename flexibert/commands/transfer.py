@@ -1,41 +1,47 @@
 """Starts an architecture from the weights of a trained model."""
 
 import json
-from argparse import ArgumentParser, Namespace
-from pathlib import Path
+from typing import Annotated, ClassVar
 
 from design_space import ModelSpec
-from design_space.command import below_home
+from design_space.command import CommandOptions
+from design_space.options import ARGUMENT, OneOf, Place, below_home, options
 
 from ..model.configuration_flexibert import TRANSFER_MODES
 from ..morphisms.assembly import built_like
-from .model_folders import add_text_arguments, check_target, load_model, save_model, seed, summary, text_inputs
+from .model_folders import LossOptions, Seed, check_target, load_model, save_model, summary, text_inputs
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """The flags of ``python -m flexibert transfer``."""
-    parser.add_argument("source", type=Path, help="folder of a FlexiBERT or BERT model")
-    parser.add_argument("architecture", help="JSON file with a model dict, or the model dict itself")
-    parser.add_argument("target", type=Path, help="folder to write; must not exist")
-    parser.add_argument(
-        "--transfer_mode", choices=TRANSFER_MODES, default=TRANSFER_MODES[0], help="how weights are fitted"
-    )
-    parser.add_argument("--seed", type=seed, default=0, help="of projections and of weights without a counterpart")
-    add_text_arguments(parser)
+@options
+class Options(CommandOptions):
+    """Starts an architecture from the weights of a trained model."""
+
+    prog: ClassVar[str] = "python -m flexibert transfer"
+    source: Annotated[Place, ARGUMENT]
+    """Folder of a FlexiBERT or BERT model."""
+    architecture: Annotated[str, ARGUMENT]
+    """JSON file with a model dict, or the model dict itself."""
+    target: Annotated[Place, ARGUMENT]
+    """Folder to write; must not exist."""
+    transfer_mode: Annotated[str, OneOf(TRANSFER_MODES)] = TRANSFER_MODES[0]
+    """How weights are fitted."""
+    seed: Seed = 0
+    """Seed of projections and of weights without a counterpart."""
+    loss: LossOptions = LossOptions()
 
 
-def run(arguments: Namespace) -> None:
+def run(options: Options) -> None:
     """Transfer, write, and say what became of parameters and loss."""
-    check_target(arguments.target)
-    spec = _spec(arguments.architecture)
-    source = load_model(arguments.source)
-    inputs = text_inputs(arguments, arguments.source, source.config.max_position_embeddings)
-    target = built_like(source, spec, arguments.seed)
-    target.transfer_mode = arguments.transfer_mode
-    overlap = target.load_model_from_source(source, seed=arguments.seed)
-    figures = {"overlap": f"{overlap:.4f}", "written": str(arguments.target.resolve())}
+    check_target(options.target)
+    spec = _spec(options.architecture)
+    source = load_model(options.source)
+    inputs = text_inputs(options.loss, options.source, source.config.max_position_embeddings)
+    target = built_like(source, spec, options.seed)
+    target.transfer_mode = options.transfer_mode
+    overlap = target.load_model_from_source(source, seed=options.seed)
+    figures = {"overlap": f"{overlap:.4f}", "written": str(options.target.resolve())}
     lines = summary({"source": source, "target": target}, inputs, **figures)
-    save_model(target, arguments.target, arguments.source)
+    save_model(target, options.target, options.source)
     print(lines)
 
 

@@ -1,87 +1,69 @@
 """The command ``python -m search.benchmark``: which searcher finds good architectures with the fewest trainings."""
 
-import argparse
 import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 from rich.console import Console
 from rich.progress import Progress as ProgressBar
 from rich.table import Table as TextTable
 
-from design_space.command import ArgumentParser, positive, run_command
+from design_space.command import CommandOptions, read_options, run_command
 from design_space.files import write_atomically
+from design_space.options import Count, OneOf, Place, Switch, Whole, options
 
 from ..objectives import SCORE, Goals
 from ..surrogates import SURROGATES
 from .plot import draw_curves
 from .pool import Pool, library_of
-from .quality import check_surrogates, quality_table, surrogate_quality
+from .quality import check_observed, quality_table, surrogate_quality
 from .replay import replay_all
-from .searchers import ONE_OBJECTIVE, SEARCHERS, check_searcher, needs_library
+from .searchers import ONE_OBJECTIVE, check_searcher, needs_library
 from .statistics import checkpoints, mean_curve, summarize
 from .table import Table, load_table
 
 DEFAULT_SEARCHERS = ("boshnas", "gp", "forest", "tpe", "evolution", "local", "random")
 
 
-def make_parser() -> ArgumentParser:
-    """All flags."""
-    parser = ArgumentParser(
-        prog="python -m search.benchmark", description="Compare searchers on a table of trained architectures."
-    )
-    add = parser.add_argument
-    add(
-        "--table",
-        type=Path,
-        required=True,
-        help='JSON list of {"model_dict": {...}, "scores": {NAME: number}}; null or nan: the training failed',
-    )
-    add("--metric", default="glue", help="which of the table's scores is searched for")
-    add("--minimize", action="store_true", help="lower scores are better")
-    add(
-        "--objectives",
-        nargs="+",
-        default=[SCORE],
-        help="'score' (the metric), and others that should be low: parameters and flops, computed, or scores of the "
-        "table; with these, hypervolumes are compared",
-    )
-    add(
-        "--searchers",
-        nargs="+",
-        default=None,
-        help=f"by default {' '.join(DEFAULT_SEARCHERS)}; among {', '.join(SEARCHERS)}; "
-        "settings follow a colon: boshnas:confidence=1,second_order=true",
-    )
-    add(
-        "--surrogate_quality",
-        nargs="*",
-        default=None,
-        metavar="SURROGATE",
-        help=f"instead of searches: how well surrogates predict (all, or of {', '.join(SURROGATES)})",
-    )
-    add(
-        "--observed",
-        type=positive,
-        nargs="+",
-        default=[20, 50, 100],
-        help="numbers of observations for --surrogate_quality",
-    )
-    add("--queries", type=positive, default=60, help="architectures trained per search")
-    add("--seeds", type=positive, default=20, help="searches per searcher")
-    add("--seed", type=int, default=0, help="the first seed")
-    add("--n_jobs", type=positive, default=min(2, os.cpu_count() or 1), help="processes side by side")
-    add("--out", type=Path, default=None, help="JSON file for all figures")
-    add("--plot", type=Path, default=None, help="SVG file for the curves of mean regret")
-    return parser
+@options
+class BenchmarkOptions(CommandOptions):
+    """Compare searchers on a table of trained architectures."""
+
+    prog: ClassVar[str] = "python -m search.benchmark"
+    table: Place
+    """JSON list of {"model_dict": {...}, "scores": {NAME: number}}; null or nan: the training failed."""
+    metric: str = "glue"
+    """Which of the table's scores is searched for."""
+    minimize: Switch = False
+    """Lower scores are better."""
+    objectives: tuple[str, ...] = (SCORE,)
+    """What is searched for: 'score' (the metric), and others that should be low: parameters and flops, computed, or
+    scores of the table; with these, hypervolumes are compared."""
+    searchers: tuple[str, ...] = ()
+    """Searchers to compare, among boshnas, boshnas-SURROGATE, gp, forest, tpe, evolution, local and random; all of them
+    with one boshnas when not given. Settings follow a colon: boshnas:confidence=1,second_order=true."""
+    surrogate_quality: tuple[Annotated[str, OneOf(SURROGATES)], ...] | None = None
+    """Instead of searches: how well surrogates predict; all when none is named."""
+    observed: tuple[Count, ...] = (20, 50, 100)
+    """Numbers of observations for --surrogate_quality."""
+    queries: Count = 60
+    """Architectures trained per search."""
+    seeds: Count = 20
+    """Searches per searcher."""
+    seed: Whole = 0
+    """The first seed."""
+    n_jobs: Count = 2
+    """Processes side by side."""
+    out: Place | None = None
+    """JSON file for all figures."""
+    plot: Place | None = None
+    """SVG file for the curves of mean regret."""
 
 
 def benchmark(arguments: Sequence[str] | None = None) -> None:
-    """Parse the flags, replay, print and write."""
-    options = make_parser().parse_args(arguments)
-    costs = Goals(objectives=tuple(options.objectives)).costs
+    """Read the options, replay, print and write."""
+    options = read_options(BenchmarkOptions, arguments)
+    costs = Goals(objectives=options.objectives).costs
     usual = [name for name in DEFAULT_SEARCHERS if not (costs and name in ONE_OBJECTIVE)]
     names = list(dict.fromkeys(options.searchers or usual))
     for name in names:
@@ -94,7 +76,7 @@ def benchmark(arguments: Sequence[str] | None = None) -> None:
     if options.queries > len(table):
         raise ValueError(f"'--queries' must be at most the {len(table)} architectures. Got {options.queries}")
     for path in (options.out, options.plot):
-        if path is not None and path.absolute().is_dir():
+        if path is not None and path.is_dir():
             raise ValueError(f"{path} is a folder; a file name is needed")
     figures, curves = compare(
         table,
@@ -115,10 +97,10 @@ def benchmark(arguments: Sequence[str] | None = None) -> None:
         write_atomically(options.plot, draw_curves(curves, title=title))
 
 
-def _compare_surrogates(options: argparse.Namespace, table: Table, console: Console) -> None:
+def _compare_surrogates(options: BenchmarkOptions, table: Table, console: Console) -> None:
     """Measure, print and write how well surrogates predict."""
-    names = list(dict.fromkeys(options.surrogate_quality)) or list(SURROGATES)
-    check_surrogates(names, options.observed, table)
+    names = list(dict.fromkeys(options.surrogate_quality or ())) or list(SURROGATES)
+    check_observed(options.observed, table)
     with ProgressBar(console=console, transient=True) as bar:
         measuring = bar.add_task("surrogates", total=None)
         figures = surrogate_quality(

@@ -14,13 +14,12 @@ import torch
 from rich.table import Table as TextTable
 from scipy.stats import kendalltau
 
-from design_space.files import nearest_name
 from embeddings import GraphLibrary
 
 from ..optimizer.surrogate_state import LANDSCAPE_SAMPLE
 from ..pools.library_pool import LibraryPool
 from ..records.calibration import is_inside
-from ..surrogates import SURROGATES, fit_surrogate
+from ..surrogates import fit_surrogate
 from .statistics import interval
 from .table import Table
 
@@ -28,10 +27,8 @@ INTERVALS = (0.5, 0.8, 0.95)
 _FEWEST = 3
 
 
-def check_surrogates(names: Sequence[str], counts: Sequence[int], table: Table) -> None:
-    """Raises ``ValueError`` for an unknown surrogate, or more observations than the table has."""
-    if unknown := [name for name in names if name not in SURROGATES]:
-        raise ValueError(f"Unknown surrogate '{unknown[0]}'. {nearest_name(unknown[0], tuple(SURROGATES))}")
+def check_observed(counts: Sequence[int], table: Table) -> None:
+    """Raises ``ValueError`` for more observations than the table has."""
     most = int(np.isfinite(table.gains).sum())
     if wrong := [count for count in counts if not _FEWEST <= count <= most]:
         raise ValueError(f"'--observed' must be between {_FEWEST} and the {most} scores of the table. Got {wrong[0]}")

@@ -3,10 +3,11 @@ controls."""
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
-from design_space.files import nearest_name
+from design_space.files import nearest_name, unknown_keys
+from design_space.options import options_of, validated
 
 from ..candidate import Candidate
 from ..optimizer.boshnas import BOSHNAS
@@ -65,17 +66,12 @@ def _settings(name: str) -> BOSHNASSettings:
         return BOSHNASSettings()
     surrogate = base.partition("-")[2]
     values: dict[str, Any] = {"surrogate": surrogate} if surrogate else {}
-    kinds: dict[str, Any] = {field.name: type(field.default) for field in fields(BOSHNASSettings)}
-    for option in filter(None, options.split(",")):
-        key, _, text = option.partition("=")
-        if key not in kinds or kinds[key] is tuple:
-            raise ValueError(f"Unknown setting '{key}' in {name!r}. {nearest_name(key, tuple(kinds))}")
-        try:
-            values[key] = {"true": True, "false": False}[text] if kinds[key] is bool else kinds[key](text)
-        except (KeyError, ValueError):
-            kind = {bool: "true or false", int: "a whole number", float: "a number"}.get(kinds[key], "a name")
-            raise ValueError(f"'{key}' in {name!r} must be {kind}. Got {text!r}") from None
-    return BOSHNASSettings(**values)
+    given = dict(option.partition("=")[::2] for option in filter(None, options.split(",")))
+    known = {key: option for key, option in options_of(BOSHNASSettings).items() if not option.takes_several}
+    for key, text in given.items():
+        is_switch = key in known and known[key].type == "boolean"
+        values[key] = {"true": True, "false": False}.get(text, text) if is_switch else text
+    return validated(BOSHNASSettings, values, dict.fromkeys(given, repr(name)), unknown_keys(given, known, repr(name)))
 
 
 class _OverPool:

@@ -1,21 +1,28 @@
 """The command ``python -m search.report RUN_DIR``."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Annotated, ClassVar
 
 from rich.console import Console
 
-from design_space.command import ArgumentParser, run_command
+from design_space.command import CommandOptions, read_options, run_command
+from design_space.options import ARGUMENT, Place, options
 
 from .page import write_report
 
 
+@options
+class ReportOptions(CommandOptions):
+    """Write report.html of a search run."""
+
+    prog: ClassVar[str] = "python -m search.report"
+    run_dir: Annotated[Place, ARGUMENT]
+    """The run directory, finished or not; report.html is written there."""
+
+
 def report(arguments: Sequence[str] | None = None) -> None:
-    """Parse the flags and write ``report.html`` into the run directory."""
-    parser = ArgumentParser(prog="python -m search.report", description="Write report.html of a search run.")
-    parser.add_argument("run_dir", type=Path, help="the run directory, finished or not; report.html is written there")
-    options = parser.parse_args(arguments)
-    path = write_report(options.run_dir.absolute())
+    """Read the options and write ``report.html`` into the run directory."""
+    path = write_report(read_options(ReportOptions, arguments).run_dir)
     Console().print(f"Report: {path}", highlight=False, soft_wrap=True)
 
 

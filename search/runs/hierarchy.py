@@ -4,25 +4,26 @@ Each level has a run directory of its own, ``level-1``, ``level-2``, ..., in tha
 are shared, so that what was trained on one level is a parent on the next. Steps that are done are not repeated.
 """
 
-import argparse
 import dataclasses
-from collections.abc import Sequence
+import shlex
 from pathlib import Path
 
 from rich.console import Console
 
 from dataset import PreparedData
+from design_space.options import as_flags, as_values
 from embeddings import GraphLibrary
+from embeddings.generate_library import LibraryOptions
 from embeddings.library import default_embedding_size
 
-from ..hierarchical import hierarchical
+from ..hierarchical import HierarchicalOptions, write_next_library
 from ..records.run_directory import RunDirectory
 from .level import saved, search
-from .options import goals_of
+from .options import SearchOptions
 from .summary import keep_best, write_summary
 
 
-def search_levels(options: argparse.Namespace, console: Console, *, max_graphs: int | None = None) -> str:
+def search_levels(options: SearchOptions, console: Console, *, max_graphs: int | None = None) -> str:
     """Search all of ``options.levels``; returns the summary over all of them.
 
     Args:
@@ -31,7 +32,7 @@ def search_levels(options: argparse.Namespace, console: Console, *, max_graphs: 
     Raises:
         ValueError: for levels that do not begin with the library's, or a run directory that holds another run.
     """
-    layers_per_stack = [int(level) for level in options.levels.split(",")]
+    layers_per_stack = options.layers_per_stack
     directory = RunDirectory(options.run_dir)
     library = GraphLibrary.load(options.dataset_file)
     if library.layers_per_stack != layers_per_stack[0]:
@@ -47,55 +48,56 @@ def search_levels(options: argparse.Namespace, console: Console, *, max_graphs: 
         directory.keep(saved(options), library.fingerprint)
         data_dir = options.prepared_dir or directory.data_dir
         models_dir = options.models_dir or directory.models_dir
-        path = Path(options.dataset_file)
+        path = options.dataset_file
         for i, level in enumerate(levels):
             console.rule(f"level {i + 1} of {len(levels)}: layers per stack {layers_per_stack[i]}")
             if i > 0:
                 finer = directory.path / f"library-{i + 1}{path.suffix}"
                 if not finer.exists():
-                    flags = _flags(path, finer, layers_per_stack[i - 1 : i + 1], data_dir, options, max_graphs)
-                    console.print(f"$ hierarchical {' '.join(flags)}", highlight=False, soft_wrap=True, style="dim")
-                    hierarchical(flags)
+                    between = _between(path, finer, layers_per_stack[i - 1 : i + 1], data_dir, options, max_graphs)
+                    flags = shlex.join(as_flags(as_values(between)))
+                    console.print(f"$ hierarchical {flags}", highlight=False, soft_wrap=True, style="dim")
+                    write_next_library(between, console)
                 path = finer
-            own = vars(options) | {
-                "levels": None,
-                "dataset_file": path,
-                "run_dir": level.path,
-                "models_dir": models_dir,
-                "prepared_dir": data_dir,
-                "resume": level.exists(),
-                "baseline": options.baseline if i + 1 == len(levels) else [],
-                "max_trials": options.max_trials[i] if isinstance(options.max_trials, list) else options.max_trials,
-            }
-            search(argparse.Namespace(**own), console)
+            places = {"run_dir": level.path, "models_dir": models_dir, "prepared_dir": data_dir}
+            search(options.of_level(i, path, **places, resume=level.exists()), console)
         console.rule("result")
         records = [
             dataclasses.replace(record, trial=f"L{number}-{record.trial}")
             for number, level in enumerate(levels, start=1)
             for record in level.journal.trials().values()
         ]
-        goals = goals_of(options)
+        goals = options.wanted.goals()
         evaluation = keep_best(directory, models_dir, records, PreparedData.load(data_dir), goals)
         summary = write_summary(directory, records, evaluation, goals)
     console.print(summary, highlight=False, soft_wrap=True, markup=False)
     return summary
 
 
-def _flags(
+def _between(
     old: Path,
     new: Path,
-    layers_per_stack: Sequence[int],
+    layers_per_stack: tuple[int, ...],
     data_dir: Path,
-    options: argparse.Namespace,
+    options: SearchOptions,
     max_graphs: int | None,
-) -> list[str]:
-    """Of ``hierarchical``, for the library that lies between the best of the old one."""
+) -> HierarchicalOptions:
+    """How the library is made that lies between the best of the old one."""
     library = GraphLibrary.load(old)
-    flags = ["--old_dataset_file", str(old), "--new_dataset_file", str(new)]
-    flags += ["--old_layers_per_stack", str(layers_per_stack[0]), "--new_layers_per_stack", str(layers_per_stack[1])]
-    flags += ["--task", PreparedData.load(data_dir).name, "--seed", str(options.seed), "--kernel", library.kernel]
-    flags += ["--algo", library.algo]
     size = library.embeddings.shape[1]
-    flags += [] if size == default_embedding_size(len(library)) else ["--embedding_size", str(size)]
-    flags += ["--heterogeneous_feed_forward"] if library.heterogeneous_feed_forward else []
-    return flags + ([] if max_graphs is None else ["--max_graphs", str(max_graphs)])
+    return HierarchicalOptions(
+        plugin=options.plugin,
+        old_dataset_file=old,
+        new_dataset_file=new,
+        old_layers_per_stack=layers_per_stack[0],
+        new_layers_per_stack=layers_per_stack[1],
+        task=PreparedData.load(data_dir).name,
+        build=LibraryOptions(
+            kernel=library.kernel,
+            algo=library.algo,
+            embedding_size=None if size == default_embedding_size(len(library)) else size,
+            heterogeneous_feed_forward=library.heterogeneous_feed_forward,
+            max_graphs=max_graphs,
+            seed=options.data.seed,
+        ),
+    )

@@ -1,13 +1,11 @@
 """One search over one graph library, from its options to the best model and the report."""
 
-import argparse
 import shutil
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from dataset.prepare import DataOptions
+from design_space.options import as_values
 from embeddings import GraphLibrary
 from embeddings.library_file import check_measured_on
 
@@ -15,17 +13,16 @@ from ..baselines import SAME_SIZE, baseline_spec, same_size
 from ..evaluation import compare_baselines
 from ..records.run_directory import RunDirectory
 from ..report import write_report
-from ..training.task_heads import head_size
 from ..tune.runner import LevelRun, run_level
 from ..tune.storage import Storage
-from .options import goals_of, recipe_of, settings_of
+from .options import SearchOptions
 from .provenance import check_models, measured_on
 from .summary import keep_best, write_summary
 
 NOT_SAVED = ("config", "quiet", "resume", "run_dir")
 
 
-def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+def search(options: SearchOptions, console: Console) -> dict[str, Any]:
     """Run one level; returns the evaluation of the best model (see ``keep_best``).
 
     Raises:
@@ -34,11 +31,11 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """
     directory = RunDirectory(options.run_dir)
     library = GraphLibrary.load(options.dataset_file)
-    recipe, settings, goals = recipe_of(options), settings_of(options), goals_of(options)
+    recipe, goals = options.tuned_recipe, options.wanted.goals()
     with directory.locked():
         directory.check(library.fingerprint, resume=options.resume)
         data_dir = options.prepared_dir or directory.data_dir
-        data = DataOptions.of_flags(options).prepare(data_dir, console)
+        data = options.data.prepare(data_dir, console)
         models_dir = options.models_dir or directory.models_dir
         identity = measured_on(data)
         check_measured_on(library.performances, library.measured_on, {data.name: identity}, options.dataset_file)
@@ -49,28 +46,20 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             highlight=False,
             soft_wrap=True,
         )
+        storage = options.cluster.storage
         run = LevelRun(
             directory=directory,
             library=library,
-            task_name=data.name,
-            data_dir=data_dir,
-            vocab_size=data.vocab_size,
+            data=data,
             models_dir=models_dir,
-            settings=settings,
+            settings=options.settings,
             recipe=recipe,
-            objectives=goals.objectives,
-            constraints=goals.constraints,
-            **head_size(data),
-            seed=options.seed,
-            max_trials=options.max_trials,
-            max_hours=options.max_hours,
-            max_concurrent=options.max_concurrent,
-            keep_models=options.keep_models,
-            scheduler=options.scheduler,
-            resources_per_trial=options.resources_per_trial,
-            address=options.address,
-            storage=Storage.of_run(options.storage, models_dir) if options.storage else None,
+            goals=goals,
+            budget=options.budget,
+            cluster=options.cluster,
+            storage=Storage.of_run(storage, models_dir) if storage else None,
             quiet=options.quiet,
+            seed=options.data.seed,
         )
         records = run_level(run, console)
         evaluation = keep_best(directory, models_dir, records, data, goals)
@@ -85,8 +74,8 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             recipe,
             directory.path / "baselines",
             console,
-            seed=options.seed,
-            num_threads=max(1, int(options.resources_per_trial.get("cpu", 1))),
+            seed=options.data.seed,
+            num_threads=max(1, int(options.cluster.resources_per_trial.get("cpu", 1))),
         )
         write_summary(directory, records, evaluation, goals)
         shutil.rmtree(directory.work_dir, ignore_errors=True)
@@ -104,12 +93,6 @@ def search(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     return evaluation
 
 
-def saved(options: argparse.Namespace) -> dict[str, Any]:
+def saved(options: SearchOptions) -> dict[str, Any]:
     """The options as a run's ``config.yaml`` keeps them."""
-    return {name: _plain(value) for name, value in vars(options).items() if name not in NOT_SAVED}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value]
-    return str(value) if isinstance(value, Path) else value
+    return {name: value for name, value in as_values(options).items() if name not in NOT_SAVED}

@@ -4,48 +4,48 @@ import os
 import socket
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import field, replace
+from typing import Annotated, ClassVar
 
+from pydantic import Field
 from rich.console import Console
 
-from design_space.command import ArgumentParser, run_command
+from design_space.command import CommandOptions, read_options, run_command
+from design_space.options import NO_SWITCH, Only, Positive, flag, options
 
 from .settings import TOKEN_VARIABLE, ServiceSettings
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def make_parser() -> ArgumentParser:
-    """All flags."""
-    parser = ArgumentParser(prog="python -m search.serve", description="Searches as a web service (docs/service.md).")
-    add = parser.add_argument
-    add("--root", type=Path, default=Path("runs/service"), help="folder of all searches; goes on with what is there")
-    add("--host", default="127.0.0.1", help="address to listen on; traffic is not encrypted")
-    add("--port", type=int, default=8000, help="port to listen on; 0 for a free one")
-    add("--token", default=None, help=f"what callers must show; ${TOKEN_VARIABLE}, or made up, when not given")
-    add("--max_upload", type=float, default=256.0, help="most MiB of one request")
-    add("--max_running", type=int, default=1, help="searches at the same time; each uses the whole machine")
-    add("--max_queued", type=int, default=16, help="searches that may wait")
-    add("--stop_grace_s", type=float, default=30.0, help="seconds a stopped search gets to end before it is killed")
-    add("--data_dir", type=Path, default=None, help="folder of GLUE's TSV folders; from the Hub when not given")
-    return parser
+@options
+class ServeOptions(CommandOptions):
+    """Searches as a web service (docs/service.md)."""
+
+    prog: ClassVar[str] = "python -m search.serve"
+    host: str = "127.0.0.1"
+    """Address to listen on; traffic is not encrypted."""
+    port: Annotated[int, Field(ge=0, le=2**16 - 1), NO_SWITCH] = 8000
+    """Port to listen on; 0 for a free one."""
+    token: str | None = None
+    """What callers must show; $SEARCH_SERVE_TOKEN, or made up, when not given."""
+    max_upload: Annotated[Positive, flag(unit="MiB")] = 256.0
+    """Most of one request."""
+    settings: Annotated[ServiceSettings, Only(("root", "max_running", "max_queued", "stop_grace_s", "data_dir"))] = (
+        field(default_factory=ServiceSettings)
+    )
 
 
 def serve(arguments: Sequence[str] | None = None) -> None:
-    """Parse the flags and serve until interrupted."""
-    options = make_parser().parse_args(arguments)
+    """Read the options and serve until interrupted."""
+    options = read_options(ServeOptions, arguments)
     token = options.token or os.environ.get(TOKEN_VARIABLE)
-    settings = ServiceSettings(
-        root=options.root.absolute(),
-        **({} if token is None else {"token": token}),
+    settings = replace(
+        options.settings,
+        token=options.settings.token if token is None else token,
         max_upload_bytes=int(options.max_upload * 2**20),
-        max_running=options.max_running,
-        max_queued=options.max_queued,
-        stop_grace_s=options.stop_grace_s,
-        data_dir=options.data_dir and options.data_dir.absolute(),
+        plugins=options.plugin,
     )
-    if not 0 <= options.port < 2**16:
-        raise ValueError(f"'port' must be in [0, 65535]. Got {options.port}")
     console = Console(soft_wrap=True, highlight=False, markup=False)
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     with socket.create_server((options.host, options.port), family=family) as listener:

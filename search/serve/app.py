@@ -16,14 +16,16 @@ from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp
 
 from design_space.files import nearest_name
+from embeddings.generate_library import SpaceLibraryOptions
 
 from ..report import write_report
 from ..report.page import REPORT_FILE
+from ..runs.options import SearchOptions
 from .download import zipped
 from .folder import SearchFolder
 from .guard import Guard
 from .jobs import FullQueueError, Jobs, UnknownSearchError, WrongStateError
-from .options import describe_options, library_parser, search_parser
+from .options import describe_options
 from .schemas import Options, Problem, Resume, SearchStatus
 from .status import model_dir
 from .submission import TASKS, Submission, Upload, parse_options
@@ -94,8 +96,8 @@ def _add_searches(app: FastAPI, jobs: Jobs) -> None:
         """What a submission may say: tasks, and options with their defaults."""
         return Options(
             tasks=list(TASKS),
-            options=describe_options(search_parser()),
-            library_options=describe_options(library_parser()),
+            options=describe_options(SearchOptions),
+            library_options=describe_options(SpaceLibraryOptions),
         )
 
     @app.post(SEARCHES, status_code=201, dependencies=[Depends(_known_fields)])

@@ -24,10 +24,11 @@ import yaml
 
 from dataset.glue import GLUE
 from design_space.files import read_yaml, write_atomically
+from design_space.options import as_flags
 
 from . import worker
 from .folder import ID, SearchFolder, folders
-from .options import check_options, check_together, search_parser
+from .options import check_search_options
 from .schemas import SearchStatus
 from .settings import TOKEN_VARIABLE, ServiceSettings
 from .status import StatusReader
@@ -160,7 +161,7 @@ class Jobs:
             ValueError: for wrong options.
         """
         folder = self.find(search_id)
-        changes = check_options(options, search_parser(), "options")
+        changes = check_search_options(options)
         with self._mutex:
             state = folder.state()
             if state in ("queued", "running", "stopping"):
@@ -176,14 +177,8 @@ class Jobs:
 
     def _change_options(self, folder: SearchFolder, changes: Mapping[str, Any]) -> None:
         merged = read_yaml(folder.options_file) | dict(changes)
-        trial = folder.path / ".options.yaml"
-        write_atomically(trial, yaml.safe_dump(merged))
-        try:
-            check_together(trial)
-        except ValueError as error:
-            trial.unlink()
-            raise ValueError(str(error).replace(str(trial), "options")) from None
-        trial.replace(folder.options_file)
+        check_search_options(merged)
+        write_atomically(folder.options_file, yaml.safe_dump(merged))
         folder.change_request(options=merged)
 
     def _check_room(self) -> None:
@@ -227,7 +222,8 @@ class Jobs:
     def _start(self, folder: SearchFolder) -> None:
         write_atomically(folder.path / "commands.json", json.dumps(self._commands(folder)))
         environment = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
-        paths = [str(_PACKAGES), *filter(None, [environment.get("PYTHONPATH")])]
+        here = str(Path.cwd()) if self.settings.plugins else None  # where the service found them
+        paths = [str(_PACKAGES), *filter(None, [here, environment.get("PYTHONPATH")])]
         environment |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
         with folder.log_file.open("ab") as log:
             self._workers[folder.id] = subprocess.Popen(
@@ -243,33 +239,31 @@ class Jobs:
     def _commands(self, folder: SearchFolder) -> list[list[str]]:
         """What the worker runs: the library when it is not there yet, then the search, resumed when it has begun."""
         python, request, commands = [sys.executable, "-P", "-m"], folder.request, []
+        plugins = {"plugin": list(self.settings.plugins)}
         if not folder.library.exists():
-            flags = ["--design_space_file", str(folder.path / "space.yaml"), "--dataset_file", str(folder.library)]
-            for name, value in request["library_options"].items():
-                flags += [f"--{name}"] if value is True else [] if value is False else [f"--{name}={value}"]
+            places = {"design_space_file": folder.path / "space.yaml", "dataset_file": folder.library}
+            flags = as_flags(plugins | places | request["library_options"])
             commands.append([*python, "embeddings.generate_library", *flags])
-        places = {"--task": request.get("table"), "--validation_file": request.get("validation")}
-        places |= {"--test_file": request.get("test")}
-        flags = ["--run_dir", str(folder.run.path), "--dataset_file", str(folder.library)]
-        flags += ["--config", str(folder.options_file)]
-        flags += [text for flag, place in places.items() if place for text in (flag, str(folder.path / place))]
+        uploads = {"task": "table", "validation_file": "validation", "test_file": "test"}
+        values: dict[str, Any] = plugins | {
+            "run_dir": folder.run.path,
+            "dataset_file": folder.library,
+            "config": folder.options_file,
+            **{name: folder.path / request[place] for name, place in uploads.items() if request.get(place)},
+            "corpus": [folder.path / place for place in request["corpus"]],
+        }
         if "task" in request:
-            flags += ["--task", request["task"], *self._data_dir(request["task"])]
-        if request["corpus"]:
-            flags += ["--corpus", *(str(folder.path / place) for place in request["corpus"])]
-        if folder.run.exists():
-            flags.append("--resume")
+            values |= {"task": request["task"], "data_dir": self._data_dir(request["task"])}
+        flags = as_flags(values | {"resume": folder.run.exists()})
         return [*commands, [*python, "search.run_boshnas", *flags]]
 
-    def _data_dir(self, task: str) -> list[str]:
+    def _data_dir(self, task: str) -> Path | None:
         """GLUE's files on this server, where there are."""
         data_dir = self.settings.data_dir
-        if data_dir is None or (task not in GLUE and task != "glue"):
-            return []
-        if task == "glue":
-            return ["--data_dir", str(data_dir.absolute())]
-        places = [data_dir / GLUE[task].folder, data_dir / task]
-        return next((["--data_dir", str(place.absolute())] for place in places if place.is_dir()), [])
+        if data_dir is None or task == "glue":
+            return data_dir
+        places = [data_dir / GLUE[task].folder, data_dir / task] if task in GLUE else []
+        return next((place for place in places if place.is_dir()), None)
 
     def _await_start(self, folder: SearchFolder) -> None:
         """Let a worker that was just started take its lock, so that it can be told to stop."""

@@ -2,41 +2,47 @@
 
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import model_validator
+
+from design_space.options import Count, Natural, NonNegative, Place, flag, options
 
 TOKEN_VARIABLE = "SEARCH_SERVE_TOKEN"
 _TOKEN = re.compile(r"[!-~]{16,}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@options
 class ServiceSettings:
     """Settings of the service.
 
     Attributes:
-        root: folder that holds all searches; nothing outside of it is read or written for a client.
+        root: nothing outside of it is read or written for a client.
         token: what a caller must show; at least 16 printable ASCII characters.
         max_upload_bytes: most bytes of one request.
-        max_running: searches at the same time; further ones wait. With 0 none is started.
-        max_queued: searches that may wait; further ones are refused.
-        stop_grace_s: seconds that a stopped search gets to end by itself before it is killed.
-        data_dir: folder with GLUE's original TSV files, a folder for each task; None for the Hub.
+        max_running: with 0 no search is started.
+        plugins: modules that the commands of every search import first.
     """
 
-    root: Path
+    root: Place = Path("runs/service")
+    """Folder of all searches; goes on with what is there."""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
-    max_upload_bytes: int = 256 * 2**20
-    max_running: int = 1
-    max_queued: int = 16
-    stop_grace_s: float = 30.0
-    data_dir: Path | None = None
+    max_upload_bytes: Count = 256 * 2**20
+    max_running: Natural = 1
+    """Searches at the same time; each uses the whole machine."""
+    max_queued: Natural = 16
+    """Searches that may wait; further ones are refused."""
+    stop_grace_s: Annotated[NonNegative, flag(unit="s")] = 30.0
+    """Time a stopped search gets to end by itself before it is killed."""
+    data_dir: Place | None = None
+    """Folder of GLUE's TSV folders, one for each task; from the Hub when not given."""
+    plugins: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        problems = [
-            f"'{name}' must be at least {least}. Got {getattr(self, name)}"
-            for name, least in (("max_upload_bytes", 1), ("max_running", 0), ("max_queued", 0), ("stop_grace_s", 0))
-            if not getattr(self, name) >= least
-        ]
+    @model_validator(mode="after")
+    def _check(self) -> "ServiceSettings":
+        problems = []
         if not _TOKEN.fullmatch(self.token):
             problems.append("'token' must be at least 16 printable ASCII characters without spaces")
         if self.root.exists() and not self.root.is_dir():
@@ -44,4 +50,5 @@ class ServiceSettings:
         if self.data_dir is not None and not self.data_dir.is_dir():
             problems.append(f"'data_dir' must be a folder. There is none at {self.data_dir}")
         if problems:
-            raise ValueError("\n  - ".join(["Problems in the settings of the service:", *problems]))
+            raise ValueError("\n  - ".join(problems))
+        return self

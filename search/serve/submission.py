@@ -29,7 +29,7 @@ from embeddings.library import LARGEST_LISTED, NUM_LANDMARKS, check_enough, defa
 from embeddings.library_file import SUFFIXES as LIBRARY_SUFFIXES
 from embeddings.neighbors import check_num_neighbors
 
-from .options import TABLE_OPTIONS, check_options, check_together, library_parser, search_parser
+from .options import TABLE_OPTIONS, check_library_options, check_search_options
 
 TASKS = (EMBEDDED_TASK, ALL_OF_GLUE, *GLUE)
 _LARGEST_SPACE_BYTES = 64 * 1024
@@ -96,21 +96,14 @@ class Submission:
                 problems.append(str(error))
 
         name = checked(_checked_name, self.name)
-        options = checked(check_options, self.options, search_parser(), "options") or {}
-        if not problems:
-            checked(self._check_options, folder, options)
+        options = checked(check_search_options, self.options) or {}
         source = checked(self._store_source, folder) or {}
         data = checked(self._store_data, folder, options) or {}
         if problems:
-            text = "\n".join(problems).replace(f"{folder}/", "")
-            raise ValueError(text.replace("options.yaml", "options"))
+            raise ValueError("\n".join(problems).replace(f"{folder}/", ""))
         write_atomically(folder / "options.yaml", yaml.safe_dump(options))
         request = {"name": name or data["task_name"], "options": options, **source, **data}
         write_atomically(folder / "search.json", json.dumps(request, indent=2))
-
-    def _check_options(self, folder: Path, options: Mapping[str, Any]) -> None:
-        write_atomically(folder / "options.yaml", yaml.safe_dump(dict(options)))
-        check_together(folder / "options.yaml")
 
     def _store_source(self, folder: Path) -> dict[str, Any]:
         """The design space or the library."""
@@ -125,7 +118,7 @@ class Submission:
             return {"library": path.name, "library_options": None}
         assert self.design_space is not None
         self.design_space.suffix("design_space", (".yaml", ".yml"))
-        options = check_options(self.library_options, library_parser(), "library_options")
+        options = check_library_options(self.library_options)
         path = folder / "space.yaml"
         _store(self.design_space, path)
         if path.stat().st_size > _LARGEST_SPACE_BYTES:
@@ -223,8 +216,6 @@ def _check_space(path: Path, options: Mapping[str, Any]) -> None:
         heterogeneous_feed_forward=options.get("heterogeneous_feed_forward", False),
     )
     max_graphs = options.get("max_graphs", LARGEST_LISTED)
-    if max_graphs < 1:
-        raise ValueError(f"'max_graphs' must be at least 1. Got {max_graphs}")
     if "max_graphs" not in options and size > LARGEST_LISTED:
         raise ValueError(
             f"it has {size:,} architectures, too many to list (at most {LARGEST_LISTED:,}); "

@@ -6,87 +6,69 @@ of ``Recipe``.
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from design_space.files import nearest_name, read_yaml, unknown_keys
+from design_space.options import NO_SWITCH, Count, Natural, NonNegative, Switch, flag, options, options_of, validated
+from design_space.plugins import load_plugins
 
 from ..candidate import Candidate
 
 RECIPES = ("original", "cpu", "single-gpu")
-_CHOICES = {
-    "transfer_mode": ("consistent", "RP", "OD"),
-    "precision": ("fp32", "bf16", "fp16"),
-    "optimizer": ("adamw_torch", "adamw_torch_fused"),
-    "compile_backend": ("none", "inductor", "eager"),
-}
-_MAY_BE_ZERO = ("pretrain_steps", "pretrain_length", "early_stopping", "num_workers")
+Fraction = Annotated[float, Field(ge=0, lt=1), NO_SWITCH]
 
 
-@dataclass(frozen=True, kw_only=True)
+@options
 class Recipe:
-    """Hyper-parameters of pre-training (masked language modelling) and fine-tuning.
+    """Hyper-parameters of pre-training (masked language modelling) and fine-tuning."""
 
-    Attributes:
-        pretrain_steps: optimiser steps of pre-training of a candidate from scratch; 0 for none.
-        pretrain_length: tokens of a pre-training block; 0 for ``max_length``.
-        mask_share: of the tokens (words with ``whole_words``) of a block that are hidden.
-        epochs: passes over the task's training split.
-        early_stopping: epochs without a better score after which fine-tuning ends; 0 for never.
-        warmup_share: of the steps, in which the learning rate rises.
-        gradient_accumulation: batches per optimiser step; ``batch_size`` counts the texts of one batch.
-        precision: ``bf16`` and ``fp16`` compute in 16 bits where that is safe; the latter only on a GPU.
-        compile_backend: of ``torch.compile``, or ``none``.
-        num_workers: processes that make batches; 0 for the trainer's own.
-        transfer_mode: ``consistent``, ``OD`` (ordered) or ``RP`` (random projection), for candidates with a parent.
-        autotune_trials: fine-tuning recipes tried per candidate (``RecipeTuner``); the first is this one.
-        max_length: most tokens of a text; the data are prepared with it, and it bounds the model's positions.
-    """
-
-    pretrain_steps: int = 200
-    pretrain_batch_size: int = 32
-    pretrain_learning_rate: float = 1e-3
-    pretrain_length: int = 0
-    mask_share: float = 0.15
-    whole_words: bool = False
-    epochs: int = 3
-    batch_size: int = 32
-    learning_rate: float = 5e-4
-    early_stopping: int = 0
-    weight_decay: float = 0.01
-    warmup_share: float = 0.1
-    adam_beta2: float = 0.999
-    gradient_accumulation: int = 1
-    precision: str = "fp32"
-    optimizer: str = "adamw_torch_fused"
-    compile_backend: str = "none"
-    num_workers: int = 0
-    transfer_mode: str = "consistent"
-    autotune_trials: int = 1
-    max_length: int = 64
-
-    def __post_init__(self) -> None:
-        problems = []
-        for field in dataclasses.fields(self):
-            name, value = field.name, getattr(self, field.name)
-            if field.type is int:
-                least = 0 if name in _MAY_BE_ZERO else 1
-                if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                    problems.append(f"'{name}' must be a whole number of at least {least}. Got {value!r}")
-            elif field.type is float and not (isinstance(value, (int, float)) and 0 <= value < math.inf):
-                problems.append(f"'{name}' must be a finite number of at least 0. Got {value!r}")
-            elif field.type is bool and not isinstance(value, bool):
-                problems.append(f"'{name}' must be true or false. Got {value!r}")
-            elif name in _CHOICES and value not in _CHOICES[name]:
-                allowed = " or ".join(map(repr, _CHOICES[name]))
-                problems.append(f"'{name}' must be {allowed}. Got {value!r}")
-            if name in ("mask_share", "warmup_share", "adam_beta2") and isinstance(value, float) and value >= 1:
-                problems.append(f"'{name}' must be below 1. Got {value!r}")
-        if problems:
-            raise ValueError("\n  - ".join(["Problems in the training recipe:", *problems]))
+    pretrain_steps: Natural = 200
+    """Steps of masked-LM pre-training of candidates from scratch."""
+    pretrain_batch_size: Annotated[Count, flag(unit="texts")] = 32
+    """Texts per batch of pre-training."""
+    pretrain_learning_rate: NonNegative = 1e-3
+    """Highest learning rate of pre-training."""
+    pretrain_length: Annotated[Natural, flag(unit="tokens")] = 0
+    """Tokens of a pre-training block; 0 for max_length."""
+    mask_share: Fraction = 0.15
+    """Share of the tokens (words with whole_words) of a block that are hidden."""
+    whole_words: Switch = False
+    """Hide whole words, not single tokens."""
+    epochs: Count = 3
+    """Epochs of fine-tuning."""
+    batch_size: Annotated[Count, flag(unit="texts")] = 32
+    """Texts per step of fine-tuning."""
+    learning_rate: NonNegative = 5e-4
+    """Highest learning rate of fine-tuning."""
+    early_stopping: Natural = 0
+    """Epochs without a better score after which fine-tuning ends; 0 for never."""
+    weight_decay: NonNegative = 0.01
+    """Weight decay of AdamW."""
+    warmup_share: Fraction = 0.1
+    """Share of the steps in which the learning rate rises."""
+    adam_beta2: Fraction = 0.999
+    """Decay of the second moment in AdamW."""
+    gradient_accumulation: Count = 1
+    """Batches per optimiser step."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Precision of the computation: bf16 and fp16 compute in 16 bits where that is safe; the latter only on a GPU."""
+    optimizer: Literal["adamw_torch", "adamw_torch_fused"] = "adamw_torch_fused"
+    """The trainer's optimiser."""
+    compile_backend: Literal["none", "inductor", "eager"] = "none"
+    """Backend of torch.compile, or none."""
+    num_workers: Natural = 0
+    """Processes that make batches; 0 for the trainer's own."""
+    transfer_mode: Literal["consistent", "OD", "RP"] = "consistent"
+    """How a parent's weights are fitted: consistent maps, ordered transfer or random projection."""
+    autotune_trials: Count = 1
+    """Fine-tuning recipes tried per candidate; the first is this one."""
+    max_length: Annotated[Count, flag(unit="tokens")] = 64
+    """Most tokens of a text; the data are prepared with it, and it bounds the model's positions."""
 
     @property
     def num_positions(self) -> int:
@@ -133,19 +115,9 @@ def load_recipe(name: str | Path) -> Recipe:
     else:
         raise ValueError(f"Unknown recipe '{name}'. {nearest_name(str(name), RECIPES)}, or a YAML file")
     content = read_yaml(path)
-    types = {field.name: field.type for field in dataclasses.fields(Recipe)}
-    problems = unknown_keys(content, tuple(types), str(path))
-    if problems:
-        raise ValueError("\n  - ".join([f"Problems in {path}:", *problems]))
-    # PyYAML reads 1e-4, without a point, as a string.
-    return Recipe(**{key: _number(value) if types[key] is float else value for key, value in content.items()})
-
-
-def _number(value: Any) -> Any:
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
+    return validated(
+        Recipe, content, dict.fromkeys(content, str(path)), unknown_keys(content, options_of(Recipe), str(path))
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +129,7 @@ class TrainingJob:
             checkpoints.
         storage: URI through which all of these travel when nodes share no folder; ``data_dir`` is then a name there,
             and the other folders are the worker's own.
+        plugins: modules that the worker imports before it reads the candidate.
     """
 
     trial: str
@@ -168,6 +141,7 @@ class TrainingJob:
     seed: int
     num_threads: int = 1
     storage: str = ""
+    plugins: tuple[str, ...] = ()
 
     def has_part(self, task: Path) -> bool:
         """Whether a folder of prepared data is that of one of the job's several tasks."""
@@ -184,8 +158,10 @@ class TrainingJob:
 
     @staticmethod
     def from_json(text: str) -> "TrainingJob":
-        """The inverse of ``to_json``."""
+        """The inverse of ``to_json``. Raises ``ValueError`` for a plugin that cannot be imported here."""
         content = json.loads(text)
+        content["plugins"] = tuple(content["plugins"])
+        load_plugins(content["plugins"])
         content["candidate"] = Candidate.from_dict(content["candidate"])
         content["recipe"] = Recipe(**content["recipe"])
         return TrainingJob(**content)

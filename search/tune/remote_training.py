@@ -26,7 +26,11 @@ from .storage import Storage, model_name
 def train_trial(config: dict[str, Any]) -> None:
     """Trains the job of a trial's config, as Ray asks; reports figures on the way and the result at the end, or why
     there is none."""
-    job = TrainingJob.from_json(config["job"])
+    try:
+        job = TrainingJob.from_json(config["job"])
+    except ValueError as error:  # a plugin that is not here
+        tune.report({"score": math.nan, "error": str(error)})
+        return
     try:
         result = (train_remotely if job.storage else train_with_retries)(job, report=tune.report)
     except DiskFull as error:

@@ -8,8 +8,7 @@ import dataclasses
 import errno
 import functools
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +16,29 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from rich.console import Console
 
+from dataset import PreparedData
+from design_space.plugins import loaded_plugins
 from embeddings import GraphLibrary
 from flexibert import FlexiBERTConfig, transfer_overlap
 
 from ..candidate import Candidate, trained_candidate
-from ..objectives import SCORE, Exact, exact_costs
+from ..objectives import Exact, Goals, exact_costs
 from ..optimizer.boshnas import BOSHNAS
 from ..optimizer.settings import BOSHNASSettings
 from ..records.journal import TrialRecord, ranked_records
 from ..records.run_directory import RunDirectory
 from ..training.recipe import Recipe, TrainingJob
 from ..training.retries import disk_full_cause
+from ..training.task_heads import head_size
 from .cluster import check_resources, fitting_trials, ray_cluster
 from .journal_callback import JournalCallback
 from .model_retention import ModelKeeper, removed_candidate
+from .options import BudgetOptions, ClusterOptions
 from .progress import ProgressCallback
 from .remote_training import train_trial
 from .searcher import BOSHNASSearch
 from .storage import Storage, data_name, model_name
 
-SCHEDULERS = ("none", "asha")
 _MOST_DEATHS = 2
 """Workers or nodes that may die under a trial for Tune, which gives up at once when one dies before the trial runs."""
 
@@ -51,53 +53,40 @@ class LevelRun:
     """What is searched, on which data, and with which means.
 
     Attributes:
-        task_name: whose scores of the library are observations. data_dir: the prepared task.
+        data: the task; scores of the library that are of it are observations.
         models_dir: where trained models lie and parents are looked for, by hash.
-        objectives, constraints: what is searched for (see ``BOSHNAS``).
-        num_outputs, pooler: of the task's head, and whether it has a pooler: both count as parameters.
-        max_trials: finished trials to stop after; None for until converged.
-        max_hours: of training, all trials that ended together, to stop after; None for no limit.
-        max_concurrent: trials side by side; None for as many as fit.
-        keep_models: how many of the run's best keep their weights; None for all.
-        scheduler: of ``SCHEDULERS``; ``asha`` stops trials that fall behind (Li et al. 2020).
-        resources_per_trial: ``{"cpu": 1.0, "gpu": 0.0}``, fractions allowed.
-        address: of a running Ray cluster; None for a local one.
-        storage: where data and weights travel when its nodes share no folder with the driver; None when they do.
+        storage: where data and weights travel when the cluster's nodes share no folder with the driver; None when they
+            do.
         quiet: whether to leave out what went as planned.
     """
 
     directory: RunDirectory
     library: GraphLibrary
-    task_name: str
-    data_dir: Path
-    vocab_size: int
+    data: PreparedData
     models_dir: Path
     settings: BOSHNASSettings
     recipe: Recipe
+    goals: Goals
+    budget: BudgetOptions
+    cluster: ClusterOptions
+    storage: Storage | None
+    quiet: bool
     seed: int
-    objectives: tuple[str, ...] = (SCORE,)
-    constraints: Mapping[str, float] = field(default_factory=dict)
-    num_outputs: int = 0
-    pooler: bool = True
-    max_trials: int | None = None
-    max_hours: float | None = None
-    max_concurrent: int | None = None
-    keep_models: int | None = None
-    scheduler: str = "none"
-    resources_per_trial: Mapping[str, float] = field(default_factory=lambda: {"cpu": 1.0})
-    address: str | None = None
-    storage: Storage | None = None
-    quiet: bool = False
 
     @property
     def exact(self) -> dict[str, Exact]:
         """The objectives that a spec alone tells, by name."""
-        return exact_costs(self.config, length=self.recipe.max_length, num_outputs=self.num_outputs, pooler=self.pooler)
+        return exact_costs(self.config, length=self.recipe.max_length, **head_size(self.data))
+
+    @property
+    def max_trials(self) -> int | None:
+        """The finished trials to stop after; None for until converged."""
+        return self.budget.max_trials[0] if self.budget.max_trials else None
 
     @property
     def config(self) -> FlexiBERTConfig:
         """The vocabulary and positions of every model."""
-        return FlexiBERTConfig(vocab_size=self.vocab_size, max_position_embeddings=self.recipe.num_positions)
+        return FlexiBERTConfig(vocab_size=self.data.vocab_size, max_position_embeddings=self.recipe.num_positions)
 
 
 def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
@@ -112,13 +101,13 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
     if search.is_over:
         console.print(f"The run has its {search.num_finished} trials; nothing is left to train", highlight=False)
         return list(run.directory.journal.trials().values())
-    with ray_cluster(run.address):
-        check_resources(run.resources_per_trial)
-        search.set_max_concurrency(run.max_concurrent or fitting_trials(run.resources_per_trial))
+    with ray_cluster(run.cluster.address):
+        check_resources(run.cluster.resources_per_trial)
+        search.set_max_concurrency(run.budget.max_concurrent or fitting_trials(run.cluster.resources_per_trial))
         progress = ProgressCallback(
             console,
             max_trials=run.max_trials,
-            max_hours=run.max_hours,
+            max_hours=run.budget.max_hours,
             requeued=search.requeued,
             num_finished=search.num_finished,
             best=_best_so_far(run, search.boshnas),
@@ -151,24 +140,26 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
         seed=run.seed,
         settings=run.settings,
         overlap=functools.partial(transfer_overlap, config=run.config),
-        objectives=run.objectives,
-        constraints=run.constraints,
+        objectives=run.goals.objectives,
+        constraints=run.goals.constraints,
         exact=run.exact,
     )
     events = list(run.directory.journal.events())
     own = {event["hash"] for event in events if event["event"] == "suggested"}
     for graph_hash, scores in run.library.performances.items():
-        if run.task_name in scores and graph_hash not in own:
-            _tell_known(run, boshnas, graph_hash, scores[run.task_name])
+        if run.data.name in scores and graph_hash not in own:
+            _tell_known(run, boshnas, graph_hash, scores[run.data.name])
     search = BOSHNASSearch(
         boshnas,
         make_config=functools.partial(_trial_config, run, boshnas),
         journal=run.directory.journal,
         max_trials=run.max_trials,
-        max_seconds=None if run.max_hours is None else 3600 * run.max_hours,
+        max_seconds=None if run.budget.max_hours is None else 3600 * run.budget.max_hours,
         max_requeues=_MAX_REQUEUES,
         receive=None if run.storage is None else functools.partial(_receive, run.storage, run.models_dir),
-        keeper=None if run.keep_models is None else ModelKeeper(boshnas, run.models_dir, run.keep_models, run.storage),
+        keeper=None
+        if run.budget.keep_models is None
+        else ModelKeeper(boshnas, run.models_dir, run.budget.keep_models, run.storage),
     )
     search.replay(events)
     for graph_hash in boshnas.trained:
@@ -200,7 +191,7 @@ def _best_so_far(run: LevelRun, boshnas: BOSHNAS) -> tuple[str, float] | None:
 def _tuner(run: LevelRun, search: BOSHNASSearch, progress: ProgressCallback) -> tune.Tuner:
     attempt = sum(1 for _ in (run.directory.path / "tune").glob("*")) + 1
     return tune.Tuner(
-        tune.with_resources(train_trial, dict(run.resources_per_trial)),
+        tune.with_resources(train_trial, dict(run.cluster.resources_per_trial)),
         tune_config=tune.TuneConfig(
             search_alg=search,
             scheduler=_scheduler(run),
@@ -221,7 +212,7 @@ def _tuner(run: LevelRun, search: BOSHNASSearch, progress: ProgressCallback) -> 
 
 def _scheduler(run: LevelRun) -> TrialScheduler:
     """Makes the scheduler; successive halving looks only at reports that hold an epoch's score."""
-    if run.scheduler == "none":
+    if run.budget.scheduler == "none":
         return FIFOScheduler()
     return ASHAScheduler(
         time_attr="epoch", metric="validation_score", mode="max", grace_period=1, max_t=run.recipe.epochs + 1
@@ -238,7 +229,8 @@ def _trial_config(run: LevelRun, boshnas: BOSHNAS, trial: str, candidate: Candid
         candidate=candidate,
         recipe=recipe,
         seed=run.seed + int(trial[1:]),
-        num_threads=max(1, math.floor(run.resources_per_trial.get("cpu", 1))),
+        num_threads=max(1, math.floor(run.cluster.resources_per_trial.get("cpu", 1))),
+        plugins=loaded_plugins(),
         **_places(run, trial, candidate),
     )
     return {**candidate.to_dict(), "job": job.to_json()}
@@ -248,13 +240,13 @@ def _places(run: LevelRun, trial: str, candidate: Candidate) -> dict[str, str]:
     """Says where a job finds what it needs, and puts it into the run's storage where there is one."""
     if run.storage is None:
         work_dir = run.directory.work_dir / trial
-        return {"data_dir": str(run.data_dir), "models_dir": str(run.models_dir), "work_dir": str(work_dir)}
-    needed = {data_name(run.data_dir): run.data_dir}
+        return {"data_dir": str(run.data.path), "models_dir": str(run.models_dir), "work_dir": str(work_dir)}
+    needed = {data_name(run.data.path): run.data.path}
     needed |= {model_name(parent): run.models_dir / parent for parent in candidate.origin.parents}
     for name, folder in needed.items():
         if not run.storage.has(name):
             run.storage.push(folder, name)
-    return {"data_dir": data_name(run.data_dir), "models_dir": "", "work_dir": "", "storage": run.storage.uri}
+    return {"data_dir": data_name(run.data.path), "models_dir": "", "work_dir": "", "storage": run.storage.uri}
 
 
 def _receive(storage: Storage, models_dir: Path, candidate: Candidate) -> None:

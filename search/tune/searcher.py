@@ -13,6 +13,8 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from design_space.plugins import load_plugins, loaded_plugins
+
 from ..candidate import Candidate
 from ..optimizer.boshnas import BOSHNAS
 from ..records.journal import Journal
@@ -79,6 +81,14 @@ class BOSHNASSearch(Searcher):
         self.prediction_outcomes: list[tuple[float, float, float]] = []
         self._predictions: dict[str, tuple[float, float]] = {}
         self.disk_full = ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Adds the names of the plugins: under Ray's client Tune, and with it the searcher, runs in another process."""
+        return {"plugins": loaded_plugins()} | self.__dict__
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        load_plugins(state.pop("plugins"))
+        self.__dict__.update(state)
 
     def replay(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Takes up a journal: its results are told, its unfinished trials are run again first, under their names."""

@@ -9,7 +9,7 @@ import pytest
 
 from search.quickstart import RECIPE
 from search.records.journal import Journal
-from search.runs.options import parse, recipe_of, settings_of
+from search.runs.options import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = """
@@ -27,10 +27,10 @@ surrogate: gp
 
 def test_the_recipe_we_ship_is_understood():
     options = parse(["--config", RECIPE, "--dataset_file", "library.json"])
-    assert recipe_of(options).pretrain_steps > 0
-    assert settings_of(options).num_init == 3
-    assert settings_of(options).origins == ("scratch", "transfer", "prune", "stitch", "merge")
-    assert options.task == "python_docs"
+    assert options.tuned_recipe.pretrain_steps > 0
+    assert options.settings.num_init == 3
+    assert options.settings.origins == ("scratch", "transfer", "prune", "stitch", "merge")
+    assert options.data.task == "python_docs"
 
 
 @pytest.mark.integration

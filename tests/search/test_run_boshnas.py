@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 from design_space import ModelSpec
 from design_space.command import run_command
@@ -17,7 +18,7 @@ from embeddings import GraphLibrary
 from search.records.journal import Journal
 from search.run_boshnas import run_boshnas
 from search.runs.level import saved
-from search.runs.options import parse
+from search.runs.options import parse, search_options
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = (
@@ -225,7 +226,7 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--task", "cola", "--data_dir", "nowhere"], "nowhere"),
         (["--dataset_file", "nowhere.json"], "No library file"),
         (["--max_trials", "0"], "must be a whole number of at least 1. Got '0'"),
-        (["--min_overlap", "2"], "'min_overlap' must be in [0, 1]. Got 2.0"),
+        (["--min_overlap", "2"], "'min_overlap' must be in [0, 1]. Got '2'"),
         (["--max_hours", "0"], "must be a finite number above 0. Got '0'"),
         (["--resources_per_trial", "ram=4"], "must give cpu, gpu or both, above 0 and finite. Got 'ram=4'"),
         (["--resume"], "Nothing to resume"),
@@ -233,20 +234,23 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--levels", "3,1"], "'levels' must begin with the layers per stack of the library, 2. Got 3,1"),
         (["--max_trials", "3,4"], "'max_trials' must be one number, or one for each of the 1 levels"),
         (["--epoch", "3"], "unknown argument --epoch. Did you mean '--epochs'"),
-        (["--surrogate", "woods"], "invalid choice: 'woods'"),
+        (["--surrogate", "woods"], "'surrogate' must be one of auto, features,"),
         (["--origins", "transfer"], "'origins' must include 'scratch'"),
         (["--objectives", "parameters"], "'objectives' must include 'score'. Got parameters"),
-        (["--objectives", "score", "size"], "invalid choice: 'size'"),
+        (
+            ["--objectives", "score", "size"],
+            "must be one of score, parameters, flops, latency_ms. Got 'size'",
+        ),
         (["--constraints", "parameters>2e6"], "must be written like parameters=2e6 (at most 2 million), above 0. Got"),
         (["--constraints", "energy=3"], "must limit one of parameters, flops, latency_ms. Got 'energy=3'"),
         (["--constraints", "parameters=1e3"], "None of the 272 architectures of the library keeps all constraints"),
-        (["--learning_rate", "-1"], "'learning_rate' must be a finite number of at least 0. Got -1.0"),
-        (["--learning_rate", "inf"], "'learning_rate' must be a finite number of at least 0. Got inf"),
+        (["--learning_rate", "-1"], "'learning_rate' must be a finite number of at least 0. Got '-1'"),
+        (["--learning_rate", "inf"], "'learning_rate' must be a finite number of at least 0. Got 'inf'"),
         (
             ["--pretrain_learning_rate", "nan"],
-            "'pretrain_learning_rate' must be a finite number of at least 0. Got nan",
+            "'pretrain_learning_rate' must be a finite number of at least 0. Got 'nan'",
         ),
-        (["--min_overlap", "inf"], "'min_overlap' must be in [0, 1]. Got inf"),
+        (["--min_overlap", "inf"], "'min_overlap' must be in [0, 1]. Got 'inf'"),
         (["--max_hours", "inf"], "must be a finite number above 0. Got 'inf'"),
         (["--constraints", "parameters=inf"], "must be written like parameters=2e6 (at most 2 million), above 0. Got"),
         (["--resources_per_trial", "cpu=inf"], "must give cpu, gpu or both, above 0 and finite. Got 'cpu=inf'"),
@@ -284,8 +288,8 @@ def test_a_configuration_file_gives_defaults_that_flags_override(tmp_path):
         "resources_per_trial: {cpu: 2}\n"
     )
     options = parse(["--config", str(config), "--max_trials", "9"])
-    assert (options.max_trials, options.learning_rate, options.autotune) == (9, 1e-4, True)
-    assert options.resources_per_trial == {"cpu": 2.0}
+    assert (options.budget.max_trials, options.training.learning_rate, options.autotune) == ((9,), 1e-4, True)
+    assert options.cluster.resources_per_trial == {"cpu": 2.0}
     assert options.dataset_file == Path("library.json").absolute()
 
 
@@ -298,10 +302,10 @@ def test_tables_and_vocabularies_are_found_from_elsewhere_and_names_stay_names(t
     options = saved(parse([*flags, "--config", "search.yaml"]))
     assert (options["task"], options["tokenizer"]) == (str(tmp_path / "three.jsonl"), str(tmp_path / "vocab.txt"))
     for name in ("cola", "SST-2", "mnli-mm", "glue", "python_docs", "colla", "owner/name"):
-        assert parse([*flags, "--task", name]).task == name
-    assert parse([*flags, "--task", "saved"]).task == str(tmp_path / "saved")
-    assert parse([*flags, "--tokenizer", "bert-base-uncased"]).tokenizer == "bert-base-uncased"
-    assert parse(flags).tokenizer == "train"
+        assert parse([*flags, "--task", name]).data.task == name
+    assert parse([*flags, "--task", "saved"]).data.task == str(tmp_path / "saved")
+    assert parse([*flags, "--tokenizer", "bert-base-uncased"]).data.tokenizer == "bert-base-uncased"
+    assert parse(flags).data.tokenizer == "train"
 
 
 @pytest.mark.parametrize(
@@ -318,3 +322,28 @@ def test_a_wrong_configuration_file_is_refused(tmp_path, content, message):
     (tmp_path / "search.yaml").write_text(content)
     with pytest.raises(ValueError, match=message):
         parse(["--config", str(tmp_path / "search.yaml")])
+
+
+SAVED = """
+{dataset_file: /old/library.json, models_dir: null, prepared_dir: null, task: /old/films.csv, data_dir: null,
+text_column: null,   text_pair_column: null, label_column: null, label_separator: null, metric: null,
+validation_file: null, test_file: null,   corpus: [/old/a.txt, owner/name], corpus_weights: [1.0, 2.0],
+tokenizer: train, vocab_size: 8000, max_length: 128,   pretrain_length: 512, max_train_examples: null, seed: 0,
+levels: '2,1', max_trials: [7, 6], max_hours: null, keep_models: null,   scheduler: none, max_concurrent: null,
+resources_per_trial: {cpu: 2.0, gpu: 0.5}, address: null, storage: /old/mem,   num_init: 10, surrogate:
+features, origins: [scratch, transfer, prune, stitch, merge], min_overlap: 0.8, cost_aware: false,   patience:
+5, objectives: [score, flops], constraints: [parameters<=2e6], recipe: original, baseline: [same-size],
+epochs: 5, pretrain_steps: 100000, batch_size: 8, learning_rate: 2.0e-05, pretrain_learning_rate: 0.0001,
+transfer_mode: consistent,   autotune: false, autotune_trials: 6}
+"""
+"""The options of a run as the first version saved them."""
+
+
+def test_options_saved_by_the_first_version_are_read_and_saved_alike():
+    options = search_options(("the saved run", yaml.safe_load(SAVED)))
+    assert saved(options) == yaml.safe_load(SAVED) | {"plugin": []}
+    assert (options.training.gradient_accumulation, options.training.batch_size) == (8, 8)  # of the recipe, of a flag
+    assert options.tuned_recipe.autotune_trials == 1
+    assert search_options(("", yaml.safe_load(SAVED)), ("", {"autotune": True})).tuned_recipe.autotune_trials == 6
+    assert [options.of_level(i, options.dataset_file).budget.max_trials for i in (0, 1)] == [(7,), (6,)]
+    assert [options.of_level(i, options.dataset_file).baseline for i in (0, 1)] == [(), ("same-size",)]

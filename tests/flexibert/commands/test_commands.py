@@ -150,12 +150,15 @@ LEARN = ["--train_text", "{text}", "--block_length", "10"]
             "models of one format",
         ),
         (["retrain-block", "{first}", "{new}", *LEARN, "--blocks", "2"], "The teacher has layers 0 to 1. Got 2"),
-        (["retrain-block", "{first}", "{new}", *LEARN, "--steps", "0"], "'steps' must be 1 or more"),
+        (
+            ["retrain-block", "{first}", "{new}", *LEARN, "--steps", "0"],
+            "at least 1. Got '0'",
+        ),
         (["merge-layers", "{first}", "{new}", *LEARN, "--pairs", "01"], "'--pairs' are written first-second"),
         (["merge-layers", "{first}", "{new}", *LEARN, "--pairs", "1-2"], "outside the teacher's layers 0 to 1"),
         (
             ["stitch", "{first}", "{first}", "{new}", "--text", "{text}", "--text_share", "2"],
-            "'--text_share' must be above 0 and at most 1",
+            "'text_share' must be in (0, 1]. Got '2'",
         ),
         (
             ["stitch", "{first}", "{first}", "{new}", *TEXT, "--block_length", "0"],
@@ -175,7 +178,7 @@ LEARN = ["--train_text", "{text}", "--block_length", "10"]
             ["prune", "{encoder}", "{new}", "--density", "0.5", *TEXT, "--block_length", "10"],
             "--text needs a model with a masked-LM head. Got a FlexiBERTModel",
         ),
-        (["stitch", "{first}", "random", "{new}", "--seed", "9" * 20], "--seed: must be a whole number from -2^63 to"),
+        (["stitch", "{first}", "random", "{new}", "--seed", "9" * 20], "'seed' must be a whole number from -2^63 to"),
         (
             ["stitch", "{first}", "~no-such-user/x", "{new}"],
             "~no-such-user/x: names the home folder of no user; write ./~no-such-user/x",
@@ -186,7 +189,10 @@ LEARN = ["--train_text", "{text}", "--block_length", "10"]
         ),
         (["stitch", "{first}", "{other}", "{new}"], "Token 40 is 'else' here and 'w37' there"),
         (["retrain-block", "{first}", "{new}", *LEARN, "--larger", "{other}"], "Token 40 is 'else' here"),
-        (["merge-layers", "{first}", "{new}", *LEARN, "--learning_rate", "inf"], "a number above 0. Got 500 and inf"),
+        (
+            ["merge-layers", "{first}", "{new}", *LEARN, "--learning_rate", "inf"],
+            "must be a finite number above 0. Got 'inf'",
+        ),
         (["stitch", "{first}", "random", "{new}", *SHORT], "No token of 2 is hidden"),
         (["transfer", "{first}", json.dumps(BASE).replace("{", "{{").replace("}", "}}"), "{new}", *SHORT], "of 2 is"),
         (["merge-layers", "{first}", "{new}", "--train_text", "{text}", "--steps", "1", *SHORT], "No token of 2"),

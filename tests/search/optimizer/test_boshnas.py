@@ -257,12 +257,12 @@ def test_the_same_history_gives_the_same_candidate_in_another_process(tiny_libra
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_init": 0}, "'num_init' must be at least 1. Got 0"),
+        ({"num_init": 0}, "'num_init' must be a whole number of at least 1. Got 0"),
         ({"alpha": 0.8, "beta": 0.3}, "add up to at most 1. Got 0.8, 0.3"),
         ({"surrogate": "trees"}, "'surrogate' must be one of auto, features, .* Got 'trees'"),
         (
             {"origins": ("scratch", "graft")},
-            "'origins' must be among scratch, transfer, prune, stitch, merge. Got graft",
+            "'origins' must be one of scratch, transfer, prune, stitch, merge. Got 'graft'",
         ),
         ({"origins": ("transfer",)}, "'origins' must include 'scratch'"),
         ({"min_overlap": 1.5}, r"'min_overlap' must be in \[0, 1\]. Got 1.5"),

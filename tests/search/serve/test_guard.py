@@ -125,8 +125,8 @@ def test_bodies_that_are_no_uploads_have_a_small_limit(service):
     [
         ({"token": "short"}, "'token' must be at least 16 printable ASCII characters"),
         ({"token": "with a space in its midst"}, "'token' must be at least 16"),
-        ({"max_upload_bytes": 0}, "'max_upload_bytes' must be at least 1. Got 0"),
-        ({"max_queued": -1}, "'max_queued' must be at least 0. Got -1"),
+        ({"max_upload_bytes": 0}, "'max_upload_bytes' must be a whole number of at least 1. Got 0"),
+        ({"max_queued": -1}, "'max_queued' must be a whole number of at least 0. Got -1"),
     ],
     ids=["short", "space", "upload", "queue"],
 )

@@ -102,7 +102,7 @@ def test_what_cannot_be_done_in_a_state_is_a_conflict(service, tiny_library):
     [
         ({"options": {"max_trial": 1}}, "Unknown option 'max_trial' in options. Did you mean 'max_trials'"),
         ({"options": {"run_dir": "/"}}, "'run_dir' in options is not for clients"),
-        ({"options": {"min_overlap": 7}}, "'min_overlap' must be in [0, 1]. Got 7.0"),
+        ({"options": {"min_overlap": 7}}, "'min_overlap' in options must be in [0, 1]. Got 7"),
         ({"option": {}}, "'option': Extra inputs are not permitted"),
         ({"options": [1]}, "'options': Input should be a valid dictionary"),
         ([], "Input should be a valid dictionary"),

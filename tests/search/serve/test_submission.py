@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from design_space.files import read_yaml
-from search.serve.options import check_options, search_parser
-from tests.search.serve.services import SPACE, TABLE
+from search.serve.options import check_search_options
+from tests.search.serve.services import SPACE, TABLE, Service
 
 
 def _refusal(service, code=422, **parts):
@@ -51,7 +51,7 @@ def test_the_commands_get_what_was_submitted(service):
     )
     library, search = service.jobs._commands(folder)
     assert library[2:6] == ["-m", "embeddings.generate_library", "--design_space_file", str(folder.path / "space.yaml")]
-    assert library[-2:] == ["--max_graphs=20", "--kernel=WeisfeilerLehman"]
+    assert library[-4:] == ["--max_graphs", "20", "--kernel", "WeisfeilerLehman"]
     assert search[2:4] == ["-m", "search.run_boshnas"]
     for flag, place in [
         ("--run_dir", "run"),
@@ -63,6 +63,13 @@ def test_the_commands_get_what_was_submitted(service):
     ]:
         assert search[search.index(flag) + 1] == str(folder.path / place)
     assert "--resume" not in search
+
+
+def test_plugins_are_those_of_whoever_started_the_service(tmp_path):
+    service = Service(tmp_path / "root", plugins=("one", "two.three"))
+    with service.client:
+        for command in service.jobs._commands(service.accepted()):
+            assert command[4:7] == ["--plugin", "one", "two.three"]
 
 
 def test_a_library_is_taken_as_it_is(service, tiny_library, tmp_path):
@@ -101,16 +108,16 @@ def test_a_bad_design_space_is_refused(refusing, content, message):
     ("options", "message"),
     [
         ({"max_trial": 3}, "Unknown option 'max_trial' in options. Did you mean 'max_trials'"),
-        ({"max_trials": 0}, "'max_trials' in options must be a whole number of at least 1. Got '0'"),
+        ({"max_trials": 0}, "'max_trials' in options must be a whole number of at least 1. Got 0"),
         ({"max_trials": "many"}, "'max_trials' in options must be a whole number of at least 1"),
-        ({"max_trials": True}, "'max_trials' in options must be a number. Got True"),
-        ({"max_trials": [3]}, "'max_trials' in options must be a number. Got [3]"),
-        ({"pretrain_steps": 1.5}, "'pretrain_steps' in options must be a whole number. Got 1.5"),
-        ({"pretrain_steps": -1}, "'pretrain_steps' must be a whole number of at least 0. Got -1"),
-        ({"max_trials": "3,2"}, "'max_trials' in options must be one number. Got '3,2'"),
+        ({"max_trials": True}, "'max_trials' in options must be a whole number of at least 1. Got True"),
+        ({"max_trials": [3]}, "'max_trials' in options must be a whole number of at least 1. Got [3]"),
+        ({"pretrain_steps": 1.5}, "'pretrain_steps' in options must be a whole number of at least 0. Got 1.5"),
+        ({"pretrain_steps": -1}, "'pretrain_steps' in options must be a whole number of at least 0. Got -1"),
+        ({"max_trials": "3,2"}, "'max_trials' must be one number, or one for each of the 1 levels"),
         ({"constraints": ["/etc/passwd"]}, "'constraints' in options must be written like parameters=2e6"),
         ({"constraints": ["colour=3"]}, "'constraints' in options must limit one of"),
-        ({"min_overlap": 2}, "'min_overlap' must be in [0, 1]. Got 2.0"),
+        ({"min_overlap": 2}, "'min_overlap' in options must be in [0, 1]. Got 2"),
         ({"surrogate": "woods"}, "'surrogate' in options must be one of"),
         ({"origins": ["transfer"]}, "'origins' must include 'scratch'"),
         ({"origins": "scratch"}, "'origins' in options must be a list. Got 'scratch'"),
@@ -118,7 +125,7 @@ def test_a_bad_design_space_is_refused(refusing, content, message):
         ({"resources_per_trial": {"ram": 4}}, "must give cpu, gpu or both, above 0"),
         ({"corpus_weights": [1.0]}, "'corpus_weights' must be one number above 0 for each 'corpus' file"),
         ('{"learning_rate": Infinity}', "'options' must be a JSON object: Infinity is no number of JSON"),
-        ('{"learning_rate": 1e999}', "'learning_rate' in options must be finite"),
+        ('{"learning_rate": 1e999}', "'learning_rate' in options must be a finite number of at least 0. Got inf"),
         ("{max_trials: 3}", "'options' must be a JSON object"),
         ("[3]", "'options' must be a JSON object. Got '[3]'"),
         ("[" * 50_000, "'options' must be a JSON object"),
@@ -133,7 +140,7 @@ def test_bad_options_are_refused(refusing, options, message):
 
 
 OUTSIDE = ["run_dir", "data_dir", "models_dir", "prepared_dir", "dataset_file", "config", "address", "resume"]
-OUTSIDE += ["levels", "task", "corpus", "validation_file", "test_file", "help"]
+OUTSIDE += ["plugin", "levels", "task", "corpus", "validation_file", "test_file", "help"]
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
@@ -141,7 +148,7 @@ def test_options_that_name_places_are_the_servers(refusing, name):
     message = f"'{name}' in options is not for clients; leave it out"
     for value in ("/etc", "../..", ["/etc"], True, None):
         with pytest.raises(ValueError, match=message):
-            check_options({name: value}, search_parser(), "options")
+            check_search_options({name: value})
     assert message in _refusal(refusing, options={name: "x"})
 
 
@@ -151,7 +158,7 @@ def test_texts_cannot_be_paths(refusing, value):
         "'tokenizer' in options must be 'train' or a name on the Hub.*\n.*must be one of original, cpu, single-gpu"
     )
     with pytest.raises(ValueError, match=message):
-        check_options({"tokenizer": value, "recipe": f"{value}.yaml"}, search_parser(), "options")
+        check_search_options({"tokenizer": value, "recipe": f"{value}.yaml"})
     assert "Unknown task" in _refusal(refusing, task=value or "x")
 
 
@@ -169,7 +176,7 @@ def test_a_name_on_the_hub_is_a_tokenizer(service):
         ({"kernel": "Best"}, "'kernel' in library_options must be one of"),
         ({"embedding_size": 0}, "'embedding_size' must be between 1 and the number of landmarks less one, 71. Got 0"),
         ({"max_graphs": 1}, "A library needs at least two architectures, or there is nothing to search. Got 1"),
-        ({"max_graphs": 0}, "'max_graphs' must be at least 1. Got 0"),
+        ({"max_graphs": 0}, "'max_graphs' in library_options must be a whole number of at least 1. Got 0"),
         ({"num_neighbors": 72}, "'num_neighbors' must be between 1 and the number of architectures less one, 71"),
         ({"plot": "x.svg"}, "Unknown option 'plot'"),
     ],
@@ -270,7 +277,7 @@ def test_options_are_described(refusing):
     described = refusing.client.get("/api/options").json()
     assert described["tasks"][:3] == ["python_docs", "glue", "cola"]
     assert described["options"]["epochs"] == {
-        "help": "epochs of fine-tuning",
+        "help": "Epochs of fine-tuning.",
         "default": 3,
         "choices": None,
         "several": False,

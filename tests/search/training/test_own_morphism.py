@@ -8,12 +8,13 @@ import sys
 import pytest
 import torch
 
+from design_space.command import given_options
 from flexibert import MORPHISMS, FlexiBERTForSequenceClassification
 from search import BOSHNAS, BOSHNASSettings, Origin
 from search.candidate import origin_names
 from search.optimizer.origins import Origins
 from search.records.journal import Journal
-from search.runs.options import make_parser
+from search.runs.options import SearchOptions
 from search.training.initial_weights import initial_model
 from search.training.task_heads import model_config
 from search.training.train import train_candidate
@@ -22,20 +23,6 @@ from tests.search.optimizer.test_boshnas import run
 from tests.search.test_run_boshnas import TINY, _files
 from tests.search.training.test_training import _job, _spec
 from tests.search.training.test_training import data as data  # the task
-
-PROGRAM = """
-import sys
-import ray
-import drop_layer
-from search.run_boshnas import run_boshnas
-
-def load():
-    import drop_layer
-
-if __name__ == "__main__":
-    ray.init(address="local", include_dashboard=False, runtime_env={"worker_process_setup_hook": load})
-    run_boshnas(sys.argv[1:])
-"""
 
 
 def documented() -> str:
@@ -53,8 +40,8 @@ def drop_layer():
 
 def test_it_is_known_to_flags_origins_and_the_searcher(drop_layer, tiny_library):
     assert origin_names()[-1] == "drop_layer"
-    options = make_parser().parse_args(["--origins", "scratch", "drop_layer"])
-    assert options.origins == ["scratch", "drop_layer"]
+    given = given_options(SearchOptions, ["--origins", "scratch", "drop_layer"])
+    assert list(given["origins"]) == ["scratch", "drop_layer"]
     assert Origin.from_dict(Origin("drop_layer", "ab").to_dict()) == Origin("drop_layer", "ab")
     settings = BOSHNASSettings(num_init=2, origins=("scratch", "drop_layer"))
     third = run(BOSHNAS(tiny_library, settings=settings), 3)[-1]  # what was never tried comes first
@@ -95,13 +82,11 @@ def test_another_architecture_than_the_childs_is_refused(drop_layer, data, tmp_p
 @pytest.mark.integration
 def test_it_is_searched_with_on_workers(tiny_library, tmp_path):
     (tmp_path / "drop_layer.py").write_text(documented())
-    (tmp_path / "program.py").write_text(PROGRAM)
     flags = [*_files(tmp_path, tiny_library), *TINY, "--origins", "scratch", "drop_layer", "--max_trials", "3"]
-    path = os.pathsep.join(map(str, [tmp_path, ROOT]))
     done = subprocess.run(
-        [sys.executable, "program.py", *flags],
+        [sys.executable, "-m", "search.run_boshnas", "--plugin", "drop_layer", *flags],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=400,

@@ -230,7 +230,7 @@ def test_autotune_keeps_the_best_of_its_recipes(data, tmp_path):
     [
         ({"epochs": 0}, "'epochs' must be a whole number of at least 1. Got 0"),
         ({"pretrain_steps": -1}, "'pretrain_steps' must be a whole number of at least 0. Got -1"),
-        ({"transfer_mode": "XX"}, "'transfer_mode' must be 'consistent' or 'RP' or 'OD'. Got 'XX'"),
+        ({"transfer_mode": "XX"}, "'transfer_mode' must be one of consistent, OD, RP. Got 'XX'"),
         ({"learning_rate": -1.0}, "'learning_rate' must be a finite number of at least 0. Got -1.0"),
     ],
     ids=["epochs", "steps", "mode", "rate"],

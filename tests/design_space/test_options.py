@@ -1,0 +1,128 @@
+"""Options are declared once: flags, files and messages follow."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import pytest
+
+from design_space.command import CommandOptions, read_options
+from design_space.options import (
+    ARGUMENT,
+    Count,
+    OneOf,
+    Only,
+    Place,
+    Positive,
+    Share,
+    Switch,
+    as_flags,
+    as_values,
+    flag,
+    options,
+    options_of,
+    validated,
+)
+
+COLORS = {"red": 1, "green": 2}
+
+
+@options
+class Inner:
+    size: Annotated[Count, flag(unit="tokens")] = 3
+    """Size of it."""
+    hidden: Share = 0.5
+    """Share that is no flag."""
+
+
+@options
+class Outer(CommandOptions):
+    """Paint something.
+
+    In color.
+    """
+
+    prog: ClassVar[str] = "paint"
+    source: Annotated[Place, ARGUMENT]
+    """Folder to read."""
+    colors: tuple[Annotated[str, OneOf(COLORS)], ...] = ("red",)
+    """Colors to paint in, 100 % sure."""
+    size: Count = 4
+    """Size of both."""
+    inner: Annotated[Inner, Only(("size",))] = Inner(hidden=0.25)
+    mode: Literal["a", "b"] = "a"
+    """Mode of painting."""
+    hours: Positive | None = None
+    """Time it takes; no limit when not given."""
+    dry: Switch = False
+    """Paint nothing."""
+
+
+def test_flags_are_read_into_groups_and_written_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    made = read_options(Outer, ["~/x", "--colors", "red", "green", "--size", "7", "--hours", "1e-1", "--dry"])
+    assert made.source == Path("/home/me/x")
+    assert (made.colors, made.size, made.inner.size, made.hours, made.dry) == (("red", "green"), 7, 7, 0.1, True)
+    assert made.inner.hidden == 0.25  # of the group's default
+    values = as_values(made)
+    assert values == {
+        "plugin": [],
+        "source": "/home/me/x",
+        "colors": ["red", "green"],
+        "size": 7,
+        "mode": "a",
+        "hours": 0.1,
+        "dry": True,
+    }
+    assert validated(Outer, values) == made
+    flags = as_flags({name: value for name, value in values.items() if name != "source"})
+    assert flags == ["--colors", "red", "green", "--size", "7", "--mode", "a", "--hours", "0.1", "--dry"]
+    assert read_options(Outer, ["/home/me/x", *flags]) == made
+    assert read_options(Outer, ["y"]).source == tmp_path / "y"
+
+
+def test_all_problems_are_told_at_once_with_rule_value_and_place():
+    values = {"colors": ["red", "greem"], "size": True, "mode": "c", "hours": "inf", "dry": "yes"}
+    with pytest.raises(ValueError, match="Several problems") as error:
+        validated(Outer, values, {"size": "x.yaml"}, ["Something else."])
+    assert str(error.value).splitlines()[1:] == [
+        "  - Something else.",
+        "  - 'source' is needed: Folder to read.",
+        "  - 'colors' must be one of red, green. Got 'greem'. Did you mean 'green'?",
+        "  - 'size' in x.yaml must be a whole number of at least 1. Got True",
+        "  - 'mode' must be one of a, b. Got 'c'",
+        "  - 'hours' must be a finite number above 0. Got 'inf'",
+        "  - 'dry' must be true or false. Got 'yes'",
+    ]
+    with pytest.raises(ValueError, match="'colors' must be a list. Got 'red'"):
+        validated(Outer, {"source": "x", "colors": "red"})
+    with pytest.raises(ValueError, match=r"^'hidden' must be in \[0, 1\]. Got 2$"):
+        Inner(hidden=2)
+    with pytest.raises(ValueError, match="Unknown option 'sise'. Did you mean 'size'"):
+        Inner(sise=2)
+
+
+def test_names_of_a_registry_are_those_of_now(monkeypatch):
+    monkeypatch.setitem(COLORS, "blue", 3)
+    assert options_of(Outer)["colors"].choices == ["red", "green", "blue"]
+    assert validated(Outer, {"source": "x", "colors": ["blue"]}).colors == ("blue",)
+
+
+def test_help_tells_defaults_and_an_unknown_flag_only_the_nearest(capsys):
+    with pytest.raises(SystemExit):
+        read_options(Outer, ["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "usage: paint" in told
+    assert "Paint something. " in told
+    assert "In color" not in told
+    assert "Colors to paint in, 100 % sure. (default: red)" in told
+    assert "--mode {a,b}" in told
+    for arguments, message in (
+        (["x", "--colours"], "error: unknown argument --colours. Did you mean '--colors'?\nSee paint --help\n"),
+        (["x", "--zzzzzz=3"], "error: unknown argument --zzzzzz=3.\nSee paint --help\n"),
+        (["x", "--size"], "error: argument --size: expected one argument\nSee paint --help\n"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            read_options(Outer, arguments)
+        assert stop.value.code == 2
+        assert capsys.readouterr().err == message
