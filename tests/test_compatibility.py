@@ -164,14 +164,14 @@ def test_a_journal_with_every_origin_is_gone_on_with():
     library = GraphLibrary.load(FIXTURES / "library" / "library.json")
     events = _events(FIXTURES / "origins" / "journal.jsonl")
     candidates = {event["trial"]: Candidate.from_dict(event) for event in events if event["event"] == "suggested"}
-    kinds = [candidate.origin.kind for candidate in candidates.values()]
+    kinds = [candidate.origin.name for candidate in candidates.values()]
     assert kinds[:7] == ["scratch", "scratch", "scratch", "transfer", "prune", "stitch", "merge"]
     for event in events:
         if event["event"] == "suggested":
             candidate = candidates[event["trial"]]
             assert candidate.spec.hash == event["hash"]
             assert candidate.to_dict().items() <= event.items()
-    assert candidates["t0005"].origin.density == 0.5
+    assert candidates["t0005"].origin.arguments == (("density", 0.5),)
     assert len(candidates["t0006"].spec.groups) == len(candidates["t0006"].origin.parents) == 2
     settings = BOSHNASSettings(num_init=3, surrogate="gp", min_overlap=0.3, patience=100)
     search = BOSHNASSearch(BOSHNAS(library, seed=1, settings=settings))
