@@ -28,7 +28,7 @@ from .spec_space import child_spec, has_removable_heads
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptStructure:
     """Of one layer: places of the heads and, per inner width of the feed-forward stack, of the neurons that stay."""
 
     heads: list[int]
@@ -54,22 +54,22 @@ class Kept:
 
 def compacted(model: Any) -> Any:
     """The dense model that computes what ``model`` (FlexiBERT or FlexiViT, plain weights, its own copy) computes."""
-    return shrunk(model, structure_of(model))
+    return extract_submodel(model, structure_of(model))
 
 
 @torch.no_grad()
-def structure_of(model: Any) -> list[Kept]:
+def structure_of(model: Any) -> list[KeptStructure]:
     """What must stay of every layer. Constants are moved into biases, in place: the model computes the same."""
     spec = model.config.model_spec
     removable = has_removable_heads(spec)
     found = []
     for layer, module in zip(spec.layers, model.base_model.encoder.layer, strict=True):
         heads = _kept_heads(layer, module) if removable else list(range(len(layer.heads)))
-        found.append(Kept(heads, _kept_neurons(module), layer.head_size))
+        found.append(KeptStructure(heads, _kept_neurons(module), layer.head_size))
     return _without_identities(model, found)
 
 
-def shrunk_spec(spec: ModelSpec, kept: list[Kept]) -> ModelSpec:
+def submodel_spec(spec: ModelSpec, kept: list[KeptStructure]) -> ModelSpec:
     """The spec of what is kept; hetero once a head is gone."""
     stay = [(layer, of_layer) for layer, of_layer in zip(spec.layers, kept, strict=True) if not of_layer.is_removed]
     return child_spec(
@@ -80,11 +80,11 @@ def shrunk_spec(spec: ModelSpec, kept: list[Kept]) -> ModelSpec:
 
 
 @torch.no_grad()
-def shrunk(model: Any, kept: list[Kept]) -> Any:
+def extract_submodel(model: Any, kept: list[KeptStructure]) -> Any:
     """A new model of the same class with what is kept of ``model``, which is not changed."""
     spec = model.config.model_spec
     config = copy.deepcopy(model.config)
-    small_spec = shrunk_spec(spec, kept)
+    small_spec = submodel_spec(spec, kept)
     config.model_dict = small_spec.to_dict()
     config._attn_implementation = model.config._attn_implementation
     has_choice = type(model) in (FlexiBERTModel, FlexiViTModel)
@@ -110,7 +110,7 @@ def shrunk(model: Any, kept: list[Kept]) -> Any:
     return small.to(device=model.device, dtype=model.dtype).train(model.training)
 
 
-def _layer_tensors(own: dict[str, Tensor], origins: dict[str, str], kept: Kept) -> dict[str, Tensor]:
+def _layer_tensors(own: dict[str, Tensor], origins: dict[str, str], kept: KeptStructure) -> dict[str, Tensor]:
     """The parameters of a layer, by name below it, cut to what is kept.
 
     Args:
@@ -186,7 +186,7 @@ def _kept_neurons(module: Any) -> list[list[int]]:
     return [mask.nonzero().flatten().tolist() or [0] for mask in alive]
 
 
-def _without_identities(model: Any, kept: list[Kept]) -> list[Kept]:
+def _without_identities(model: Any, kept: list[KeptStructure]) -> list[KeptStructure]:
     """Marks layers that are identities as removed, as long as one stays, and puts what they add into what precedes
     them."""
     is_image_model = isinstance(model, FlexiViTPreTrainedModel)
@@ -202,7 +202,7 @@ def _without_identities(model: Any, kept: list[Kept]) -> list[Kept]:
             is_removed = _absorb_norm(model, previous, module)
         left -= is_removed
         previous = previous if is_removed else module
-        result.append(Kept(of_layer.heads, of_layer.neurons, of_layer.head_size, is_removed))
+        result.append(KeptStructure(of_layer.heads, of_layer.neurons, of_layer.head_size, is_removed))
     return result
 
 

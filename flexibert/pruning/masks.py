@@ -92,7 +92,7 @@ class Scores(nn.Module):
 
 
 @dataclass(frozen=True)
-class Part:
+class MaskFactor:
     """Scores and how they lie on a weight: ``rows`` and ``columns`` for 1-D scores, ``both`` and ``transposed`` for
     2-D ones."""
 
@@ -113,7 +113,7 @@ class Part:
 class WeightMask(nn.Module):
     """A parametrization: the weight times the product of its parts' masks."""
 
-    def __init__(self, parts: list[Part]) -> None:
+    def __init__(self, parts: list[MaskFactor]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(part.scores for part in parts)
         self.axes = [part.axis for part in parts]
@@ -122,7 +122,7 @@ class WeightMask(nn.Module):
         """Broadcastable to (R, C)."""
         result: Any = 1
         for scores, axis in zip(self.parts, self.axes, strict=True):
-            result = result * Part(scores, axis).expanded()  # type: ignore[arg-type]
+            result = result * MaskFactor(scores, axis).expanded()  # type: ignore[arg-type]
         return result
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -227,7 +227,7 @@ def hard_concrete(scores: Tensor, is_training: bool) -> Tensor:
 
 
 def block_means(values: Tensor, block: tuple[int, int], axis: Axis) -> Tensor:
-    """Means of ``values`` (R, C) over the blocks of a ``Part``, of the shape of its scores."""
+    """Means of ``values`` (R, C) over the blocks of a ``MaskFactor``, of the shape of its scores."""
     if axis in ("rows", "columns"):
         along = values.mean(1 if axis == "rows" else 0)
         return along.view(-1, block[0]).mean(1)

@@ -14,11 +14,11 @@ from torch.nn.utils import parametrize
 
 from ..checkpoints.model_card import add_to_lineage
 from .callback import PruningCallback
-from .compaction import Kept, compacted, structure_of
+from .compaction import KeptStructure, compacted, structure_of
 from .config import PruningConfig
 from .distillation import Teacher, checked_teacher, distillation_loss
 from .families import Family, LayerLinears, family_of, layers_of
-from .masks import Part, Scores, Threshold, WeightMask, fix_masks, mask_linear, plain_linear
+from .masks import MaskFactor, Scores, Threshold, WeightMask, fix_masks, mask_linear, plain_linear
 from .report import DensityReport, report_of_masks
 from .schedule import regularization, threshold_at
 
@@ -141,7 +141,7 @@ class MovementPruner:
         )
         return small
 
-    def structure(self) -> list[Kept]:
+    def structure(self) -> list[KeptStructure]:
         """Per layer, the heads and neurons that ``compact`` keeps."""
         return structure_of(self._plain())
 
@@ -154,7 +154,7 @@ class MovementPruner:
 
     def _plain(self) -> Any:
         """A copy of the model as one of ours, with plain linears."""
-        return plain_copy(self.model, self.family)
+        return materialize_masks(self.model, self.family)
 
     def _structural_masks(self) -> dict[str, Tensor]:
         """1 in the rows and columns of surviving heads and neurons."""
@@ -183,7 +183,7 @@ class MovementPruner:
             scores.initialize(self.config.mask_init, self.config.mask_scale, linear.in_features)
 
 
-def plain_copy(model: Any, family: Family) -> Any:
+def materialize_masks(model: Any, family: Family) -> Any:
     """A copy of ``model`` as one of ours, its masks multiplied into plain weights.
 
     Raises:
@@ -212,28 +212,28 @@ def _evaluated_mask(linear: nn.Linear) -> Tensor:
 
 def _parts_of(
     layer: LayerLinears, config: PruningConfig, threshold: Threshold
-) -> tuple[list[tuple[nn.Linear, list[Part]]], list[str]]:
+) -> tuple[list[tuple[nn.Linear, list[MaskFactor]]], list[str]]:
     """The parts of every linear's mask in one layer, and the blocks that do not fit."""
     builder = _Builder(layer, config, threshold)
     attention, dense = config.attention, config.dense
     block = (config.attention_block_rows, config.attention_block_cols)
-    found: list[tuple[nn.Linear, list[Part]]] = []
+    found: list[tuple[nn.Linear, list[MaskFactor]]] = []
     shared: dict[tuple[int, ...], Scores] = {}
     for name, linear in layer.attention.items():
         if attention[1] == "joint":
             shape = tuple(linear.weight.shape)
             if shape not in shared:
                 shared[shape] = builder.scores(linear, name, block, attention[0], "attention")
-            found.append((linear, [Part(shared[shape], "both")]))
+            found.append((linear, [MaskFactor(shared[shape], "both")]))
         else:
             found.append((linear, builder.own(linear, name, block, attention, "attention")))
     found.append((layer.output, _output_parts(builder, layer, config, shared)))
     if dense[1] == "1d_alt":
-        parts: list[list[Part]] = [[] for _ in layer.stack]
+        parts: list[list[MaskFactor]] = [[] for _ in layer.stack]
         for number, linear in enumerate(layer.stack[:-1]):
             inner = builder.along(linear, f"intermediate{number}", 0, config.dense_block_rows, dense[0], "dense")
-            parts[number].append(Part(inner, "rows"))
-            parts[number + 1].append(Part(inner, "columns"))
+            parts[number].append(MaskFactor(inner, "rows"))
+            parts[number + 1].append(MaskFactor(inner, "columns"))
         found += list(zip(layer.stack, parts, strict=True))
     else:
         block = (config.dense_block_rows, config.dense_block_cols)
@@ -247,18 +247,18 @@ def _parts_of(
 
 def _output_parts(
     builder: "_Builder", layer: LayerLinears, config: PruningConfig, shared: dict[tuple[int, ...], Scores]
-) -> list[Part]:
+) -> list[MaskFactor]:
     """Of the attention's output linear: like the dense ones, or like the attention with rows and columns swapped."""
     output = layer.output
     if config.attention_output_with_dense:
         if config.dense[1] == "1d_alt":  # its inner dimension is its columns, which it shares with no dense linear
             columns = builder.along(output, "output", 1, config.dense_block_cols, config.dense[0], "dense")
-            return [Part(columns, "columns")]
+            return [MaskFactor(columns, "columns")]
         block = (config.dense_block_rows, config.dense_block_cols)
         return builder.own(output, "output", block, config.dense, "dense")
     of_transposed = shared.get(tuple(reversed(output.weight.shape)))
     if of_transposed is not None:
-        return [Part(of_transposed, "transposed")]
+        return [MaskFactor(of_transposed, "transposed")]
     block = (config.attention_block_cols, config.attention_block_rows)
     return builder.own(output, "output", block, config.attention, "attention")
 
@@ -272,13 +272,13 @@ class _Builder:
 
     def own(
         self, linear: nn.Linear, name: str, block: tuple[int, int], method: tuple[str, str], kind: str
-    ) -> list[Part]:
+    ) -> list[MaskFactor]:
         """Parts whose scores no other linear shares."""
         if method[1] != "1d":
-            return [Part(self.scores(linear, name, block, method[0], kind), "both")]
+            return [MaskFactor(self.scores(linear, name, block, method[0], kind), "both")]
         return [
-            Part(self.along(linear, name, 0, block[0], method[0], kind), "rows"),
-            Part(self.along(linear, name, 1, block[1], method[0], kind), "columns"),
+            MaskFactor(self.along(linear, name, 0, block[0], method[0], kind), "rows"),
+            MaskFactor(self.along(linear, name, 1, block[1], method[0], kind), "columns"),
         ]
 
     def scores(self, linear: nn.Linear, name: str, block: tuple[int, int], method: str, kind: str) -> Scores:

@@ -12,7 +12,7 @@ from typing import Any
 
 from design_space import Layer, ModelSpec
 
-from .compaction import Kept
+from .compaction import KeptStructure
 from .spec_space import linear_weights
 
 BAR, GAP, LEFT = 22, 6, 70  # of the picture, in pixels
@@ -105,7 +105,7 @@ class DensityReport:
         return cells
 
 
-def report_of_masks(spec: ModelSpec, structure: list[Kept], masks: list[dict[str, Any]]) -> DensityReport:
+def report_of_masks(spec: ModelSpec, structure: list[KeptStructure], masks: list[dict[str, Any]]) -> DensityReport:
     """Of a masked model: the parent's spec, what ``compact`` would keep, and per layer every matrix's mask."""
     layers = []
     for layer, kept, of_layer in zip(spec.layers, structure, masks, strict=True):
