@@ -193,7 +193,6 @@ def _without(parent: Any, units: list[Unit]) -> list[KeptStructure]:
                 [place for place in range(size) if place not in gone.get((number, width), set())]
                 for width, size in enumerate(layer.feed_forward)
             ],
-            layer.head_size,
         )
         for number, layer in enumerate(spec.layers)
     ]
@@ -228,7 +227,7 @@ def _kept_of_spec(parent: Any, importances: list[Importance], child: ModelSpec) 
             problems.append(f"layer {number} must have feed-forward widths of at most {list(layer.feed_forward)}")
         best = [x.argsort(descending=True, stable=True).tolist() for x in importance.neurons]
         neurons = [sorted(x[:width]) for x, width in zip(best, wanted.feed_forward, strict=False)]
-        kept.append(KeptStructure(sorted(heads), neurons, layer.head_size))
+        kept.append(KeptStructure(sorted(heads), neurons))
     if problems:
         raise ValueError("'spec' must be a part of the model's own:\n  - " + "\n  - ".join(problems))
     return kept

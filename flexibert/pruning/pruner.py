@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 from transformers import TrainerCallback
 
 from ..checkpoints.model_card import add_to_lineage
-from .compaction import KeptStructure, compacted, structure_of
+from .compaction import KeptStructure, extract_submodel, structure_of
 from .config import PruningConfig
 from .distillation import Teacher, checked_teacher, distillation_loss
 from .families import Family, family_of, layers_of
@@ -22,6 +22,7 @@ from .mask_plan import plan_masks
 from .masks import Scores, Threshold, WeightMask, fix_masks, mask_linear, plain_linear
 from .report import DensityReport, report_of_masks
 from .schedule import regularization, threshold_at
+from .spec_space import linear_axes
 
 
 class MovementPruner:
@@ -127,7 +128,8 @@ class MovementPruner:
         Raises:
             ValueError: when the family has no ``converted``.
         """
-        small = compacted(self._plain())
+        plain = self._plain()
+        small = extract_submodel(plain, structure_of(plain))
         add_to_lineage(
             small,
             f"compacted after {self.config.attention_pruning_method} pruning of its attention and "
@@ -142,9 +144,9 @@ class MovementPruner:
     def report(self) -> DensityReport:
         """Densities of masks and of what they leave, per matrix and in all."""
         plain = self._plain()
-        masks, spec = self.masks(), plain.config.model_spec
+        masks = self.masks()
         of_layers = [{name: masks[f"{layer.name}.{name}"] for name, _ in layer.named()} for layer in self.layers]
-        return report_of_masks(spec, structure_of(plain), of_layers)
+        return report_of_masks(plain.config, structure_of(plain), of_layers)
 
     def _plain(self) -> Any:
         """A copy of the model as one of ours, with plain linears."""
@@ -152,10 +154,12 @@ class MovementPruner:
 
     def _structural_masks(self) -> dict[str, Tensor]:
         """1 in the rows and columns of surviving heads and neurons."""
+        plain = self._plain()
         masks = {}
-        for layer, kept in zip(self.layers, self.structure(), strict=True):
+        axes_of_layers = linear_axes(plain.config.model_spec, plain.config)
+        for layer, kept, axes in zip(self.layers, structure_of(plain), axes_of_layers, strict=True):
             for name, linear in layer.named():
-                rows, columns = kept.rows_and_columns(name, len(layer.stack) - 1, linear.weight.shape)
+                rows, columns = map(kept.indices, axes[name])
                 mask = torch.zeros_like(linear.weight)
                 mask[rows[:, None], columns[None, :]] = 1
                 masks[f"{layer.name}.{name}"] = mask
