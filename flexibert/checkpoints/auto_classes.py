@@ -4,10 +4,17 @@
 """
 
 import importlib
+from typing import Any
 
 import transformers
 
 from .remote_code import AUTO_CLASSES
+
+
+def model_classes(model_type: str) -> dict[str, Any]:
+    """Our model classes of a type by name; none for a type that is not ours."""
+    places = [place for names in AUTO_CLASSES.get(model_type, {}).values() for place in names]
+    return {found.__name__: found for found in map(_find, places)}
 
 
 def _register(model_type: str, places: dict[str, tuple[str, ...]]) -> None:

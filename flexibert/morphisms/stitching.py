@@ -23,7 +23,7 @@ from ..checkpoints.model_card import add_to_lineage
 from ..mixing.axes import Sizes
 from ..model.configuration_flexibert import FlexiBERTConfig
 from ..model.modeling_flexibert import FlexiBERTPreTrainedModel
-from ..transfer.class_names import by_class, class_names, class_places
+from ..transfer.class_names import by_class, class_names, label_permutation
 from .assembly import AnyModel, built_like, has_tied_decoder
 from .block_diagonal import Filling, joint_encoder_parameters, joint_spec, matrix_of_blocks
 
@@ -127,7 +127,7 @@ def _check_sources(a: Any, b: Any) -> None:
     depths = a.config.num_hidden_layers, b.config.num_hidden_layers
     if depths[0] != depths[1]:
         problems.append(f"Stitched models must have the same number of layers. Got {depths[0]} and {depths[1]}")
-    if a.config.num_labels == b.config.num_labels and class_places(b, a) is None:
+    if a.config.num_labels == b.config.num_labels and label_permutation(b, a) is None:
         problems.append(
             f"'id2label' must name the same classes in both models, in any order. Got {', '.join(class_names(a))} and "
             f"{', '.join(class_names(b))}; rename them where they mean the same"
@@ -146,7 +146,7 @@ def _streams(model: Any) -> list[nn.ModuleList]:
 
 def _stitch_outer(a: Any, b: Any, stitched: Any, filling: Filling, *, keeps_norms: bool) -> None:
     """Pooler and task head: what hands on the joint width is block-diagonal, what reads it for good averages."""
-    places = class_places(b, a)
+    places = label_permutation(b, a)
     assert places is not None
     for name, written in _outer_parameters(stitched):
         first, second = (model.get_parameter(name).to(written.device) for model in (a, b))

@@ -1,6 +1,6 @@
 """Pruning: masks that learn what to remove, and removal down to models that are smaller and faster."""
 
-from .compaction import Kept
+from .compaction import KeptStructure
 from .config import PruningConfig
 from .families import Family
 from .one_shot import prune
@@ -11,7 +11,7 @@ from .spec_space import linear_weights, prune_spec
 __all__ = [
     "DensityReport",
     "Family",
-    "Kept",
+    "KeptStructure",
     "MovementPruner",
     "PruningConfig",
     "linear_weights",

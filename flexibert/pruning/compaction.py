@@ -12,7 +12,7 @@ Shapes: H hidden size, D head size, F feed-forward width.
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,54 +22,42 @@ from design_space import Layer, ModelSpec
 
 from ..cost.parameters import mixing_names
 from ..mixing import head_operation
+from ..mixing.axes import Axis
 from ..model.modeling_flexibert import FlexiBERTModel
 from ..vision.modeling_flexivit import FlexiViTModel, FlexiViTPreTrainedModel
-from .spec_space import child_spec, has_removable_heads
+from .spec_space import child_spec, has_removable_heads, parameters_of_layers
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Of one layer: places of the heads and, per inner width of the feed-forward stack, of the neurons that stay."""
+class KeptStructure:
+    """What stays of one layer: places of the heads and, per inner width of the feed-forward stack, of the neurons."""
 
     heads: list[int]
     neurons: list[list[int]]
-    head_size: int
     is_removed: bool = False
 
-    def rows_and_columns(self, name: str, num_widths: int, shape: torch.Size) -> tuple[Tensor, Tensor]:
-        """Indices of the rows and columns that stay of the linear called ``name`` (see ``LayerLinears.named``)."""
-        rows, columns = torch.arange(shape[0]), torch.arange(shape[1])
-        channels = channels_of(self.heads, self.head_size)
-        if name in ("query", "key", "value"):
-            # In a standard convolution layer these have fewer rows than there are heads, and all heads stay.
-            rows = rows if len(rows) <= len(channels) else channels
-        elif name == "output":
-            columns = channels
-        else:
-            number = num_widths if name == "dense" else int(name.removeprefix("intermediate"))
-            rows = torch.tensor(self.neurons[number]) if number < num_widths else rows
-            columns = torch.tensor(self.neurons[number - 1]) if number else columns
-        return rows, columns
-
-
-def compacted(model: Any) -> Any:
-    """The dense model that computes what ``model`` (FlexiBERT or FlexiViT, plain weights, its own copy) computes."""
-    return shrunk(model, structure_of(model))
+    def indices(self, axis: Axis) -> Tensor:
+        """The entries that stay along an axis of one of the layer's parameters (see ``mixing.axes``)."""
+        if axis.kind == "heads":
+            return (torch.tensor(self.heads).unsqueeze(1) * axis.size + torch.arange(axis.size)).flatten()
+        if axis.kind.startswith("ff"):
+            return torch.tensor(self.neurons[-1 if axis.kind == "ff_last" else int(axis.kind.removeprefix("ff"))])
+        return torch.arange(axis.length)
 
 
 @torch.no_grad()
-def structure_of(model: Any) -> list[Kept]:
+def structure_of(model: Any) -> list[KeptStructure]:
     """What must stay of every layer. Constants are moved into biases, in place: the model computes the same."""
     spec = model.config.model_spec
     removable = has_removable_heads(spec)
     found = []
     for layer, module in zip(spec.layers, model.base_model.encoder.layer, strict=True):
         heads = _kept_heads(layer, module) if removable else list(range(len(layer.heads)))
-        found.append(Kept(heads, _kept_neurons(module), layer.head_size))
+        found.append(KeptStructure(heads, _kept_neurons(module)))
     return _without_identities(model, found)
 
 
-def shrunk_spec(spec: ModelSpec, kept: list[Kept]) -> ModelSpec:
+def submodel_spec(spec: ModelSpec, kept: list[KeptStructure]) -> ModelSpec:
     """The spec of what is kept; hetero once a head is gone."""
     stay = [(layer, of_layer) for layer, of_layer in zip(spec.layers, kept, strict=True) if not of_layer.is_removed]
     return child_spec(
@@ -80,11 +68,11 @@ def shrunk_spec(spec: ModelSpec, kept: list[Kept]) -> ModelSpec:
 
 
 @torch.no_grad()
-def shrunk(model: Any, kept: list[Kept]) -> Any:
+def extract_submodel(model: Any, kept: list[KeptStructure]) -> Any:
     """A new model of the same class with what is kept of ``model``, which is not changed."""
     spec = model.config.model_spec
     config = copy.deepcopy(model.config)
-    small_spec = shrunk_spec(spec, kept)
+    small_spec = submodel_spec(spec, kept)
     config.model_dict = small_spec.to_dict()
     config._attn_implementation = model.config._attn_implementation
     has_choice = type(model) in (FlexiBERTModel, FlexiViTModel)
@@ -95,52 +83,29 @@ def shrunk(model: Any, kept: list[Kept]) -> Any:
     source = dict(model.named_parameters(remove_duplicate=False))
     prefix = next(name for name in source if "encoder.layer." in name).partition("encoder.layer.")[0]
     target = {name: x for name, x in source.items() if not name.startswith(f"{prefix}encoder.layer.")}
+    parameters = parameters_of_layers(spec, config)
     number = 0
     for place, (layer, of_layer) in enumerate(zip(spec.layers, kept, strict=True)):
         if of_layer.is_removed:
             continue
         start = f"{prefix}encoder.layer.{place}."
         own = {name.removeprefix(start): x for name, x in source.items() if name.startswith(start)}
-        origins = mixing_names(layer, small_spec.layers[number], *formats, of_layer.heads)
-        for name, tensor in _layer_tensors(own, origins, of_layer).items():
-            target[f"{prefix}encoder.layer.{number}.{name}"] = tensor
+        axes = {parameter.name: parameter.axes for parameter in parameters[place]}
+        origins = {name: name for name in own if not name.startswith("attention.self.")}
+        origins |= mixing_names(layer, small_spec.layers[number], *formats, of_layer.heads)
+        for name, origin in origins.items():
+            if origin in own:  # unlike the bias of a model without
+                target[f"{prefix}encoder.layer.{number}.{name}"] = _cut(own[origin], axes.get(origin, ()), of_layer)
         number += 1
     for name, parameter in small.named_parameters(remove_duplicate=False):
         parameter.copy_(target[name])
     return small.to(device=model.device, dtype=model.dtype).train(model.training)
 
 
-def _layer_tensors(own: dict[str, Tensor], origins: dict[str, str], kept: Kept) -> dict[str, Tensor]:
-    """The parameters of a layer, by name below it, cut to what is kept.
-
-    Args:
-        own: the parameters before.
-        origins: the name of each parameter of the new layer's mixing -> its name before (``mixing_names``).
-    """
-    linears = {
-        "attention.self.query": "query",
-        "attention.self.key": "key",
-        "attention.self.value": "value",
-        "attention.output.dense": "output",
-        "intermediate.dense": "intermediate0",
-        "output.dense": "dense",
-    }
-    linears |= {f"intermediate.sequential.{2 * j}": f"intermediate{j}" for j in range(len(kept.neurons))}
-    before = {name: name for name in own if not name.startswith("attention.self.")} | origins
-    result = {}
-    for name, old_name in before.items():
-        module, _, kind = name.rpartition(".")
-        if old_name not in own:  # such as the bias of a model without
-            continue
-        tensor = own[old_name]
-        if module in linears:
-            shape = own[f"{module}.weight"].shape
-            rows, columns = (
-                x.to(tensor.device) for x in kept.rows_and_columns(linears[module], len(kept.neurons), shape)
-            )
-            tensor = tensor[rows][:, columns] if kind == "weight" else tensor[rows]
-        result[name] = tensor
-    return result
+def _cut(tensor: Tensor, axes: tuple[Axis, ...], kept: KeptStructure) -> Tensor:
+    for dimension, axis in enumerate(axes):
+        tensor = tensor.index_select(dimension, kept.indices(axis).to(tensor.device))
+    return tensor
 
 
 def _kept_heads(layer: Layer, module: Any) -> list[int]:
@@ -186,7 +151,7 @@ def _kept_neurons(module: Any) -> list[list[int]]:
     return [mask.nonzero().flatten().tolist() or [0] for mask in alive]
 
 
-def _without_identities(model: Any, kept: list[Kept]) -> list[Kept]:
+def _without_identities(model: Any, kept: list[KeptStructure]) -> list[KeptStructure]:
     """Marks layers that are identities as removed, as long as one stays, and puts what they add into what precedes
     them."""
     is_image_model = isinstance(model, FlexiViTPreTrainedModel)
@@ -202,7 +167,7 @@ def _without_identities(model: Any, kept: list[Kept]) -> list[Kept]:
             is_removed = _absorb_norm(model, previous, module)
         left -= is_removed
         previous = previous if is_removed else module
-        result.append(Kept(of_layer.heads, of_layer.neurons, of_layer.head_size, is_removed))
+        result.append(replace(of_layer, is_removed=is_removed))
     return result
 
 
@@ -231,8 +196,3 @@ def _absorb_norm(model: Any, previous: Any, module: Any) -> bool:
     before.weight.copy_(module.output.LayerNorm.weight)
     before.bias.copy_(module.output.LayerNorm.bias)
     return True
-
-
-def channels_of(heads: list[int], size: int) -> Tensor:
-    """Channels of these heads of ``size``, in order."""
-    return (torch.tensor(heads).unsqueeze(1) * size + torch.arange(size)).flatten()

@@ -13,31 +13,80 @@ two masks multiplied; ``1d_alt`` (dense only) a neuron: a row before and a colum
 rectangle shared by query, key and value.
 """
 
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 
 METHODS = ("topK", "threshold", "sigmoied_threshold", "magnitude", "l0")
-DENSE_SUBMETHODS = ("default", "1d", "1d_alt")
-ATTENTION_SUBMETHODS = ("default", "1d", "joint")
-MASK_INITS = ("constant", "uniform", "kaiming")
-REGULARIZATIONS = ("disabled", "l0", "l1")
-FINETUNES = ("fixed", "filled")
-# Options of nn_pruning that are left out: (beginning of the name, why).
+# Options of nn_pruning that are left out: beginnings of names, and why.
 LEFT_OUT = {
-    "ampere": "2:4 sparsity needs hardware and removes no structure",
-    "initial_ampere": "2:4 sparsity needs hardware and removes no structure",
-    "final_ampere": "2:4 sparsity needs hardware and removes no structure",
-    "qat": "quantization is a step after pruning, not a part of it",
-    "qconfig": "quantization is a step after pruning, not a part of it",
-    "rewind": "weights are not rewound",
-    "layer_norm_patch": "LayerNorms stay as they are",
-    "gelu_patch": "activations stay as they are",
-    "decoder": "the models are encoders",
+    ("ampere", "initial_ampere", "final_ampere"): "2:4 sparsity needs hardware and removes no structure",
+    ("qat", "qconfig"): "quantization is a step after pruning, not a part of it",
+    ("rewind",): "weights are not rewound",
+    ("layer_norm_patch",): "LayerNorms stay as they are",
+    ("gelu_patch",): "activations stay as they are",
+    ("decoder",): "the models are encoders",
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+def _method_of(*submethods: str) -> Callable[[str], str]:
+    """A check of a method, whose submethod must be one of these."""
+
+    def check(text: str) -> str:
+        method, submethod = split_method(text)
+        problems = [] if method in METHODS else [f"must be one of {', '.join(METHODS)}. Got {method!r}"]
+        if submethod not in submethods:
+            problems.append(f"must have a submethod of {', '.join(submethods)}. Got {submethod!r}")
+        if problems:
+            raise ValueError("; and ".join(problems))
+        return text
+
+    return check
+
+
+def _published_spelling(text: Any) -> Any:
+    return text.replace("sigmoid_threshold", "sigmoied_threshold") if isinstance(text, str) else text
+
+
+def _explained(config: Any) -> Any:
+    """A class whose problems are told in the words of ``_problem``."""
+    build = config.__init__
+
+    @wraps(build)
+    def init(self: Any, **options: Any) -> None:
+        try:
+            build(self, **options)
+        except ValidationError as error:
+            problems = list(dict.fromkeys(line for found in error.errors() for line in _problem(found).splitlines()))
+            listed = "\n  - ".join(problems)
+            plural = "s" * (len(problems) > 1)
+            raise ValueError(f"{len(problems)} problem{plural} in the pruning configuration:\n  - {listed}") from None
+
+    config.__init__ = init
+    return config
+
+
+# A type with the rule that its values keep, for messages.
+Method = Annotated[str, BeforeValidator(_published_spelling), "a method, such as topK or topK:1d"]
+BlockSize = Annotated[int, Field(ge=1), "a whole number above 0"]
+Number = Annotated[float, "a number"]
+Positive = Annotated[float, Field(gt=0), "a number above 0"]
+AtLeastZero = Annotated[float, Field(ge=0), "a number of 0 or more"]
+Share = Annotated[float, Field(ge=0, le=1), "in [0, 1]"]
+MaskInit = Annotated[Literal["constant", "uniform", "kaiming"], "one of constant, uniform, kaiming"]
+Regularization = Annotated[Literal["disabled", "l0", "l1"], "one of disabled, l0, l1"]
+Finetune = Annotated[bool | Literal["fixed", "filled"], "False, True, fixed or filled"]
+Flag = Annotated[bool, "True or False"]
+Folder = Annotated[str | Path | None, "a folder"]
+
+
+@_explained
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 class PruningConfig:
     """What is masked, how, when, and with which losses.
 
@@ -73,47 +122,32 @@ class PruningConfig:
         ValueError: listing everything that is wrong.
     """
 
-    mask_scores_learning_rate: float = 1e-2
-    dense_pruning_method: str = "topK"
-    attention_pruning_method: str = "topK"
-    attention_output_with_dense: bool = True
-    bias_mask: bool = True
-    mask_init: str = "constant"
-    mask_scale: float = 0.0
-    dense_block_rows: int = 1
-    dense_block_cols: int = 1
-    attention_block_rows: int = 1
-    attention_block_cols: int = 1
-    initial_threshold: float = 1.0
-    final_threshold: float = 0.5
-    initial_warmup: float = 1
-    final_warmup: float = 2
-    regularization: str = "disabled"
-    regularization_final_lambda: float = 0.0
-    attention_lambda: float = 1.0
-    dense_lambda: float = 1.0
-    distil_teacher_name_or_path: str | None = None
-    distil_alpha_ce: float = 0.5
-    distil_alpha_teacher: float = 0.5
-    distil_temperature: float = 2.0
-    final_finetune: bool | str = False
-    linear_min_parameters: float = 0.005
-    eval_with_current_patch_params: bool = False
-
-    def __new__(cls, **options: Any) -> "PruningConfig":
-        problems = _unknown_options(options)
-        if problems:
-            raise ValueError(_listed(problems))
-        return super().__new__(cls)
-
-    def __post_init__(self) -> None:
-        for name in ("dense_pruning_method", "attention_pruning_method"):
-            value = getattr(self, name)
-            if isinstance(value, str):
-                object.__setattr__(self, name, value.replace("sigmoid_threshold", "sigmoied_threshold"))
-        problems = self._method_problems() + self._number_problems() + self._partner_problems()
-        if problems:
-            raise ValueError(_listed(problems))
+    mask_scores_learning_rate: Positive = 1e-2
+    dense_pruning_method: Annotated[Method, AfterValidator(_method_of("default", "1d", "1d_alt"))] = "topK"
+    attention_pruning_method: Annotated[Method, AfterValidator(_method_of("default", "1d", "joint"))] = "topK"
+    attention_output_with_dense: Flag = True
+    bias_mask: Flag = True
+    dense_block_rows: BlockSize = 1
+    dense_block_cols: BlockSize = 1
+    attention_block_rows: BlockSize = 1
+    attention_block_cols: BlockSize = 1
+    mask_init: MaskInit = "constant"
+    mask_scale: Number = 0.0
+    initial_threshold: Number = 1.0
+    final_threshold: Number = 0.5
+    initial_warmup: AtLeastZero = 1
+    final_warmup: AtLeastZero = 2
+    regularization: Regularization = "disabled"
+    regularization_final_lambda: AtLeastZero = 0.0
+    attention_lambda: AtLeastZero = 1.0
+    dense_lambda: AtLeastZero = 1.0
+    distil_teacher_name_or_path: Folder = None
+    distil_alpha_ce: AtLeastZero = 0.5
+    distil_alpha_teacher: AtLeastZero = 0.5
+    distil_temperature: Positive = 2.0
+    final_finetune: Finetune = False
+    linear_min_parameters: Share = 0.005
+    eval_with_current_patch_params: Flag = False
 
     @property
     def dense(self) -> tuple[str, str]:
@@ -125,48 +159,18 @@ class PruningConfig:
         """Method and submethod of query, key and value."""
         return split_method(self.attention_pruning_method)
 
-    def _method_problems(self) -> list[str]:
-        problems = []
-        known = {"dense_pruning_method": DENSE_SUBMETHODS, "attention_pruning_method": ATTENTION_SUBMETHODS}
-        for name, submethods in known.items():
-            method, submethod = split_method(getattr(self, name))
-            if method not in METHODS:
-                problems.append(f"'{name}' must be one of {', '.join(METHODS)}. Got {method!r}")
-            if submethod not in submethods:
-                problems.append(f"'{name}' must have a submethod of {', '.join(submethods)}. Got {submethod!r}")
-        choices = {"mask_init": MASK_INITS, "regularization": REGULARIZATIONS}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                problems.append(f"'{name}' must be one of {', '.join(allowed)}. Got {getattr(self, name)!r}")
-        if not isinstance(self.final_finetune, bool) and self.final_finetune not in FINETUNES:
-            problems.append(f"'final_finetune' must be False, True, fixed or filled. Got {self.final_finetune!r}")
-        return problems
-
-    def _number_problems(self) -> list[str]:
-        problems = []
-        for name in ("dense_block_rows", "dense_block_cols", "attention_block_rows", "attention_block_cols"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                problems.append(f"'{name}' must be a whole number above 0. Got {value!r}")
-        at_least_zero = ("initial_warmup", "final_warmup", "regularization_final_lambda", "attention_lambda")
-        for name in (*at_least_zero, "dense_lambda", "distil_alpha_ce", "distil_alpha_teacher"):
-            if not _is_number(getattr(self, name)) or getattr(self, name) < 0:
-                problems.append(f"'{name}' must be a number of 0 or more. Got {getattr(self, name)!r}")
-        for name in ("mask_scores_learning_rate", "distil_temperature"):
-            if not _is_number(getattr(self, name)) or getattr(self, name) <= 0:
-                problems.append(f"'{name}' must be a number above 0. Got {getattr(self, name)!r}")
-        if not _is_number(self.mask_scale):
-            problems.append(f"'mask_scale' must be a number. Got {self.mask_scale!r}")
-        if not _is_number(self.linear_min_parameters) or not 0 <= self.linear_min_parameters <= 1:
-            problems.append(f"'linear_min_parameters' must be in [0, 1]. Got {self.linear_min_parameters!r}")
-        for name in ("initial_threshold", "final_threshold"):
-            problems += self._threshold_problems(name)
-        return problems
+    @model_validator(mode="after")
+    def _fits_together(self) -> "PruningConfig":
+        thresholds = [
+            problem for name in ("initial_threshold", "final_threshold") for problem in self._threshold_problems(name)
+        ]
+        problems = thresholds + self._partner_problems()
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
 
     def _threshold_problems(self, name: str) -> list[str]:
         value, methods = getattr(self, name), {self.dense[0], self.attention[0]}
-        if not _is_number(value):
-            return [f"'{name}' must be a number. Got {value!r}"]
         if methods & {"topK", "magnitude"} and not 0 <= value <= 1:
             return [f"'{name}' must be in [0, 1]: the share of blocks that topK and magnitude keep. Got {value}"]
         if "sigmoied_threshold" in methods and not 0 <= value < 1:
@@ -199,26 +203,17 @@ def split_method(text: str) -> tuple[str, str]:
     return method, submethod or "default"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
-
-
-def _unknown_options(options: dict[str, Any]) -> list[str]:
-    known = [field.name for field in fields(PruningConfig) if field.default is not MISSING]
-    problems = []
-    for name in options:
-        if name in known:
-            continue
-        reason = next((why for start, why in LEFT_OUT.items() if name.startswith(start)), None)
-        nearest = get_close_matches(name, known, n=1)
-        if reason is not None:
-            problems.append(f"'{name}' of nn_pruning is left out here: {reason}")
-        else:
-            hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
-            problems.append(f"'{name}' is not an option of PruningConfig{hint}")
-    return problems
-
-
-def _listed(problems: list[str]) -> str:
-    plural = "s" * (len(problems) > 1)
-    return f"{len(problems)} problem{plural} in the pruning configuration:\n  - " + "\n  - ".join(problems)
+def _problem(found: Any) -> str:
+    """What is wrong with an option: name, rule and value; or what a rule over several options says."""
+    said = str(found.get("ctx", {}).get("error", ""))
+    if not found["loc"]:
+        return said
+    name, types = str(found["loc"][0]), get_type_hints(PruningConfig, include_extras=True)
+    if name in types:
+        rule = next(extra for extra in types[name].__metadata__ if isinstance(extra, str))
+        return f"'{name}' " + (said or f"must be {rule}. Got {found['input']!r}")
+    reason = next((why for starts, why in LEFT_OUT.items() if name.startswith(starts)), None)
+    if reason is not None:
+        return f"'{name}' of nn_pruning is left out here: {reason}"
+    nearest = get_close_matches(name, types, n=1)
+    return f"'{name}' is not an option of PruningConfig" + (f"; did you mean '{nearest[0]}'?" if nearest else "")

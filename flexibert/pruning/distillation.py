@@ -1,5 +1,6 @@
 """The teacher's part of the loss (Hinton et al. 2015): its logits at a temperature, as targets."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ import transformers
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..checkpoints.auto_classes import model_classes
 from .config import PruningConfig
 
 Teacher = nn.Module | None
@@ -44,9 +46,7 @@ def distillation_loss(teacher: nn.Module, inputs: dict[str, Any], outputs: Any, 
         inputs: what the model was called with; labels are left out.
         outputs: what it returned.
     """
-    without_labels = {
-        name: x for name, x in inputs.items() if name not in ("labels", "start_positions", "end_positions")
-    }
+    without_labels = {name: x for name, x in inputs.items() if name not in LABELS}
     with torch.no_grad():
         of_teacher = teacher(**without_labels)
     terms = []
@@ -67,13 +67,11 @@ def _labels(id2label: dict[Any, str]) -> str:
     return ", ".join(str(label) for label in id2label.values())
 
 
-def _loaded(path: str) -> nn.Module:
+def _loaded(path: str | Path) -> Any:
     """The model in a folder, of the class its configuration names."""
-    import flexibert
-
     config = transformers.AutoConfig.from_pretrained(path)
     name = (config.architectures or [""])[0]
-    model_class = getattr(flexibert, name, None) or getattr(transformers, name, None)
+    model_class = model_classes(config.model_type).get(name) or getattr(transformers, name, None)
     if model_class is None:
         raise ValueError(f"{path}: 'architectures' must name a class of flexibert or transformers. Got {name!r}")
     return model_class.from_pretrained(path)

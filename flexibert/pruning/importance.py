@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .families import LayerLinears, family_of, layers_of
+from .families import family_of, layers_of
 
 Batch = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Importance:
-    """Of one layer: one number per head, and per neuron of each feed-forward width."""
+    """The importance of what one layer has: one number per head, and per neuron of each feed-forward width."""
 
     heads: Tensor
     neurons: list[Tensor]
@@ -39,9 +39,9 @@ def importance_of(model: Any, examples: Iterable[Batch]) -> list[Importance]:
     layers = layers_of(model, family_of(model))
     readers = [linear for layer in layers for linear in (layer.output, *layer.stack[1:])]
     gates: dict[nn.Linear, Tensor] = {}
-    channels = {linear: torch.zeros(0) for linear in readers}
-    of_heads: dict[nn.Linear, Tensor] = {}
-    sizes = {layer.output: spec.head_size for layer, spec in zip(layers, model.config.model_spec.layers, strict=True)}
+    totals: dict[nn.Linear, Tensor] = {}
+    sizes = dict.fromkeys(readers, 1)  # of the units in what a linear reads
+    sizes |= {layer.output: spec.head_size for layer, spec in zip(layers, model.config.model_spec.layers, strict=True)}
     number = 0
     was_training = model.training
     hooks = [linear.register_forward_pre_hook(_gate_into(gates)) for linear in readers]
@@ -55,12 +55,8 @@ def importance_of(model: Any, examples: Iterable[Batch]) -> list[Importance]:
             size = gradients[0].shape[0]
             for linear, gradient in zip(readers, gradients, strict=True):
                 per_example = gradient.squeeze(1) * size  # of that example's own loss, which the mean divides by B
-                if linear in sizes:
-                    summed = per_example.unflatten(1, (-1, sizes[linear])).sum(-1).square().sum(0)
-                    of_heads[linear] = of_heads.get(linear, 0) + summed
-                else:
-                    added = per_example.square().sum(0)
-                    channels[linear] = added if not channels[linear].numel() else channels[linear] + added
+                units = per_example.unflatten(1, (-1, sizes[linear])).sum(-1)
+                totals[linear] = totals.get(linear, 0) + units.square().sum(0)
             number += size
     finally:
         model.train(was_training)
@@ -68,18 +64,13 @@ def importance_of(model: Any, examples: Iterable[Batch]) -> list[Importance]:
             hook.remove()
     if not number:
         raise ValueError("'examples' must hold at least one batch. Got none")
-    return [_of_layer(layer, of_heads, channels, number) for layer in layers]
+    means = {linear: total / number for linear, total in totals.items()}
+    return [Importance(means[layer.output], [means[linear] for linear in layer.stack[1:]]) for layer in layers]
 
 
 def on_device(batch: Batch, model: Any) -> dict[str, Any]:
     """The batch where the model is."""
     return {name: x.to(model.device) if isinstance(x, Tensor) else x for name, x in batch.items()}
-
-
-def _of_layer(
-    layer: LayerLinears, of_heads: dict[nn.Linear, Tensor], channels: dict[nn.Linear, Tensor], number: int
-) -> Importance:
-    return Importance(of_heads[layer.output] / number, [channels[linear] / number for linear in layer.stack[1:]])
 
 
 def _gate_into(gates: dict[nn.Linear, Tensor]) -> Any:

@@ -1,7 +1,7 @@
 """Scores, the masks they give, and how the gradient of a mask reaches them (movement pruning, Sanh et al. 2020).
 
-A mask is a product of parts. A part is a set of scores, one a block, spread over the rows, the columns or both of a
-weight; scores that two weights share are one ``Scores`` module. Masks are hard, their gradient is straight-through:
+A mask is a product of factors. A factor is a set of scores, one a block, spread over the rows, the columns or both of
+a weight; scores that two weights share are one ``Scores`` module. Masks are hard, their gradient is straight-through:
 that of a block's mask is its score's. Under ``l0`` the mask is a hard concrete gate (Louizos et al. 2018, eq. 10 to
 13), whose own gradient is used.
 Shapes: R rows and C columns of a (out, in) weight, r and c those of a block, M number of scores.
@@ -9,6 +9,8 @@ Shapes: R rows and C columns of a (out, in) weight, r and c those of a block, M 
 
 import math
 from dataclasses import dataclass
+from functools import reduce
+from operator import mul
 from typing import Any, Literal
 
 import torch
@@ -92,7 +94,7 @@ class Scores(nn.Module):
 
 
 @dataclass(frozen=True)
-class Part:
+class MaskFactor:
     """Scores and how they lie on a weight: ``rows`` and ``columns`` for 1-D scores, ``both`` and ``transposed`` for
     2-D ones."""
 
@@ -100,7 +102,7 @@ class Part:
     axis: Axis
 
     def expanded(self) -> Tensor:
-        """The mask of this part, broadcastable to (R, C)."""
+        """The mask of this factor, broadcastable to (R, C)."""
         mask, (rows, columns) = self.scores(), self.scores.block
         if self.axis in ("rows", "columns"):
             long = mask.repeat_interleave(rows) if rows > 1 else mask
@@ -111,19 +113,16 @@ class Part:
 
 
 class WeightMask(nn.Module):
-    """A parametrization: the weight times the product of its parts' masks."""
+    """A parametrization: the weight times the product of its factors."""
 
-    def __init__(self, parts: list[Part]) -> None:
+    def __init__(self, factors: list[MaskFactor]) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(part.scores for part in parts)
-        self.axes = [part.axis for part in parts]
+        self.factors = factors
+        self.parts = nn.ModuleList(factor.scores for factor in factors)
 
     def mask(self) -> Tensor:
-        """Broadcastable to (R, C)."""
-        result: Any = 1
-        for scores, axis in zip(self.parts, self.axes, strict=True):
-            result = result * Part(scores, axis).expanded()  # type: ignore[arg-type]
-        return result
+        """The mask, broadcastable to (R, C)."""
+        return reduce(mul, (factor.expanded() for factor in self.factors))
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight * self.mask()
@@ -159,6 +158,8 @@ class BiasMask(nn.Module):
 def mask_linear(linear: nn.Linear, mask: WeightMask, bias_mask: bool) -> None:
     """Registers the mask on ``linear``, whose class and parameter names change as ``parametrize`` does it."""
     parametrize.register_parametrization(linear, "weight", mask, unsafe=True)
+    for factor in mask.factors:
+        factor.scores.weighed.append((linear, factor.axis))
     if bias_mask and linear.bias is not None:
         parametrize.register_parametrization(linear, "bias", BiasMask(mask), unsafe=True)
 
@@ -227,7 +228,7 @@ def hard_concrete(scores: Tensor, is_training: bool) -> Tensor:
 
 
 def block_means(values: Tensor, block: tuple[int, int], axis: Axis) -> Tensor:
-    """Means of ``values`` (R, C) over the blocks of a ``Part``, of the shape of its scores."""
+    """Means of ``values`` (R, C) over the blocks of a factor, of the shape of its scores."""
     if axis in ("rows", "columns"):
         along = values.mean(1 if axis == "rows" else 0)
         return along.view(-1, block[0]).mean(1)

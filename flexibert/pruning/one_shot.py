@@ -10,16 +10,16 @@ from design_space import ModelSpec
 
 from ..checkpoints.model_card import add_to_lineage
 from ..cost.latency import forward_times_ms
-from .compaction import Kept, shrunk, shrunk_spec
+from .compaction import KeptStructure, extract_submodel, submodel_spec
 from .families import Family, family_of
 from .importance import Batch, Importance, importance_of, on_device
-from .pruner import plain_copy
+from .pruner import materialize_masks
 from .repair import repair as repair_outputs
 from .spec_space import check_density, has_removable_heads, layer_weights, linear_weights, neuron_multiple, prune_spec
 
 LATENCY_STEPS, LATENCY_REPEATS = 6, 5
 REFILLED = 32  # removals that are reconsidered at the end
-Sizes = Callable[[list[Kept]], float]
+Sizes = Callable[[list[KeptStructure]], float]
 
 
 @overload
@@ -82,7 +82,7 @@ def prune(
     if density is not None:
         check_density(density)
     batches = list(examples or [])
-    parent = plain_copy(model, family or family_of(model))
+    parent = materialize_masks(model, family or family_of(model))
     importances = importance_of(parent, batches)
     if spec is not None:
         kept = _kept_of_spec(parent, importances, spec)
@@ -93,7 +93,7 @@ def prune(
     else:
         assert density is not None
         kept = _within_density(parent, importances, density)
-    small = shrunk(parent, kept)
+    small = extract_submodel(parent, kept)
     if repair:
         repair_outputs(small, parent, batches)
     before, after = (linear_weights(x.config.model_spec, x.config) for x in (parent, small))
@@ -102,15 +102,17 @@ def prune(
     return small
 
 
-def _within_density(parent: Any, importances: list[Importance], density: float) -> list[Kept]:
+def _within_density(parent: Any, importances: list[Importance], density: float) -> list[KeptStructure]:
     spec, config = parent.config.model_spec, parent.config
     target = density * linear_weights(spec, config)
     return _within(
-        parent, importances, target, lambda found: linear_weights(shrunk_spec(spec, found), config), "linear weights"
+        parent, importances, target, lambda found: linear_weights(submodel_spec(spec, found), config), "linear weights"
     )
 
 
-def _within(parent: Any, importances: list[Importance], target: float, size_of: Sizes, what: str) -> list[Kept]:
+def _within(
+    parent: Any, importances: list[Importance], target: float, size_of: Sizes, what: str
+) -> list[KeptStructure]:
     """The fewest removals, least important first, that bring the size to the target."""
     units = _ranked_units(parent, importances)
     fewest, most = 0, len(units)
@@ -132,12 +134,12 @@ def _within(parent: Any, importances: list[Importance], target: float, size_of: 
     return _without(parent, gone)
 
 
-def _within_latency(parent: Any, importances: list[Importance], latency_ms: float, batch: Batch) -> list[Kept]:
+def _within_latency(parent: Any, importances: list[Importance], latency_ms: float, batch: Batch) -> list[KeptStructure]:
     """The densest of a bisection over density that is fast enough, as measured."""
     low, high = 0.0, 1.0
     units = _ranked_units(parent, importances)
     best = _without(parent, units)
-    fastest = _measured_ms(shrunk(parent, best), batch)
+    fastest = _measured_ms(extract_submodel(parent, best), batch)
     if not fastest <= latency_ms:
         raise ValueError(
             f"'latency_ms' must be at least {fastest:.2f} for this model on this machine. Got {latency_ms}"
@@ -147,7 +149,7 @@ def _within_latency(parent: Any, importances: list[Importance], latency_ms: floa
     for _ in range(LATENCY_STEPS):
         middle = (low + high) / 2
         found = _without(parent, units[: round((1 - middle) * len(units))])
-        if _measured_ms(shrunk(parent, found), batch) <= latency_ms:
+        if _measured_ms(extract_submodel(parent, found), batch) <= latency_ms:
             low, best = middle, found
         else:
             high = middle
@@ -179,25 +181,24 @@ def _ranked_units(parent: Any, importances: list[Importance]) -> list[Unit]:
     return [unit for _, unit in sorted(ranked, key=lambda entry: entry[0])]
 
 
-def _without(parent: Any, units: list[Unit]) -> list[Kept]:
+def _without(parent: Any, units: list[Unit]) -> list[KeptStructure]:
     spec = parent.config.model_spec
     gone: dict[tuple[int, int], set[int]] = {}
     for layer, width, places in units:
         gone.setdefault((layer, width), set()).update(places)
     return [
-        Kept(
+        KeptStructure(
             [place for place in range(len(layer.heads)) if place not in gone.get((number, -1), set())],
             [
                 [place for place in range(size) if place not in gone.get((number, width), set())]
                 for width, size in enumerate(layer.feed_forward)
             ],
-            layer.head_size,
         )
         for number, layer in enumerate(spec.layers)
     ]
 
 
-def _kept_of_spec(parent: Any, importances: list[Importance], child: ModelSpec) -> list[Kept]:
+def _kept_of_spec(parent: Any, importances: list[Importance], child: ModelSpec) -> list[KeptStructure]:
     """The most important heads of each operation, and neurons, as many as ``child`` has.
 
     Raises:
@@ -226,16 +227,16 @@ def _kept_of_spec(parent: Any, importances: list[Importance], child: ModelSpec) 
             problems.append(f"layer {number} must have feed-forward widths of at most {list(layer.feed_forward)}")
         best = [x.argsort(descending=True, stable=True).tolist() for x in importance.neurons]
         neurons = [sorted(x[:width]) for x, width in zip(best, wanted.feed_forward, strict=False)]
-        kept.append(Kept(sorted(heads), neurons, layer.head_size))
+        kept.append(KeptStructure(sorted(heads), neurons))
     if problems:
         raise ValueError("'spec' must be a part of the model's own:\n  - " + "\n  - ".join(problems))
     return kept
 
 
-def _num_parameters(parent: Any, kept: list[Kept]) -> int:
+def _num_parameters(parent: Any, kept: list[KeptStructure]) -> int:
     """Of the whole model: what its layers lose is known from the specs."""
     spec, config = parent.config.model_spec, parent.config
-    lost = layer_weights(spec, config) - layer_weights(shrunk_spec(spec, kept), config)
+    lost = layer_weights(spec, config) - layer_weights(submodel_spec(spec, kept), config)
     return sum(parameter.numel() for parameter in parent.parameters()) - lost
 
 

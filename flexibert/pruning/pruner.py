@@ -11,16 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from transformers import TrainerCallback
 
 from ..checkpoints.model_card import add_to_lineage
-from .callback import PruningCallback
-from .compaction import Kept, compacted, structure_of
+from .compaction import KeptStructure, extract_submodel, structure_of
 from .config import PruningConfig
 from .distillation import Teacher, checked_teacher, distillation_loss
-from .families import Family, LayerLinears, family_of, layers_of
-from .masks import Part, Scores, Threshold, WeightMask, fix_masks, mask_linear, plain_linear
+from .families import Family, family_of, layers_of
+from .mask_plan import plan_masks
+from .masks import Scores, Threshold, WeightMask, fix_masks, mask_linear, plain_linear
 from .report import DensityReport, report_of_masks
 from .schedule import regularization, threshold_at
+from .spec_space import linear_axes
 
 
 class MovementPruner:
@@ -44,31 +46,28 @@ class MovementPruner:
         self.model, self.config = model, config
         self.family = family or family_of(model)
         self.layers = layers_of(model, self.family)
-        if any(parametrize.is_parametrized(linear) for layer in self.layers for _, linear in layer.named()):
+        self.linears = {f"{layer.name}.{name}": linear for layer in self.layers for name, linear in layer.named()}
+        if any(map(parametrize.is_parametrized, self.linears.values())):
             raise ValueError("'model' must not be masked already. Compact it first, or prune a fresh copy")
         self.threshold = Threshold(
             config.initial_threshold, config.final_threshold, config.eval_with_current_patch_params
         )
-        plan = [_parts_of(layer, config, self.threshold) for layer in self.layers]
-        problems = [problem for _, of_layer in plan for problem in of_layer]
-        if problems:
-            raise ValueError("Blocks must divide the matrices they are used on:\n  - " + "\n  - ".join(problems))
+        plan = plan_masks(self.layers, config, self.threshold)
         self.teacher: Teacher = checked_teacher(model, config, teacher)
-        for parts, _ in plan:
-            for linear, of_linear in parts:
-                mask_linear(linear, WeightMask(of_linear), config.bias_mask)
-        self._initialize()
+        for linear, factors in plan:
+            mask_linear(linear, WeightMask(factors), config.bias_mask)
         self.is_finetuning = False
 
     @property
     def scores(self) -> list[Scores]:
         """Every set of scores once, in the order of the layers."""
-        found: dict[int, Scores] = {}
-        for layer in self.layers:
-            for _, linear in layer.named():
-                for part in getattr(mask_of(linear), "parts", []):
-                    found.setdefault(id(part), part)
-        return list(found.values())
+        masks = [mask for mask in map(_mask_of, self.linears.values()) if isinstance(mask, WeightMask)]
+        return list(dict.fromkeys(factor.scores for mask in masks for factor in mask.factors))
+
+    @property
+    def learned_scores(self) -> list[nn.Parameter]:
+        """The parameters of the scores; none for ``magnitude``, or once masks are fixed."""
+        return [x.scores for x in self.scores if x.scores is not None and x.scores.requires_grad]
 
     def set_step(self, step: int, total_steps: int, warmup_steps: int) -> float:
         """Moves the threshold to where the schedule has it at ``step``; returns it."""
@@ -86,7 +85,7 @@ class MovementPruner:
 
     def parameter_groups(self, learning_rate: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
         """Groups for an optimizer, where no ``Trainer`` with ``callback`` makes them: weights, then scores."""
-        scores = [x.scores for x in self.scores if x.scores is not None and x.scores.requires_grad]
+        scores = self.learned_scores
         known = {id(parameter) for parameter in scores}
         weights = [x for x in self.model.parameters() if x.requires_grad and id(x) not in known]
         return [
@@ -94,7 +93,7 @@ class MovementPruner:
             {"params": scores, "lr": self.config.mask_scores_learning_rate, "weight_decay": 0.0},
         ]
 
-    def callback(self) -> PruningCallback:
+    def callback(self) -> "PruningCallback":
         """For ``transformers.Trainer``: schedule, regularization, distillation, the scores' learning rate."""
         return PruningCallback(self)
 
@@ -112,17 +111,13 @@ class MovementPruner:
         if chosen not in ("fixed", "filled"):
             raise ValueError(f"'kind' must be fixed or filled where 'final_finetune' is False. Got {kind!r}")
         masks = self.masks() if chosen == "fixed" else self._structural_masks()
-        fix_masks({linear: masks[f"{layer.name}.{name}"] for layer in self.layers for name, linear in layer.named()})
+        fix_masks({linear: masks[name] for name, linear in self.linears.items()})
         self.is_finetuning = True
 
     @torch.no_grad()
     def masks(self) -> dict[str, Tensor]:
         """The mask of every linear as in evaluation, (R, C), by ``<layer>.<what it is>``."""
-        found = {}
-        for layer in self.layers:
-            for name, linear in layer.named():
-                found[f"{layer.name}.{name}"] = _evaluated_mask(linear)
-        return found
+        return {name: _evaluated_mask(linear) for name, linear in self.linears.items()}
 
     def compact(self) -> Any:
         """The dense model that computes what the masked one does in evaluation mode; this one is not changed.
@@ -133,7 +128,8 @@ class MovementPruner:
         Raises:
             ValueError: when the family has no ``converted``.
         """
-        small = compacted(self._plain())
+        plain = self._plain()
+        small = extract_submodel(plain, structure_of(plain))
         add_to_lineage(
             small,
             f"compacted after {self.config.attention_pruning_method} pruning of its attention and "
@@ -141,49 +137,77 @@ class MovementPruner:
         )
         return small
 
-    def structure(self) -> list[Kept]:
+    def structure(self) -> list[KeptStructure]:
         """Per layer, the heads and neurons that ``compact`` keeps."""
         return structure_of(self._plain())
 
     def report(self) -> DensityReport:
         """Densities of masks and of what they leave, per matrix and in all."""
         plain = self._plain()
-        masks, spec = self.masks(), plain.config.model_spec
+        masks = self.masks()
         of_layers = [{name: masks[f"{layer.name}.{name}"] for name, _ in layer.named()} for layer in self.layers]
-        return report_of_masks(spec, structure_of(plain), of_layers)
+        return report_of_masks(plain.config, structure_of(plain), of_layers)
 
     def _plain(self) -> Any:
         """A copy of the model as one of ours, with plain linears."""
-        return plain_copy(self.model, self.family)
+        return materialize_masks(self.model, self.family)
 
     def _structural_masks(self) -> dict[str, Tensor]:
         """1 in the rows and columns of surviving heads and neurons."""
+        plain = self._plain()
         masks = {}
-        for layer, kept in zip(self.layers, self.structure(), strict=True):
+        axes_of_layers = linear_axes(plain.config.model_spec, plain.config)
+        for layer, kept, axes in zip(self.layers, structure_of(plain), axes_of_layers, strict=True):
             for name, linear in layer.named():
-                rows, columns = kept.rows_and_columns(name, len(layer.stack) - 1, linear.weight.shape)
+                rows, columns = map(kept.indices, axes[name])
                 mask = torch.zeros_like(linear.weight)
                 mask[rows[:, None], columns[None, :]] = 1
                 masks[f"{layer.name}.{name}"] = mask
         return masks
 
-    @torch.no_grad()
-    def _initialize(self) -> None:
-        first: dict[int, tuple[Scores, nn.Linear]] = {}
-        for layer in self.layers:
-            for _, linear in layer.named():
-                mask = mask_of(linear)
-                assert isinstance(mask, WeightMask)
-                for scores, axis in zip(mask.parts, mask.axes, strict=True):
-                    assert isinstance(scores, Scores)
-                    first.setdefault(id(scores), (scores, linear))
-                    scores.weighed.append((linear, axis))
-        for scores, linear in first.values():
-            scores.to(device=linear.weight.device, dtype=linear.weight.dtype).train(self.model.training)
-            scores.initialize(self.config.mask_init, self.config.mask_scale, linear.in_features)
+
+class PruningCallback(TrainerCallback):
+    """Movement pruning inside ``transformers.Trainer``, without a subclass of the trainer.
+
+    The threshold moves by step, and scores have a parameter group of their own. The trainer reads its loss from the
+    model's output, into which a forward hook, there while training lasts, puts the teacher's and the regularizer's
+    part.
+    """
+
+    def __init__(self, pruner: MovementPruner) -> None:
+        self.pruner = pruner
+        self.hook: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Raises ``ValueError`` when checkpoints are asked for."""
+        if str(getattr(args.save_strategy, "value", args.save_strategy)) != "no":
+            raise ValueError(
+                "'save_strategy' must be 'no' while a model is masked: matrices share scores, which a file of weights "
+                f"cannot. Got '{args.save_strategy}'; save what 'compact' returns"
+            )
+        if not self.pruner.is_finetuning:
+            _separate_scores(self.pruner, kwargs["optimizer"], kwargs["lr_scheduler"])
+        self.hook = self.pruner.model.register_forward_hook(self._with_whole_loss, with_kwargs=True)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Raises ``ValueError`` when the warm-ups leave no step for the schedule."""
+        if not self.pruner.is_finetuning:
+            self.pruner.set_step(state.global_step, state.max_steps, args.get_warmup_steps(state.max_steps))
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Training ends at the final threshold, whatever the last step's was."""
+        self.pruner.threshold.current = self.pruner.config.final_threshold
+        if self.hook is not None:
+            self.hook.remove()
+            self.hook = None
+
+    def _with_whole_loss(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Any) -> Any:
+        if model.training and getattr(outputs, "loss", None) is not None:
+            outputs.loss = self.pruner.loss(outputs.loss, kwargs, outputs)
+        return outputs
 
 
-def plain_copy(model: Any, family: Family) -> Any:
+def materialize_masks(model: Any, family: Family) -> Any:
     """A copy of ``model`` as one of ours, its masks multiplied into plain weights.
 
     Raises:
@@ -197,106 +221,30 @@ def plain_copy(model: Any, family: Family) -> Any:
     return family.converted(copy.deepcopy(model, {id(linear): plain_linear(linear) for linear in linears}))
 
 
-def mask_of(linear: nn.Linear) -> Any:
+def _mask_of(linear: nn.Linear) -> Any:
     """The module that masks the weight of ``linear``, or None."""
     return linear.parametrizations.weight[0] if parametrize.is_parametrized(linear, "weight") else None  # type: ignore[index, union-attr]
 
 
 def _evaluated_mask(linear: nn.Linear) -> Tensor:
-    mask = mask_of(linear)
+    mask = _mask_of(linear)
     was_training = mask.training
     result = mask.eval().mask().expand_as(linear.weight).clone()
     mask.train(was_training)
     return result
 
 
-def _parts_of(
-    layer: LayerLinears, config: PruningConfig, threshold: Threshold
-) -> tuple[list[tuple[nn.Linear, list[Part]]], list[str]]:
-    """The parts of every linear's mask in one layer, and the blocks that do not fit."""
-    builder = _Builder(layer, config, threshold)
-    attention, dense = config.attention, config.dense
-    block = (config.attention_block_rows, config.attention_block_cols)
-    found: list[tuple[nn.Linear, list[Part]]] = []
-    shared: dict[tuple[int, ...], Scores] = {}
-    for name, linear in layer.attention.items():
-        if attention[1] == "joint":
-            shape = tuple(linear.weight.shape)
-            if shape not in shared:
-                shared[shape] = builder.scores(linear, name, block, attention[0], "attention")
-            found.append((linear, [Part(shared[shape], "both")]))
-        else:
-            found.append((linear, builder.own(linear, name, block, attention, "attention")))
-    found.append((layer.output, _output_parts(builder, layer, config, shared)))
-    if dense[1] == "1d_alt":
-        parts: list[list[Part]] = [[] for _ in layer.stack]
-        for number, linear in enumerate(layer.stack[:-1]):
-            inner = builder.along(linear, f"intermediate{number}", 0, config.dense_block_rows, dense[0], "dense")
-            parts[number].append(Part(inner, "rows"))
-            parts[number + 1].append(Part(inner, "columns"))
-        found += list(zip(layer.stack, parts, strict=True))
-    else:
-        block = (config.dense_block_rows, config.dense_block_cols)
-        names = [name for name, _ in layer.named()][-len(layer.stack) :]
-        found += [
-            (linear, builder.own(linear, name, block, dense, "dense"))
-            for name, linear in zip(names, layer.stack, strict=True)
-        ]
-    return found, builder.problems
-
-
-def _output_parts(
-    builder: "_Builder", layer: LayerLinears, config: PruningConfig, shared: dict[tuple[int, ...], Scores]
-) -> list[Part]:
-    """Of the attention's output linear: like the dense ones, or like the attention with rows and columns swapped."""
-    output = layer.output
-    if config.attention_output_with_dense:
-        if config.dense[1] == "1d_alt":  # its inner dimension is its columns, which it shares with no dense linear
-            columns = builder.along(output, "output", 1, config.dense_block_cols, config.dense[0], "dense")
-            return [Part(columns, "columns")]
-        block = (config.dense_block_rows, config.dense_block_cols)
-        return builder.own(output, "output", block, config.dense, "dense")
-    of_transposed = shared.get(tuple(reversed(output.weight.shape)))
-    if of_transposed is not None:
-        return [Part(of_transposed, "transposed")]
-    block = (config.attention_block_cols, config.attention_block_rows)
-    return builder.own(output, "output", block, config.attention, "attention")
-
-
-class _Builder:
-    """Makes scores for the linears of one layer and collects what does not fit."""
-
-    def __init__(self, layer: LayerLinears, config: PruningConfig, threshold: Threshold) -> None:
-        self.layer, self.config, self.threshold = layer, config, threshold
-        self.problems: list[str] = []
-
-    def own(
-        self, linear: nn.Linear, name: str, block: tuple[int, int], method: tuple[str, str], kind: str
-    ) -> list[Part]:
-        """Parts whose scores no other linear shares."""
-        if method[1] != "1d":
-            return [Part(self.scores(linear, name, block, method[0], kind), "both")]
-        return [
-            Part(self.along(linear, name, 0, block[0], method[0], kind), "rows"),
-            Part(self.along(linear, name, 1, block[1], method[0], kind), "columns"),
-        ]
-
-    def scores(self, linear: nn.Linear, name: str, block: tuple[int, int], method: str, kind: str) -> Scores:
-        rows, columns = linear.weight.shape
-        self._check(name, linear, block)
-        return self._made((rows // block[0], columns // block[1]), block, method, kind)
-
-    def along(self, linear: nn.Linear, name: str, dim: int, size: int, method: str, kind: str) -> Scores:
-        self._check(name, linear, (size, 1) if dim == 0 else (1, size))
-        return self._made((linear.weight.shape[dim] // size,), (size, 1), method, kind)
-
-    def _made(self, shape: tuple[int, ...], block: tuple[int, int], method: str, kind: str) -> Scores:
-        return Scores(shape, block, method, self.threshold, self.config.linear_min_parameters, kind)
-
-    def _check(self, name: str, linear: nn.Linear, block: tuple[int, int]) -> None:
-        rows, columns = linear.weight.shape
-        if rows % block[0] or columns % block[1]:
-            self.problems.append(
-                f"a block of {block[0]} x {block[1]} (rows x columns) does not divide "
-                f"'{self.layer.name}.{name}' of {rows} x {columns}"
-            )
+def _separate_scores(pruner: MovementPruner, optimizer: Any, scheduler: Any) -> None:
+    """Moves the scores into a group with their learning rate and no weight decay; the scheduler follows it."""
+    learned = pruner.learned_scores
+    known = {id(parameter) for parameter in learned}
+    if not learned:
+        return
+    for group in optimizer.param_groups:
+        group["params"] = [parameter for parameter in group["params"] if id(parameter) not in known]
+    inner = getattr(optimizer, "optimizer", optimizer)
+    rate = pruner.config.mask_scores_learning_rate
+    inner.add_param_group({"params": learned, "lr": rate, "initial_lr": rate, "weight_decay": 0.0})
+    scheduler.base_lrs.append(rate)
+    scheduler.lr_lambdas.append(scheduler.lr_lambdas[0])
+    inner.param_groups[-1]["lr"] = rate * scheduler.lr_lambdas[0](scheduler.last_epoch)

@@ -27,7 +27,7 @@ def repair(small: Any, parent: Any, examples: Sequence[Batch]) -> None:
     """Refits, in place, every linear of ``small`` that reads fewer inputs than the parent's.
 
     Args:
-        small: made by ``shrunk`` from ``parent``, with as many layers.
+        small: made by ``extract_submodel`` from ``parent``, with as many layers.
         parent: of the same class; it is not changed.
         examples: batches; labels are not used.
     """

@@ -7,13 +7,17 @@ mean over all linears of the encoder, weighted by size: the number of linear wei
 is the theoretical speed-up.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import repeat
+from math import prod
 from typing import Any
 
 from design_space import Layer, ModelSpec
 
-from .compaction import Kept
-from .spec_space import linear_weights
+from ..mixing.axes import Axis
+from .compaction import KeptStructure
+from .spec_space import linear_axes, linear_weights
 
 BAR, GAP, LEFT = 22, 6, 70  # of the picture, in pixels
 WIDTH = 300
@@ -43,7 +47,7 @@ class DensityReport:
     measured_speedup: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Of JSON types only."""
+        """The report in JSON types only."""
         return asdict(self)
 
     def table(self) -> str:
@@ -105,18 +109,15 @@ class DensityReport:
         return cells
 
 
-def report_of_masks(spec: ModelSpec, structure: list[Kept], masks: list[dict[str, Any]]) -> DensityReport:
-    """Of a masked model: the parent's spec, what ``compact`` would keep, and per layer every matrix's mask."""
-    layers = []
-    for layer, kept, of_layer in zip(spec.layers, structure, masks, strict=True):
-        densities = {}
-        for name, mask in of_layer.items():
-            rows, columns = kept.rows_and_columns(name, len(kept.neurons), mask.shape)
-            densities[name] = 0.0 if kept.is_removed else len(rows) * len(columns) / mask.numel()
-        mask_densities = {name: float((mask != 0).float().mean()) for name, mask in of_layer.items()}
-        heads = 0 if kept.is_removed else len(kept.heads)
-        neurons = 0 if kept.is_removed else sum(map(len, kept.neurons))
-        layers.append(_layer_report(layer, heads, neurons, densities, mask_densities, kept.is_removed))
+def report_of_masks(config: Any, structure: list[KeptStructure], masks: list[dict[str, Any]]) -> DensityReport:
+    """The report of a masked model.
+
+    Args:
+        config: the parent's configuration.
+        structure: what ``compact`` would keep of every layer.
+        masks: per layer, the mask (R, C) of every linear by what it is.
+    """
+    layers = _layer_reports(config.model_spec, config, structure, masks)
     sizes = [{name: mask.numel() for name, mask in of_layer.items()} for of_layer in masks]
     total = sum(sum(of_layer.values()) for of_layer in sizes)
     effective, masked = (
@@ -125,29 +126,29 @@ def report_of_masks(spec: ModelSpec, structure: list[Kept], masks: list[dict[str
         for kind in ("densities", "mask_densities")
     )
     return DensityReport(
-        layers=tuple(layers), effective_density=effective, mask_density=masked, theoretical_speedup=1 / effective
+        layers=layers, effective_density=effective, mask_density=masked, theoretical_speedup=1 / effective
     )
 
 
 def report_of_specs(parent: ModelSpec, child: ModelSpec, measured_speedup: float | None = None) -> DensityReport:
-    """Of a compacted model against its parent, from their specs.
+    """The report of a compacted model against its parent, from their specs.
 
     Where the child has fewer layers, each takes the first that it fits into.
 
     Raises:
         ValueError: when ``child`` is no part of ``parent``.
     """
-    left, layers = list(child.layers), []
+    left, structure = list(child.layers), []
     for layer in parent.layers:
-        if left and _fits(left[0], layer):
-            layers.append(_compared(layer, left.pop(0)))
-        else:
-            layers.append(_compared(layer, None))
+        is_removed = not left or not _fits(left[0], layer)
+        kept = layer if is_removed else left.pop(0)
+        neurons = [list(range(width)) for width in kept.feed_forward]
+        structure.append(KeptStructure(list(range(len(kept.heads))), neurons, is_removed))
     if left:
         raise ValueError("The child's layers must be the parent's, with fewer heads or neurons, in the same order")
     effective = linear_weights(child) / linear_weights(parent)
     return DensityReport(
-        layers=tuple(layers),
+        layers=_layer_reports(parent, None, structure),
         effective_density=effective,
         mask_density=None,
         theoretical_speedup=1 / effective,
@@ -155,34 +156,32 @@ def report_of_specs(parent: ModelSpec, child: ModelSpec, measured_speedup: float
     )
 
 
+def _layer_reports(
+    spec: ModelSpec, config: Any, structure: list[KeptStructure], masks: Sequence[dict[str, Any]] = ()
+) -> tuple[LayerReport, ...]:
+    reports = []
+    layers = zip(spec.layers, structure, linear_axes(spec, config), masks or repeat({}), strict=False)
+    for layer, kept, linears, of_layer in layers:
+        is_left = not kept.is_removed
+        reports.append(
+            LayerReport(
+                heads=(is_left * len(kept.heads), len(layer.heads)),
+                neurons=(is_left * sum(map(len, kept.neurons)), sum(layer.feed_forward)),
+                densities={name: is_left * _density(axes, kept) for name, axes in linears.items()},
+                mask_densities={name: float((mask != 0).float().mean()) for name, mask in of_layer.items()},
+                is_removed=kept.is_removed,
+            )
+        )
+    return tuple(reports)
+
+
+def _density(axes: tuple[Axis, ...], kept: KeptStructure) -> float:
+    """The share of a matrix that is kept."""
+    return prod(len(kept.indices(axis)) for axis in axes) / prod(axis.length for axis in axes)
+
+
 def _fits(child: Layer, parent: Layer) -> bool:
     has_widths = len(child.feed_forward) == len(parent.feed_forward)
     is_narrower = all(a <= b for a, b in zip(child.feed_forward, parent.feed_forward, strict=False))
     is_part = all(child.heads.count(head) <= parent.heads.count(head) for head in child.heads)
     return child.hidden_size == parent.hidden_size and has_widths and is_narrower and is_part
-
-
-def _compared(parent: Layer, child: Layer | None) -> LayerReport:
-    heads = len(child.heads) / len(parent.heads) if child else 0.0
-    widths = [a / b for a, b in zip(child.feed_forward, parent.feed_forward, strict=True)] if child else []
-    widths = widths or [0.0] * len(parent.feed_forward)
-    densities = dict.fromkeys(("query", "key", "value", "output"), heads)
-    before = 1.0
-    for number, share in enumerate(widths):
-        densities[f"intermediate{number}"] = before * share
-        before = share
-    densities["dense"] = before
-    neurons = sum(child.feed_forward) if child else 0
-    return _layer_report(parent, len(child.heads) if child else 0, neurons, densities, {}, child is None)
-
-
-def _layer_report(
-    layer: Layer, heads: int, neurons: int, densities: dict[str, float], masks: dict[str, float], is_removed: bool
-) -> LayerReport:
-    return LayerReport(
-        heads=(heads, len(layer.heads)),
-        neurons=(neurons, sum(layer.feed_forward)),
-        densities=densities,
-        mask_densities=masks,
-        is_removed=is_removed,
-    )

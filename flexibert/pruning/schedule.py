@@ -21,7 +21,7 @@ def threshold_at(config: PruningConfig, step: int, total_steps: int, warmup_step
     before, after = config.initial_warmup * warmup_steps, config.final_warmup * warmup_steps
     if before + after >= total_steps:
         raise ValueError(
-            f"'initial_warmup' + 'final_warmup' ({config.initial_warmup} + {config.final_warmup}) times the "
+            f"'initial_warmup' + 'final_warmup' ({config.initial_warmup:g} + {config.final_warmup:g}) times the "
             f"{warmup_steps} warm-up steps must be below the {total_steps} steps of training. Got {before + after:g}"
         )
     if step <= before:

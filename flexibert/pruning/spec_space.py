@@ -4,15 +4,16 @@
 and the target alone; ``prune(model, spec=child)`` then finds which ones. What can be removed is in ``compaction.py``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from math import prod
 from typing import Any
 
 from design_space import Layer, ModelSpec, operation_named
 
 from ..cost.parameters import count_parameters, layer_parameters, next_widths
-from ..mixing.axes import Parameter, Sizes
+from ..mixing.axes import Axis, Parameter, Sizes
 
-LINEARS = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
+QUERY_KEY_VALUE = {f"attention.self.{name}": name for name in ("query", "key", "value")}
 STEPS = 40  # of bisection: shares to 1e-12
 
 
@@ -51,33 +52,52 @@ def prune_spec(
     return _child(spec, share, _largest(lambda x: size_of(_child(spec, share, x)) <= target))
 
 
+def linear_axes(spec: ModelSpec, config: Any = None) -> list[dict[str, tuple[Axis, ...]]]:
+    """Per layer, the written and the read axis of every weight that is pruned, by what it is (``LayerLinears.named``).
+
+    Args:
+        spec: the architecture.
+        config: a configuration with the kind of positions, on which it depends what a layer has. Default: the usual.
+    """
+    return [
+        {name: parameter.axes for parameter in parameters if (name := _linear_name(parameter)) is not None}
+        for parameters in parameters_of_layers(spec, config)
+    ]
+
+
 def linear_weights(spec: ModelSpec, config: Any = None) -> int:
     """Number of weights in the linears that are pruned, of all layers: what densities are shares of."""
-    total = 0
-    for parameter in _of_layers(spec, config):
-        name, _, kind = parameter.name.rpartition(".")
-        is_stack = name.startswith("intermediate.sequential.") or name == "output.dense"
-        if kind == "weight" and (name in LINEARS or is_stack):
-            total += parameter.numel
-    return total
+    layers = linear_axes(spec, config)
+    return sum(prod(axis.length for axis in axes) for of_layer in layers for axes in of_layer.values())
+
+
+def _linear_name(parameter: Parameter) -> str | None:
+    module, _, kind = parameter.name.rpartition(".")
+    if kind != "weight":
+        return None
+    if parameter.axes[0].kind.startswith("ff"):
+        return parameter.axes[0].kind.replace("ff", "intermediate")
+    return (QUERY_KEY_VALUE | {"attention.output.dense": "output", "output.dense": "dense"}).get(module)
 
 
 def layer_weights(spec: ModelSpec, config: Any) -> int:
     """Number of all parameters of the layers, for a text or an image model."""
-    has_bias = getattr(config, "qkv_bias", True)
-    without = () if has_bias else tuple(f"{name}.bias" for name in LINEARS[:3])
-    return sum(parameter.numel for parameter in _of_layers(spec, config) if parameter.name not in without)
+    without = set() if getattr(config, "qkv_bias", True) else {f"{name}.bias" for name in QUERY_KEY_VALUE}
+    return sum(
+        p.numel for parameters in parameters_of_layers(spec, config) for p in parameters if p.name not in without
+    )
 
 
-def _of_layers(spec: ModelSpec, config: Any) -> Iterator[Parameter]:
+def parameters_of_layers(spec: ModelSpec, config: Any) -> list[tuple[Parameter, ...]]:
+    """The parameters of every layer, for a text or an image model (whose LayerNorms have other names)."""
     sizes = Sizes()
     if config is not None:  # a FlexiViT's has no vocabulary
         sizes = Sizes(
             max_position_embeddings=config.max_position_embeddings,
             position_embedding_type=config.position_embedding_type,
         )
-    for layer, following in zip(spec.layers, next_widths(spec), strict=True):
-        yield from layer_parameters(layer, following, spec.format == "hetero", sizes)
+    widths = zip(spec.layers, next_widths(spec), strict=True)
+    return [layer_parameters(layer, following, spec.format == "hetero", sizes) for layer, following in widths]
 
 
 def has_removable_heads(spec: ModelSpec) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 
-def class_places(source: Any, target: Any) -> list[int] | None:
+def label_permutation(source: Any, target: Any) -> list[int] | None:
     """For each output of the classifier of ``target``, its place in ``source``; None where the names are others, and
     empty without a classifier.
 

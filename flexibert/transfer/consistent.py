@@ -17,7 +17,7 @@ from design_space import Layer
 
 from ..cost.parameters import embedding_parameters, layer_parameters, next_widths, pooler_parameters
 from ..mixing.axes import Sizes
-from .class_names import by_class, class_places
+from .class_names import by_class, label_permutation
 from .layer_alignment import Alignment, align_layers, consistent_overlap
 from .layer_maps import LayerMaps
 from .sampled_states import SampledStates
@@ -37,7 +37,7 @@ def consistent_values(source: Any, target: Any, seed: int) -> tuple[list[tuple[n
     """
     sizes = Sizes.of(target.config)
     specs = source.config.model_spec, target.config.model_spec
-    mover = _Mover(source, target, align_layers(*specs, sizes), sizes, seed)
+    mover = ConsistentTransfer(source, target, align_layers(*specs, sizes), sizes, seed)
     values = [*mover.embeddings(), *mover.layers(), *mover.pooler(), *mover.task_head()]
     pooler = target.base_model.pooler is not None
     overlap = consistent_overlap(*specs, sizes, pooler)
@@ -51,7 +51,7 @@ def _num_parameters(model: Any) -> int:
     return sum(parameter.numel() for parameter in model.base_model.parameters())
 
 
-class _Mover:
+class ConsistentTransfer:
     def __init__(self, source: Any, target: Any, alignment: Alignment, sizes: Sizes, seed: int) -> None:
         self.source, self.target, self.alignment, self.sizes = source, target, alignment, sizes
         self.source_spec, self.target_spec = source.config.model_spec, target.config.model_spec
@@ -195,7 +195,7 @@ class _Mover:
         weight, bias = (each.detach().double().cpu() for each in (norm.weight, norm.bias))
         space = selected(units, widths[0])
         read = regression(kept * weight[units] + bias[units], normed * weight + bias)
-        return SpaceMap(space.write, read, space.is_own)
+        return SpaceMap(space.write, read, space.is_unmapped)
 
     def _last_widths(self) -> tuple[int, int]:
         return self.source_spec.layers[-1].hidden_size, self.target_spec.layers[-1].hidden_size
@@ -204,7 +204,7 @@ class _Mover:
         """The task head, where both models have one of one class and number of outputs, and names of classes."""
         if type(self.source) is not type(self.target) or self.source.base_model is self.source:
             return
-        places = class_places(self.source, self.target)
+        places = label_permutation(self.source, self.target)
         if places is None:
             return
         inside = {id(parameter) for parameter in self.target.base_model.parameters()}

@@ -83,7 +83,7 @@ class LayerMaps:
             return first.T @ value @ second
         if role == "attention.self.distance_embedding.weight":
             key = self.heads["key"][0]
-            return torch.where(key.is_own & self.positions_own, own, value @ key.write.T * self.factors["key"])
+            return torch.where(key.is_unmapped & self.positions_own, own, value @ key.write.T * self.factors["key"])
         if role == OUTPUT and not self.pairs:
             return torch.zeros_like(own)
         out = self._axis_map(found.axes[0], parameter.axes[0])
@@ -97,7 +97,7 @@ class LayerMaps:
         moved = moved.view(own.shape) * self._factor(parameter)
         if role == "output.dense.bias":
             moved = moved - self._lifted(out)
-        return torch.where(out.is_own.view(-1, *[1] * (own.dim() - 1)), own, moved)
+        return torch.where(out.is_unmapped.view(-1, *[1] * (own.dim() - 1)), own, moved)
 
     def _without_source(self, parameter: Parameter, own: Tensor) -> Tensor:
         """Zero columns for heads without a partner, further levels of a feed-forward stack; else its own value."""
@@ -106,10 +106,10 @@ class LayerMaps:
         level = int(parameter.name.split(".")[2]) // 2
         after, passed = self.neurons[level], self.neurons[level].write @ self.neurons[level - 1].read
         if parameter.name.endswith("weight"):
-            return torch.where(after.is_own[:, None], own, passed)
+            return torch.where(after.is_unmapped[:, None], own, passed)
         is_lifted_before = level - 1 >= len(self.source.feed_forward)
         lift = LIFT - (passed.sum(dim=1) * LIFT if is_lifted_before else torch.zeros_like(own))
-        return torch.where(after.is_own, own, lift)
+        return torch.where(after.is_unmapped, own, lift)
 
     def _lifted(self, out: SpaceMap) -> Tensor:
         """What ``output.dense`` would add because its inputs are lifted: (T,)."""
@@ -168,7 +168,7 @@ class LayerMaps:
         """Space -> map for each head of the source."""
         before, after, count = self.source.head_size, self.target.head_size, len(self.source.heads)
         if after >= before:
-            own, zeros = appended(before, after), appended(before, after, is_own=False)
+            own, zeros = appended(before, after), appended(before, after, is_unmapped=False)
             one = {"query": zeros, "product": own} | dict.fromkeys(("key", "value", "local"), own)
             return {space: [each] * count for space, each in one.items()}
         mixing = self.module.attention.self
@@ -204,7 +204,7 @@ class LayerMaps:
         if is_cut:
             assert states is not None
             last = self.states.feed_forward(self.number, depth - 1)
-            kept = SpaceMap(kept.write, regression(states[:, chosen], last), kept.is_own)
+            kept = SpaceMap(kept.write, regression(states[:, chosen], last), kept.is_unmapped)
         return padded(kept, width)
 
 

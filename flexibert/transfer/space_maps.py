@@ -26,7 +26,7 @@ class SpaceMap:
     Attributes:
         write: (T, S), target coordinates of what the source writes.
         read: (S, T), source coordinates of what the target holds.
-        is_own: (T,), coordinates without a counterpart, which keep the target's values.
+        is_unmapped: (T,), coordinates without a counterpart, which keep the target's values.
         source_unit: (T,), the unit of the source that a coordinate copies, -1 for none; where one unit is copied
             several times, its readers differ by noise that cancels, so that training can tell the copies apart.
         norm_scale: factor of LayerNorm weights, for units that do not vary shrink the variance.
@@ -34,7 +34,7 @@ class SpaceMap:
 
     write: Tensor
     read: Tensor
-    is_own: Tensor
+    is_unmapped: Tensor
     source_unit: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     norm_scale: float = 1.0
 
@@ -87,11 +87,11 @@ def spread(source: int, target: int) -> SpaceMap:
     return SpaceMap(write, (write / counts).T.contiguous(), torch.zeros(target, dtype=torch.bool), units)
 
 
-def appended(source: int, target: int, *, is_own: bool = True) -> SpaceMap:
+def appended(source: int, target: int, *, is_unmapped: bool = True) -> SpaceMap:
     """The source's units first, then units that nothing reads yet: the target's own, or zeros."""
     write = torch.eye(target, source, dtype=torch.float64)
     own = torch.arange(target) >= source
-    return SpaceMap(write, write.T.contiguous(), own if is_own else torch.zeros_like(own))
+    return SpaceMap(write, write.T.contiguous(), own if is_unmapped else torch.zeros_like(own))
 
 
 def selected(units: Tensor, source: int, states_NS: Tensor | None = None) -> SpaceMap:
@@ -115,7 +115,7 @@ def padded(space: SpaceMap, target: int) -> SpaceMap:
     rows, source = len(space.read), space.write.shape[1]
     write = torch.cat([space.write, torch.zeros(missing, source, dtype=torch.float64)])
     read = torch.cat([space.read, torch.zeros(rows, missing, dtype=torch.float64)], dim=1)
-    return SpaceMap(write, read, torch.cat([space.is_own, torch.ones(missing, dtype=torch.bool)]))
+    return SpaceMap(write, read, torch.cat([space.is_unmapped, torch.ones(missing, dtype=torch.bool)]))
 
 
 def best_units(states_NS: Tensor, count: int) -> Tensor:
@@ -193,6 +193,6 @@ def blocks(maps: list[tuple[int, int, SpaceMap]], num_source: int, num_target: i
     own = torch.ones(num_target, target, dtype=torch.bool)
     for place, piece, piece_map in maps:
         write[place, :, piece], read[piece, :, place] = piece_map.write, piece_map.read
-        own[place] = piece_map.is_own
+        own[place] = piece_map.is_unmapped
     joint = num_target * target, num_source * source
     return SpaceMap(write.reshape(joint), read.reshape(joint[::-1]), own.flatten())

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ..cost.parameters import next_widths
 from ..mixing.axes import Axis, Parameter, Sizes
 from ..model.configuration_flexibert import CONSISTENT, FlexiBERTConfig, check_mode
-from .class_names import by_class, class_places
+from .class_names import by_class, label_permutation
 from .consistent import consistent_values
 from .plan import (
     AxisMatch,
@@ -65,7 +65,7 @@ def transfer_weights(source: Any, target: Any, mode: str = CONSISTENT, seed: int
             for parameter, value in values:
                 parameter.copy_(value)
         return overlap
-    fitter = _Fitter(source.config, target.config, mode, seed)
+    fitter = OrderedTransfer(source.config, target.config, mode, seed)
     source_encoder, target_encoder = source.base_model, target.base_model
     fitted: list[tuple[nn.Parameter, Tensor]] = []
     num_filled = 0
@@ -94,7 +94,7 @@ def _check_comparable(source: Any, target: Any) -> None:
         raise ValueError("\n".join(problems))
 
 
-class _Fitter:
+class OrderedTransfer:
     """Fits tensors of the source to the target's sizes, with one projection per space."""
 
     def __init__(self, source: FlexiBERTConfig, target: FlexiBERTConfig, mode: str, seed: int) -> None:
@@ -162,7 +162,7 @@ class _Fitter:
 
 
 def _encoder_matches(
-    source: nn.Module, target: nn.Module, fitter: _Fitter
+    source: nn.Module, target: nn.Module, fitter: OrderedTransfer
 ) -> Iterator[tuple[str, ParameterMatch, dict[str, Space]]]:
     """Every parameter of the encoder that receives values: (prefix of its name, match, spaces of its axes)."""
     source_spec, target_spec, plan = fitter.source_spec, fitter.target_spec, fitter.plan
@@ -181,12 +181,12 @@ def _encoder_matches(
             yield "", match, last
 
 
-def _task_head(source: Any, target: Any, fitter: _Fitter) -> list[tuple[nn.Parameter, Tensor]]:
+def _task_head(source: Any, target: Any, fitter: OrderedTransfer) -> list[tuple[nn.Parameter, Tensor]]:
     """New values of the task head, where both models have one of one class and number of outputs, and classes of the
     same names."""
     if type(source) is not type(target) or source.base_model is source:
         return []
-    places = class_places(source, target)
+    places = label_permutation(source, target)
     if places is None:
         return []
     inside = {id(parameter) for parameter in target.base_model.parameters()}  # a tied decoder is the encoder's

@@ -200,18 +200,18 @@ def moved(source: Any, model_dict: dict, texts: Texts, mode: str, seed: int) -> 
     """A child with the source's weights, and the overlap. ``RP, original`` draws a projection for every matrix."""
     torch.manual_seed(seed)
     child = FlexiBERTForMaskedLM(configuration(model_dict, texts), transfer_mode=mode[:2] if "RP" in mode else mode)
-    shared = ordered_transfer._Fitter._projection
+    shared = ordered_transfer.OrderedTransfer._projection
     if mode == "RP, original":
 
         def fresh(fitter: Any, space: Any, source_size: int, target_size: int) -> Tensor:
             fitter.projections.clear()
             return shared(fitter, space, source_size, target_size)
 
-        ordered_transfer._Fitter._projection = fresh
+        ordered_transfer.OrderedTransfer._projection = fresh
     try:
         overlap = child.load_model_from_source(source, seed=seed)
     finally:
-        ordered_transfer._Fitter._projection = shared
+        ordered_transfer.OrderedTransfer._projection = shared
     return child.eval(), overlap
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from flexibert import FlexiBERTForSequenceClassification, FlexiViTForImageClassification, MovementPruner, PruningConfig
-from flexibert.pruning.compaction import shrunk, structure_of
+from flexibert.pruning.compaction import extract_submodel, structure_of
 from tests.flexibert.pruning.small_models import add_noise, bert, deit, flexibert, inputs_of, logits
 
 HEADS = {"attention_block_rows": 16, "attention_block_cols": 64, "attention_output_with_dense": False}
@@ -193,7 +193,7 @@ def test_heads_of_one_hetero_layer_are_renumbered():
             for place in places:
                 output.weight[:, 16 * place : 16 * place + 16] = 0
     before = logits(model, **inputs)
-    small = shrunk(model, structure_of(model))
+    small = extract_submodel(model, structure_of(model))
     assert [[str(head) for head in layer.heads] for layer in small.config.model_spec.layers] == [
         ["sa_sdp_16", "c_3_16", "l_dft_16"],
         ["c_5_16", "sa_wma_16"],

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from flexibert.pruning.masks import (
-    Part,
+    MaskFactor,
     Scores,
     Threshold,
     WeightMask,
@@ -90,14 +90,14 @@ def test_hard_concrete_gates_are_sampled_in_training():
     ],
 )
 def test_scores_are_spread_over_blocks(axis, values, expected):
-    part = Part(scores(values, block=(2, 2), method="threshold"), axis)
+    part = MaskFactor(scores(values, block=(2, 2), method="threshold"), axis)
     assert part.expanded().tolist() == expected
 
 
 def test_the_gradient_of_a_mask_reaches_its_score_unchanged():
     found = scores([[1.0, -1.0]], block=(1, 2))
     linear = linear_of([[1.0, 2.0, 3.0, 4.0]])
-    mask_linear(linear, WeightMask([Part(found, "both")]), bias_mask=True)
+    mask_linear(linear, WeightMask([MaskFactor(found, "both")]), bias_mask=True)
     linear(torch.tensor([[1.0, 1.0, 10.0, 10.0]])).sum().backward()
     # d/d mask of a block: sum of w x over it, masked or not
     assert found.scores.grad.tolist() == [[3.0, 70.0]]
@@ -108,7 +108,7 @@ def test_the_gradient_of_a_mask_reaches_its_score_unchanged():
 def test_two_parts_multiply_and_biases_of_masked_rows_vanish():
     rows, columns = scores([1.0, 0.0], method="threshold"), scores([1.0, 1.0, 0.0], method="threshold")
     linear = linear_of([[1, 2, 3], [4, 5, 6]], [7, 8])
-    mask_linear(linear, WeightMask([Part(rows, "rows"), Part(columns, "columns")]), bias_mask=True)
+    mask_linear(linear, WeightMask([MaskFactor(rows, "rows"), MaskFactor(columns, "columns")]), bias_mask=True)
     assert linear.weight.tolist() == [[1, 2, 0], [0, 0, 0]]
     assert linear.bias.tolist() == [7, 0]
     plain = plain_linear(linear)
@@ -118,7 +118,9 @@ def test_two_parts_multiply_and_biases_of_masked_rows_vanish():
 
 def test_without_bias_mask_biases_stay():
     linear = linear_of([[1, 2]], [7])
-    mask_linear(linear, WeightMask([Part(scores([0.0], method="threshold", min_share=0.0), "rows")]), bias_mask=False)
+    mask_linear(
+        linear, WeightMask([MaskFactor(scores([0.0], method="threshold", min_share=0.0), "rows")]), bias_mask=False
+    )
     assert linear.bias.tolist() == [7]
 
 

@@ -23,7 +23,7 @@ def shapes(pruner, layer=0):
     found = {}
     for name, linear in pruner.layers[layer].named():
         mask = linear.parametrizations.weight[0]
-        found[name] = [(scores.shape, axis) for scores, axis in zip(mask.parts, mask.axes, strict=True)]
+        found[name] = [(factor.scores.shape, factor.axis) for factor in mask.factors]
     return found
 
 

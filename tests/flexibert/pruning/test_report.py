@@ -76,6 +76,16 @@ def test_specs_are_compared_layer_by_layer():
     json.dumps(report.to_dict())
 
 
+def test_only_matrices_that_a_layer_has_are_listed():
+    model = flexibert("transform", position_embedding_type="absolute")
+    spec = model.config.model_spec
+    of_masks = MovementPruner(model, PruningConfig()).report()
+    assert list(of_masks.layers[0].densities) == ["value", "output", "intermediate0", "dense"]
+    of_specs = report_of_specs(spec, spec)
+    assert list(of_specs.layers[0].densities) == ["query", "value", "output", "intermediate0", "dense"]  # relative
+    assert list(of_specs.layers[1].densities) == ["query", "key", "value", "output", "intermediate0", "dense"]
+
+
 def test_a_child_that_is_no_part_is_refused():
     with pytest.raises(ValueError, match="layers must be the parent's, with fewer heads or neurons"):
         report_of_specs(hetero((2, (128,))), hetero((4, (128,))))
