@@ -25,8 +25,8 @@ AUTO_CLASSES: dict[str, dict[str, tuple[str, ...]]] = {
         "AutoModelForTokenClassification": ("model.heads.FlexiBERTForTokenClassification",),
         "AutoModelForQuestionAnswering": ("model.heads.FlexiBERTForQuestionAnswering",),
         "AutoModelForMultipleChoice": ("model.heads.FlexiBERTForMultipleChoice",),
-        "AutoModelForNextSentencePrediction": ("model.pretraining_heads.FlexiBERTForNextSentencePrediction",),
-        "AutoModelForPreTraining": ("model.pretraining_heads.FlexiBERTForPreTraining",),
+        "AutoModelForNextSentencePrediction": ("model.heads.FlexiBERTForNextSentencePrediction",),
+        "AutoModelForPreTraining": ("model.heads.FlexiBERTForPreTraining",),
     },
     "flexivit": {
         "AutoConfig": ("vision.configuration_flexivit.FlexiViTConfig",),

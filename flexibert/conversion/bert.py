@@ -13,7 +13,7 @@ from transformers.models.bert import modeling_bert
 
 from design_space import ModelSpec
 
-from ..model import heads, pretraining_heads
+from ..model import heads
 from ..model.configuration_flexibert import FlexiBERTConfig
 from ..model.modeling_flexibert import FlexiBERTModel, FlexiBERTPreTrainedModel
 
@@ -25,8 +25,8 @@ CLASSES: dict[type, type[FlexiBERTPreTrainedModel]] = {
     modeling_bert.BertForTokenClassification: heads.FlexiBERTForTokenClassification,
     modeling_bert.BertForQuestionAnswering: heads.FlexiBERTForQuestionAnswering,
     modeling_bert.BertForMultipleChoice: heads.FlexiBERTForMultipleChoice,
-    modeling_bert.BertForNextSentencePrediction: pretraining_heads.FlexiBERTForNextSentencePrediction,
-    modeling_bert.BertForPreTraining: pretraining_heads.FlexiBERTForPreTraining,
+    modeling_bert.BertForNextSentencePrediction: heads.FlexiBERTForNextSentencePrediction,
+    modeling_bert.BertForPreTraining: heads.FlexiBERTForPreTraining,
 }
 # Means the same in both configurations.
 SHARED_OPTIONS = (

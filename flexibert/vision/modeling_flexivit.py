@@ -17,7 +17,6 @@ from transformers.models.deit.modeling_deit import DeiTForImageClassificationWit
 from transformers.utils.generic import can_return_tuple
 
 from ..mixing.attention import Padding
-from ..model.heads import encoder_extras
 from ..model.modeling_flexibert import FlexiBERTPreTrainedModel
 from .configuration_flexivit import FlexiViTConfig
 from .vision_layers import ImagePooler, PatchEmbeddings, PreNormEncoder
@@ -136,7 +135,9 @@ class FlexiViTForImageClassification(FlexiViTPreTrainedModel):
         encoded = self.vit(pixel_values, output_hidden_states, output_attentions, return_dict=True)
         logits = self.classifier(encoded.last_hidden_state[:, 0])
         loss = None if labels is None else self.loss_function(labels, logits, self.config)
-        return ImageClassifierOutput(loss=loss, logits=logits, **encoder_extras(encoded))
+        return ImageClassifierOutput(
+            loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
+        )
 
 
 class FlexiViTForImageClassificationWithTeacher(FlexiViTPreTrainedModel):
@@ -170,7 +171,8 @@ class FlexiViTForImageClassificationWithTeacher(FlexiViTPreTrainedModel):
             logits=(cls_logits + distillation_logits) / 2,
             cls_logits=cls_logits,
             distillation_logits=distillation_logits,
-            **encoder_extras(encoded),
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
         )
 
 
