@@ -18,6 +18,7 @@ from transformers.utils.generic import can_return_tuple
 
 from ..mixing.attention import Padding
 from ..model.modeling_flexibert import FlexiBERTPreTrainedModel
+from ..model.spec_config import project_module
 from .configuration_flexivit import FlexiViTConfig
 from .vision_layers import ImagePooler, PatchEmbeddings, PreNormEncoder
 
@@ -43,6 +44,8 @@ class FlexiViTPreTrainedModel(FlexiBERTPreTrainedModel):
         is_auto = "adapter_kwargs" in kwargs  # no other caller gives these
         named = getattr(kwargs.get("config"), "architectures", None) or () if is_auto else ()
         chosen = next((other for other in CLASSIFIERS if other.__name__ in named and cls in CLASSIFIERS), cls)
+        if chosen is not cls and project_module("flexibert") is None:  # so that its code is saved with it, as ``cls``'s
+            chosen.register_for_auto_class("AutoModelForImageClassification")
         return super(FlexiViTPreTrainedModel, chosen).from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def load_model_from_source(self, source: FlexiBERTPreTrainedModel, seed: int = 0) -> float:
