@@ -65,7 +65,7 @@ class TaskModel(FlexiBERTPreTrainedModel):
     ) -> ModelOutput:
         """Inputs as the encoder's; ``labels`` and ``logits`` as the class says."""
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        encoded = self._encoded(*inputs, output_hidden_states, output_attentions)
+        encoded = self._encode_inputs(*inputs, output_hidden_states, output_attentions)
         loss, logits = self._scored(encoded, labels)
         return self._output(encoded, loss=loss, logits=logits)
 
@@ -76,7 +76,7 @@ class TaskModel(FlexiBERTPreTrainedModel):
         """Loss, where labels are given, and logits."""
         raise NotImplementedError
 
-    def _encoded(self, *inputs: Any, **options: Any) -> BaseModelOutputWithPooling:
+    def _encode_inputs(self, *inputs: Any, **options: Any) -> BaseModelOutputWithPooling:
         """What the encoder makes of its inputs, in its order."""
         return self.bert(*inputs, **options, return_dict=True)
 
@@ -253,7 +253,7 @@ class FlexiBERTForQuestionAnswering(TaskModel):
     ) -> ModelOutput:
         """Positions: (B,); those outside the sequence do not count. ``start_logits``, ``end_logits``: (B, S)."""
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        encoded = self._encoded(*inputs, output_hidden_states, output_attentions)
+        encoded = self._encode_inputs(*inputs, output_hidden_states, output_attentions)
         start_logits, end_logits = self.qa_outputs(encoded.last_hidden_state).unbind(-1)
         loss = None
         if start_positions is not None and end_positions is not None:
@@ -274,7 +274,7 @@ class FlexiBERTForMultipleChoice(TaskModel):
     def _build_head(self, config: FlexiBERTConfig) -> None:
         self._build_classifier(config, 1)
 
-    def _encoded(self, *inputs: Any, **options: Any) -> BaseModelOutputWithPooling:
+    def _encode_inputs(self, *inputs: Any, **options: Any) -> BaseModelOutputWithPooling:
         """Choices as further sequences of the batch; pooled states (B, C, H)."""
         *ids, inputs_embeds, output_hidden_states, output_attentions = inputs
         given = ids[0] if inputs_embeds is None else inputs_embeds
@@ -282,7 +282,7 @@ class FlexiBERTForMultipleChoice(TaskModel):
             raise ValueError("Inputs of a multiple-choice model must be of shape (batch, choices, sequence, ...)")
         flat = [x if x is None else x.flatten(0, -2) for x in ids]
         flat.append(inputs_embeds if inputs_embeds is None else inputs_embeds.flatten(0, 1))
-        encoded = super()._encoded(*flat, output_hidden_states, output_attentions, **options)
+        encoded = super()._encode_inputs(*flat, output_hidden_states, output_attentions, **options)
         encoded.pooler_output = encoded.pooler_output.unflatten(0, (-1, given.shape[1]))
         return encoded
 
@@ -337,7 +337,7 @@ class FlexiBERTForPreTraining(WordPredictor):
         ``prediction_logits``: as in masked LM. ``seq_relationship_logits``: (B, 2).
         """
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        encoded = self._encoded(*inputs, output_hidden_states, output_attentions)
+        encoded = self._encode_inputs(*inputs, output_hidden_states, output_attentions)
         loss, words = self._scored(encoded, labels)
         follows = self.cls.seq_relationship(encoded.pooler_output)
         if next_sentence_label is not None:

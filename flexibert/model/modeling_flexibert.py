@@ -97,6 +97,20 @@ class FlexiBERTPreTrainedModel(PreTrainedModel):
         model_card.add_to_lineage(self, f"Weights transferred from {origin}.", [source])
         return overlap
 
+    def _encoded(
+        self, embedded: Tensor, padding: Padding, output_hidden_states: bool | None, output_attentions: bool | None
+    ) -> BaseModelOutputWithPooling:
+        """What layers and pooler make of embeddings; the configuration decides what else is returned, if it is None."""
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        if output_attentions is None:
+            output_attentions = self.config.output_attentions
+        last, states, weights = self.encoder(embedded, padding, bool(output_hidden_states), bool(output_attentions))
+        pooled = None if self.pooler is None else self.pooler(last)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=last, pooler_output=pooled, hidden_states=states, attentions=weights
+        )
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Start values are normal(0, initializer_range), as in Hugging Face's models; a module of the token mixing with
@@ -201,15 +215,7 @@ class FlexiBERTModel(FlexiBERTPreTrainedModel):
         check_inputs(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         embedded = self.embeddings(input_ids, token_type_ids, inputs_embeds, position_ids)
         padding = Padding.from_mask(attention_mask, embedded.dtype, is_zeroed=self.config.mask_padding)
-        if output_hidden_states is None:
-            output_hidden_states = self.config.output_hidden_states
-        if output_attentions is None:
-            output_attentions = self.config.output_attentions
-        last, states, weights = self.encoder(embedded, padding, bool(output_hidden_states), bool(output_attentions))
-        pooled = None if self.pooler is None else self.pooler(last)
-        return BaseModelOutputWithPooling(
-            last_hidden_state=last, pooler_output=pooled, hidden_states=states, attentions=weights
-        )
+        return self._encoded(embedded, padding, output_hidden_states, output_attentions)
 
 
 def _never_used(config: FlexiBERTConfig) -> list[str]:

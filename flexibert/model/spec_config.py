@@ -55,6 +55,7 @@ class SpecConfig(PreTrainedConfig):
 
     title: ClassVar[str]
     further_names: ClassVar[frozenset[str]] = frozenset()
+    other_classes: ClassVar[str] = "its own class"  # which load another kind of model
 
     model_dict: dict[str, Any] | None = None
     plugins: list[str] | None = None
@@ -100,6 +101,26 @@ class SpecConfig(PreTrainedConfig):
     def to_dict(self) -> dict[str, Any]:
         """As inherited, and which attributes are no options."""
         return with_additional(super().to_dict(), self.known_names())
+
+    @classmethod
+    def get_config_dict(cls, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As inherited.
+
+        Raises:
+            ValueError: when the folder holds another kind of model.
+        """
+        config_dict, unused = super().get_config_dict(*args, **kwargs)
+        if not cls.is_own_config(config_dict):
+            raise ValueError(
+                f"'model_type' of the configuration must be '{cls.model_type}'. Got {config_dict['model_type']!r}; "
+                f"load it with {cls.other_classes}"
+            )
+        return config_dict | {"model_type": cls.model_type}, unused
+
+    @classmethod
+    def is_own_config(cls, config_dict: dict[str, Any]) -> bool:
+        """Whether a saved configuration is of this class."""
+        return bool(config_dict.get("model_type", cls.model_type) == cls.model_type)
 
     @classmethod
     def known_names(cls) -> set[str]:

@@ -105,16 +105,8 @@ class FlexiViTModel(FlexiViTPreTrainedModel):
         if pixel_values is None or tuple(pixel_values.shape[1:]) != expected:
             found = "nothing" if pixel_values is None else tuple(pixel_values.shape)
             raise ValueError(f"'pixel_values' must be of shape (batch, {', '.join(map(str, expected))}). Got {found}")
-        if output_hidden_states is None:
-            output_hidden_states = self.config.output_hidden_states
-        if output_attentions is None:
-            output_attentions = self.config.output_attentions
         embedded = self.embeddings(pixel_values.to(self.embeddings.patch_embeddings.weight.dtype))
-        last, states, weights = self.encoder(embedded, NO_PADDING, bool(output_hidden_states), bool(output_attentions))
-        pooled = None if self.pooler is None else self.pooler(last)
-        return BaseModelOutputWithPooling(
-            last_hidden_state=last, pooler_output=pooled, hidden_states=states, attentions=weights
-        )
+        return self._encoded(embedded, NO_PADDING, output_hidden_states, output_attentions)
 
 
 class FlexiViTForImageClassification(FlexiViTPreTrainedModel):
