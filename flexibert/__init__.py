@@ -14,12 +14,13 @@ from .model.configuration_flexibert import FlexiBERTConfig
 from .model.heads import (
     FlexiBERTForMaskedLM,
     FlexiBERTForMultipleChoice,
+    FlexiBERTForNextSentencePrediction,
+    FlexiBERTForPreTraining,
     FlexiBERTForQuestionAnswering,
     FlexiBERTForSequenceClassification,
     FlexiBERTForTokenClassification,
 )
 from .model.modeling_flexibert import FlexiBERTModel, FlexiBERTPreTrainedModel
-from .model.pretraining_heads import FlexiBERTForNextSentencePrediction, FlexiBERTForPreTraining
 from .morphisms.block_retraining import RetrainedBlock, Training, combine_blocks, retrain_block
 from .morphisms.depth_stitching import stitch_depth
 from .morphisms.layer_merging import merge_layers

@@ -7,7 +7,8 @@ The head that ``config.json`` names under ``architectures`` comes along, and so 
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -48,22 +49,41 @@ def convert(source: Path, target: Path, *, check: bool = False) -> float | None:
         ValueError: when there is nothing of that kind in ``source``, ``target`` exists, its parent does not, or the
             outputs differ by more than 1e-5.
     """
-    if target.exists():
-        raise ValueError(f"{target}: exists already; name a folder that does not")
+    check_target(target)
     model, is_bert = load(source)
     converted = from_bert(model) if is_bert else to_bert(model)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".convert_bert-") as temporary:
-        folder = Path(temporary) / "model"
-        converted.save_pretrained(folder)
-        for name in TOKENIZER_FILES:
-            if (source / name).exists():
-                shutil.copy2(source / name, folder / name)
+    with new_folder(converted, target, tokenizer_from=source) as folder:
         difference = largest_difference(load(source)[0], load(folder)[0]) if check else None
         if difference is not None and not difference <= LARGEST_DIFFERENCE:
             raise ValueError(f"{source}: outputs differ by {difference:.1e} after conversion; nothing was written")
-        folder.rename(target)
     return difference
+
+
+def check_target(target: Path) -> None:
+    """Raises ``ValueError`` when the folder exists; to be asked before long work."""
+    if target.exists():
+        raise ValueError(f"{target.resolve()}: exists already; name a folder that does not")
+
+
+@contextmanager
+def new_folder(model: Any, target: Path, *, tokenizer_from: Path) -> Iterator[Path]:
+    """Write the model, and the tokenizer of another folder, to ``target``: whole or, where the body of ``with`` fails,
+    not at all. The body gets the folder as it is before it is put in its place.
+
+    Raises:
+        ValueError: when ``target`` exists.
+    """
+    target = target.resolve()
+    check_target(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".flexibert-") as temporary:
+        folder = Path(temporary) / "model"
+        model.save_pretrained(folder)
+        for name in TOKENIZER_FILES:
+            if (tokenizer_from / name).exists():
+                shutil.copy2(tokenizer_from / name, folder / name)
+        yield folder
+        folder.rename(target)
 
 
 def load(folder: Path) -> tuple[Any, bool]:

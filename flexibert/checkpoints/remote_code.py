@@ -3,8 +3,9 @@
 ``AutoModel.from_pretrained(folder, trust_remote_code=True)`` then needs ``torch`` and ``transformers`` only. Hugging
 Face copies the file it is pointed to and the files that this imports by ``from .name import``; so the modules that a
 model is made of are written flat into its folder, with their imports of ``design_space`` turned into such ones, and
-``auto_map`` in ``config.json`` says which class is where. Where the project is installed and imported, its own classes
-are used and nothing is asked.
+``auto_map`` in ``config.json`` says which class is where. A model that was loaded so and is saved again takes its code
+along, which Hugging Face copies. Where the project is installed and imported, its own classes are used and nothing is
+asked.
 """
 
 import ast
@@ -14,6 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from transformers.utils import logging
+
+from design_space import ModelSpec
+
+from ..mixing.head_operations import head_operation
+
+logger = logging.get_logger(__name__)
 
 # model type -> name of the Auto class -> our classes, as folder.module.class; the first is the usual one.
 AUTO_CLASSES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -25,8 +34,8 @@ AUTO_CLASSES: dict[str, dict[str, tuple[str, ...]]] = {
         "AutoModelForTokenClassification": ("model.heads.FlexiBERTForTokenClassification",),
         "AutoModelForQuestionAnswering": ("model.heads.FlexiBERTForQuestionAnswering",),
         "AutoModelForMultipleChoice": ("model.heads.FlexiBERTForMultipleChoice",),
-        "AutoModelForNextSentencePrediction": ("model.pretraining_heads.FlexiBERTForNextSentencePrediction",),
-        "AutoModelForPreTraining": ("model.pretraining_heads.FlexiBERTForPreTraining",),
+        "AutoModelForNextSentencePrediction": ("model.heads.FlexiBERTForNextSentencePrediction",),
+        "AutoModelForPreTraining": ("model.heads.FlexiBERTForPreTraining",),
     },
     "flexivit": {
         "AutoConfig": ("vision.configuration_flexivit.FlexiViTConfig",),
@@ -50,29 +59,24 @@ def auto_class_of(name: str, model_type: str) -> str:
     return next((auto for auto, ours in places if any(place.endswith(f".{name}") for place in ours)), "AutoModel")
 
 
-def write_code(folder: Path, config: Any) -> dict[str, Any]:
-    """Write the modules that models of a configuration are made of into ``folder``.
+def write_code(folder: Path, config: Any) -> None:
+    """Write the modules that models of a configuration are made of into ``folder``, and note them in the configuration.
+
+    Sets ``plugins`` to those that were given and those that the architecture needs, and ``auto_map``: Auto class ->
+    module.class in the folder; of several classes, the one in ``architectures``.
 
     Args:
         folder: made where it is missing.
-        config: with ``architectures``, the names of the classes saved there. The code of one loaded from a folder lies
-            apart from the models', which Hugging Face writes; its ``auto_map`` tells of them.
-
-    Returns:
-        ``auto_map``: Auto class -> module.class in the folder; of several classes, the one in ``architectures``.
+        config: with ``architectures``, the names of the classes saved there.
     """
-    auto_map = _auto_map(config.model_type, set(config.architectures or ()))
+    config.plugins = list(dict.fromkeys([*(config.plugins or ()), *_needed_plugins(config.model_spec)])) or None
+    places = _chosen(config.model_type, config.architectures or ())
     folder.mkdir(parents=True, exist_ok=True)
-    for name, source in flat_sources(set(auto_map.values()), config.plugins or ()).items():
+    for name, source in flat_sources(set(places.values()), config.plugins or ()).items():
         (folder / f"{name}.py").write_text(source, encoding="utf-8")
     known = getattr(config, "auto_map", None) or {}
-    flat_map = {name: place.partition(".")[2] if place.count(".") > 1 else place for name, place in auto_map.items()}
-    return {name: place for name, place in known.items() if _is_there(place, folder)} | flat_map
-
-
-def _is_there(place: Any, folder: Path) -> bool:
-    """Whether an entry of ``auto_map`` names a class in another repository, or in a file of this folder."""
-    return not isinstance(place, str) or "--" in place or (folder / f"{place.split('.')[0]}.py").is_file()
+    kept = {auto_class: place for auto_class, place in known.items() if _is_there(place, folder)}
+    config.auto_map = kept | {auto_class: place.partition(".")[2] for auto_class, place in places.items()}
 
 
 def flat_sources(places: set[str], plugins: Sequence[str] = ()) -> dict[str, str]:
@@ -85,10 +89,9 @@ def flat_sources(places: set[str], plugins: Sequence[str] = ()) -> dict[str, str
     Raises:
         ValueError: when two of the modules have one name.
     """
-    beside = [plugin if _is_project() else f"{__package__}.{plugin.rpartition('.')[2]}" for plugin in plugins]
     sources: dict[str, str] = {}
     origins: dict[str, str] = {}
-    waiting = {*map(_full_name, places), *beside}
+    waiting = {*(f"flexibert.{place.rpartition('.')[0]}" for place in places), *plugins}
     while waiting:
         full_name = waiting.pop()
         name = full_name.rpartition(".")[2]
@@ -97,36 +100,33 @@ def flat_sources(places: set[str], plugins: Sequence[str] = ()) -> dict[str, str
         if name not in sources:
             sources[name], imported = _flattened(full_name)
             waiting |= imported
-    for plugin in beside:
-        line = f"from .{plugin.rpartition('.')[2]} import *"
-        if line not in sources[LAST]:
-            sources[LAST] += f"\n{line}  # noqa: F403\n"
+    for plugin in plugins:
+        sources[LAST] += f"\nfrom .{plugin.rpartition('.')[2]} import *  # noqa: F403\n"
     return sources
 
 
-def _is_project() -> bool:
-    """Whether this is the project's own module; in a folder of copies all modules are this one's neighbors."""
-    return (__package__ or "").rpartition(".")[2] == "checkpoints"
+def _needed_plugins(spec: ModelSpec) -> list[str]:
+    """The modules from outside of this project in which operations of an architecture are defined. One that was defined
+    in a session by hand has no module that could be imported, which is told."""
+    layers = [layer for group in spec.groups or (spec,) for layer in group.layers]
+    operations = {head.operation for layer in layers for head in layer.heads}
+    modules = sorted({type(head_operation(name)).__module__ for name in operations})
+    if "__main__" in modules:
+        logger.warning("An operation is defined in __main__; put it into a module, or nobody else can load the model")
+    return [module for module in modules if module.partition(".")[0] not in ("flexibert", "__main__")]
 
 
-def _full_name(place: str) -> str:
-    """The full name of the module of a class."""
-    module = place.rpartition(".")[0]
-    if _is_project():
-        return f"{(__package__ or '').rpartition('.')[0]}.{module}"
-    return f"{__package__}.{module.rpartition('.')[2]}"
-
-
-def _auto_map(model_type: str, saved: set[str]) -> dict[str, str]:
+def _chosen(model_type: str, saved: Sequence[str]) -> dict[str, str]:
     """Auto class -> our class, as in ``AUTO_CLASSES``; of several, the one that was saved."""
-    chosen = {}
-    for auto_class, places in AUTO_CLASSES[model_type].items():
-        # A copy that was loaded from a folder is without the modules that it did not need.
-        present = [place for place in places if importlib.util.find_spec(_full_name(place))]
-        fitting = [place for place in present if place.rpartition(".")[2] in saved]
-        if present:
-            chosen[auto_class] = (fitting or present)[0]
-    return chosen
+    return {
+        auto_class: next((place for place in places if place.rpartition(".")[2] in saved), places[0])
+        for auto_class, places in AUTO_CLASSES[model_type].items()
+    }
+
+
+def _is_there(place: Any, folder: Path) -> bool:
+    """Whether an entry of ``auto_map`` names a class in another repository, or in a file of this folder."""
+    return not isinstance(place, str) or "--" in place or (folder / f"{place.split('.')[0]}.py").is_file()
 
 
 def _flattened(full_name: str) -> tuple[str, set[str]]:

@@ -1,7 +1,5 @@
 """What the commands on model folders share: loading, writing whole or not at all, the summary."""
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +11,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from design_space.options import NO_SWITCH, Count, Place, Positive, Whole, flag, options
 
 from ..conversion.bert import from_bert
-from ..convert_bert import TOKENIZER_FILES, load
+from ..convert_bert import TOKENIZER_FILES, load, new_folder
+from ..convert_bert import check_target as check_target
 from ..model.heads import WordPredictor
 from ..morphisms.block_retraining import Training
 from .masked_lm_loss import hide_tokens, masked_lm_loss, text_blocks
@@ -31,28 +30,14 @@ def load_model(folder: Path) -> Any:
     return from_bert(model) if is_bert else model
 
 
-def check_target(target: Path) -> None:
-    """Raises ``ValueError`` when the folder exists; to be asked before long work."""
-    if target.exists():
-        raise ValueError(f"{target.resolve()}: exists already; name a folder that does not")
-
-
 def save_model(model: Any, target: Path, tokenizer_from: Path) -> None:
     """Write the model, and the tokenizer of another folder, to ``target``: whole or not at all.
 
     Raises:
         ValueError: when ``target`` exists.
     """
-    target = target.resolve()
-    check_target(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".flexibert-") as temporary:
-        folder = Path(temporary) / "model"
-        model.save_pretrained(folder)
-        for name in TOKENIZER_FILES:
-            if (tokenizer_from / name).exists():
-                shutil.copy2(tokenizer_from / name, folder / name)
-        folder.rename(target)
+    with new_folder(model, target, tokenizer_from=tokenizer_from):
+        pass
 
 
 def _seed(value: int) -> int:

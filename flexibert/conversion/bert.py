@@ -4,7 +4,6 @@ A BERT is the FlexiBERT whose layers are all ``sa``/``sdp`` of one shape, with a
 Its parameters have the same names in both, but for the feed-forward stack.
 """
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,9 +12,10 @@ from transformers.models.bert import modeling_bert
 
 from design_space import ModelSpec
 
-from ..model import heads, pretraining_heads
+from ..model import heads
 from ..model.configuration_flexibert import FlexiBERTConfig
 from ..model.modeling_flexibert import FlexiBERTModel, FlexiBERTPreTrainedModel
+from . import copying
 
 # Hugging Face's class -> ours
 CLASSES: dict[type, type[FlexiBERTPreTrainedModel]] = {
@@ -25,8 +25,8 @@ CLASSES: dict[type, type[FlexiBERTPreTrainedModel]] = {
     modeling_bert.BertForTokenClassification: heads.FlexiBERTForTokenClassification,
     modeling_bert.BertForQuestionAnswering: heads.FlexiBERTForQuestionAnswering,
     modeling_bert.BertForMultipleChoice: heads.FlexiBERTForMultipleChoice,
-    modeling_bert.BertForNextSentencePrediction: pretraining_heads.FlexiBERTForNextSentencePrediction,
-    modeling_bert.BertForPreTraining: pretraining_heads.FlexiBERTForPreTraining,
+    modeling_bert.BertForNextSentencePrediction: heads.FlexiBERTForNextSentencePrediction,
+    modeling_bert.BertForPreTraining: heads.FlexiBERTForPreTraining,
 }
 # Means the same in both configurations.
 SHARED_OPTIONS = (
@@ -50,7 +50,8 @@ SHARED_OPTIONS = (
     "output_attentions",
     "return_dict",
 )
-BERT_STACK, OUR_STACK = "intermediate.dense.", "intermediate.sequential.0."
+# Parts of the names of parameters, ours -> Hugging Face's.
+RENAMED = {"intermediate.sequential.0.": "intermediate.dense."}
 
 
 def from_bert(model: BertPreTrainedModel) -> FlexiBERTPreTrainedModel:
@@ -66,10 +67,7 @@ def from_bert(model: BertPreTrainedModel) -> FlexiBERTPreTrainedModel:
     Raises:
         ValueError: when it is another kind of model, or a decoder, or its question answering has not two outputs.
     """
-    ours = CLASSES.get(type(model))
-    if ours is None:
-        known = ", ".join(theirs.__name__ for theirs in CLASSES)
-        raise ValueError(f"'model' must be one of {known} of transformers. Got {type(model).__name__}")
+    ours = copying.our_class(model, CLASSES)
     config = model.config
     if config.is_decoder or config.add_cross_attention:
         raise ValueError("'model' must be an encoder. Got a BERT with 'is_decoder' or 'add_cross_attention'")
@@ -83,9 +81,14 @@ def from_bert(model: BertPreTrainedModel) -> FlexiBERTPreTrainedModel:
     )
     options = {name: getattr(config, name) for name in SHARED_OPTIONS}
     our_config = FlexiBERTConfig(
-        model_dict=spec.to_dict(), position_embedding_type="absolute", lineage=[converted_from(model)], **options
+        model_dict=spec.to_dict(),
+        position_embedding_type="absolute",
+        lineage=[copying.converted_from(model)],
+        **options,
     )
-    return _with_weights(_built(ours, our_config, model), model, BERT_STACK, OUR_STACK)
+    built: FlexiBERTPreTrainedModel = copying.built_like(model, ours, our_config)
+    copying.copy_weights(built, model, RENAMED, into_ours=True)
+    return built
 
 
 def to_bert(model: FlexiBERTPreTrainedModel) -> BertPreTrainedModel:
@@ -97,28 +100,26 @@ def to_bert(model: FlexiBERTPreTrainedModel) -> BertPreTrainedModel:
     Raises:
         ValueError: listing everything in its architecture that a BERT cannot have.
     """
-    theirs = next((theirs for theirs, ours in CLASSES.items() if type(model) is ours), None)
-    if theirs is None:
-        raise ValueError(f"'model' must be a FlexiBERT model. Got {type(model).__name__}")
+    theirs = copying.their_class(model, CLASSES, "FlexiBERT")
     if model.config.model_spec.groups:
         raise ValueError(
             "This architecture has no BERT of the same function: it is grouped, each group with its own states"
         )
-    problems = _differences_from_bert(model.config)
+    layers = model.config.model_spec.layers
+    problems = copying.uneven_layers(layers, is_full_width=True)
+    kind = model.config.position_embedding_type
+    if kind != "absolute":
+        problems.insert(0, f"'position_embedding_type' must be absolute. Got {kind!r}")
     if problems:
         raise ValueError("This architecture has no BERT of the same function:\n  - " + "\n  - ".join(problems))
-    layer = model.config.model_spec.layers[0]
     options = {name: getattr(model.config, name) for name in SHARED_OPTIONS}
     if theirs is modeling_bert.BertForQuestionAnswering:  # it takes the number of its outputs from the labels
         options |= {"id2label": None, "label2id": None}
-    bert_config = BertConfig(
-        hidden_size=layer.hidden_size,
-        num_hidden_layers=len(model.config.model_spec.layers),
-        num_attention_heads=len(layer.heads),
-        intermediate_size=layer.feed_forward[0],
-        **options,
+    built: BertPreTrainedModel = copying.built_like(
+        model, theirs, BertConfig(**copying.homogeneous_shape(layers), **options)
     )
-    return _with_weights(_built(theirs, bert_config, model), model, OUR_STACK, BERT_STACK)
+    copying.copy_weights(model, built, RENAMED, into_ours=False)
+    return built
 
 
 def largest_difference(a: Any, b: Any, seed: int = 0) -> float:
@@ -136,65 +137,13 @@ def largest_difference(a: Any, b: Any, seed: int = 0) -> float:
     mask = torch.ones_like(ids)
     mask[1, ..., length // 2 :] = 0
     inputs = {"input_ids": ids, "token_type_ids": segments, "attention_mask": mask}
-    outputs = []
-    for model in (a, b):
-        was_training = model.training
-        with torch.no_grad():
-            placed = {name: tensor.to(model.device) for name, tensor in inputs.items()}
-            found = model.eval()(**placed, output_hidden_states=True)
-        model.train(was_training)
-        outputs.append(found)
+    first, second = copying.evaluated((a, b), inputs)
     is_real = mask.bool()
     differences = [
-        (x - y).cpu().flatten(0, -2)[is_real.flatten()].abs().max()
-        for x, y in zip(outputs[0].hidden_states, outputs[1].hidden_states, strict=True)
+        (x - y).flatten(0, -2)[is_real.flatten()].abs().max()
+        for x, y in zip(first.pop("hidden_states"), second.pop("hidden_states"), strict=True)
     ]
-    for name in outputs[0]:
-        x, y = outputs[0][name], outputs[1][name]
-        if name == "hidden_states" or x is None:
-            continue
-        difference = (x - y).abs().cpu()
+    for name, x in first.items():
+        difference = (x - second[name]).abs()
         differences.append(difference[is_real].max() if difference.shape[:2] == mask.shape else difference.max())
     return float(torch.stack(differences).max())
-
-
-def converted_from(model: Any) -> str:
-    """The step of a lineage that names a model of transformers."""
-    name = Path(model.config.name_or_path or "").name
-    return f"Converted from {type(model).__name__}{f' `{name}`' if name else ''}."
-
-
-def _differences_from_bert(config: FlexiBERTConfig) -> list[str]:
-    problems = []
-    if config.position_embedding_type != "absolute":
-        problems.append(f"'position_embedding_type' must be absolute. Got {config.position_embedding_type!r}")
-    layers = config.model_spec.layers
-    for number, layer in enumerate(layers):
-        if not layer.has_dot_product_attention:
-            problems.append(f"layer {number} must have self-attention heads (sa, sdp) only")
-        if len(layer.heads) * layer.head_size != layer.hidden_size:
-            problems.append(f"layer {number} must have heads that add up to its width {layer.hidden_size}")
-        if len(layer.feed_forward) != 1:
-            problems.append(f"layer {number} must have one feed-forward width. Got {list(layer.feed_forward)}")
-        if layer != layers[0]:
-            problems.append(f"layer {number} must be like layer 0")
-    return problems
-
-
-def _built(model_class: Any, config: Any, like: Any) -> Any:
-    base = like.base_model
-    has_choice = model_class in (FlexiBERTModel, modeling_bert.BertModel)
-    config._attn_implementation = like.config._attn_implementation
-    model = model_class(config, add_pooling_layer=base.pooler is not None) if has_choice else model_class(config)
-    return model.to(device=like.device, dtype=like.dtype).train(like.training)
-
-
-def _with_weights(model: Any, source: Any, their_stack: str, our_stack: str) -> Any:
-    """``model`` with the parameters of ``source``, by name."""
-    with torch.no_grad():
-        parameters = dict(source.named_parameters(remove_duplicate=False))
-        for name, parameter in model.named_parameters(remove_duplicate=False):
-            found = parameters[name if name in parameters else name.replace(our_stack, their_stack)]
-            assert found.shape == parameter.shape, name  # ``copy_`` would repeat it
-            parameter.copy_(found)
-    return model

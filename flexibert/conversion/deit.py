@@ -19,7 +19,7 @@ from ..vision.modeling_flexivit import (
     FlexiViTModel,
     FlexiViTPreTrainedModel,
 )
-from .bert import converted_from
+from . import copying
 
 # Hugging Face's class -> ours
 CLASSES: dict[type, type[FlexiViTPreTrainedModel]] = {
@@ -74,16 +74,13 @@ def from_deit(model: DeiTPreTrainedModel) -> FlexiViTPreTrainedModel:
     Raises:
         ValueError: when it is another kind of model, has a mask token, or parameters that its class does not have.
     """
-    ours = CLASSES.get(type(model))
-    if ours is None:
-        known = ", ".join(theirs.__name__ for theirs in CLASSES)
-        raise ValueError(f"'model' must be one of {known} of transformers. Got {type(model).__name__}")
+    ours = copying.our_class(model, CLASSES)
     if model.base_model.embeddings.mask_token is not None:
         raise ValueError("'model' must have no mask token (of masked image modelling); build it without")
     options = {name: getattr(model.config, name) for name in SHARED_OPTIONS}
-    our_config = FlexiViTConfig(model_dict=_spec(model).to_dict(), lineage=[converted_from(model)], **options)
-    built = _built(ours, our_config, model)
-    _copy(built, model, into_ours=True)
+    our_config = FlexiViTConfig(model_dict=_spec(model).to_dict(), lineage=[copying.converted_from(model)], **options)
+    built: FlexiViTPreTrainedModel = copying.built_like(model, ours, our_config)
+    copying.copy_weights(built, model, RENAMED, into_ours=True)
     return built
 
 
@@ -96,25 +93,18 @@ def to_deit(model: FlexiViTPreTrainedModel) -> DeiTPreTrainedModel:
     Raises:
         ValueError: listing everything in its architecture that a DeiT cannot have.
     """
-    theirs = next((theirs for theirs, ours in CLASSES.items() if type(model) is ours), None)
-    if theirs is None:
-        raise ValueError(f"'model' must be a FlexiViT model. Got {type(model).__name__}")
-    problems = _differences_from_deit(model.config)
+    theirs = copying.their_class(model, CLASSES, "FlexiViT")
+    layers = model.config.model_spec.layers
+    problems = copying.uneven_layers(layers)
+    if not model.config.use_distillation_token:
+        problems.insert(0, "'use_distillation_token' must be true")
     if problems:
         raise ValueError("This architecture has no DeiT of the same function:\n  - " + "\n  - ".join(problems))
-    layer = model.config.model_spec.layers[0]
-    options = {name: getattr(model.config, name) for name in SHARED_OPTIONS}
-    if layer.hidden_size // len(layer.heads) != layer.head_size:
-        options["head_dim"] = layer.head_size
-    deit_config = DeiTConfig(
-        hidden_size=layer.hidden_size,
-        num_hidden_layers=len(model.config.model_spec.layers),
-        num_attention_heads=len(layer.heads),
-        intermediate_size=layer.feed_forward[0],
-        **options,
-    )
-    built = _built(theirs, deit_config, model)
-    _copy(model, built, into_ours=False)
+    options = {name: getattr(model.config, name) for name in SHARED_OPTIONS} | copying.homogeneous_shape(layers)
+    if layers[0].hidden_size // len(layers[0].heads) != layers[0].head_size:
+        options["head_dim"] = layers[0].head_size
+    built: DeiTPreTrainedModel = copying.built_like(model, theirs, DeiTConfig(**options))
+    copying.copy_weights(model, built, RENAMED, into_ours=False)
     return built
 
 
@@ -124,15 +114,9 @@ def largest_difference(a: Any, b: Any, seed: int = 0) -> float:
     size = a.config.image_size
     height, width = (size, size) if isinstance(size, int) else size
     images = torch.randn(2, a.config.num_channels, height, width, generator=torch.Generator().manual_seed(seed))
-    outputs = []
-    for model in (a, b):
-        was_training = model.training
-        with torch.no_grad():
-            found = model.eval()(images.to(device=model.device, dtype=model.dtype), output_hidden_states=True)
-        model.train(was_training)
-        outputs.append([x for name, x in found.items() if name != "hidden_states"] + list(found.hidden_states))
-    differences = [(x - y.to(x.device)).abs().max() for x, y in zip(*outputs, strict=True)]
-    return float(torch.stack(differences).max())
+    outputs = copying.evaluated((a, b), {"pixel_values": images.to(a.dtype)})
+    first, second = ([*found.pop("hidden_states"), *found.values()] for found in outputs)
+    return float(torch.stack([(x - y).abs().max() for x, y in zip(first, second, strict=True)]).max())
 
 
 def _spec(model: Any) -> ModelSpec:
@@ -147,50 +131,3 @@ def _spec(model: Any) -> ModelSpec:
         for layer in model.base_model.layers
     )
     return ModelSpec(layers, "standard" if all(layer.is_uniform for layer in layers) else "hetero")
-
-
-def _differences_from_deit(config: FlexiViTConfig) -> list[str]:
-    problems = []
-    if not config.use_distillation_token:
-        problems.append("'use_distillation_token' must be true")
-    layers = config.model_spec.layers
-    for number, layer in enumerate(layers):
-        if not layer.has_dot_product_attention:
-            problems.append(f"layer {number} must have self-attention heads (sa, sdp) only")
-        if len(layer.feed_forward) != 1:
-            problems.append(f"layer {number} must have one feed-forward width. Got {list(layer.feed_forward)}")
-        if layer != layers[0]:
-            problems.append(f"layer {number} must be like layer 0")
-    return problems
-
-
-def _built(model_class: Any, config: Any, like: Any) -> Any:
-    config._attn_implementation = like.config._attn_implementation
-    has_choice = model_class in (FlexiViTModel, modeling_deit.DeiTModel)
-    options = {"add_pooling_layer": like.base_model.pooler is not None} if has_choice else {}
-    return model_class(config, **options).to(device=like.device, dtype=like.dtype).train(like.training)
-
-
-def _copy(ours: Any, theirs: Any, into_ours: bool) -> None:
-    """Parameters of one model into the other's, by name.
-
-    Raises:
-        ValueError: naming those that only one of them has, or in another shape.
-    """
-    own = {}
-    for name, parameter in ours.named_parameters(remove_duplicate=False):
-        if ".intermediate.dense." in name:  # the second name of ``sequential.0``
-            continue
-        for our_part, their_part in RENAMED.items():
-            name = name.replace(our_part, their_part)
-        own[name] = parameter
-    other = dict(theirs.named_parameters())
-    problems = sorted(
-        name for name in {*own, *other} if name not in own or name not in other or own[name].shape != other[name].shape
-    )
-    if problems:
-        raise ValueError(f"'model' must have the parameters of its class. It differs in {', '.join(problems[:5])}")
-    with torch.no_grad():
-        for name, parameter in own.items():
-            target, source = (parameter, other[name]) if into_ours else (other[name], parameter)
-            target.copy_(source)

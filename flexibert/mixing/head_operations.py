@@ -4,12 +4,9 @@ What is forgotten would be a wrong cost or a lost weight much later, so it is an
 specification, weights that differ from their description, contexts of another shape, and products that are not counted.
 """
 
-from collections.abc import Iterable
-
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from transformers.utils import logging
 
 from design_space import operation_named, operations
 
@@ -18,8 +15,6 @@ from .convolution import ConvolutionHeads
 from .linear_transform import LinearTransformHeads
 from .operation import Attends, HeadInputs, HeadOperation
 from .self_attention import SelfAttentionHeads
-
-logger = logging.get_logger(__name__)
 
 _REGISTRY: dict[str, HeadOperation] = {
     operation.name: operation for operation in (SelfAttentionHeads(), LinearTransformHeads(), ConvolutionHeads())
@@ -50,16 +45,6 @@ def register_head_operation(operation: HeadOperation) -> HeadOperation:
     if problems:
         raise ValueError(f"{type(operation).__name__} cannot be registered:\n  - " + "\n  - ".join(problems))
     return _REGISTRY.setdefault(operation.name, operation)
-
-
-def plugin_modules(names: Iterable[str]) -> list[str]:
-    """The modules from outside of this project in which operations of these names are defined, for importing them
-    elsewhere. One that was defined in a session by hand has no module that could be imported, which is told."""
-    own = __name__.partition(".")[0]
-    modules = sorted({type(head_operation(name)).__module__ for name in names})
-    if "__main__" in modules:
-        logger.warning("An operation is defined in __main__; put it into a module, or nobody else can load the model")
-    return [module for module in modules if module.partition(".")[0] not in (own, "__main__")]
 
 
 def problems_of(operation: HeadOperation) -> list[str]:

@@ -112,21 +112,9 @@ class FlexiBERTConfig(SpecConfig):
         return self._set_model_dict(model_dict, "hetero")
 
     @classmethod
-    def get_config_dict(cls, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """As inherited; folders of the original code, which call themselves ``bert``, count as ours.
-
-        Raises:
-            ValueError: when the folder holds another kind of model.
-        """
-        config_dict, unused = super().get_config_dict(*args, **kwargs)
-        found = config_dict.get("model_type", cls.model_type)
-        if found != cls.model_type:
-            if "attention_heads_list" not in config_dict:
-                raise ValueError(
-                    f"'model_type' of the configuration must be 'flexibert'. Got {found!r}; load it with its own class"
-                )
-            config_dict["model_type"] = cls.model_type
-        return config_dict, unused
+    def is_own_config(cls, config_dict: dict[str, Any]) -> bool:
+        """As inherited; those of the original code, which call themselves ``bert``, count as ours."""
+        return super().is_own_config(config_dict) or "attention_heads_list" in config_dict
 
     def _set_model_dict(self, model_dict: dict[str, Any], expected: str) -> "FlexiBERTConfig":
         spec = ModelSpec.from_dict(model_dict)

@@ -6,7 +6,7 @@ Shapes: B batch, S sequence, H hidden size of the layer, F feed-forward width.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -114,12 +114,14 @@ class EncoderLayer(GradientCheckpointingLayer):
 class Encoder(nn.Module):
     """The layers of a spec, in order."""
 
+    layer_class: ClassVar[type[nn.Module]] = EncoderLayer
+
     def __init__(self, config: Any) -> None:
         super().__init__()
         spec = config.model_spec
         widths = [layer.hidden_size for layer in spec.layers]
         self.layer = nn.ModuleList(
-            EncoderLayer(layer, next_width, config, spec.format == "hetero")
+            self.layer_class(layer, next_width, config, spec.format == "hetero")
             for layer, next_width in zip(spec.layers, [*widths[1:], widths[-1]], strict=True)
         )
 

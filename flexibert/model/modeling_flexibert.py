@@ -16,7 +16,6 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import can_return_tuple
 
-from ..checkpoints.model_card import add_to_lineage, write_model_card
 from ..checkpoints.validation import UNREADABLE, contradictions, damage
 from ..mixing import Attends, head_operation
 from ..mixing.attention import Padding
@@ -26,6 +25,7 @@ from ..mixing.layer import mixing_parameters
 from .configuration_flexibert import CONSISTENT, FlexiBERTConfig, check_mode
 from .encoder import Embeddings, Encoder, GroupedEmbeddings, GroupedEncoder, Pooler
 from .inputs import check_inputs
+from .spec_config import project_module
 
 
 class FlexiBERTPreTrainedModel(PreTrainedModel):
@@ -68,8 +68,9 @@ class FlexiBERTPreTrainedModel(PreTrainedModel):
     def save_pretrained(self, save_directory: Any, is_main_process: bool = True, *args: Any, **kwargs: Any) -> None:
         """As inherited, with a model card (see ``model_card.py``)."""
         super().save_pretrained(save_directory, is_main_process, *args, **kwargs)
-        if is_main_process:
-            write_model_card(save_directory, self)
+        model_card = project_module("flexibert.checkpoints.model_card")
+        if is_main_process and model_card is not None:
+            model_card.write_model_card(save_directory, self)
 
     def load_model_from_source(self, source: "FlexiBERTPreTrainedModel", seed: int = 0) -> float:
         """Transfers the weights of ``source`` that have a place here, by this model's ``transfer_mode`` (see
@@ -90,10 +91,25 @@ class FlexiBERTPreTrainedModel(PreTrainedModel):
         """
         # By name: a folder saved for ``trust_remote_code`` goes without the code of transfers.
         transfer: Any = importlib.import_module("flexibert.transfer.transfer")
+        model_card: Any = importlib.import_module("flexibert.checkpoints.model_card")
         overlap = transfer.transfer_weights(source, self, mode=self.transfer_mode, seed=seed)
         origin = f"`{source.config.model_spec.hash}` (mode {self.transfer_mode}, overlap {overlap:.2f})"
-        add_to_lineage(self, f"Weights transferred from {origin}.", [source])
+        model_card.add_to_lineage(self, f"Weights transferred from {origin}.", [source])
         return overlap
+
+    def _encoded(
+        self, embedded: Tensor, padding: Padding, output_hidden_states: bool | None, output_attentions: bool | None
+    ) -> BaseModelOutputWithPooling:
+        """What layers and pooler make of embeddings; the configuration decides what else is returned, if it is None."""
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        if output_attentions is None:
+            output_attentions = self.config.output_attentions
+        last, states, weights = self.encoder(embedded, padding, bool(output_hidden_states), bool(output_attentions))
+        pooled = None if self.pooler is None else self.pooler(last)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=last, pooler_output=pooled, hidden_states=states, attentions=weights
+        )
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -199,15 +215,7 @@ class FlexiBERTModel(FlexiBERTPreTrainedModel):
         check_inputs(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         embedded = self.embeddings(input_ids, token_type_ids, inputs_embeds, position_ids)
         padding = Padding.from_mask(attention_mask, embedded.dtype, is_zeroed=self.config.mask_padding)
-        if output_hidden_states is None:
-            output_hidden_states = self.config.output_hidden_states
-        if output_attentions is None:
-            output_attentions = self.config.output_attentions
-        last, states, weights = self.encoder(embedded, padding, bool(output_hidden_states), bool(output_attentions))
-        pooled = None if self.pooler is None else self.pooler(last)
-        return BaseModelOutputWithPooling(
-            last_hidden_state=last, pooler_output=pooled, hidden_states=states, attentions=weights
-        )
+        return self._encoded(embedded, padding, output_hidden_states, output_attentions)
 
 
 def _never_used(config: FlexiBERTConfig) -> list[str]:

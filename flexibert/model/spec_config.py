@@ -5,6 +5,7 @@ and the other names that Hugging Face code reads are computed from it. Names tha
 because ``PreTrainedConfig`` would keep a misspelt one silently.
 """
 
+import importlib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,10 +13,7 @@ from typing import Any, ClassVar
 from transformers import PreTrainedConfig
 
 from design_space import ModelSpec
-from design_space.plugins import load_plugins
 
-from ..checkpoints.remote_code import write_code
-from ..mixing.head_operations import plugin_modules
 from .options import ADDITIONAL, unknown_names, with_additional
 
 # Written by Hugging Face code or by the original, without a meaning here.
@@ -40,6 +38,11 @@ INHERITED = (
 ATTACHED = ("auto_map", "quantization_config", "custom_pipelines", "tokenizer_class", "transformers_weights")
 
 
+def project_module(name: str) -> Any:
+    """A module of this project that the code in saved folders goes without; None in such a folder."""
+    return importlib.import_module(name) if __name__.startswith("flexibert.") else None
+
+
 class SpecConfig(PreTrainedConfig):
     """The configuration of a network whose architecture is a ``ModelSpec``.
 
@@ -52,6 +55,7 @@ class SpecConfig(PreTrainedConfig):
 
     title: ClassVar[str]
     further_names: ClassVar[frozenset[str]] = frozenset()
+    other_classes: ClassVar[str] = "its own class"  # which load another kind of model
 
     model_dict: dict[str, Any] | None = None
     plugins: list[str] | None = None
@@ -89,13 +93,34 @@ class SpecConfig(PreTrainedConfig):
 
     def save_pretrained(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
         """As inherited, with the code that the model needs where this project is not installed."""
-        self.plugins = _plugins(self)
-        self.auto_map = write_code(Path(save_directory), self)
+        remote_code = project_module("flexibert.checkpoints.remote_code")
+        if remote_code is not None:
+            remote_code.write_code(Path(save_directory), self)
         super().save_pretrained(save_directory, push_to_hub, **kwargs)
 
     def to_dict(self) -> dict[str, Any]:
         """As inherited, and which attributes are no options."""
         return with_additional(super().to_dict(), self.known_names())
+
+    @classmethod
+    def get_config_dict(cls, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As inherited.
+
+        Raises:
+            ValueError: when the folder holds another kind of model.
+        """
+        config_dict, unused = super().get_config_dict(*args, **kwargs)
+        if not cls.is_own_config(config_dict):
+            raise ValueError(
+                f"'model_type' of the configuration must be '{cls.model_type}'. Got {config_dict['model_type']!r}; "
+                f"load it with {cls.other_classes}"
+            )
+        return config_dict | {"model_type": cls.model_type}, unused
+
+    @classmethod
+    def is_own_config(cls, config_dict: dict[str, Any]) -> bool:
+        """Whether a saved configuration is of this class."""
+        return bool(config_dict.get("model_type", cls.model_type) == cls.model_type)
 
     @classmethod
     def known_names(cls) -> set[str]:
@@ -105,8 +130,9 @@ class SpecConfig(PreTrainedConfig):
     def _begin(self, options: dict[str, Any]) -> list[str]:
         """Import the plugins; take out of the further options what has no meaning here, and return what is wrong with
         the others' names."""
-        if __name__.startswith("flexibert."):  # in a folder of copied code, plugins lie beside this file
-            load_plugins(self.plugins or ())
+        plugins = project_module("design_space.plugins")
+        if plugins is not None:  # in a folder of copied code, plugins lie beside this file
+            plugins.load_plugins(self.plugins or ())
         problems = unknown_names(options, self.known_names(), type(self).__name__)
         for name in (ADDITIONAL, *IGNORED):
             options.pop(name, None)
@@ -118,11 +144,3 @@ class SpecConfig(PreTrainedConfig):
             raise ValueError(
                 f"{len(problems)} problem(s) in the {self.title} configuration:\n  - " + "\n  - ".join(problems)
             )
-
-
-def _plugins(config: SpecConfig) -> list[str] | None:
-    """The plugins that were given and those that the architecture needs; None where there are none."""
-    spec = config.model_spec
-    heads = [head for group in spec.groups or (spec,) for layer in group.layers for head in layer.heads]
-    needed = plugin_modules({head.operation for head in heads})
-    return list(dict.fromkeys([*(config.plugins or ()), *needed])) or None

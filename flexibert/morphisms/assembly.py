@@ -46,7 +46,7 @@ def has_tied_decoder(model: Any) -> bool:
     """Whether a masked-LM decoder is the table of word embeddings."""
     if not isinstance(model, WordPredictor) or model.config.model_spec.groups:
         return False
-    return model.cls.predictions.decoder.weight is model.base_model.embeddings.word_embeddings.weight  # type: ignore[attr-defined]
+    return model.cls.predictions.decoder.weight is model.base_model.embeddings.word_embeddings.weight
 
 
 def parts_of(model: FlexiBERTPreTrainedModel) -> list[Part]:

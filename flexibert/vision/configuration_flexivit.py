@@ -39,6 +39,7 @@ class FlexiViTConfig(SpecConfig):
     model_type = "flexivit"
     title = "FlexiViT"
     further_names = frozenset(COMPUTED)
+    other_classes = "its own class (a DeiT then comes in by 'from_deit')"
 
     image_size: int | list[int] | tuple[int, int] = 224
     patch_size: int | list[int] | tuple[int, int] = 16
@@ -95,22 +96,6 @@ class FlexiViTConfig(SpecConfig):
     def position_embedding_type(self) -> str:
         """What the mixing classes ask for; positions are always added to the embeddings."""
         return "absolute"
-
-    @classmethod
-    def get_config_dict(cls, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """As inherited.
-
-        Raises:
-            ValueError: when the folder holds another kind of model.
-        """
-        config_dict, unused = super().get_config_dict(*args, **kwargs)
-        found = config_dict.get("model_type", cls.model_type)
-        if found != cls.model_type:
-            raise ValueError(
-                f"'model_type' of the configuration must be '{cls.model_type}'. Got {found!r}; load it with its own "
-                "class (a DeiT then comes in by 'from_deit')"
-            )
-        return config_dict, unused
 
     def _value_problems(self, num_labels: Any) -> list[str]:
         has_width = self.pooler_output_size is not None

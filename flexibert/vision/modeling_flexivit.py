@@ -17,8 +17,8 @@ from transformers.models.deit.modeling_deit import DeiTForImageClassificationWit
 from transformers.utils.generic import can_return_tuple
 
 from ..mixing.attention import Padding
-from ..model.heads import encoder_extras
 from ..model.modeling_flexibert import FlexiBERTPreTrainedModel
+from ..model.spec_config import project_module
 from .configuration_flexivit import FlexiViTConfig
 from .vision_layers import ImagePooler, PatchEmbeddings, PreNormEncoder
 
@@ -44,6 +44,8 @@ class FlexiViTPreTrainedModel(FlexiBERTPreTrainedModel):
         is_auto = "adapter_kwargs" in kwargs  # no other caller gives these
         named = getattr(kwargs.get("config"), "architectures", None) or () if is_auto else ()
         chosen = next((other for other in CLASSIFIERS if other.__name__ in named and cls in CLASSIFIERS), cls)
+        if chosen is not cls and project_module("flexibert") is None:  # so that its code is saved with it, as ``cls``'s
+            chosen.register_for_auto_class("AutoModelForImageClassification")
         return super(FlexiViTPreTrainedModel, chosen).from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def load_model_from_source(self, source: FlexiBERTPreTrainedModel, seed: int = 0) -> float:
@@ -103,16 +105,8 @@ class FlexiViTModel(FlexiViTPreTrainedModel):
         if pixel_values is None or tuple(pixel_values.shape[1:]) != expected:
             found = "nothing" if pixel_values is None else tuple(pixel_values.shape)
             raise ValueError(f"'pixel_values' must be of shape (batch, {', '.join(map(str, expected))}). Got {found}")
-        if output_hidden_states is None:
-            output_hidden_states = self.config.output_hidden_states
-        if output_attentions is None:
-            output_attentions = self.config.output_attentions
         embedded = self.embeddings(pixel_values.to(self.embeddings.patch_embeddings.weight.dtype))
-        last, states, weights = self.encoder(embedded, NO_PADDING, bool(output_hidden_states), bool(output_attentions))
-        pooled = None if self.pooler is None else self.pooler(last)
-        return BaseModelOutputWithPooling(
-            last_hidden_state=last, pooler_output=pooled, hidden_states=states, attentions=weights
-        )
+        return self._encoded(embedded, NO_PADDING, output_hidden_states, output_attentions)
 
 
 class FlexiViTForImageClassification(FlexiViTPreTrainedModel):
@@ -136,7 +130,9 @@ class FlexiViTForImageClassification(FlexiViTPreTrainedModel):
         encoded = self.vit(pixel_values, output_hidden_states, output_attentions, return_dict=True)
         logits = self.classifier(encoded.last_hidden_state[:, 0])
         loss = None if labels is None else self.loss_function(labels, logits, self.config)
-        return ImageClassifierOutput(loss=loss, logits=logits, **encoder_extras(encoded))
+        return ImageClassifierOutput(
+            loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
+        )
 
 
 class FlexiViTForImageClassificationWithTeacher(FlexiViTPreTrainedModel):
@@ -170,7 +166,8 @@ class FlexiViTForImageClassificationWithTeacher(FlexiViTPreTrainedModel):
             logits=(cls_logits + distillation_logits) / 2,
             cls_logits=cls_logits,
             distillation_logits=distillation_logits,
-            **encoder_extras(encoded),
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
         )
 
 

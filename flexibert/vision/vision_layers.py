@@ -90,15 +90,11 @@ class PreNormLayer(GradientCheckpointingLayer):
 class PreNormEncoder(Encoder):
     """The layers of a spec, in order, and a LayerNorm of the last states; ``hidden_states`` are those before it."""
 
+    layer_class = PreNormLayer
+
     def __init__(self, config: FlexiViTConfig) -> None:
-        nn.Module.__init__(self)  # the parent's builds post-norm layers
-        spec = config.model_spec
-        widths = [layer.hidden_size for layer in spec.layers]
-        self.layer = nn.ModuleList(
-            PreNormLayer(layer, next_width, config, spec.format == "hetero")
-            for layer, next_width in zip(spec.layers, [*widths[1:], widths[-1]], strict=True)
-        )
-        self.LayerNorm = nn.LayerNorm(widths[-1], eps=config.layer_norm_eps)
+        super().__init__(config)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(
         self, x_BSH: Tensor, padding: Padding, output_hidden_states: bool, output_attentions: bool

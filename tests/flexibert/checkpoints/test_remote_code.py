@@ -83,6 +83,9 @@ for folder in sys.argv[1:]:
     auto_class = transformers.AutoModelForImageClassification
     model, report = auto_class.from_pretrained(folder, trust_remote_code=True, output_loading_info=True)
     print(type(model).__name__, len(report["missing_keys"]), len(report["unexpected_keys"]))
+    model.save_pretrained(folder + "/again")
+    again = auto_class.from_pretrained(folder + "/again", trust_remote_code=True)
+    assert type(again).__name__ == type(model).__name__
 """
 
 
@@ -99,6 +102,9 @@ def test_two_folders_of_one_name_load_as_the_classes_they_hold(tmp_path, order):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines() == [f"{model_class.__name__} 0 0" for model_class in classes]
+    written = [{file.name for file in (folder / "again").glob("*.py")} for folder in folders]
+    assert "modeling_flexivit.py" in written[0]
+    assert written[0] == written[1]
 
 
 def test_where_the_project_is_installed_its_own_classes_are_used_and_nothing_is_asked(tmp_path, monkeypatch):
@@ -114,7 +120,8 @@ def test_where_the_project_is_installed_its_own_classes_are_used_and_nothing_is_
 @pytest.mark.parametrize("model_type", AUTO_CLASSES)
 def test_the_code_is_complete_and_imports_only_what_every_such_machine_has(model_type):
     sources = flat_sources({place for places in AUTO_CLASSES[model_type].values() for place in places})
-    assert {"spec", "graph", "remote_code"} < set(sources)
+    assert {"spec", "graph", "spec_config"} < set(sources)
+    assert not {"remote_code", "model_card", "plugins", "transfer"} & set(sources)  # of the project alone
     imported = [
         re.match(r"\s*(?:from|import) (\S+)", line) for source in sources.values() for line in source.splitlines()
     ]

@@ -1,9 +1,11 @@
 """Task heads: losses against plain formulas, Auto classes, and what Hugging Face's Trainer needs."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets as hf_datasets
 import pytest
 import torch
 import transformers
@@ -184,6 +186,41 @@ def test_a_few_steps_of_training_lower_the_loss(tiny: Callable, model_dict: dict
         optimizer.zero_grad()
         losses.append(loss.item())
     assert losses[-1] < 0.1 < losses[0]
+
+
+ENCODER_INPUTS = ["input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds"]
+OUTPUTS = ["output_hidden_states", "output_attentions"]
+LABELS = {
+    "MaskedLM": {"labels": IDS},
+    "SequenceClassification": {"labels": torch.tensor([0, 1])},
+    "TokenClassification": {"labels": IDS % 2},
+    "QuestionAnswering": {"start_positions": torch.tensor([0, 1]), "end_positions": torch.tensor([2, 1])},
+    "MultipleChoice": {"labels": torch.tensor([0, 0])},
+    "NextSentencePrediction": {"labels": torch.tensor([0, 1])},
+    "PreTraining": {"labels": IDS, "next_sentence_label": torch.tensor([0, 1])},
+}
+
+
+@pytest.mark.parametrize("task", LABELS)
+def test_forward_names_its_inputs_in_a_fixed_order(task: str) -> None:
+    parameters = list(inspect.signature(getattr(flexibert, f"FlexiBERTFor{task}").forward).parameters)
+    assert parameters == ["self", *ENCODER_INPUTS, *LABELS[task], *OUTPUTS]
+
+
+@pytest.mark.parametrize("task", LABELS)
+def test_trainer_keeps_the_columns_of_a_task_and_drops_others(tiny: Callable, tmp_path: Path, task: str) -> None:
+    model = getattr(flexibert, f"FlexiBERTFor{task}")(tiny(MODEL_DICT, num_labels=2))
+    seen: list[set[str]] = []
+    model.register_forward_pre_hook(lambda _, __, given: seen.append(set(given)), with_kwargs=True)
+    inputs = {key: value.unsqueeze(1) if task == "MultipleChoice" else value for key, value in BATCH.items()}
+    columns = inputs | LABELS[task]
+    rows = hf_datasets.Dataset.from_dict({name: x.tolist() for name, x in columns.items()} | {"text": ["a", "b"]})
+    arguments = transformers.TrainingArguments(
+        str(tmp_path), max_steps=1, report_to=[], use_cpu=True, disable_tqdm=True, save_strategy="no"
+    )
+    trainer = transformers.Trainer(model, arguments, train_dataset=rows)
+    assert trainer.train().training_loss > 0 or task == "MultipleChoice"  # one choice is always right
+    assert seen == [set(columns)]
 
 
 def test_public_names_exist() -> None:
