@@ -175,7 +175,7 @@ def test_heterogeneous_heads_are_trained_and_the_second_inherits_from_the_first(
     assert done.returncode == 0, done.stderr[-3000:]
     records = list(Journal(tmp_path / "run" / "journal.jsonl").trials().values())
     assert [record.candidate.spec.format for record in records] == ["hetero"] * 2
-    assert [record.candidate.origin.kind for record in records] == ["scratch", "transfer"]
+    assert [record.candidate.origin.name for record in records] == ["scratch", "transfer"]
     assert all(record.score is not None for record in records)
     best = json.loads((tmp_path / "run" / "best" / "config.json").read_text())
     assert ModelSpec.from_dict(best["model_dict"]) in library.specs

@@ -93,7 +93,7 @@ def test_heterogeneous_heads_are_searched(hetero_space, layers_per_stack):
     for _ in range(12):
         (candidate,) = boshnas.ask(1)
         assert candidate.spec in level
-        origins.add(candidate.origin.kind)
+        origins.add(candidate.origin.name)
         boshnas.tell(candidate, value(candidate.spec))
     assert boshnas.best is not None
     assert boshnas.best[1] > 1.6  # 40 of the 1,764 and 4 of the 42
