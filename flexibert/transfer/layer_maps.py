@@ -20,7 +20,6 @@ from .plan import Pairs, match_axis, match_heads
 from .sampled_states import SampledStates
 from .space_maps import (
     SpaceMap,
-    appended,
     best_product,
     best_units,
     blocks,
@@ -168,7 +167,7 @@ class LayerMaps:
         """Space -> map for each head of the source."""
         before, after, count = self.source.head_size, self.target.head_size, len(self.source.heads)
         if after >= before:
-            own, zeros = appended(before, after), appended(before, after, is_unmapped=False)
+            own, zeros = (padded(identity(before), after, is_unmapped=own) for own in (True, False))
             one = {"query": zeros, "product": own} | dict.fromkeys(("key", "value", "local"), own)
             return {space: [each] * count for space, each in one.items()}
         mixing = self.module.attention.self

@@ -5,7 +5,7 @@ dimensions of a head. A matrix W of the source that writes one mapped space and 
 ``write W read``. Where ``read write`` is the identity on all that the source puts into the space, the function stays.
 
 Growing copies units (``grown_residual``: LayerNorm's mean and variance stay, so whole multiples are exact) or adds
-units that nothing reads yet (``appended``). Shrinking keeps the principal directions of the states (``projected``; of
+units that nothing reads yet (``padded``). Shrinking keeps the principal directions of the states (``projected``; of
 all linear maps to k dimensions the one that loses least, where a random one, Johnson and Lindenstrauss 1984, loses
 the same share of every direction), or single units where an activation stands between (``selected``).
 Shapes: S source size, T target size, N sampled states.
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 RIDGE = 1e-6
 
@@ -87,13 +88,6 @@ def spread(source: int, target: int) -> SpaceMap:
     return SpaceMap(write, (write / counts).T.contiguous(), torch.zeros(target, dtype=torch.bool), units)
 
 
-def appended(source: int, target: int, *, is_unmapped: bool = True) -> SpaceMap:
-    """The source's units first, then units that nothing reads yet: the target's own, or zeros."""
-    write = torch.eye(target, source, dtype=torch.float64)
-    own = torch.arange(target) >= source
-    return SpaceMap(write, write.T.contiguous(), own if is_unmapped else torch.zeros_like(own))
-
-
 def selected(units: Tensor, source: int, states_NS: Tensor | None = None) -> SpaceMap:
     """Some of the source's units.
 
@@ -109,13 +103,11 @@ def selected(units: Tensor, source: int, states_NS: Tensor | None = None) -> Spa
     return SpaceMap(write, read, torch.zeros(len(units), dtype=torch.bool))
 
 
-def padded(space: SpaceMap, target: int) -> SpaceMap:
-    """The map with own units of the target, which nothing reads yet, up to ``target``."""
+def padded(space: SpaceMap, target: int, *, is_unmapped: bool = True) -> SpaceMap:
+    """The map with further units up to ``target``, which nothing reads yet: the target's own, or zeros."""
     missing = target - len(space.write)
-    rows, source = len(space.read), space.write.shape[1]
-    write = torch.cat([space.write, torch.zeros(missing, source, dtype=torch.float64)])
-    read = torch.cat([space.read, torch.zeros(rows, missing, dtype=torch.float64)], dim=1)
-    return SpaceMap(write, read, torch.cat([space.is_unmapped, torch.ones(missing, dtype=torch.bool)]))
+    write, read = pad(space.write, (0, 0, 0, missing)), pad(space.read, (0, missing))
+    return SpaceMap(write, read, pad(space.is_unmapped, (0, missing), value=is_unmapped))
 
 
 def best_units(states_NS: Tensor, count: int) -> Tensor:
