@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def label_permutation(source: Any, target: Any) -> list[int] | None:
-    """For each output of the classifier of ``target``, its place in ``source``; None where the names are others, and
+    """The place in ``source`` of each output of the classifier of ``target``; None where the names are others, and
     empty without a classifier.
 
     Args:

@@ -26,7 +26,7 @@ Alignment = tuple[int | None, ...]
 
 @lru_cache(maxsize=65536)
 def align_layers(source: ModelSpec, target: ModelSpec, sizes: Sizes) -> Alignment:
-    """For each layer of the target its partner in the source, or None; partners keep their order.
+    """The partner in the source of each layer of the target, or None; partners keep their order.
 
     Of equally good alignments, the one whose first layers have partners first.
 
@@ -91,7 +91,7 @@ def _overlap(source: ModelSpec, target: ModelSpec, sizes: Sizes, pooler: bool, i
 
 
 def _gains(source: ModelSpec, target: ModelSpec, sizes: Sizes) -> list[list[int]]:
-    """Per layer of the target and of the source, the number of parameters that correspond."""
+    """The number of parameters that correspond, for every layer of the target and of the source."""
     theirs, ours = (list(zip(spec.layers, next_widths(spec), strict=True)) for spec in (source, target))
     is_hetero = target.format == "hetero"
     return [[_gain(*source_layer, *target_layer, is_hetero, sizes) for source_layer in theirs] for target_layer in ours]

@@ -157,7 +157,7 @@ class LayerMaps:
         return output.axes[1].kind == "heads"
 
     def _values_and_outputs(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Per head the columns of the output matrix (H, D) and the rows of the value matrix (D, H)."""
+        """The columns of the output matrix (H, D) and the rows of the value matrix (D, H) of each head."""
         size = self.source.head_size
         return list(_weight(self.module.attention.output.dense).split(size, dim=1)), list(
             _weight(self.module.attention.self.value).split(size, dim=0)

@@ -98,7 +98,7 @@ def check_formats(source: ModelSpec, target: ModelSpec) -> None:
 
 
 def stretch_starts(spec: ModelSpec) -> list[int]:
-    """Per layer, the first layer of the stretch of equally wide layers that it is in."""
+    """The first layer of the stretch of equally wide layers that a layer is in, for every layer."""
     starts = [0]
     for index, (before, layer) in enumerate(pairwise(spec.layers), start=1):
         starts.append(starts[-1] if layer.hidden_size == before.hidden_size else index)
@@ -107,7 +107,7 @@ def stretch_starts(spec: ModelSpec) -> list[int]:
 
 @lru_cache(maxsize=65536)
 def match_heads(source: Layer, target: Layer) -> Pairs:
-    """For each head of the target, in order, the first head of the source of its kind that is not taken yet."""
+    """Gives each head of the target, in order, the first head of the source of its kind that is not taken yet."""
     free = list(enumerate(source.heads))
     pairs = []
     for place, head in enumerate(target.heads):

@@ -39,12 +39,6 @@ class SpaceMap:
     source_unit: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     norm_scale: float = 1.0
 
-    @property
-    def is_identity(self) -> bool:
-        """Whether both spaces are one."""
-        rows, columns = self.write.shape
-        return rows == columns and torch.equal(self.write, torch.eye(rows).to(self.write))
-
     def norm_weight(self, weight_S: Tensor) -> Tensor:
         """LayerNorm weights (T,): the diagonal of ``write diag(w) read``, rows normalised."""
         share = self.write.abs() if len(self.source_unit) else self.write.square()
@@ -52,7 +46,7 @@ class SpaceMap:
         return self.norm_scale * (share @ weight_S.to(share))
 
     def cancelling_noise(self, rows: int, std: float, generator: torch.Generator) -> Tensor:
-        """(rows, T), zero in sum over the copies of each unit, and zero where a unit has one copy."""
+        """Noise (rows, T) that is zero in sum over the copies of each unit, and zero where a unit has one copy."""
         noise = torch.zeros(rows, len(self.write), dtype=self.write.dtype)
         units, counts = self.source_unit[self.source_unit >= 0].unique(return_counts=True)
         for unit in units[counts > 1]:
@@ -111,7 +105,7 @@ def padded(space: SpaceMap, target: int, *, is_unmapped: bool = True) -> SpaceMa
 
 
 def best_units(states_NS: Tensor, count: int) -> Tensor:
-    """(count,) units that tell most of the others, in order: pivoted Cholesky decomposition of the second moments."""
+    """The units (count,) that tell most of the others, by pivoted Cholesky decomposition of the second moments."""
     moments = states_NS.double().T @ states_NS.double() / len(states_NS)
     factor = moments.new_zeros(len(moments), count)
     rest = moments.diagonal().clone()
@@ -146,7 +140,7 @@ def best_product(out: Tensor, into: Tensor, target: int) -> SpaceMap:
 
 
 def regression(given_NT: Tensor, wanted_NS: Tensor, ridge: float = RIDGE) -> Tensor:
-    """(S, T): the matrix R of smallest ``|wanted - given RT|²``, by ridge regression."""
+    """The matrix R (S, T) of smallest ``|wanted - given RT|²``, by ridge regression."""
     given, wanted = given_NT.double(), wanted_NS.double()
     gram = given.T @ given
     gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)

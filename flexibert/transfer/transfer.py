@@ -158,7 +158,7 @@ class OrderedTransfer:
         return blocks.flatten(dimension, dimension + 1), places.flatten()
 
     def _projection(self, space: Space, source_size: int, target_size: int) -> Tensor:
-        """(target size, source size), entries from N(0, 1 / target size); drawn once per space."""
+        """A projection (target size, source size) with entries from N(0, 1 / target size); drawn once per space."""
         if space not in self.projections:
             drawn = torch.randn(target_size, source_size, generator=self.generator)
             self.projections[space] = drawn / target_size**0.5
