@@ -1,4 +1,4 @@
-"""From a model with zeros to a dense smaller one that computes the same.
+"""Compaction makes, of a model with zeros, a dense smaller one that computes the same.
 
 What goes: a head whose output columns are 0, or whose values are constant (their share of the output is then a bias);
 a neuron that nothing reads, or whose value is constant (likewise); a layer that has become an identity. A layer that
@@ -130,7 +130,7 @@ def _kept_heads(layer: Layer, module: Any) -> list[int]:
 
 
 def _kept_neurons(module: Any) -> list[list[int]]:
-    """Per inner width. A neuron that goes may free others before or after it, so the search repeats."""
+    """The neurons to keep of each inner width. One that goes may free others before or after it: the search repeats."""
     stack = [x for x in module.intermediate.sequential if isinstance(x, nn.Linear)] + [module.output.dense]
     activation = next(x for x in module.intermediate.sequential if not isinstance(x, nn.Linear))
     alive = [torch.ones(linear.out_features, dtype=torch.bool, device=linear.weight.device) for linear in stack[:-1]]
@@ -172,7 +172,7 @@ def _without_identities(model: Any, kept: list[KeptStructure]) -> list[KeptStruc
 
 
 def _absorb_constant(model: Any, previous: Any, module: Any) -> None:
-    """Pre-norm: the layer adds a constant vector, which the previous one (or the positions) can add instead."""
+    """Lets the previous layer (or the positions) add the constant vector that a pre-norm layer adds."""
     constant = module.attention.output.dense.bias + module.output.dense.bias
     if previous is None:
         model.base_model.embeddings.position_embeddings += constant
@@ -182,8 +182,8 @@ def _absorb_constant(model: Any, previous: Any, module: Any) -> None:
 
 
 def _absorb_norm(model: Any, previous: Any, module: Any) -> bool:
-    """Post-norm: the layer is two LayerNorms on top of one. They are its last one where the others scale all entries
-    alike, which is so before training; returns whether it is."""
+    """Replaces the LayerNorm before a post-norm layer, which is two more of them, by the last one; returns whether the
+    others scale all entries alike, without which it cannot: they do before training."""
     if previous is not None and previous.output.proj_head is not None:
         return False
     before = model.base_model.embeddings.LayerNorm if previous is None else previous.output.LayerNorm

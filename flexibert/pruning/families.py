@@ -75,19 +75,9 @@ _BERT_LIKE = {
 }
 # FlexiViT before FlexiBERT, of which it is a subclass.
 FAMILIES = (
-    Family(
-        name="FlexiViT",
-        model_class=FlexiViTPreTrainedModel,
-        stack="intermediate.sequential",
-        converted=_unchanged,
-        **_BERT_LIKE,
-    ),
-    Family(
-        name="FlexiBERT",
-        model_class=FlexiBERTPreTrainedModel,
-        stack="intermediate.sequential",
-        converted=_unchanged,
-        **_BERT_LIKE,
+    *(
+        Family(name=name, model_class=ours, stack="intermediate.sequential", converted=_unchanged, **_BERT_LIKE)
+        for name, ours in (("FlexiViT", FlexiViTPreTrainedModel), ("FlexiBERT", FlexiBERTPreTrainedModel))
     ),
     Family(
         name="BERT",

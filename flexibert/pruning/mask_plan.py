@@ -1,4 +1,4 @@
-"""Which scores mask which linears, as the methods of a ``PruningConfig`` say."""
+"""The plan of masks says which scores mask which linears, by the methods of a ``PruningConfig``."""
 
 from collections.abc import Sequence
 

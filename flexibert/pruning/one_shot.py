@@ -92,7 +92,14 @@ def prune(
         kept = _within(parent, importances, parameters, lambda found: _num_parameters(parent, found), "parameters")
     else:
         assert density is not None
-        kept = _within_density(parent, importances, density)
+        own, config = parent.config.model_spec, parent.config
+        kept = _within(
+            parent,
+            importances,
+            density * linear_weights(own, config),
+            lambda found: linear_weights(submodel_spec(own, found), config),
+            "linear weights",
+        )
     small = extract_submodel(parent, kept)
     if repair:
         repair_outputs(small, parent, batches)
@@ -100,14 +107,6 @@ def prune(
     repaired = " and repaired by least squares" if repair else ""
     add_to_lineage(small, f"pruned in one shot to {after / before:.2f} of its linear weights{repaired}")
     return small
-
-
-def _within_density(parent: Any, importances: list[Importance], density: float) -> list[KeptStructure]:
-    spec, config = parent.config.model_spec, parent.config
-    target = density * linear_weights(spec, config)
-    return _within(
-        parent, importances, target, lambda found: linear_weights(submodel_spec(spec, found), config), "linear weights"
-    )
 
 
 def _within(
@@ -234,7 +233,7 @@ def _kept_of_spec(parent: Any, importances: list[Importance], child: ModelSpec) 
 
 
 def _num_parameters(parent: Any, kept: list[KeptStructure]) -> int:
-    """Of the whole model: what its layers lose is known from the specs."""
+    """The size of the whole model: what its layers lose is known from the specs."""
     spec, config = parent.config.model_spec, parent.config
     lost = layer_weights(spec, config) - layer_weights(submodel_spec(spec, kept), config)
     return sum(parameter.numel() for parameter in parent.parameters()) - lost

@@ -94,7 +94,7 @@ class MovementPruner:
         ]
 
     def callback(self) -> "PruningCallback":
-        """For ``transformers.Trainer``: schedule, regularization, distillation, the scores' learning rate."""
+        """The callback of ``transformers.Trainer``: schedule, regularization, distillation, learning rate of scores."""
         return PruningCallback(self)
 
     def start_final_finetune(self, kind: str | None = None) -> None:
@@ -138,7 +138,7 @@ class MovementPruner:
         return small
 
     def structure(self) -> list[KeptStructure]:
-        """Per layer, the heads and neurons that ``compact`` keeps."""
+        """The heads and neurons that ``compact`` keeps of each layer."""
         return structure_of(self._plain())
 
     def report(self) -> DensityReport:

@@ -64,7 +64,7 @@ def _readers(layer: nn.Module, linears: Any, parents: Any) -> Iterator[tuple[nn.
 def _seen(
     layer: nn.Module, linear: nn.Linear, block: nn.Module | None, states: list[Tensor], paddings: list[Padding]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Per batch, what the linear read (B, S, W), and its output plus the residual (B, S, H)."""
+    """Yields, batch by batch, what the linear read (B, S, W) and its output plus the residual (B, S, H)."""
     seen: dict[str, Tensor] = {}
     hooks = [linear.register_forward_hook(lambda _, inputs, output: seen.update(x=inputs[0], y=output))]
     if block is not None:

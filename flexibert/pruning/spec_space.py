@@ -53,7 +53,7 @@ def prune_spec(
 
 
 def linear_axes(spec: ModelSpec, config: Any = None) -> list[dict[str, tuple[Axis, ...]]]:
-    """Per layer, the written and the read axis of every weight that is pruned, by what it is (``LayerLinears.named``).
+    """The written and the read axis of every weight that is pruned, by layer and name (``LayerLinears.named``).
 
     Args:
         spec: the architecture.

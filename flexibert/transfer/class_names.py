@@ -1,4 +1,4 @@
-"""Which class of one classifier is which of another's, by the names in ``id2label``.
+"""What a task head hands on: which class of one is which of another's, by the names in ``id2label``.
 
 ``LABEL_0``, ``LABEL_1``, ... are what ``transformers`` writes where nobody gave names: they say nothing, and classes
 are then taken by place.
@@ -6,11 +6,11 @@ are then taken by place.
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def label_permutation(source: Any, target: Any) -> list[int] | None:
-    """For each output of the classifier of ``target``, its place in ``source``; None where the names are others, and
+    """The place in ``source`` of each output of the classifier of ``target``; None where the names are others, and
     empty without a classifier.
 
     Args:
@@ -38,3 +38,18 @@ def class_names(model: Any) -> list[str]:
 def by_class(name: str, parameter: Tensor, places: list[int]) -> Tensor:
     """The rows of a classifier's parameter in the order of ``places``; any other parameter as it is."""
     return parameter[places] if name.startswith("classifier.") else parameter
+
+
+def task_head_parameters(source: Any, target: Any) -> list[tuple[str, Tensor, nn.Parameter]]:
+    """The parameters outside of the encoder as (name, the source's with its classes in the target's order, the
+    target's); none unless both models have a task head of one class, with outputs of the same number and names."""
+    if type(source) is not type(target) or source.base_model is source:
+        return []
+    places = label_permutation(source, target)
+    if places is None:
+        return []
+    inside = {id(parameter) for parameter in target.base_model.parameters()}  # a tied decoder is the encoder's
+    found = [(n, source.get_parameter(n), p) for n, p in target.named_parameters() if id(p) not in inside]
+    if any(read.shape[0] != written.shape[0] for name, read, written in found if ".transform." not in name):
+        return []
+    return [(name, by_class(name, read, places), written) for name, read, written in found]

@@ -17,9 +17,10 @@ from design_space import Layer
 
 from ..cost.parameters import embedding_parameters, layer_parameters, next_widths, pooler_parameters
 from ..mixing.axes import Sizes
-from .class_names import by_class, label_permutation
-from .layer_alignment import Alignment, align_layers, consistent_overlap
+from .class_names import task_head_parameters
+from .layer_alignment import Alignment, align_layers, transfer_overlap
 from .layer_maps import LayerMaps
+from .plan import stretch_starts
 from .sampled_states import SampledStates
 from .space_maps import SpaceMap, best_units, grown_residual, identity, projected, regression, selected, spread
 
@@ -40,7 +41,7 @@ def consistent_values(source: Any, target: Any, seed: int) -> tuple[list[tuple[n
     mover = ConsistentTransfer(source, target, align_layers(*specs, sizes), sizes, seed)
     values = [*mover.embeddings(), *mover.layers(), *mover.pooler(), *mover.task_head()]
     pooler = target.base_model.pooler is not None
-    overlap = consistent_overlap(*specs, sizes, pooler)
+    overlap = transfer_overlap(*specs, sizes, pooler=pooler)
     if pooler and source.base_model.pooler is None:
         width = specs[1].layers[-1].hidden_size
         overlap -= sum(p.numel for p in pooler_parameters(width)) / _num_parameters(target)
@@ -57,22 +58,18 @@ class ConsistentTransfer:
         self.source_spec, self.target_spec = source.config.model_spec, target.config.model_spec
         self.generator = torch.Generator().manual_seed(seed)
         self.states = SampledStates(source, seed)
+        self.stretches = stretch_starts(self.source_spec)
         self.residual_maps: dict[tuple[int, int], SpaceMap] = {}
 
     def residual(self, source_layer: int, target_layer: int) -> SpaceMap:
         """The map of the residual stream around a pair of layers; layers of one width in a row share it."""
-        widths = [spec.layers[i].hidden_size for spec, i in self._pair(source_layer, target_layer)]
-        first = _stretch_start(self.source_spec, source_layer % len(self.source_spec.layers))
-        if widths[0] > widths[1]:
-            key = (first, widths[1])
-        else:
-            key = (widths[0], -widths[1])
+        source = self.source_spec.layers[source_layer].hidden_size
+        target = self.target_spec.layers[target_layer].hidden_size
+        first = self.stretches[source_layer]
+        key = (first, target) if source > target else (source, -target)
         if key not in self.residual_maps:
-            self.residual_maps[key] = self._residual_map(widths[0], widths[1], first)
+            self.residual_maps[key] = self._residual_map(source, target, first)
         return self.residual_maps[key]
-
-    def _pair(self, source_layer: int, target_layer: int) -> list[tuple[Any, int]]:
-        return [(self.source_spec, source_layer), (self.target_spec, target_layer)]
 
     def _residual_map(self, source: int, target: int, first: int) -> SpaceMap:
         if source == target:
@@ -202,22 +199,13 @@ class ConsistentTransfer:
 
     def task_head(self) -> Values:
         """The task head, where both models have one of one class and number of outputs, and names of classes."""
-        if type(self.source) is not type(self.target) or self.source.base_model is self.source:
-            return
-        places = label_permutation(self.source, self.target)
-        if places is None:
-            return
-        inside = {id(parameter) for parameter in self.target.base_model.parameters()}
-        outer = [(n, p, self.source.get_parameter(n)) for n, p in self.target.named_parameters() if id(p) not in inside]
+        outer = task_head_parameters(self.source, self.target)
         states = self._last_residual()
-        if any(w.shape[0] != r.shape[0] for n, w, r in outer if ".transform." not in n):
-            return
         has_transform = any(".transform." in name for name, _, _ in outer)
-        reads_pooled = self.target.base_model.pooler is not None
+        reads_pooled = self.target.base_model.pooler is not None and self.source.base_model.pooler is not None
         transformed = self._transformed() if has_transform else states
-        pooled = self._pooled() if reads_pooled and self.source.base_model.pooler is not None else states
-        for name, written, its_own in outer:
-            read = by_class(name, its_own, places)
+        pooled = self._pooled() if outer and reads_pooled else states
+        for name, read, written in outer:
             if ".transform." in name:
                 yield written, self._outer_value(name, read, written, transformed, states)
             else:
@@ -269,10 +257,3 @@ def _identity_layer(layer: Any, weight: Tensor, bias: Tensor) -> Values:
 
 def _double(tensor: Tensor) -> Tensor:
     return tensor.detach().double().cpu()
-
-
-def _stretch_start(spec: Any, index: int) -> int:
-    """The first layer of the stretch of equally wide layers that layer ``index`` is in."""
-    while index and spec.layers[index - 1].hidden_size == spec.layers[index].hidden_size:
-        index -= 1
-    return index

@@ -20,7 +20,6 @@ from .plan import Pairs, match_axis, match_heads
 from .sampled_states import SampledStates
 from .space_maps import (
     SpaceMap,
-    appended,
     best_product,
     best_units,
     blocks,
@@ -158,7 +157,7 @@ class LayerMaps:
         return output.axes[1].kind == "heads"
 
     def _values_and_outputs(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Per head the columns of the output matrix (H, D) and the rows of the value matrix (D, H)."""
+        """The columns of the output matrix (H, D) and the rows of the value matrix (D, H) of each head."""
         size = self.source.head_size
         return list(_weight(self.module.attention.output.dense).split(size, dim=1)), list(
             _weight(self.module.attention.self.value).split(size, dim=0)
@@ -168,7 +167,7 @@ class LayerMaps:
         """Space -> map for each head of the source."""
         before, after, count = self.source.head_size, self.target.head_size, len(self.source.heads)
         if after >= before:
-            own, zeros = appended(before, after), appended(before, after, is_unmapped=False)
+            own, zeros = (padded(identity(before), after, is_unmapped=own) for own in (True, False))
             one = {"query": zeros, "product": own} | dict.fromkeys(("key", "value", "local"), own)
             return {space: [each] * count for space, each in one.items()}
         mixing = self.module.attention.self

@@ -1,15 +1,14 @@
-"""Which layers and heads of one architecture can take weights from another, and how much that is.
+"""Which layers and heads of one architecture can take weights from another, and which parameters that fills.
 
 Layers are matched in order (FlexiBERT, section 3.4). Two heads match when operation *and* parameter agree (``sdp`` and
 ``wma`` are different heads, and so are two kernel sizes); a layer matches when at least one head does. The transfer
 stops at the first layer that does not match: what comes after it would read states that nothing produces any more.
-
-How much that is, is in ``overlap.py``.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from math import prod
 from typing import NamedTuple
 
@@ -98,9 +97,17 @@ def check_formats(source: ModelSpec, target: ModelSpec) -> None:
         )
 
 
+def stretch_starts(spec: ModelSpec) -> list[int]:
+    """The first layer of the stretch of equally wide layers that a layer is in, for every layer."""
+    starts = [0]
+    for index, (before, layer) in enumerate(pairwise(spec.layers), start=1):
+        starts.append(starts[-1] if layer.hidden_size == before.hidden_size else index)
+    return starts
+
+
 @lru_cache(maxsize=65536)
 def match_heads(source: Layer, target: Layer) -> Pairs:
-    """For each head of the target, in order, the first head of the source of its kind that is not taken yet."""
+    """Gives each head of the target, in order, the first head of the source of its kind that is not taken yet."""
     free = list(enumerate(source.heads))
     pairs = []
     for place, head in enumerate(target.heads):
@@ -149,10 +156,13 @@ def match_axis(source: Axis, target: Axis, head_pairs: Pairs) -> AxisMatch:
     axes whole."""
     if target.kind == "heads":
         return AxisMatch(target, source, head_pairs)
+    whole = _in_order(source.blocks, target.blocks)
     if target.kind == "split":
-        attending = tuple((i, i) for i in range(min(source.blocks // 2, target.blocks // 2)))
-        first_target, first_source = target.blocks // 2, source.blocks // 2
-        num_convolving = min(source.blocks - first_source, target.blocks - first_target)
-        convolving = tuple((first_target + i, first_source + i) for i in range(num_convolving))
-        return AxisMatch(target, source, attending + convolving)
-    return AxisMatch(target, source, tuple((i, i) for i in range(min(source.blocks, target.blocks))))
+        halves = source.blocks // 2, target.blocks // 2
+        convolving = _in_order(source.blocks - halves[0], target.blocks - halves[1])
+        whole = _in_order(*halves) + tuple((halves[1] + i, halves[0] + j) for i, j in convolving)
+    return AxisMatch(target, source, whole)
+
+
+def _in_order(source_blocks: int, target_blocks: int) -> Pairs:
+    return tuple((i, i) for i in range(min(source_blocks, target_blocks)))

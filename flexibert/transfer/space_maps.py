@@ -5,7 +5,7 @@ dimensions of a head. A matrix W of the source that writes one mapped space and 
 ``write W read``. Where ``read write`` is the identity on all that the source puts into the space, the function stays.
 
 Growing copies units (``grown_residual``: LayerNorm's mean and variance stay, so whole multiples are exact) or adds
-units that nothing reads yet (``appended``). Shrinking keeps the principal directions of the states (``projected``; of
+units that nothing reads yet (``padded``). Shrinking keeps the principal directions of the states (``projected``; of
 all linear maps to k dimensions the one that loses least, where a random one, Johnson and Lindenstrauss 1984, loses
 the same share of every direction), or single units where an activation stands between (``selected``).
 Shapes: S source size, T target size, N sampled states.
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 RIDGE = 1e-6
 
@@ -38,12 +39,6 @@ class SpaceMap:
     source_unit: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     norm_scale: float = 1.0
 
-    @property
-    def is_identity(self) -> bool:
-        """Whether both spaces are one."""
-        rows, columns = self.write.shape
-        return rows == columns and torch.equal(self.write, torch.eye(rows).to(self.write))
-
     def norm_weight(self, weight_S: Tensor) -> Tensor:
         """LayerNorm weights (T,): the diagonal of ``write diag(w) read``, rows normalised."""
         share = self.write.abs() if len(self.source_unit) else self.write.square()
@@ -51,7 +46,7 @@ class SpaceMap:
         return self.norm_scale * (share @ weight_S.to(share))
 
     def cancelling_noise(self, rows: int, std: float, generator: torch.Generator) -> Tensor:
-        """(rows, T), zero in sum over the copies of each unit, and zero where a unit has one copy."""
+        """Noise (rows, T) that is zero in sum over the copies of each unit, and zero where a unit has one copy."""
         noise = torch.zeros(rows, len(self.write), dtype=self.write.dtype)
         units, counts = self.source_unit[self.source_unit >= 0].unique(return_counts=True)
         for unit in units[counts > 1]:
@@ -87,13 +82,6 @@ def spread(source: int, target: int) -> SpaceMap:
     return SpaceMap(write, (write / counts).T.contiguous(), torch.zeros(target, dtype=torch.bool), units)
 
 
-def appended(source: int, target: int, *, is_unmapped: bool = True) -> SpaceMap:
-    """The source's units first, then units that nothing reads yet: the target's own, or zeros."""
-    write = torch.eye(target, source, dtype=torch.float64)
-    own = torch.arange(target) >= source
-    return SpaceMap(write, write.T.contiguous(), own if is_unmapped else torch.zeros_like(own))
-
-
 def selected(units: Tensor, source: int, states_NS: Tensor | None = None) -> SpaceMap:
     """Some of the source's units.
 
@@ -109,17 +97,15 @@ def selected(units: Tensor, source: int, states_NS: Tensor | None = None) -> Spa
     return SpaceMap(write, read, torch.zeros(len(units), dtype=torch.bool))
 
 
-def padded(space: SpaceMap, target: int) -> SpaceMap:
-    """The map with own units of the target, which nothing reads yet, up to ``target``."""
+def padded(space: SpaceMap, target: int, *, is_unmapped: bool = True) -> SpaceMap:
+    """The map with further units up to ``target``, which nothing reads yet: the target's own, or zeros."""
     missing = target - len(space.write)
-    rows, source = len(space.read), space.write.shape[1]
-    write = torch.cat([space.write, torch.zeros(missing, source, dtype=torch.float64)])
-    read = torch.cat([space.read, torch.zeros(rows, missing, dtype=torch.float64)], dim=1)
-    return SpaceMap(write, read, torch.cat([space.is_unmapped, torch.ones(missing, dtype=torch.bool)]))
+    write, read = pad(space.write, (0, 0, 0, missing)), pad(space.read, (0, missing))
+    return SpaceMap(write, read, pad(space.is_unmapped, (0, missing), value=is_unmapped))
 
 
 def best_units(states_NS: Tensor, count: int) -> Tensor:
-    """(count,) units that tell most of the others, in order: pivoted Cholesky decomposition of the second moments."""
+    """The units (count,) that tell most of the others, by pivoted Cholesky decomposition of the second moments."""
     moments = states_NS.double().T @ states_NS.double() / len(states_NS)
     factor = moments.new_zeros(len(moments), count)
     rest = moments.diagonal().clone()
@@ -154,7 +140,7 @@ def best_product(out: Tensor, into: Tensor, target: int) -> SpaceMap:
 
 
 def regression(given_NT: Tensor, wanted_NS: Tensor, ridge: float = RIDGE) -> Tensor:
-    """(S, T): the matrix R of smallest ``|wanted - given RT|²``, by ridge regression."""
+    """The matrix R (S, T) of smallest ``|wanted - given RT|²``, by ridge regression."""
     given, wanted = given_NT.double(), wanted_NS.double()
     gram = given.T @ given
     gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ..cost.parameters import next_widths
 from ..mixing.axes import Axis, Parameter, Sizes
 from ..model.configuration_flexibert import CONSISTENT, FlexiBERTConfig, check_mode
-from .class_names import by_class, label_permutation
+from .class_names import task_head_parameters
 from .consistent import consistent_values
 from .plan import (
     AxisMatch,
@@ -34,6 +34,7 @@ from .plan import (
     match_embeddings,
     match_layers,
     match_poolers,
+    stretch_starts,
     transfer_plan,
 )
 
@@ -103,7 +104,10 @@ class OrderedTransfer:
         self.is_projecting = mode == "RP"
         self.generator = torch.Generator().manual_seed(seed)
         self.projections: dict[Space, Tensor] = {}
-        self.source_stretches, self.target_stretches = _stretches(self.source_spec), _stretches(self.target_spec)
+        self.source_stretches, self.target_stretches = (
+            stretch_starts(self.source_spec),
+            stretch_starts(self.target_spec),
+        )
 
     def residual(self, source_layer: int, target_layer: int) -> Space:
         """The space of states around a pair of layers; layers of one width in a row share it."""
@@ -154,7 +158,7 @@ class OrderedTransfer:
         return blocks.flatten(dimension, dimension + 1), places.flatten()
 
     def _projection(self, space: Space, source_size: int, target_size: int) -> Tensor:
-        """(target size, source size), entries from N(0, 1 / target size); drawn once per space."""
+        """A projection (target size, source size) with entries from N(0, 1 / target size); drawn once per space."""
         if space not in self.projections:
             drawn = torch.randn(target_size, source_size, generator=self.generator)
             self.projections[space] = drawn / target_size**0.5
@@ -182,42 +186,21 @@ def _encoder_matches(
 
 
 def _task_head(source: Any, target: Any, fitter: OrderedTransfer) -> list[tuple[nn.Parameter, Tensor]]:
-    """New values of the task head, where both models have one of one class and number of outputs, and classes of the
-    same names."""
-    if type(source) is not type(target) or source.base_model is source:
-        return []
-    places = label_permutation(source, target)
-    if places is None:
-        return []
-    inside = {id(parameter) for parameter in target.base_model.parameters()}  # a tied decoder is the encoder's
+    """New values of the task head, where both models have the same."""
+    spaces = {"residual": fitter.residual(-1, -1)}
     fitted = []
-    for name, written in target.named_parameters():
-        if id(written) in inside:
-            continue
-        read = source.get_parameter(name)
-        axes = []
-        for dimension, (theirs, ours) in enumerate(zip(read.shape, written.shape, strict=True)):
-            kind = "residual" if _is_hidden(name, dimension) else "fixed"
-            if kind == "fixed" and theirs != ours:
-                return []
-            axes.append(AxisMatch(Axis(kind, ours), Axis(kind, theirs), ((0, 0),)))
+    for name, read, written in task_head_parameters(source, target):
+        kinds = ["residual" if _is_hidden(name, dimension) else "fixed" for dimension in range(written.dim())]
         is_diagonal = name.endswith("LayerNorm.weight")
-        target_parameter = Parameter(name, tuple(axis.target for axis in axes), name, is_diagonal=is_diagonal)
-        source_parameter = Parameter(name, tuple(axis.source for axis in axes), name, is_diagonal=is_diagonal)
-        match = ParameterMatch(target_parameter, source_parameter, tuple(axes))
-        read = by_class(name, read, places)
-        fitted.append((written, fitter.fit(read, written, match, {"residual": fitter.residual(-1, -1)})))
+        ours, theirs = (
+            Parameter(name, tuple(map(Axis, kinds, tensor.shape)), name, is_diagonal=is_diagonal)
+            for tensor in (written, read)
+        )
+        axes = tuple(AxisMatch(t, s, ((0, 0),)) for t, s in zip(ours.axes, theirs.axes, strict=True))
+        fitted.append((written, fitter.fit(read, written, ParameterMatch(ours, theirs, axes), spaces)))
     return fitted
 
 
 def _is_hidden(name: str, dimension: int) -> bool:
     """Whether an axis of a task head's parameter is the last layer's width: what it reads, or in ``transform``."""
     return ".transform." in name or dimension == 1
-
-
-def _stretches(spec: Any) -> list[int]:
-    """Per layer, the number of the stretch of equally wide layers that it is in."""
-    numbers = [0]
-    for before, layer in zip(spec.layers, spec.layers[1:], strict=False):
-        numbers.append(numbers[-1] + (layer.hidden_size != before.hidden_size))
-    return numbers
