@@ -145,7 +145,7 @@ def test_a_graph_library_is_read_as_it_was_and_takes_further_scores(moved, suffi
 
 def test_prepared_data_are_read_as_they_were(moved):
     data = PreparedData.load(moved("data") / "prepared")
-    assert (data.name, data.metric, data.kind, data.label_names) == ("films", "accuracy", "text", ("bad", "good"))
+    assert (data.name, data.metric, data.task_type, data.label_names) == ("films", "accuracy", "text", ("bad", "good"))
     assert data.sizes == {"pretrain": 62, "pretrain_validation": 3, "train": 32, "validation": 4, "test": 4}
     assert (data.vocab_size, data.max_length, data.pretrain_length) == (300, 16, 16)
     assert len(data.pretrain) == 62

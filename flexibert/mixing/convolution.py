@@ -65,10 +65,11 @@ class MixedAttention(Mixing):
         if self.num_attending:
             self.key = nn.Linear(hidden, attending)
             self.value = nn.Linear(hidden, attending)
-            self._add_distance_embedding()
         self.key_conv_attn_layer = SeparableConvolution(hidden, convolving, kernel)
         self.conv_kernel_layer = nn.Linear(convolving, num_convolving * kernel)
         self.conv_out_layer = nn.Linear(hidden, convolving)
+        if self.num_attending:
+            self._add_distance_embedding()
 
     def forward(self, x_BSH: Tensor, padding: Padding, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
         query = self.query(x_BSH)

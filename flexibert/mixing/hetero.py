@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from design_space import Head, Layer
+from design_space import Head, Layer, operation_named
 
 from .attention import Padding
 from .axes import Axis, Flops, Parameter, Sizes, distance_table, linear
@@ -32,19 +32,21 @@ class HeteroMixing(Mixing):
         super().__init__(layer, config)
         width = len(layer.heads) * layer.head_size
         projected = _projected(layer.heads, config.position_embedding_type)
+        self.attending = _attending(layer.heads)
+        if self.attending:
+            self._add_distance_embedding()
         self.query, self.key, self.value = (
             nn.Linear(layer.hidden_size, width) if name in projected else None for name in PROJECTIONS
         )
         self.heads = layer.heads
         self.operations = [head_operation(head.operation) for head in layer.heads]
-        self.attending = _attending(layer.heads)
-        self.own_names: list[dict[str, str]] = []
-        for head, operation, names in zip(layer.heads, self.operations, _counted(layer.heads), strict=True):
-            for name, weight in operation.build(head.parameter, head.size).items():
-                setattr(self, names[name], weight)
-            self.own_names.append(names)
-        if self.attending:
-            self._add_distance_embedding()
+        self.own_names = _counted(layer.heads)
+        # By rank of their parameters: an optimizer's state in a checkpoint is a list in the order of registration.
+        ranks = [operation_named(head.operation).rank(head.parameter) for head in layer.heads]
+        for place in sorted(range(len(ranks)), key=ranks.__getitem__):
+            head = layer.heads[place]
+            for name, weight in self.operations[place].build(head.parameter, head.size).items():
+                setattr(self, self.own_names[place][name], weight)
 
     def init_weights(self) -> None:
         for place, operation in enumerate(self.operations):

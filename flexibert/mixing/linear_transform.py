@@ -32,10 +32,10 @@ class LinearTransform(Mixing):
         width = len(layer.heads) * layer.head_size
         self.transform = str(layer.heads[0].parameter)
         projected = _projected(config.position_embedding_type)
+        self._add_distance_embedding()
         self.query = nn.Linear(layer.hidden_size, width) if "query" in projected else None
         self.key = nn.Linear(layer.hidden_size, width) if "key" in projected else None
         self.value = nn.Linear(layer.hidden_size, width)
-        self._add_distance_embedding()
 
     def forward(self, x_BSH: Tensor, padding: Padding, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
         q, k = (None if linear is None else self._heads(linear, x_BSH) for linear in (self.query, self.key))
