@@ -5,11 +5,11 @@ from typing import Annotated, ClassVar
 from design_space.command import CommandOptions
 from design_space.options import ARGUMENT, Place, options
 
+from ..convert_bert import check_target
 from ..morphisms.layer_merging import merge_layers
 from .model_folders import (
     LearningOptions,
     LossOptions,
-    check_target,
     load_larger,
     load_model,
     save_model,

@@ -12,7 +12,6 @@ from design_space.options import NO_SWITCH, Count, Place, Positive, Whole, flag,
 
 from ..conversion.bert import from_bert
 from ..convert_bert import TOKENIZER_FILES, load, new_folder
-from ..convert_bert import check_target as check_target
 from ..model.heads import WordPredictor
 from ..morphisms.block_retraining import Training
 from .masked_lm_loss import hide_tokens, masked_lm_loss, text_blocks

@@ -12,12 +12,13 @@ from transformers import AutoTokenizer
 from design_space.command import CommandOptions
 from design_space.options import ARGUMENT, Count, Number, Place, Switch, Whole, flag, options
 
+from ..convert_bert import check_target
 from ..cost.latency import measure_latency
 from ..model.heads import FlexiBERTForSequenceClassification, WordPredictor
 from ..pruning.importance import Batch
 from ..pruning.one_shot import prune
 from ..pruning.report import DensityReport, report_of_specs
-from .model_folders import LossOptions, check_target, load_model, save_model, summary, text_inputs
+from .model_folders import LossOptions, load_model, save_model, summary, text_inputs
 
 
 @options
