@@ -89,14 +89,17 @@ def test_heterogeneous_heads_are_searched(hetero_space, layers_per_stack):
         return sum((own.count("wma") == 1) + own.count("dct") / 3 for own in kinds) / len(kinds)
 
     settings = BOSHNASSettings(num_samples=100, num_mutations=100, num_init=4, min_overlap=0.3)
-    boshnas, origins = BOSHNAS(place, seed=0, settings=settings, overlap=transfer_overlap), set()
-    for _ in range(12):
-        (candidate,) = boshnas.ask(1)
-        assert candidate.spec in level
-        origins.add(candidate.origin.name)
-        boshnas.tell(candidate, value(candidate.spec))
-    assert boshnas.best is not None
-    assert boshnas.best[1] > 1.6  # 40 of the 1,764 and 4 of the 42
+    origins, best = set(), []
+    for seed in range(8):  # which of equal features is trained is decided by rounding: one search may be unlucky
+        boshnas = BOSHNAS(place, seed=seed, settings=settings, overlap=transfer_overlap)
+        for _ in range(12):
+            (candidate,) = boshnas.ask(1)
+            assert candidate.spec in level
+            origins.add(candidate.origin.name)
+            boshnas.tell(candidate, value(candidate.spec))
+        assert boshnas.best is not None
+        best.append(boshnas.best[1])
+    assert np.mean(best) > 1.6  # 40 of the 1,764 and 4 of the 42
     assert origins == {"scratch", "transfer"}
 
 
