@@ -8,7 +8,7 @@ Shapes: X (batch..., q, K) vectors, K their size; moments (batch..., q).
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,7 +16,9 @@ from botorch.models.model import Model
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.distributions import MultivariateNormal
 from threadpoolctl import threadpool_limits
-from torch import Tensor
+from torch import Tensor, nn
+
+_STEPS = 200
 
 
 class Layout(NamedTuple):
@@ -92,6 +94,27 @@ class Surrogate(Model):
         return 1
 
 
+class PointwiseSurrogate(Surrogate):
+    """A surrogate that predicts the score of each point by itself, from some columns of its vector.
+
+    A subclass fits itself on construction, to those ``columns`` of X (N, ...) and the standardised scores.
+    """
+
+    def __init__(self, Y: Tensor, columns: Sequence[int]) -> None:
+        super().__init__()
+        self.columns = list(columns)
+        self._standardizer = Standardizer(Y)
+        self.target = self._standardizer.transform(Y)
+
+    @abstractmethod
+    def predict_standardized(self, X: Tensor) -> Moments:
+        """The moments (M,) of the standardised score at columns X (M, K)."""
+
+    def predict_moments(self, X: Tensor) -> Moments:
+        predicted = self.predict_standardized(X[..., self.columns].reshape(-1, len(self.columns)))
+        return self._standardizer.untransform(Moments(*(moment.reshape(X.shape[:-1]) for moment in predicted)))
+
+
 class Standardizer:
     """Targets to mean 0 and standard deviation 1, and predictions back. All-equal targets keep their unit."""
 
@@ -107,6 +130,18 @@ class Standardizer:
         return Moments(
             moments.mean * self.scale + self.mean, moments.epistemic * self.scale, moments.aleatoric * self.scale
         )
+
+
+def minimize(module: nn.Module, loss: Callable[[], Tensor], *, weight_decay: float) -> None:
+    """Train a module in a few hundred steps of AdamW."""
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-2, weight_decay=weight_decay, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
+    with torch.enable_grad():
+        for _ in range(_STEPS):
+            optimizer.zero_grad()
+            loss().backward()
+            optimizer.step()
+            schedule.step()
 
 
 @contextlib.contextmanager

@@ -11,21 +11,18 @@ import torch
 from sklearn.ensemble import ExtraTreesRegressor
 from torch import Tensor
 
-from .base import Moments, Standardizer, Surrogate
+from .base import Moments, PointwiseSurrogate
 
 _TREES = 100
 
 
-class ForestSurrogate(Surrogate):
-    """Fitted on construction."""
+class ForestSurrogate(PointwiseSurrogate):
+    """A forest of ``_TREES`` trees."""
 
     def __init__(self, X: Tensor, Y: Tensor, *, columns: Sequence[int], seed: int) -> None:
         """Fit to the given columns of vectors X (N, ...) and scores Y (N,)."""
-        super().__init__()
-        self._columns = list(columns)
-        self._standardizer = Standardizer(Y)
-        target = self._standardizer.transform(Y).numpy()
-        inputs = X[:, self._columns].detach().numpy()
+        super().__init__(Y, columns)
+        inputs, target = X[:, self.columns].detach().numpy(), self.target.numpy()
         forest = ExtraTreesRegressor(_TREES, bootstrap=True, max_features=0.5, random_state=seed)
         forest.fit(inputs, target)
         self._trees = forest.estimators_
@@ -38,11 +35,10 @@ class ForestSurrogate(Surrogate):
         errors = (target - out_of_bag)[unseen > 0]
         self._aleatoric = float(np.clip(errors.std(), 1e-2, 1.0)) if len(errors) > 1 else 1.0
 
-    def predict_moments(self, X: Tensor) -> Moments:
-        shape = X.shape[:-1]
-        inputs = X.detach().reshape(-1, X.shape[-1])[:, self._columns].numpy()
+    def predict_standardized(self, X: Tensor) -> Moments:
+        inputs = X.detach().numpy()
         predicted = np.stack([tree.predict(inputs) for tree in self._trees])
         attached = X.sum(-1) * 0.0  # keeps the graph, for those who differentiate
-        mean = torch.from_numpy(predicted.mean(0)).to(X).reshape(shape) + attached
-        deviation = torch.from_numpy(np.maximum(predicted.std(0), 1e-3)).to(X).reshape(shape) + attached
-        return self._standardizer.untransform(Moments(mean, deviation, torch.full_like(mean, self._aleatoric)))
+        mean = torch.from_numpy(predicted.mean(0)).to(X) + attached
+        deviation = torch.from_numpy(np.maximum(predicted.std(0), 1e-3)).to(X) + attached
+        return Moments(mean, deviation, torch.full_like(mean, self._aleatoric))

@@ -61,8 +61,3 @@ class NaturalParameterNetwork(nn.Module):
             mean, variance = rectified_moments(*layer(mean, variance))
         mean, variance = self.layers[-1](mean, variance)
         return mean.squeeze(-1), variance.squeeze(-1) + 1e-6
-
-
-def gaussian_loss(mean: Tensor, variance: Tensor, target: Tensor) -> Tensor:
-    """Negative log-likelihood of the targets, up to a constant, (N,) -> scalar."""
-    return 0.5 * (torch.log(variance) + (target - mean).square() / variance).mean()
