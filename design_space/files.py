@@ -40,20 +40,25 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     """
     path = Path(path).absolute()
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ValueError(f"No such file: {path}") from None
-    except IsADirectoryError:
-        raise ValueError(f"{path} is a folder; a YAML file is needed") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a UTF-8 text file: {error}") from error
-    try:
-        content = yaml.load(text, Loader=_StrictLoader)
+        content = yaml.load(read_text(path, "a YAML file"), Loader=_StrictLoader)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a mapping (key: value). Got {type(content).__name__}")
     return content
+
+
+def read_text(path: Path, needed: str) -> str:
+    """The text of a file. Raises ``ValueError`` when it is missing, a folder where ``needed`` should be, or not
+    UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ValueError(f"No such file: {path}") from None
+    except IsADirectoryError:
+        raise ValueError(f"{path} is a folder; {needed} is needed") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a UTF-8 text file: {error}") from error
 
 
 def unknown_keys(found: Iterable[object], known: Collection[str], where: str) -> list[str]:

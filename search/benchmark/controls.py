@@ -29,7 +29,9 @@ _AUGMENTATION = 0.05
 
 
 class _Control:
-    """Keeps what has been asked and told."""
+    """Keeps what has been asked and told; a subclass says what it suggests once ``num_init`` are told."""
+
+    num_init = NUM_INIT
 
     def __init__(self, pool: Pool, seed: int) -> None:
         self.pool = pool
@@ -38,17 +40,22 @@ class _Control:
         self.indices: list[int] = []
         self.told: list[list[float]] = []
 
-    def take(self, index: int) -> int:
+    def ask(self) -> int | None:
+        if not self.free.any():
+            return None
+        index = self.random() if len(self.indices) < self.num_init else self.suggest()
         self.free[index] = False
         return index
 
     def random(self) -> int:
-        return self.take(int(self.rng.choice(np.flatnonzero(self.free))))
+        return int(self.rng.choice(np.flatnonzero(self.free)))
+
+    suggest = random
 
     def nearest(self, code: npt.NDArray[np.int64]) -> int:
-        """Takes the free architecture that differs from ``code`` (D,) in the fewest categories; ties at random."""
-        distances = self.pool.mismatches(code) + self.rng.random(len(self.pool)) / 2
-        return self.take(int(np.where(self.free, distances, np.inf).argmin()))
+        """Returns the free architecture that differs from ``code`` (D,) in the fewest categories; ties at random."""
+        distances = (self.pool.codes != code).sum(1) + self.rng.random(len(self.pool)) / 2
+        return int(np.where(self.free, distances, np.inf).argmin())
 
     def tell(self, index: int, score: float, costs: Sequence[float] = ()) -> None:
         self.indices.append(index)
@@ -75,22 +82,19 @@ class _Control:
 class RandomSearch(_Control):
     """Draws uniformly, without repetition."""
 
-    def ask(self) -> int | None:
-        return self.random() if self.free.any() else None
-
 
 class LocalSearch(_Control):
     """Takes the nearest free neighbors of the incumbent, in random order; after as many failures as there are
     categories, a random restart (White, Nolen and Savani, UAI 2021)."""
+
+    num_init = 0
 
     def __init__(self, pool: Pool, seed: int) -> None:
         super().__init__(pool, seed)
         self.incumbent: tuple[float, int] | None = None
         self.failures = 0
 
-    def ask(self) -> int | None:
-        if not self.free.any():
-            return None
+    def suggest(self) -> int:
         if self.incumbent is None or self.failures >= self.pool.codes.shape[1]:
             self.incumbent, self.failures = None, 0
             return self.random()
@@ -110,11 +114,7 @@ class Evolution(_Control):
     category, and asks for the nearest free architecture to that. Of several objectives the best is the least dominated,
     ties at random."""
 
-    def ask(self) -> int | None:
-        if not self.free.any():
-            return None
-        if len(self.indices) < NUM_INIT:
-            return self.random()
+    def suggest(self) -> int:
         young = np.arange(max(0, len(self.indices) - _POPULATION), len(self.indices))
         drawn = self.rng.choice(young, min(_TOURNAMENT, len(young)), replace=False)
         outcomes = self.outcomes()
@@ -132,11 +132,7 @@ class Evolution(_Control):
 class GaussianProcess(_Control):
     """A plain Gaussian process (Matérn 5/2) on the embedding with log expected improvement over the whole pool."""
 
-    def ask(self) -> int | None:
-        if not self.free.any():
-            return None
-        if len(self.indices) < NUM_INIT:
-            return self.random()
+    def suggest(self) -> int:
         assert self.pool.library is not None
         vectors = torch.from_numpy(self.pool.library.embeddings / self.pool.library.embeddings.std())
         scores = torch.from_numpy(self.scores())
@@ -144,25 +140,21 @@ class GaussianProcess(_Control):
         with single_thread(), torch.no_grad():
             model = fit_surrogate("embedding", vectors[self.indices], scores, unlabelled=vectors[:0], seed=0)
             acquisition = LogExpectedImprovement(model, best_f=scores.max())
-            return self.take(int(free[int(acquisition(vectors[free][:, None]).argmax())]))
+            return int(free[int(acquisition(vectors[free][:, None]).argmax())])
 
 
 class Forest(_Control):
     """A random forest on exact features and categories, with the mean plus one deviation over the trees (as in
     SMAC)."""
 
-    def ask(self) -> int | None:
-        if not self.free.any():
-            return None
-        if len(self.indices) < NUM_INIT:
-            return self.random()
+    def suggest(self) -> int:
         inputs = np.hstack([self.pool.features, self.pool.codes])
         model = RandomForestRegressor(_TREES, max_features=0.5, random_state=int(self.rng.integers(2**31)))
         model.fit(inputs[self.indices], self.scores())
         free = np.flatnonzero(self.free)
         predicted = np.stack([tree.predict(inputs[free]) for tree in model.estimators_])
         bound = predicted.mean(0) + predicted.std(0)
-        return self.take(int(free[int((bound + 1e-9 * self.rng.random(len(free))).argmax())]))
+        return int(free[int((bound + 1e-9 * self.rng.random(len(free))).argmax())])
 
 
 class TreeParzen(_Control):
@@ -181,10 +173,8 @@ class TreeParzen(_Control):
             if column.max() > 0
         }
 
-    def ask(self) -> int | None:
-        if not self.free.any():
-            return None
-        if len(self.indices) < NUM_INIT or not self.distributions:
+    def suggest(self) -> int:
+        if not self.distributions:
             return self.random()
         trial = self.study.ask(self.distributions)
         self.study.tell(trial, state=optuna.trial.TrialState.FAIL)

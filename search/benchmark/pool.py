@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from design_space import LabelOrder, ModelSpec
+from design_space.graph import vertices_and_edges
 from embeddings import GraphLibrary
 from embeddings.library import Progress
 
@@ -48,7 +49,10 @@ class Pool:
     @cached_property
     def features(self) -> npt.NDArray[np.float64]:
         """The features (N, F), each of mean 0 and deviation 1; constant ones are left out."""
-        return standardized(features(self.specs))
+        columns = features(self.specs)
+        deviation = columns.std(0)
+        varying = deviation > 1e-9
+        return (columns[:, varying] - columns[:, varying].mean(0)) / deviation[varying]
 
     @cached_property
     def codes(self) -> npt.NDArray[np.int64]:
@@ -61,15 +65,11 @@ class Pool:
         """The number of each architecture, by hash."""
         return {spec.hash: number for number, spec in enumerate(self.specs)}
 
-    def mismatches(self, code: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Counts the categories of each architecture that differ from ``code`` (D,), (N,)."""
-        return (self.codes != code).sum(1)
-
 
 def library_of(specs: Sequence[ModelSpec], *, n_jobs: int, progress: Progress | None = None) -> GraphLibrary:
     """Builds the library of a table, with vectors of ``EMBEDDING_SIZE`` numbers, or fewer where there are fewer
     architectures."""
-    labels = {label for spec in specs for label in _labels(spec)}
+    labels = {label for spec in specs for label in vertices_and_edges(spec)[0]}
     return GraphLibrary.of_specs(
         specs,
         order=LabelOrder.of(labels),
@@ -78,15 +78,3 @@ def library_of(specs: Sequence[ModelSpec], *, n_jobs: int, progress: Progress | 
         n_jobs=n_jobs,
         progress=progress,
     )
-
-
-def standardized(columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Returns columns of mean 0 and deviation 1; those that do not vary are left out."""
-    deviation = columns.std(0)
-    varying = deviation > 1e-9
-    return (columns[:, varying] - columns[:, varying].mean(0)) / deviation[varying]
-
-
-def _labels(spec: ModelSpec) -> list[str]:
-    heads = [label for i in range(len(spec.layers)) for label in spec.head_labels(i)]
-    return heads + [f"f{width}" for layer in spec.layers for width in layer.feed_forward]

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from design_space import ModelSpec
-from design_space.files import nearest_name
+from design_space.files import nearest_name, read_text
 
 from ..objectives import exact_costs
 
@@ -73,51 +74,44 @@ def load_table(path: Path | str, metric: str, *, minimize: bool = False, costs: 
     entries = _read(Path(path))
     problems: list[str] = []
     specs: dict[str, ModelSpec] = {}
-    scores: dict[str, dict[str, list[float]]] = {}
+    hashes: list[str] = []
+    scores: list[Mapping[str, Any]] = []
     told = [metric, *(name for name in costs if name not in EXACT)]
-    names: set[str] = set()
     for place, entry in enumerate(entries):
         try:
             spec, values = _entry(entry)
-            names |= values.keys()
-            numbers = {name: _number(values.get(name), name) for name in told}
+            scores.append({name: _number(values.get(name), name) if name in told else None for name in values})
         except ValueError as error:
             problems.append(f"entry {place}: {error}")
             continue
         specs.setdefault(spec.hash, spec)
-        for name, number in numbers.items():
-            scores.setdefault(spec.hash, {}).setdefault(name, []).append(number)
+        hashes.append(spec.hash)
     if problems:
         more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         raise ValueError("\n  - ".join([f"{path} is no sound table:", *problems[:_SHOWN], *more]))
+    measured = pd.DataFrame(scores, index=hashes)
     for name in told:
-        if name not in names:
-            raise ValueError(f"No entry of {path} has a score '{name}'. {nearest_name(name, sorted(names))}")
-    means = {name: np.array([_mean_of_finite(scores[one][name]) for one in specs]) for name in told}
-    failed = np.isnan(np.column_stack(list(means.values()))).any(1)
-    gains = np.where(failed, np.nan, -means[metric] if minimize else means[metric])
-    if failed.all():
+        if name not in measured:
+            raise ValueError(f"No entry of {path} has a score '{name}'. {nearest_name(name, sorted(measured))}")
+    means = measured[told].astype(float).groupby(level=0, sort=False).mean()  # of those that are there
+    means[means.isna().any(axis=1)] = np.nan
+    if means[metric].isna().all():
         raise ValueError(f"No score '{metric}' in {path} is finite: there is nothing to search for")
     members = tuple(specs.values())
+    further = {name: EXACT[name](members) if name in EXACT else means[name].to_numpy() for name in costs}
     return Table(
         metric=metric,
         specs=members,
-        gains=gains,
+        gains=means[metric].to_numpy() * (-1 if minimize else 1),
         minimize=minimize,
-        costs={
-            name: np.where(failed, np.nan, EXACT[name](members) if name in EXACT else means[name]) for name in costs
-        },
+        costs={name: np.where(means[metric].isna(), np.nan, values) for name, values in further.items()},
     )
 
 
 def _read(path: Path) -> Sequence[Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"No such file: {path}") from None
-    except IsADirectoryError:
-        raise ValueError(f"{path} is a folder; a JSON file is needed") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        content = json.loads(read_text(path, "a JSON file"))
+    except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, list) or not content:
         raise ValueError(f"{path} must hold a JSON list of one or more architectures. Got {type(content).__name__}")
@@ -133,13 +127,6 @@ def _entry(entry: Any) -> tuple[ModelSpec, Mapping[str, Any]]:
 
 
 def _number(value: Any, metric: str) -> float:
-    if value is None:
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
         raise ValueError(f"score '{metric}' must be a number. Got {value!r}")
-    return float(value)
-
-
-def _mean_of_finite(values: Sequence[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return sum(finite) / len(finite) if finite else math.nan
+    return math.nan if value is None or not math.isfinite(value) else float(value)
