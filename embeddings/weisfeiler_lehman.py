@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from design_space import ModelSpec
 from design_space.graph import vertices_and_edges
@@ -24,52 +23,32 @@ class WeisfeilerLehman:
 
     def between(self, rows: Sequence[ModelSpec], columns: Sequence[ModelSpec]) -> npt.NDArray[np.float64]:
         """The distances (len(rows), len(columns))."""
-        vocabulary: dict[tuple[object, ...], int] = {}
-        a, b = (_unit_counts([_label_counts(spec) for spec in specs], vocabulary) for specs in (rows, columns))
-        a.resize((a.shape[0], b.shape[1]))
-        cosine = (a @ b.T).toarray()
-        return np.sqrt(np.maximum(0.0, 2.0 - 2.0 * np.round(cosine, 12))).astype(np.float64)
+        from sklearn.feature_extraction import DictVectorizer
+        from sklearn.metrics.pairwise import cosine_similarity
+
+        counts = DictVectorizer(sort=False).fit_transform([_label_counts(spec) for spec in (*rows, *columns)])
+        cosine = cosine_similarity(counts[: len(rows)], counts[len(rows) :])
+        return np.sqrt(np.maximum(0.0, 2.0 - 2.0 * np.round(cosine, 12)))
 
 
-def _label_counts(spec: ModelSpec) -> Counter[tuple[object, ...]]:
+def _label_counts(spec: ModelSpec) -> Counter[str]:
     labels, _, edges = vertices_and_edges(spec)
     before: list[list[int]] = [[] for _ in labels]
     after: list[list[int]] = [[] for _ in labels]
     for source, target in edges:
         after[source].append(target)
         before[target].append(source)
-    current: list[object] = list(labels)
-    counts: Counter[tuple[object, ...]] = Counter((0, label) for label in current)
+    counts = Counter(f"0 {label}" for label in labels)
     for number in range(1, NUM_ROUNDS + 1):
-        # Hashing keeps labels short; the separate tuples tell predecessors from successors.
-        current = [
-            _short_name(
-                (
-                    current[v],
-                    tuple(sorted(str(current[u]) for u in before[v])),
-                    tuple(sorted(str(current[u]) for u in after[v])),
-                )
-            )
+        # Hashing keeps labels short; the separate lists tell predecessors from successors.
+        labels = [
+            _short_name(repr((labels[v], sorted(labels[u] for u in before[v]), sorted(labels[u] for u in after[v]))))
             for v in range(len(labels))
         ]
-        counts.update((number, label) for label in current)
+        counts.update(f"{number} {label}" for label in labels)
     return counts
 
 
-def _short_name(label: tuple[object, ...]) -> str:
+def _short_name(neighbourhood: str) -> str:
     """A short name of a neighbourhood, the same in every process."""
-    return hashlib.blake2b(repr(label).encode(), digest_size=12).hexdigest()
-
-
-def _unit_counts(
-    counts: list[Counter[tuple[object, ...]]], vocabulary: dict[tuple[object, ...], int]
-) -> sparse.csr_matrix:
-    """The label counts as rows of length 1, (G, labels seen so far)."""
-    data, columns, starts = [], [], [0]
-    for counter in counts:
-        norm = sum(count * count for count in counter.values()) ** 0.5
-        for label, count in counter.items():
-            columns.append(vocabulary.setdefault(label, len(vocabulary)))
-            data.append(count / norm)
-        starts.append(len(columns))
-    return sparse.csr_matrix((data, columns, starts), shape=(len(counts), len(vocabulary)))
+    return hashlib.blake2b(neighbourhood.encode(), digest_size=12).hexdigest()
