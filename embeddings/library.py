@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from joblib import effective_n_jobs
 
 from design_space import DesignSpace, LabelOrder, Level, ModelSpec
@@ -22,7 +23,7 @@ from design_space.graph import vertices_and_edges
 from .distances import Distance, Progress, fidelity_of_sample, measure_all, measure_to, silent
 from .edit_distance import EditDistance
 from .landmark_mds import Algorithm, check_options, embed_landmarks, place, refine
-from .library_file import MEASURED_ON, StoredDicts, StoredSpecs, add_performances, read_library, write_library
+from .library_file import MEASURED_ON, StoredSpecs, add_performances, read_library, write_library
 from .nearest import NearestSearch
 from .neighbors import check_num_neighbors, nearest_by_overlap
 from .weisfeiler_lehman import WeisfeilerLehman
@@ -328,7 +329,7 @@ def _from_content(content: dict[str, Any], path: Path | str) -> GraphLibrary:
     try:
         hashes, model_dicts = content["hashes"], content["model_dicts"]
         specs: Sequence[ModelSpec]
-        if isinstance(model_dicts, StoredDicts):
+        if isinstance(model_dicts, pa.ChunkedArray):
             specs = StoredSpecs(model_dicts, hashes)
         else:
             specs = [ModelSpec.from_dict(model_dict) for model_dict in model_dicts]

@@ -7,16 +7,15 @@ what there is per graph makes the columns, and the rest is JSON in the schema's 
 when it is asked for, so that loading does not grow with it.
 """
 
-import fcntl
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from design_space import ModelSpec
 from design_space.files import write_atomically
@@ -92,7 +91,8 @@ def add_performances(
         ValueError: when those that are there were measured on something else.
     """
     path = check_library_path(path)
-    with _locked(path):
+    # The lock lies beside the file, which is replaced when it is written.
+    with FileLock(path.parent / f".{path.name}.lock"):
         content = read_library(path)
         if measured_on:
             known = content.get(MEASURED_ON, {})
@@ -131,7 +131,8 @@ def differences(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
 class StoredSpecs(Sequence[ModelSpec]):
     """The architectures of a file, each made (and checked against its hash) when it is asked for."""
 
-    def __init__(self, model_dicts: "StoredDicts", hashes: Sequence[str]) -> None:
+    def __init__(self, model_dicts: pa.ChunkedArray, hashes: Sequence[str]) -> None:
+        """Take the model dicts as JSON texts."""
         self._model_dicts, self._hashes = model_dicts, hashes
         self._made: dict[int, ModelSpec] = {}
 
@@ -147,24 +148,11 @@ class StoredSpecs(Sequence[ModelSpec]):
             return [self[i] for i in range(*index.indices(len(self)))]
         place = range(len(self))[index]
         if place not in self._made:
-            spec = ModelSpec.from_dict(self._model_dicts[place])
+            spec = ModelSpec.from_dict(json.loads(self._model_dicts[place].as_py()))
             if spec.hash != self._hashes[place]:
                 raise ValueError(f"The library file is damaged: the hash of graph {place} does not belong to it")
             self._made[place] = spec
         return self._made[place]
-
-
-class StoredDicts:
-    """The model dicts of a Parquet file, each parsed when it is asked for."""
-
-    def __init__(self, texts: pa.ChunkedArray) -> None:
-        self._texts = texts
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (json.loads(text) for text in self._texts.to_pylist())
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return json.loads(self._texts[index].as_py())
 
 
 def _table(content: Mapping[str, Any]) -> pa.Table:
@@ -172,14 +160,18 @@ def _table(content: Mapping[str, Any]) -> pa.Table:
     hashes, performances = content["hashes"], content["performances"]
     # Scores of architectures outside the library belong to no row.
     rest["other_performances"] = {key: performances[key] for key in performances.keys() - set(hashes)}
+    model_dicts = content["model_dicts"]
     columns = {
-        "model_dicts": pa.array([json.dumps(model_dict) for model_dict in content["model_dicts"]]),
+        "model_dicts": model_dicts
+        if isinstance(model_dicts, pa.ChunkedArray)
+        else pa.array(map(json.dumps, model_dicts)),
         "hashes": pa.array(hashes),
         "embeddings": _rows(np.asarray(content["embeddings"], dtype=np.float64)),
         "neighbors": _rows(np.asarray(content["neighbors"], dtype=np.int32)),
-        "performances": pa.array([json.dumps(performances[key]) if key in performances else None for key in hashes]),
+        "performances": pa.array(
+            [json.dumps(performances[key]) if key in performances else None for key in hashes], pa.string()
+        ),
     }
-    columns["performances"] = columns["performances"].cast(pa.string())
     return pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(rest)})
 
 
@@ -194,7 +186,7 @@ def _from_table(path: Path) -> dict[str, Any]:
     scored = np.flatnonzero(table["performances"].is_valid())
     performances = {hashes[i]: json.loads(text) for i, text in zip(scored, scores, strict=True)}
     return content | {
-        "model_dicts": StoredDicts(table["model_dicts"]),
+        "model_dicts": table["model_dicts"],
         "hashes": hashes,
         "embeddings": _matrix(table["embeddings"]),
         "neighbors": _matrix(table["neighbors"]),
@@ -209,11 +201,3 @@ def _rows(matrix: np.ndarray) -> pa.FixedSizeListArray:
 def _matrix(column: pa.ChunkedArray) -> np.ndarray:
     rows = column.combine_chunks()
     return rows.flatten().to_numpy().reshape(len(rows), rows.type.list_size)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the file's lock. It lies beside the file, which is replaced when it is written."""
-    with (path.parent / f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

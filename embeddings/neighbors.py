@@ -83,9 +83,4 @@ def _operations(spec: ModelSpec) -> tuple[str, ...]:
 
 
 def _common(a: tuple[str, ...], b: tuple[str, ...]) -> int:
-    length = 0
-    for x, y in zip(a, b, strict=False):
-        if x != y:
-            break
-        length += 1
-    return length
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
