@@ -8,14 +8,11 @@ digit running fastest. Nothing is listed.
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate, product
 
 from .head_choices import HeadChoices
 from .spec import Format, Head, Layer, Shape, rule_problems
-
-MOST_KNOWN = 65_536
-"""Layers of a stack's choices that are kept, not made again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,23 +104,7 @@ class StackChoices:
 
     def layer(self, index: int) -> Layer:
         """Layer number ``index`` in ``range(size)``."""
-        known = self._known_layers.get(index)
-        if known is None:
-            if len(self._known_layers) >= MOST_KNOWN:
-                self._known_layers.clear()
-            known = self._known_layers[index] = self._layer(index)
-        return known
-
-    @cached_property
-    def _known_layers(self) -> dict[int, Layer]:
-        return {}
-
-    def _layer(self, index: int) -> Layer:
-        rest, feed_forward = divmod(index, self.feed_forward.size)
-        place = bisect_right(self._before, rest) - 1
-        shape = self.shapes[place]
-        heads = self.heads[shape].heads(rest - self._before[place])
-        return Layer(shape[0], heads, self.feed_forward.stack(feed_forward))
+        return _layer(self, index)
 
     def index(self, layer: Layer) -> int | None:
         """The inverse of ``layer``, for heads in any order; None when it is not among the choices."""
@@ -149,6 +130,15 @@ class StackChoices:
     def _before(self) -> tuple[int, ...]:
         """Choices of heads at all shapes before each, and at all."""
         return tuple(accumulate((self.heads[shape].size for shape in self.shapes), initial=0))
+
+
+@lru_cache(maxsize=65_536)
+def _layer(choices: StackChoices, index: int) -> Layer:
+    rest, feed_forward = divmod(index, choices.feed_forward.size)
+    place = bisect_right(choices._before, rest) - 1
+    shape = choices.shapes[place]
+    heads = choices.heads[shape].heads(rest - choices._before[place])
+    return Layer(shape[0], heads, choices.feed_forward.stack(feed_forward))
 
 
 def shapes_of(hidden_sizes: Sequence[int], num_heads: Sequence[int], head_sizes: Sequence[int] = ()) -> list[Shape]:
