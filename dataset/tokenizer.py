@@ -5,7 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import (
+    AutoTokenizer,
+    BertTokenizer,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    RobertaTokenizer,
+)
 
 TRAIN = "train"
 SPECIAL_TOKENS = {
@@ -15,13 +21,7 @@ SPECIAL_TOKENS = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
-_BPE_TOKENS = {
-    "pad_token": "<pad>",
-    "unk_token": "<unk>",
-    "cls_token": "<s>",
-    "sep_token": "</s>",
-    "mask_token": "<mask>",
-}
+_BPE_TOKENS = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
 
 
 def build_tokenizer(
@@ -77,25 +77,8 @@ def _trained(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerBase:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return _bert_like(tokenizer, decoders.ByteLevel())
-
-
-def _word_piece(file: Path) -> PreTrainedTokenizerBase:
-    words = file.read_text(encoding="utf-8").splitlines()
-    vocabulary = {word: number for number, word in enumerate(words)}
-    missing = [token for token in SPECIAL_TOKENS.values() if token not in vocabulary]
-    if missing:
-        raise ValueError(f"{file} is no BERT vocabulary: it lacks {', '.join(missing)}")
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=SPECIAL_TOKENS["unk_token"]))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    return _bert_like(tokenizer, decoders.WordPiece())
-
-
-def _bert_like(tokenizer: Tokenizer, decoder: decoders.Decoder) -> PreTrainedTokenizerBase:
-    """A tokenizer that puts sentences between BERT's own tokens."""
+    tokenizer.decoder = decoders.ByteLevel()
     cls, sep = SPECIAL_TOKENS["cls_token"], SPECIAL_TOKENS["sep_token"]
-    tokenizer.decoder = decoder
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{cls} $A {sep}",
         pair=f"{cls} $A {sep} $B:1 {sep}:1",
@@ -104,16 +87,17 @@ def _bert_like(tokenizer: Tokenizer, decoder: decoders.Decoder) -> PreTrainedTok
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL_TOKENS)
 
 
+def _word_piece(file: Path) -> PreTrainedTokenizerBase:
+    words = file.read_text(encoding="utf-8").splitlines()
+    missing = [token for token in SPECIAL_TOKENS.values() if token not in words]
+    if missing:
+        raise ValueError(f"{file} is no BERT vocabulary: it lacks {', '.join(missing)}")
+    return BertTokenizer({word: number for number, word in enumerate(words)})
+
+
 def _byte_level(folder: Path) -> PreTrainedTokenizerBase:
-    tokenizer = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
-    vocabulary = tokenizer.get_vocab()
-    missing = [token for token in _BPE_TOKENS.values() if token not in vocabulary]
+    vocabulary, merges = models.BPE.read_file(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    missing = [token for token in _BPE_TOKENS if token not in vocabulary]
     if missing:
         raise ValueError(f"{folder / 'vocab.json'} lacks {', '.join(missing)}")
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    cls, sep = _BPE_TOKENS["cls_token"], _BPE_TOKENS["sep_token"]
-    tokenizer.post_processor = processors.RobertaProcessing(
-        (sep, vocabulary[sep]), (cls, vocabulary[cls]), add_prefix_space=False
-    )
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **_BPE_TOKENS)
+    return RobertaTokenizer(vocabulary, merges)
