@@ -122,13 +122,13 @@ def load_glue_tasks(data_dir: Path | None) -> list[Task]:
 
 
 def _files(glue: GlueTask) -> dict[str, tuple[str, ...]]:
-    plain_dev = ("dev.tsv",) if glue.suffix != "_mismatched" else ()
-    plain_test = ("test.tsv",) if glue.suffix != "_mismatched" else ()
-    subset = ("dev_subset.tsv",) if glue.suffix != "_mismatched" else ()
+    """The names that a split's file may have; those without a suffix are of the matched part."""
+    suffixes = ("_mismatched",) if glue.suffix == "_mismatched" else tuple(dict.fromkeys(("", glue.suffix)))
+    subset = ("dev_subset.tsv",) if "" in suffixes else ()
     return {
         "train": ("train.tsv", "train_subset.tsv"),
-        "validation": (*plain_dev, *((f"dev{glue.suffix}.tsv",) if glue.suffix else ()), *subset),
-        "test": (*plain_test, *((f"test{glue.suffix}.tsv",) if glue.suffix else ())),
+        "validation": (*(f"dev{suffix}.tsv" for suffix in suffixes), *subset),
+        "test": tuple(f"test{suffix}.tsv" for suffix in suffixes),
     }
 
 

@@ -24,6 +24,11 @@ def is_hub_name(source: Path | str, file_suffixes: Sequence[str]) -> bool:
     )
 
 
+def is_saved_dataset(folder: Path) -> bool:
+    """Whether ``datasets.load_from_disk`` reads a folder."""
+    return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
+
+
 def load_from_hub(name: str, configuration: str | None = None, **options: Any) -> Any:
     """Call ``datasets.load_dataset``; without a way to the Hub what was loaded before is used, at once.
 

@@ -15,7 +15,6 @@ under another name and renamed: it is there whole or not at all. What a cut prep
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from typing import Any
 import datasets as hf_datasets
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock, Timeout
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from design_space.files import write_atomically
@@ -225,15 +225,14 @@ def prepare(
 
 @contextlib.contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    with lock.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ValueError(f"Another process is preparing this folder (it holds {lock})") from error
-        try:
-            yield
-        finally:
-            lock.unlink()
+    try:
+        with FileLock(lock, timeout=0):
+            try:
+                yield
+            finally:
+                lock.unlink()
+    except Timeout as error:
+        raise ValueError(f"Another process is preparing this folder (it holds {lock})") from error
 
 
 def _tokenizer(

@@ -83,24 +83,17 @@ class GraphLibrary:
         space: DesignSpace,
         *,
         layers_per_stack: int,
-        embedding_size: int | None = None,
-        num_neighbors: int | None = None,
         heterogeneous_feed_forward: bool = False,
-        kernel: Kernel = "GraphEditDistance",
-        algo: Algorithm = "MDS",
         max_graphs: int | None = None,
-        n_jobs: int = 1,
         seed: int = 0,
-        progress: Progress | None = None,
+        **geometry: Any,
     ) -> "GraphLibrary":
         """The library of a space.
 
         Args:
-            embedding_size: dimensions of the vectors; None for 16, or as many as fit where there are fewer graphs.
-            num_neighbors: neighbors per graph; None for 100, or all where there are fewer.
             max_graphs: draw this many where the space has more.
-            n_jobs: processes that measure distances; -1 for all cores.
-            progress: called with stage, done and total.
+            geometry: ``embedding_size``, ``num_neighbors``, ``kernel``, ``algo``, ``n_jobs`` and ``progress``, as in
+                ``of_specs``.
 
         Raises:
             ValueError: for options that do not fit the space, or a space too large to list when ``max_graphs`` is not
@@ -121,14 +114,9 @@ class GraphLibrary:
             space=space,
             order=space.label_order(),
             layers_per_stack=layers_per_stack,
-            embedding_size=embedding_size,
-            num_neighbors=num_neighbors,
             heterogeneous_feed_forward=heterogeneous_feed_forward,
-            kernel=kernel,
-            algo=algo,
-            n_jobs=n_jobs,
             seed=seed,
-            progress=progress,
+            **geometry,
         )
 
     @staticmethod
@@ -147,7 +135,14 @@ class GraphLibrary:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> "GraphLibrary":
-        """The library of given architectures; isomorphic ones are kept once. Arguments as in ``build``."""
+        """The library of given architectures; isomorphic ones are kept once.
+
+        Args:
+            embedding_size: dimensions of the vectors; None for 16, or as many as fit where there are fewer graphs.
+            num_neighbors: neighbors per graph; None for 100, or all where there are fewer.
+            n_jobs: processes that measure distances; -1 for all cores.
+            progress: called with stage, done and total.
+        """
         specs = list({spec.hash: spec for spec in specs}.values())
         check_enough(len(specs))
         rng = np.random.default_rng(seed)

@@ -15,7 +15,7 @@ import datasets as hf_datasets
 import pyarrow
 import pyarrow.parquet
 
-from ..hub import is_hub_name, load_from_hub
+from ..hub import is_hub_name, is_saved_dataset, load_from_hub
 
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".md", ".rst")
 JSON_SUFFIXES = (".jsonl", ".jsonl.gz")
@@ -62,7 +62,7 @@ def _stream(source: Path | str) -> hf_datasets.IterableDataset:
     if is_hub_name(source, SUFFIXES):
         name, _, configuration = str(source).partition(":")
         return _texts(load_from_hub(name, configuration or None, split="train", streaming=True), source)
-    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+    if is_saved_dataset(path):
         saved = hf_datasets.load_from_disk(str(path))
         if isinstance(saved, hf_datasets.DatasetDict):
             if "train" not in saved:

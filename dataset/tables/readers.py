@@ -17,7 +17,7 @@ from typing import Any
 import datasets as hf_datasets
 import pandas as pd
 
-from ..hub import is_hub_name, load_from_hub
+from ..hub import is_hub_name, is_saved_dataset, load_from_hub
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".conll")
 _LINE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".conll")
@@ -63,7 +63,7 @@ def read_dataset(source: str) -> dict[str, pd.DataFrame]:
         ValueError: when it cannot be loaded or has no rows to train on.
     """
     path = Path(source)
-    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+    if is_saved_dataset(path):
         try:
             loaded = hf_datasets.load_from_disk(str(path.absolute()))
         except (OSError, ValueError, KeyError) as error:

@@ -49,20 +49,21 @@ class Layout(NamedTuple):
     @property
     def code_columns(self) -> list[int]:
         """Columns of categories."""
-        first = self.embedding + self.features
-        return list(range(first, first + self.codes))
+        return self._columns("codes")
 
     @property
     def exact_columns(self) -> list[int]:
         """Columns of exact objectives."""
-        first = self.embedding + self.features + self.codes
-        return list(range(first, first + self.exact))
+        return self._columns("exact")
 
     @property
     def origin_columns(self) -> list[int]:
         """Columns of numbers about the origin."""
-        first = self.embedding + self.features + self.codes + self.exact
-        return list(range(first, first + self.origin))
+        return self._columns("origin")
+
+    def _columns(self, part: str) -> list[int]:
+        place = self._fields.index(part)
+        return list(range(sum(self[:place]), sum(self[: place + 1])))
 
 
 class Moments(NamedTuple):
