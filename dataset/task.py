@@ -125,17 +125,6 @@ class Task(TaskDescription):
         """Whether each example has two texts."""
         return "text_pair" in self.train.column_names
 
-    def majority_share(self, split: str) -> float:
-        """The share, in [0, 1], of a split that has the most frequent class of train: the accuracy of this answer."""
-        if self.is_regression:
-            raise ValueError(f"Task '{self.name}' is a regression task, which has no majority class; use its metric")
-        if self.task_type == QUESTIONS:
-            raise ValueError(f"Task '{self.name}' asks for pieces of texts, which have no majority class")
-        if split not in self.splits:
-            raise ValueError(f"Task '{self.name}' has no split '{split}'. Available: {', '.join(self.splits)}")
-        column = "label" if self.task_type == TEXT else "tags"
-        return majority_share(self.train[column][:], self.splits[split][column][:], of_words=self.task_type == TOKENS)
-
     def texts(self) -> Iterator[str]:
         """The training texts, words joined by blanks, questions and their contexts."""
         for row in self.train.select_columns(list(COLUMNS.get(self.task_type, ("text",))[:2])):

@@ -9,7 +9,6 @@ Shapes: P places of the label order, M landmarks, C choices, K embedding size.
 """
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +62,7 @@ class NearestSearch:
         wanted_K = vector - self._centre
         reach_P = self._reach(start)
         at_K = self._place(reach_P[None], wanted_K, 2 * _STEPS)[0]
-        least = _squares(at_K - wanted_K)
+        least = float(((at_K - wanted_K) ** 2).sum())
         for _ in range(_SWEEPS):
             before = least
             for number, choices in enumerate(branch):
@@ -71,7 +70,7 @@ class NearestSearch:
                 steps_CP = np.array([_reach_of_layer(layer, start.format, self._order) for layer in layers])
                 reached_CP = reach_P + depth * (steps_CP - _reach_of_layer(stacks[number], start.format, self._order))
                 placed_CK = self._place(reached_CP, at_K, _STEPS)
-                errors_C = _squares(placed_CK - wanted_K)
+                errors_C = ((placed_CK - wanted_K) ** 2).sum(1)
                 best = int(errors_C.argmin())
                 if errors_C[best] < least:
                     stacks[number], reach_P, at_K = layers[best], reached_CP[best], placed_CK[best]
@@ -87,10 +86,6 @@ class NearestSearch:
     def _reach(self, spec: ModelSpec) -> Floats:
         reach: Floats = LayeredGraphs.of([spec], self._order, mixed=True).reach[:, 0].astype(np.float32)
         return reach
-
-
-def _squares(differences: npt.NDArray[np.float64]) -> Any:
-    return (differences**2).sum(-1)
 
 
 @lru_cache(maxsize=65_536)

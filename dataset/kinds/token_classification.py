@@ -94,11 +94,6 @@ def tag_names(tags: pd.Series) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: (name != "O", name)))
 
 
-def usual_tag_metric(names: Sequence[str]) -> str:
-    """The usual metric: ``entity_f1`` for names like ``B-PER``, else the share of right tags."""
-    return ENTITY_F1 if is_entity_scheme(names) else "accuracy"
-
-
 def is_entity_scheme(names: Sequence[str]) -> bool:
     """Whether tags say where entities begin and end (IOB1, IOB2, IOBES)."""
     return any(name != "O" for name in names) and all(_ENTITY_TAG.fullmatch(name) for name in names)

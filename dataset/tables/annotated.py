@@ -13,7 +13,7 @@ import datasets as hf_datasets
 import pandas as pd
 
 from ..kinds.question_answering import question_columns, question_rows
-from ..kinds.token_classification import tag_columns, tag_names, tag_split, tagged_rows, usual_tag_metric
+from ..kinds.token_classification import ENTITY_F1, is_entity_scheme, tag_columns, tag_names, tag_split, tagged_rows
 from ..task import QUESTIONS, SPLITS, TOKENS, Task
 from .options import TableOptions
 from .readers import check_columns, unit_of
@@ -43,7 +43,8 @@ def load_annotated(
         if tagged != named[::2]:
             logger.warning("%s: words from '%s', their tags from '%s'", path.name, *tagged)
         tables, names = _tagged(_only(frames, tagged, origins), origins, path, tagged, seed)
-        content = {"task_type": TOKENS, "label_names": names, "metric": options.metric or usual_tag_metric(names)}
+        usual = ENTITY_F1 if is_entity_scheme(names) else "accuracy"
+        content = {"task_type": TOKENS, "label_names": names, "metric": options.metric or usual}
     elif asked:
         if asked != named:
             logger.warning("%s: questions from '%s', contexts from '%s', answers from '%s'", path.name, *asked)
