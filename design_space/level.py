@@ -84,10 +84,10 @@ class Level:
         rng, seen = random.Random(seed), set[ModelSpec]()
         crowded = limit * 2 >= self.size
         places = rng.sample(range(self.size), self.size) if crowded else None
-        while len(seen) < limit:
-            if places is not None and not places:
+        for place in reversed(places) if places else iter(lambda: rng.randrange(self.size), None):
+            if len(seen) >= limit:
                 return
-            spec = self.spec(places.pop() if places is not None else rng.randrange(self.size))
+            spec = self.spec(place)
             if spec not in seen:
                 seen.add(spec)
                 yield spec

@@ -19,7 +19,7 @@ from .files import read_yaml, unknown_keys
 from .labels import LabelOrder
 from .level import Level
 from .operations import described, is_known, operation_named, operations
-from .spec import Head, ModelSpec, rule_problems
+from .spec import Head, ModelSpec, raise_all, rule_problems
 
 ARCHITECTURE_KEYS = (
     "hidden_size",
@@ -87,10 +87,7 @@ class DesignSpace:
         sizes = {size for _, _, size in shapes_of(options["hidden_size"], options["num_heads"], head_sizes)}
         for names, size in itertools.product(operations, sorted(sizes)):
             problems += rule_problems(*names, size)
-        if problems:
-            raise ValueError(
-                "\n  - ".join([f"{len(problems)} problem{'s' * (len(problems) > 1)} in {where}:", *problems])
-            )
+        raise_all(problems, where)
         return DesignSpace(
             hidden_sizes=tuple(sorted(options["hidden_size"])),
             num_heads=tuple(sorted(options["num_heads"])),

@@ -47,7 +47,7 @@ class Head:
 
     def __post_init__(self) -> None:
         problems = _operation_problems(self.operation, self.parameter, "head") + _positive(self.size, "size", "head")
-        _raise_all(problems or rule_problems(self.operation, self.parameter, self.size))
+        raise_all(problems or rule_problems(self.operation, self.parameter, self.size))
 
     @staticmethod
     def dot_product_attention(size: int) -> "Head":
@@ -87,7 +87,7 @@ class Layer:
             problems.append("A layer needs at least one feed-forward width")
         for width in self.feed_forward:
             problems += _positive(width, "feed_forward", "layer")
-        _raise_all(problems)
+        raise_all(problems)
 
     @staticmethod
     def beside(layers: Sequence["Layer"]) -> "Layer":
@@ -140,14 +140,13 @@ class ModelSpec:
                 for i, layer in enumerate(self.layers)
                 if not layer.is_uniform
             ]
-        if self.format == "standard":
             names = dict.fromkeys(head.operation for layer in self.layers for head in layer.heads)
             problems += [
                 f"Operation '{name}' stands in the hetero format only"
                 for name in names
                 if not operation_named(name).is_standard
             ]
-        _raise_all(problems)
+        raise_all(problems)
 
     @staticmethod
     def homogeneous(num_layers: int, hidden_size: int, num_heads: int, feed_forward: int) -> "ModelSpec":
@@ -248,7 +247,7 @@ def _from_groups(model_dict: Mapping[str, Any]) -> ModelSpec:
             groups.append(ModelSpec.from_dict(each))
         except ValueError as error:
             problems.append(f"'groups[{number}]': {error}")
-    _raise_all(problems, model_dict)
+    raise_all(problems, "the model dict")
     return ModelSpec.side_by_side(groups)
 
 
@@ -273,7 +272,7 @@ def _from_standard(model_dict: Mapping[str, Any]) -> ModelSpec:
                 operation, parameter if isinstance(parameter, str) else int(parameter), int(hidden) // int(heads)
             )
             layers.append(Layer(int(hidden), (head,) * int(heads), tuple(int(width) for width in widths)))
-    _raise_all(problems, model_dict)
+    raise_all(problems, "the model dict")
     return ModelSpec(tuple(layers), "standard")
 
 
@@ -297,7 +296,7 @@ def _from_hetero(model_dict: Mapping[str, Any]) -> ModelSpec:
         problems += found
         if not problems:
             layers.append(Layer(int(hidden), tuple(heads), tuple(int(width) for width in widths)))
-    _raise_all(problems, model_dict)
+    raise_all(problems, "the model dict")
     return ModelSpec(tuple(layers), "hetero")
 
 
@@ -305,19 +304,21 @@ def _columns(model_dict: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[list
     """The per-layer lists of a model dict, with what is wrong with their presence, type and length."""
     problems = unknown_keys(model_dict, keys, "model dict")
     problems += [f"Key '{key}' is missing from the model dict" for key in keys if key not in model_dict]
-    columns: dict[str, Sequence[Any]] = {}
-    for key in keys[1:]:
-        value = model_dict.get(key, [])
-        if not _is_list(value):
-            problems.append(f"'{key}' must be a list with one entry per layer. Got {value!r}")
-        columns[key] = value if _is_list(value) else []
-    depth = model_dict.get("l")
-    if "l" in model_dict:
-        problems += _positive(depth, "l", "model dict")
-    for key in keys[1:]:
-        if _is_whole(depth) and key in model_dict and _is_list(model_dict[key]) and len(columns[key]) != depth:
-            problems.append(f"'{key}' must have 'l' = {depth} entries. Got {len(columns[key])}")
-    return problems, columns
+    lists = {key: model_dict[key] for key in keys[1:] if _is_list(model_dict.get(key))}
+    problems += [
+        f"'{key}' must be a list with one entry per layer. Got {model_dict[key]!r}"
+        for key in keys[1:]
+        if key in model_dict and key not in lists
+    ]
+    depth = model_dict.get("l", _ABSENT)
+    problems += _positive(depth, "l", "model dict")
+    if _is_whole(depth):
+        problems += [
+            f"'{key}' must have 'l' = {depth} entries. Got {len(column)}"
+            for key, column in lists.items()
+            if len(column) != depth
+        ]
+    return problems, {key: lists.get(key, []) for key in keys[1:]}
 
 
 def _operation_problems(
@@ -366,10 +367,8 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _raise_all(problems: list[str], model_dict: Mapping[str, Any] | None = None) -> None:
-    if not problems:
-        return
-    heading = (
-        "" if model_dict is None else f"{len(problems)} problem{'s' * (len(problems) > 1)} in the model dict:\n  - "
-    )
-    raise ValueError(heading + "\n  - ".join(problems))
+def raise_all(problems: Sequence[str], where: str | None = None) -> None:
+    """Raise ``ValueError`` that lists the problems, if there are any."""
+    if problems:
+        heading = f"{len(problems)} problem{'s' * (len(problems) > 1)} in {where}:\n  - " if where else ""
+        raise ValueError(heading + "\n  - ".join(problems))
