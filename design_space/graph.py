@@ -15,15 +15,25 @@ their heads beside each other, their feed-forward stacks in a row.)
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import networkx as nx
 
-if TYPE_CHECKING:
-    from .spec import ModelSpec
+
+class Architecture(Protocol):
+    """What a graph is drawn from: layers, groups of such, and the labels of a layer's heads (``ModelSpec`` is one)."""
+
+    @property
+    def layers(self) -> Sequence[Any]: ...
+
+    @property
+    def groups(self) -> Sequence["Architecture"]: ...
+
+    def head_labels(self, index: int) -> list[str]: ...
 
 
-def vertices_and_edges(spec: "ModelSpec") -> tuple[list[str], list[int], list[tuple[int, int]]]:
+def vertices_and_edges(spec: Architecture) -> tuple[list[str], list[int], list[tuple[int, int]]]:
     """Labels, layer numbers (``input`` -1, ``output`` the depth) and edges of the graph; heads of a layer in
     canonical (sorted) order."""
     labels, layers = ["input"], [-1]
@@ -49,7 +59,7 @@ def vertices_and_edges(spec: "ModelSpec") -> tuple[list[str], list[int], list[tu
     return labels, layers, edges
 
 
-def to_networkx(spec: "ModelSpec") -> nx.DiGraph:
+def to_networkx(spec: Architecture) -> nx.DiGraph:
     """The graph with vertices 0, 1, ...; vertex attributes ``label`` and ``hidden_size`` (of the vertex's layer)."""
     labels, layers, edges = vertices_and_edges(spec)
     depth = len(spec.layers)
@@ -60,7 +70,7 @@ def to_networkx(spec: "ModelSpec") -> nx.DiGraph:
     return graph
 
 
-def canonical_hash(spec: "ModelSpec") -> str:
+def canonical_hash(spec: Architecture) -> str:
     """sha256 hex digest of the canonical form. Hidden sizes take part, which head strings of the hetero format leave
     out."""
     if spec.groups:

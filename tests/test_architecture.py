@@ -2,8 +2,12 @@
 
 import ast
 import importlib
+import importlib.util
+import re
+from collections import Counter
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,3 +58,52 @@ def test_the_rooms_are_ours_and_not_packages_of_the_same_name(room):
 def test_no_source_file_outgrows_its_idea():
     lengths = {path: len(path.read_text().splitlines()) for room in MAY_IMPORT for path in (ROOT / room).rglob("*.py")}
     assert not {str(path): length for path, length in lengths.items() if length > 400}
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _imports() -> nx.DiGraph:
+    """Modules of the rooms, with an edge to each that they import; packages' faces are no modules of the house."""
+    paths = [path for room in MAY_IMPORT for path in (ROOT / room).rglob("*.py") if path.name != "__init__.py"]
+    modules = {_module(path): path for path in paths}
+    graph = nx.DiGraph()
+    graph.add_nodes_from(modules)
+    for name, path in modules.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                written = "." * node.level + (node.module or "")
+                source = importlib.util.resolve_name(written, name.rpartition(".")[0])
+                found = {source, *(f"{source}.{alias.name}" for alias in node.names)} & modules.keys() - {name}
+                graph.add_edges_from((name, each) for each in found)
+    return graph
+
+
+def test_no_modules_import_in_circles():
+    assert not [circle for circle in nx.strongly_connected_components(_imports()) if len(circle) > 1]
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_the_parts_of_a_room_form_few_floors(room):
+    """Parts are sub-packages and the modules beside them."""
+    parts = nx.DiGraph()
+    for pair in _imports().edges:
+        if all(name.split(".")[0] == room for name in pair):
+            first, second = (".".join(name.split(".")[:2]) for name in pair)
+            if first != second:
+                parts.add_edge(first, second)
+    assert nx.dag_longest_path_length(parts) < 7
+
+
+def test_folders_hold_no_more_than_a_reader_can_overlook():
+    folders = Counter(path.parent for room in MAY_IMPORT for path in (ROOT / room).rglob("[!_]*.py"))
+    assert max(folders.values()) <= 16
+
+
+def test_only_public_names_of_other_libraries_are_used():
+    private = re.compile(
+        r"torch\._C|torch\._subclasses|ray\._private|\._score_func|forward_ad\._|parser\._|argparse\._"
+    )
+    sources = [path for room in MAY_IMPORT for path in (ROOT / room).rglob("*.py")]
+    assert not [str(path) for path in sources if private.search(path.read_text())]
