@@ -16,7 +16,7 @@ import numpy as np
 from design_space import DesignSpace
 from flexibert import FlexiBERTConfig, transfer_overlap
 from search import BOSHNAS, BOSHNASSettings
-from search.candidate import ORIGINS, Candidate, Origin
+from search.candidate import origin_names, Candidate, Origin
 from tests.benchmarks.search_speed import REPEATS, score
 from tests.benchmarks.search_speed import seconds as suggestion_seconds
 
@@ -45,7 +45,7 @@ def measure(counts: list[int], in_flight: int) -> list[float]:
     config, found = FlexiBERTConfig(vocab_size=30_000), []
     boshnas = BOSHNAS(
         level,
-        settings=BOSHNASSettings(patience=10**9, origins=ORIGINS),
+        settings=BOSHNASSettings(patience=10**9, origins=origin_names()),
         overlap=lambda parent, child: transfer_overlap(parent, child, config),
     )
     members = iter(level.sample(max(counts) + in_flight, seed=1))
