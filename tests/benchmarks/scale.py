@@ -16,7 +16,7 @@ import numpy as np
 from design_space import DesignSpace
 from flexibert import FlexiBERTConfig, transfer_overlap
 from search import BOSHNAS, BOSHNASSettings
-from search.candidate import origin_names, Candidate, Origin
+from search.candidate import Candidate, Origin, origin_names
 from tests.benchmarks.search_speed import REPEATS, score
 from tests.benchmarks.search_speed import seconds as suggestion_seconds
 
