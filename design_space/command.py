@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
 
 from pydantic import Field
@@ -104,6 +105,8 @@ def shown_default(option: Option) -> str:
         value = ",".join(f"{key}={amount:g}" for key, amount in value.items())
     elif isinstance(value, list | tuple):
         value = " ".join(map(str, value))
+    elif isinstance(value, Path) and value.is_relative_to(Path.cwd()):
+        value = value.relative_to(Path.cwd())
     return str(value) if value is not None and value != "" and option.is_optional else ""
 
 

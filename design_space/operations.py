@@ -134,8 +134,13 @@ def register_operation(operation: Operation) -> Operation:
     """Make an operation known to specifications, spaces and distances, and return it.
 
     Raises:
-        ValueError: when another operation has its name.
+        ValueError: when another operation has its name or its meaning.
     """
+    alike = next((each for each in operations() if each.meaning == operation.meaning), operation)
+    if alike.name != operation.name:
+        raise ValueError(
+            f"'meaning' of operation '{operation.name}' must not be that of '{alike.name}'. Got {alike.meaning!r}"
+        )
     known = _REGISTRY.setdefault(operation.name, operation)
     if known != operation:
         raise ValueError(f"Operation '{operation.name}' is registered already, as {known.meaning}; choose another name")
@@ -150,7 +155,7 @@ def operations() -> tuple[Operation, ...]:
 def operation_named(name: str) -> Operation:
     """The operation with that name. Raises ``ValueError`` when there is none."""
     if name not in _REGISTRY:
-        raise ValueError(f"There is no operation {name!r}. Known are {described()}; a --plugin may register others")
+        raise ValueError(f"There is no operation {name!r}. Known are {described()}")
     return _REGISTRY[name]
 
 
@@ -161,7 +166,8 @@ def is_known(name: object) -> bool:
 
 def described() -> str:
     """All names with their meanings, for messages."""
-    return ", ".join(f"'{operation.name}' ({operation.meaning})" for operation in operations())
+    known = ", ".join(f"'{operation.name}' ({operation.meaning})" for operation in operations())
+    return f"{known}, or one of a module of yours that --plugin names"
 
 
 register_operation(

@@ -26,7 +26,8 @@ def load_plugins(names: Iterable[str]) -> None:
         except Exception as error:  # whatever the module's own code raises
             raise ValueError(
                 f"The plugin '{name}' cannot be imported: {type(error).__name__}: {error}. Give the dotted name of a "
-                f"module that is installed or lies below {here}"
+                f"module that is installed or lies below {here}. (A model folder with the module's code loads without "
+                "it where 'flexibert' is not imported, with trust_remote_code=True)"
             ) from error
         _loaded[name] = None
 

@@ -345,9 +345,7 @@ def _from_content(content: dict[str, Any], path: Path | str) -> GraphLibrary:
             stored_hashes=hashes,
         )
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} is not a sound graph library: {error}. Build it again with generate_library"
-        ) from error
+        raise ValueError(f"{path} is not a sound graph library, or one that needs a plugin: {error}") from error
 
 
 def _distance(kernel: Kernel, order: LabelOrder) -> Distance:

@@ -163,6 +163,18 @@ linear["parameters"] = lambda self, p, size: [Parameter("up.weight", (axis(size)
 assert "'flops' must count all products: 320 multiply-adds" in refused(**linear)
 assert "shape" in refused(mix=lambda self, x, own, p: x.value[:1])
 linear["flops"] = lambda self, p, size, length: Flops(length * size * size)
+unplaced = lambda self, p, size: [Parameter("up.weight", (Axis("head", size),) * 2, "up.weight"),
+                                  Parameter("up.bias", (Axis("head", size),), "up.bias")]
+assert "with the space whose vectors they list" in refused(**linear | {"parameters": unplaced})
+assert "'reads' names neither query nor key" in refused(mix=lambda self, x, own, p: x.value * x.query)
+assert "must not read padded positions" in refused(mix=lambda self, x, own, p: x.value.roll(1, 1))
+assert "'maps_zero_to_zero' must be False" in refused(mix=lambda self, x, own, p: x.value + 1, maps_zero_to_zero=True)
+try:
+    register_operation(Operation(name="other", meaning="gated values", parameters=Names(("plain",))))
+except ValueError as error:
+    assert "'meaning' of operation 'other' must not be that of 'gate'" in str(error)
+else:
+    raise AssertionError("two operations of one meaning")
 assert refused(**linear) is None
 assert "registered already" in refused(**linear, __qualname__="Others")
 """

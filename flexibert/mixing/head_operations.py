@@ -4,6 +4,8 @@ What is forgotten would be a wrong cost or a lost weight much later, so it is an
 specification, weights that differ from their description, contexts of another shape, and products that are not counted.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -78,11 +80,19 @@ def _tried(operation: HeadOperation, parameter: object, size: int) -> list[str]:
     described = {item.name: tuple(axis.length for axis in item.axes) for item in operation.parameters(parameter, size)}
     if built != described:
         return [f"'parameters' must describe the weights of 'build'. Got {described}, built are {built}"]
+    axes = [axis for item in operation.parameters(parameter, size) for axis in item.axes]
+    if any(axis.kind not in ("head", "fixed") or (axis.kind == "head" and not axis.space) for axis in axes):
+        return [
+            "axes in 'parameters' must be of kind 'fixed', or of kind 'head' with the space whose vectors they list"
+        ]
     operation.init_weights({name: weight for name, weight in own.items() if isinstance(weight, nn.Parameter)})
     try:
-        return _run(operation, own, parameter, size)
+        return _run(operation, own, parameter, size) or _mixes_wrongly(operation, own, parameter, size)
     except NotImplementedError:
         return ["'mix' is not written; write it, or set 'mixes' to False"]
+    except Exception as error:
+        reads = ", ".join(operation.reads) or "neither query nor key"
+        return [f"its heads do not run ('reads' names {reads}; others are None): {type(error).__name__}: {error}"]
 
 
 def _run(operation: HeadOperation, own: dict[str, nn.Parameter | nn.Module], parameter: object, size: int) -> list[str]:
@@ -106,6 +116,32 @@ def _run(operation: HeadOperation, own: dict[str, nn.Parameter | nn.Module], par
             f"'flops' must count all products: {counter.get_total_flops() // 4} multiply-adds for one sequence of "
             f"{_LENGTH} positions and heads of {size}. Got {counted // 4}"
         )
+    return wrong
+
+
+def _mixes_wrongly(operation: HeadOperation, own: dict[str, Any], parameter: object, size: int) -> list[str]:
+    """What is claimed of ``mix`` and does not hold: that padding is not read, and that zeros stay zeros."""
+    if not operation.mixes:
+        return []
+    whole = _LENGTH + 3
+    q, k, v = torch.randn(3, 1, whole, size)
+
+    def mixed(value: torch.Tensor, length: int, padding: Padding) -> torch.Tensor:
+        query, key = (x[:, :length] if name in operation.reads else None for name, x in (("query", q), ("key", k)))
+        return operation.mix(HeadInputs(query, key, value[:, :length], padding), own, parameter)
+
+    wrong = []
+    is_real = torch.arange(whole).unsqueeze(0) < _LENGTH
+    with torch.no_grad():
+        alone = mixed(v, _LENGTH, Padding())
+        padded = mixed(v, whole, Padding.from_mask(is_real, v.dtype))[:, :_LENGTH]
+        if not operation_named(operation.name).depends_on_length and not torch.allclose(alone, padded, atol=1e-4):
+            wrong.append(
+                "'mix' must not read padded positions: read 'inputs.padding.zeroed(...)' of what it reads, or register "
+                "the operation with depends_on_length=True"
+            )
+        if operation.maps_zero_to_zero and mixed(torch.zeros_like(v), _LENGTH, Padding()).abs().max() > 1e-6:
+            wrong.append("'maps_zero_to_zero' must be False: 'mix' of values of zero is not zero")
     return wrong
 
 

@@ -7,7 +7,9 @@ from rich.console import Console
 
 from design_space.command import CommandOptions, read_options, run_command
 from design_space.options import ARGUMENT, Place, options
+from design_space.plugins import load_plugins
 
+from ..records.run_directory import RunDirectory
 from .page import write_report
 
 
@@ -22,7 +24,9 @@ class ReportOptions(CommandOptions):
 
 def report(arguments: Sequence[str] | None = None) -> None:
     """Read the options and write ``report.html`` into the run directory."""
-    path = write_report(read_options(ReportOptions, arguments).run_dir)
+    run_dir = read_options(ReportOptions, arguments).run_dir
+    load_plugins(RunDirectory(run_dir).saved_config().get("plugin") or ())
+    path = write_report(run_dir)
     Console().print(f"Report: {path}", highlight=False, soft_wrap=True)
 
 
