@@ -85,6 +85,7 @@ def _loading(name: str, model_type: str) -> str:
 from transformers import {auto_class}
 
 model = {auto_class}.from_pretrained("PATH OF THIS FOLDER", trust_remote_code=True)
+# AutoTokenizer.from_pretrained("PATH OF THIS FOLDER", trust_remote_code=True), where the folder has a tokenizer
 ```
 
 The code is in this folder. After `import flexibert` the installed project's is used, and `trust_remote_code` is not

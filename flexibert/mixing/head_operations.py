@@ -82,9 +82,7 @@ def _tried(operation: HeadOperation, parameter: object, size: int) -> list[str]:
         return [f"'parameters' must describe the weights of 'build'. Got {described}, built are {built}"]
     axes = [axis for item in operation.parameters(parameter, size) for axis in item.axes]
     if any(axis.kind not in ("head", "fixed") or (axis.kind == "head" and not axis.space) for axis in axes):
-        return [
-            "axes in 'parameters' must be of kind 'fixed', or of kind 'head' with the space whose vectors they list"
-        ]
+        return ["axes of 'parameters' must be 'fixed', or 'head' with the space whose vectors they list"]
     operation.init_weights({name: weight for name, weight in own.items() if isinstance(weight, nn.Parameter)})
     try:
         return _run(operation, own, parameter, size) or _mixes_wrongly(operation, own, parameter, size)
