@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.utils import is_tracing
 
 from design_space import Layer
 
@@ -71,7 +72,7 @@ class Mixing(nn.Module, ABC):
         dropout = float(self.config.attention_probs_dropout_prob) if self.training else 0.0
         if content_BNSD is None or k_BNSD is None:
             return attend_by_bias(v_BNSD, bias, dropout)
-        # Relative positions are scores that learn, which fused kernels do not know.
-        has_gradient = self.distance_embedding is not None and torch.is_grad_enabled()
-        is_fused = self.config._attn_implementation != "eager" and not has_gradient
+        # Relative positions are scores that learn, which fused kernels do not know; a recorded graph serves both.
+        may_learn = self.distance_embedding is not None and (torch.is_grad_enabled() or is_tracing())
+        is_fused = self.config._attn_implementation != "eager" and not may_learn
         return attend(content_BNSD, k_BNSD, v_BNSD, bias, dropout, output_attentions or not is_fused)
