@@ -50,6 +50,9 @@ def given_options(command: type[CommandOptions], arguments: Sequence[str] | None
         ValueError: for a plugin that cannot be imported.
         SystemExit: for a flag that there is not, or one without its value.
     """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--plugin", nargs="*", default=())
+    load_plugins(first.parse_known_args(arguments)[0].plugin)  # what they register is among the choices below
     declared = options_of(command)
     parser = _Parser(
         prog=command.prog, description=describe(command), allow_abbrev=False, argument_default=argparse.SUPPRESS
@@ -62,9 +65,7 @@ def given_options(command: type[CommandOptions], arguments: Sequence[str] | None
         flags = [f"--{name}" for name in declared]
         near = get_close_matches(unknown[0].split("=")[0], flags, n=1, cutoff=0.5)
         parser.error(f"unknown argument {unknown[0]}." + (f" Did you mean '{near[0]}'?" if near else ""))
-    values = vars(given)
-    load_plugins(values.get("plugin", ()))
-    return values
+    return vars(given)
 
 
 def describe(command: type[CommandOptions]) -> str:

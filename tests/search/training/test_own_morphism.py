@@ -79,6 +79,14 @@ def test_another_architecture_than_the_childs_is_refused(drop_layer, data, tmp_p
         initial_model(job, data, model_config(job, data))
 
 
+def test_the_help_of_a_command_lists_it(tmp_path):
+    (tmp_path / "drop_layer.py").write_text(documented())
+    command = [sys.executable, "-m", "search.run_boshnas", "--plugin", "drop_layer", "--help"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert "{scratch,transfer,prune,stitch,merge,drop_layer}" in done.stdout
+
+
 @pytest.mark.integration
 def test_it_is_searched_with_on_workers(tiny_library, tmp_path):
     (tmp_path / "drop_layer.py").write_text(documented())
