@@ -1,4 +1,4 @@
-"""Modules of the user's own that register operations, morphisms or surrogates when they are imported."""
+"""Modules of the user's own that register operations or morphisms when they are imported."""
 
 import importlib
 import sys

@@ -21,6 +21,7 @@ from .model.heads import (
     FlexiBERTForTokenClassification,
 )
 from .model.modeling_flexibert import FlexiBERTModel, FlexiBERTPreTrainedModel
+from .morphisms.assembly import assembled, parts_of
 from .morphisms.block_retraining import RetrainedBlock, Training, combine_blocks, retrain_block
 from .morphisms.depth_stitching import stitch_depth
 from .morphisms.layer_merging import merge_layers
@@ -64,6 +65,7 @@ __all__ = [
     "TransferPlan",
     "__version__",
     "add_to_lineage",
+    "assembled",
     "combine_blocks",
     "cost_of",
     "count_flops",
@@ -73,6 +75,7 @@ __all__ = [
     "from_deit",
     "measure_latency",
     "merge_layers",
+    "parts_of",
     "prune",
     "random_like",
     "register_morphism",

@@ -1,4 +1,4 @@
-"""Every constant of the search, as a named setting."""
+"""What can be set of the search, as named settings."""
 
 from typing import Annotated, Literal
 
