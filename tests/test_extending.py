@@ -177,12 +177,13 @@ else:
     raise AssertionError("two operations of one meaning")
 assert refused(**linear) is None
 assert "registered already" in refused(**linear, __qualname__="Others")
+print("done")
 """
 
 
 @pytest.mark.integration
 def test_what_an_operation_leaves_out_is_an_error_at_registration(folder: Path) -> None:
-    run(WRONG, folder)
+    assert run(WRONG, folder) == "done\n"
 
 
 def test_the_projects_own_operations_pass_the_check_of_registration() -> None:
