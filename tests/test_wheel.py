@@ -34,6 +34,7 @@ model.save_pretrained("model")
 loaded = flexibert.FlexiBERTModel.from_pretrained("model").eval()
 tokens = model.dummy_inputs["input_ids"]
 assert (loaded(tokens).last_hidden_state == model(tokens).last_hidden_state).all()
+print("done")
 """
 
 
@@ -83,7 +84,7 @@ def test_it_holds_every_file_of_the_rooms(wheel):
 
 @pytest.mark.integration
 def test_it_works_from_another_folder(environment, tmp_path):
-    _run(environment / "bin" / "python", "-c", USE, at=tmp_path)
+    assert _run(environment / "bin" / "python", "-c", USE, at=tmp_path).splitlines()[-1] == "done"
 
 
 @pytest.mark.integration
