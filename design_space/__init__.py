@@ -6,6 +6,7 @@ from .next_level import next_level
 from .operations import Names, Operation, WholeNumbers, operation_named, operations, register_operation
 from .space import DesignSpace
 from .spec import Head, Layer, ModelSpec
+from .subarchitectures import Subarchitectures
 from .version import __version__
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "ModelSpec",
     "Names",
     "Operation",
+    "Subarchitectures",
     "WholeNumbers",
     "__version__",
     "next_level",

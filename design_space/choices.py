@@ -10,9 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate, product
+from typing import TYPE_CHECKING
 
 from .head_choices import HeadChoices
 from .spec import Format, Head, Layer, Shape, rule_problems
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +129,19 @@ class StackChoices:
         found = [Layer(shape[0], heads, layer.feed_forward) for shape, heads in mixed if heads is not None]
         found += [Layer(layer.hidden_size, layer.heads, stack) for stack in self.feed_forward.near(layer.feed_forward)]
         return [self.layer(place) for other in found if (place := self.index(other)) is not None]
+
+    def crossed(self, layer: Layer, other: Layer, rng: "Generator") -> Layer:
+        """``layer`` with the hidden size and heads, the operation (of one head, in the hetero format), or the
+        feed-forward stack of ``other``; unchanged where that is no choice."""
+        respect = int(rng.integers(3))
+        if respect == 2:
+            return Layer(layer.hidden_size, layer.heads, other.feed_forward)
+        shape, heads = (other.shape, layer.heads) if respect == 0 else (layer.shape, other.heads)
+        if respect == 1 and self.format == "hetero":
+            place = int(rng.integers(len(layer.heads)))
+            heads = (*layer.heads[:place], heads[int(rng.integers(len(heads)))], *layer.heads[place + 1 :])
+        like = self.heads[shape].like(heads)
+        return layer if like is None else Layer(shape[0], like, layer.feed_forward)
 
     @cached_property
     def _before(self) -> tuple[int, ...]:

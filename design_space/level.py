@@ -5,16 +5,25 @@ one branch per depth (``DesignSpace``); a next level has one per pair of parents
 may overlap.
 """
 
+import itertools
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from .choices import StackChoices
-from .spec import Format, ModelSpec
+from .spec import Format, Layer, ModelSpec
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
 
 Branch = tuple[StackChoices, ...]
+
+_CHANGE_DEPTH = 0.1
+_ANEW = 0.3
+_TRIES = 20
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,11 @@ class Level:
     def format(self) -> Format:
         """The format of all members."""
         return self.branches[0][0].format
+
+    @property
+    def num_layers(self) -> int:
+        """Of the deepest members."""
+        return self.layers_per_stack * max(map(len, self.branches))
 
     @cached_property
     def branch_sizes(self) -> tuple[int, ...]:
@@ -81,23 +95,66 @@ class Level:
 
     def stream(self, *, seed: int, limit: int) -> Iterator[ModelSpec]:
         """Up to ``limit`` different members in random order."""
-        rng, seen = random.Random(seed), set[ModelSpec]()
-        crowded = limit * 2 >= self.size
-        places = rng.sample(range(self.size), self.size) if crowded else None
-        for place in reversed(places) if places else iter(lambda: rng.randrange(self.size), None):
-            if len(seen) >= limit:
-                return
-            spec = self.spec(place)
-            if spec not in seen:
-                seen.add(spec)
-                yield spec
+        rng = random.Random(seed)
+        drawn = iter(lambda: self.spec(rng.randrange(self.size)), None)
+        return distinct(drawn, self.spec, self.size, rng, limit)
+
+    @property
+    def num_coordinates(self) -> int:
+        """Of points."""
+        return 1 + self.num_layers
+
+    def at(self, point: Sequence[float]) -> ModelSpec:
+        """The member at a point (num_coordinates,) of the unit cube: first the branch, then the choice of each
+        stack."""
+        branch = self.branches[min(int(point[0] * len(self.branches)), len(self.branches) - 1)]
+        return self._of_stacks(
+            [
+                choices.layer(min(int(share * choices.size), choices.size - 1))
+                for choices, share in zip(branch, point[1:], strict=False)
+            ]
+        )
+
+    def mutated(self, spec: ModelSpec, rng: "Generator") -> ModelSpec:
+        """One stack changed in one respect or drawn anew; sometimes a stack more or less, where there is such a depth.
+        Of a stranger to the level, a member at random."""
+        stacks = list(spec.layers[:: self.layers_per_stack])
+        homes = [branch for branch in self.branches if _fits(stacks, branch)]
+        others = [branch for branch in self.branches if len(branch) != len(stacks)]
+        if not homes:
+            return self.at(rng.random(self.num_coordinates).tolist())
+        if others and rng.random() < _CHANGE_DEPTH:
+            branch = others[int(rng.integers(len(others)))]
+            kept = stacks[: len(branch)]
+            stacks = [
+                kept[place]
+                if place < len(kept) and choices.index(kept[place]) is not None
+                else choices.layer(int(rng.integers(choices.size)))
+                for place, choices in enumerate(branch)
+            ]
+            return self._of_stacks(stacks)
+        place = int(rng.integers(len(stacks)))
+        choices, before = homes[0][place], stacks[place]
+        for _ in range(_TRIES):
+            after = choices.layer(int(rng.integers(choices.size)))
+            if rng.random() >= _ANEW:
+                after = choices.crossed(before, after, rng)
+            number = choices.index(after)
+            if number is not None and number != choices.index(before):
+                stacks[place] = choices.layer(number)
+                break
+        return self._of_stacks(stacks)
+
+    def _of_stacks(self, stacks: Sequence[Layer]) -> ModelSpec:
+        layers = itertools.chain.from_iterable([stack] * self.layers_per_stack for stack in stacks)
+        return ModelSpec(tuple(layers), self.format)
 
     def _member(self, branch: Branch, index: int) -> ModelSpec:
-        layers = []
+        stacks = []
         for choices in reversed(branch):
             index, digit = divmod(index, choices.size)
-            layers.extend([choices.layer(digit)] * self.layers_per_stack)
-        return ModelSpec(tuple(reversed(layers)), self.format)
+            stacks.append(choices.layer(digit))
+        return self._of_stacks(stacks[::-1])
 
     def _place(self, branch: Branch, spec: ModelSpec) -> int | None:
         step = self.layers_per_stack
@@ -111,3 +168,33 @@ class Level:
                 return None
             place = place * choices.size + digit
         return place
+
+
+def _fits(stacks: Sequence[Layer], branch: Branch) -> bool:
+    return len(stacks) == len(branch) and all(
+        choices.index(stack) is not None for choices, stack in zip(branch, stacks, strict=True)
+    )
+
+
+def distinct(
+    drawn: Iterator[ModelSpec], member: Callable[[int], ModelSpec], size: int, rng: random.Random, limit: int
+) -> Iterator[ModelSpec]:
+    """Up to ``limit`` different specs in random order.
+
+    Args:
+        drawn: of these; in place of one that was drawn before any member stands.
+        member: the members by number in ``range(size)``. Where ``limit`` is more than half of them, of all.
+    """
+    seen = set[ModelSpec]()
+    is_crowded = limit * 2 >= size
+    if is_crowded:
+        drawn = map(member, reversed(rng.sample(range(size), size)))
+    while len(seen) < limit:
+        spec = next(drawn, None)
+        if spec is None:
+            return
+        while spec in seen and not is_crowded:
+            spec = member(rng.randrange(size))
+        if spec not in seen:
+            seen.add(spec)
+            yield spec

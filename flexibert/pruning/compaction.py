@@ -19,13 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from design_space import Layer, ModelSpec
+from design_space.subarchitectures import has_removable_heads
 
 from ..cost.parameters import mixing_names
 from ..mixing import head_operation
 from ..mixing.axes import Axis
 from ..model.modeling_flexibert import FlexiBERTModel
 from ..vision.modeling_flexivit import FlexiViTModel, FlexiViTPreTrainedModel
-from .spec_space import child_spec, has_removable_heads, parameters_of_layers
+from .spec_space import child_spec, parameters_of_layers
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any, overload
 from torch import nn
 
 from design_space import ModelSpec
+from design_space.subarchitectures import has_removable_heads, neuron_multiple
 
 from ..checkpoints.model_card import add_to_lineage
 from ..cost.latency import forward_times_ms
@@ -15,7 +16,7 @@ from .families import Family, family_of
 from .importance import Batch, Importance, importance_of, on_device
 from .pruner import materialize_masks
 from .repair import repair as repair_outputs
-from .spec_space import check_density, has_removable_heads, layer_weights, linear_weights, neuron_multiple, prune_spec
+from .spec_space import check_density, layer_weights, linear_weights, prune_spec
 
 LATENCY_STEPS, LATENCY_REPEATS = 6, 5
 REFILLED = 32  # removals that are reconsidered at the end

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from design_space import Layer, ModelSpec, operation_named
+from design_space import Layer, ModelSpec
+from design_space.subarchitectures import has_removable_heads, neuron_multiple, part_of
 
 from ..cost.parameters import count_parameters, layer_parameters, next_widths
 from ..mixing.axes import Axis, Parameter, Sizes
@@ -100,26 +101,13 @@ def parameters_of_layers(spec: ModelSpec, config: Any) -> list[tuple[Parameter, 
     return [layer_parameters(layer, following, spec.format == "hetero", sizes) for layer, following in widths]
 
 
-def has_removable_heads(spec: ModelSpec) -> bool:
-    """Whether heads can be removed one by one: in the hetero format, and from attention layers only."""
-    return spec.format == "hetero" or all(
-        operation_named(layer.heads[0].operation).has_independent_heads for layer in spec.layers
-    )
-
-
 def child_spec(spec: ModelSpec, heads: list[list[int]], widths: list[tuple[int, ...]]) -> ModelSpec:
     """The spec with these places of heads and these feed-forward widths per layer; hetero once a head is gone."""
-    layers = tuple(
+    layers = [
         Layer(layer.hidden_size, tuple(layer.heads[place] for place in places), of_layer)
         for layer, places, of_layer in zip(spec.layers, heads, widths, strict=True)
-    )
-    is_standard = spec.format == "standard" and all(layer.is_uniform for layer in layers)
-    return ModelSpec(layers, "standard" if is_standard else "hetero")
-
-
-def neuron_multiple(width: int) -> int:
-    """Neurons are removed in groups of this size, which matrix products like: 32 in wide layers, else 8, else 1."""
-    return 32 if width >= 512 else 8 if width >= 64 else 1
+    ]
+    return part_of(spec, layers)
 
 
 def check_density(density: float) -> None:

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from design_space import ModelSpec
+from design_space.subarchitectures import neuron_multiple
 from flexibert import count_parameters, from_bert, prune, stitch
 from flexibert.pruning import linear_weights, prune_spec
 from flexibert.pruning.importance import importance_of
-from flexibert.pruning.spec_space import neuron_multiple
 from tests.flexibert.pruning.small_models import bert, deit, flexibert, inputs_of, logits
 
 

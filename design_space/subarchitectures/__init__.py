@@ -1,0 +1,6 @@
+"""What a larger architecture holds: its parts, as a space."""
+
+from .parts import has_removable_heads, neuron_multiple, part_of
+from .subarchitectures import Subarchitectures
+
+__all__ = ["Subarchitectures", "has_removable_heads", "neuron_multiple", "part_of"]
