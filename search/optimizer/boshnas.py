@@ -29,15 +29,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from design_space import DesignSpace, Level, ModelSpec
+from design_space import DesignSpace, Level, ModelSpec, Subarchitectures
 from embeddings import GraphLibrary
 from flexibert.morphisms.registry import Overlap
 
 from ..acquisition.newton import ascend
 from ..candidate import Candidate, Origin
 from ..objectives import SCORE, Exact, Goals, exact_costs
-from ..pools.level_pool import LevelPool
 from ..pools.library_pool import Candidates, LibraryPool, Pool
+from ..pools.space_pool import SpacePool
 from ..surrogates import single_thread
 from .observations import check_measurement
 from .origins import Origins
@@ -78,7 +78,7 @@ class BOSHNAS:
 
     def __init__(
         self,
-        library: GraphLibrary | DesignSpace | Level,
+        library: GraphLibrary | DesignSpace | Level | Subarchitectures,
         *,
         seed: int = 0,
         settings: BOSHNASSettings | None = None,
@@ -102,11 +102,12 @@ class BOSHNAS:
         self._pool: Pool = (
             LibraryPool(library, self.goals)
             if isinstance(library, GraphLibrary)
-            else LevelPool(
+            else SpacePool(
                 library,
                 num_samples=self.settings.num_samples,
                 num_mutations=self.settings.num_mutations,
                 goals=self.goals,
+                has_profiles=isinstance(library, Subarchitectures),
             )
         )
         self._origins = Origins(self.settings.origins, overlap, self.settings.min_overlap)

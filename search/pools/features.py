@@ -29,6 +29,7 @@ SIZES = (
 PLACES = ("hidden", "heads", "operation", "feed_forward")
 """What ``layer_codes`` has a category for, per layer."""
 
+SECTIONS = 6
 _LENGTH = 128
 _ABSENT = 0
 
@@ -54,6 +55,19 @@ def features(specs: Sequence[ModelSpec]) -> npt.NDArray[np.float64]:
     layers: dict[tuple[object, ...], list[float]] = {}
     shape = np.array([_shape(spec, layers) for spec in specs])
     return np.column_stack([np.log(cost.parameters), np.log(cost.flops_per_token), shape])
+
+
+def profiles(specs: Sequence[ModelSpec]) -> npt.NDArray[np.float64]:
+    """How heads and neurons are distributed over the layers, (N, 2 * SECTIONS): the joint width of the heads, and the
+    neurons, of the layer in the middle of each of some equal sections."""
+    rows = []
+    for spec in specs:
+        row = []
+        for s in range(SECTIONS):
+            layer = spec.layers[int((s + 0.5) * len(spec.layers) / SECTIONS)]
+            row += [float(len(layer.heads) * layer.head_size), float(sum(layer.feed_forward))]
+        rows.append(row)
+    return np.array(rows)
 
 
 def layer_codes(specs: Sequence[ModelSpec], num_layers: int | None = None) -> npt.NDArray[np.int64]:

@@ -25,7 +25,7 @@ from design_space import DesignSpace, Level, ModelSpec
 from flexibert import cost_of
 from search import BOSHNAS, BOSHNASSettings
 from search.pools.features import features, layer_codes
-from search.pools.level_pool import LevelPool
+from search.pools.space_pool import SpacePool
 from search.surrogates import fit_surrogate, single_thread
 
 SPACE = Path(__file__).resolve().parents[2] / "design_space" / "design_space.yaml"
@@ -83,14 +83,13 @@ def random_search(level: Level, seed: int) -> Ask:
 def evolution(level: Level, seed: int) -> Ask:
     """Regularised evolution (Real et al., AAAI 2019) with the mutations that BOSHNAS draws candidates by."""
     rng, stream = np.random.default_rng(seed), level.stream(seed=seed, limit=100)
-    pool = LevelPool(level, num_samples=1, num_mutations=1)
 
     def ask(specs: list[ModelSpec], scores: list[float]) -> ModelSpec:
         if len(specs) < NUM_INIT:
             return next(stream)
         young = np.arange(max(0, len(specs) - 20), len(specs))
         drawn = rng.choice(young, min(5, len(young)), replace=False)
-        return pool.mutated(specs[drawn[np.argmax(np.array(scores)[drawn])]], rng)
+        return level.mutated(specs[drawn[np.argmax(np.array(scores)[drawn])]], rng)
 
     return ask
 
@@ -98,15 +97,14 @@ def evolution(level: Level, seed: int) -> Ask:
 def local_search(level: Level, seed: int) -> Ask:
     """Mutations of the best."""
     rng, stream = np.random.default_rng(seed), level.stream(seed=seed, limit=100)
-    pool = LevelPool(level, num_samples=1, num_mutations=1)
-    return lambda specs, scores: pool.mutated(specs[int(np.argmax(scores))], rng) if specs else next(stream)
+    return lambda specs, scores: level.mutated(specs[int(np.argmax(scores))], rng) if specs else next(stream)
 
 
 def modelled(level: Level, seed: int, *, kind: str) -> Ask:
     """A model over fresh draws: ``gp`` (Matérn, expected improvement) of members at random, ``forest`` (mean plus one
     deviation) of members at random and mutations of the best five, as in SMAC."""
     rng, stream = np.random.default_rng(seed), level.stream(seed=seed, limit=10**7)
-    pool = LevelPool(level, num_samples=1, num_mutations=1)
+    pool = SpacePool(level, num_samples=1, num_mutations=1)
 
     def ask(specs: list[ModelSpec], scores: list[float]) -> ModelSpec:
         if len(specs) < NUM_INIT:
@@ -121,7 +119,7 @@ def modelled(level: Level, seed: int, *, kind: str) -> Ask:
                 value = LogExpectedImprovement(model, best_f=Y.max())(pool.vectors(free)[:, None]).numpy()
         else:
             best = np.argsort(-Y)[:5]
-            free += [pool.mutated(specs[best[number % 5]], rng) for number in range(DRAWN)]
+            free += [level.mutated(specs[best[number % 5]], rng) for number in range(DRAWN)]
             inputs = [np.hstack([features(of), layer_codes(of, 6)]) for of in (specs, free)]
             forest = RandomForestRegressor(100, max_features=0.5, random_state=int(rng.integers(2**31)))
             forest.fit(inputs[0], Y)
@@ -183,13 +181,12 @@ SEARCHERS: dict[str, Callable[[Level, int], Ask]] = {
 def optimum(level: Level) -> float:
     """The best of a long evolution without noise, from several starts."""
     best = -math.inf
-    pool = LevelPool(level, num_samples=1, num_mutations=1)
     for seed in range(5):
         rng = np.random.default_rng(seed)
         population = sorted(level.sample(50, seed=seed), key=objective)
         values = [objective(spec) for spec in population]
         for _ in range(3000):
-            child = pool.mutated(population[max(rng.integers(50, size=3))], rng)
+            child = level.mutated(population[max(rng.integers(50, size=3))], rng)
             value = objective(child)
             if value > values[0] and child not in population:
                 place = int(np.searchsorted(values, value))

@@ -7,7 +7,7 @@ from embeddings import GraphLibrary
 from flexibert import transfer_overlap
 from search import BOSHNAS, BOSHNASSettings
 from search.pools.features import feature_names, features, layer_codes
-from search.pools.level_pool import LevelPool
+from search.pools.space_pool import SpacePool
 
 
 @pytest.fixture(scope="module")
@@ -24,19 +24,8 @@ def _value(spec: ModelSpec) -> float:
     return sum(parts) / 12
 
 
-def test_mutations_are_members_that_differ_in_one_stack_or_in_depth(level):
-    pool = LevelPool(level, num_samples=10, num_mutations=10)
-    rng = np.random.default_rng(0)
-    spec = level.spec(5000)
-    mutants = [pool.mutated(spec, rng) for _ in range(100)]
-    assert all(mutant in level and mutant != spec for mutant in mutants)
-    same_depth = [mutant for mutant in mutants if len(mutant.layers) == len(spec.layers)]
-    assert 80 <= len(same_depth) < 100
-    assert {sum(a != b for a, b in zip(m.layers, spec.layers, strict=True)) for m in same_depth} == {1}
-
-
 def test_candidates_are_new_and_reach_every_depth(level):
-    pool = LevelPool(level, num_samples=50, num_mutations=20)
+    pool = SpacePool(level, num_samples=50, num_mutations=20)
     best = level.spec(5000)
     free = pool.candidates({best.hash}, [best], np.random.default_rng(0))
     assert best not in list(free.specs)
@@ -61,20 +50,6 @@ def test_a_space_too_large_for_a_library_is_searched(level):
     assert best[0] == 1.0
     assert best[0] >= best[1] > random
     assert settings.num_mutations == 100
-
-
-def test_mutations_of_heterogeneous_heads_change_one_head_or_one_other_respect(hetero_space):
-    level = hetero_space.level(layers_per_stack=1)
-    pool = LevelPool(level, num_samples=10, num_mutations=10)
-    rng = np.random.default_rng(0)
-    spec = level.spec(1000)
-    mutants = [pool.mutated(spec, rng) for _ in range(300)]
-    assert all(mutant in level and mutant.hash != spec.hash for mutant in mutants)
-    assert {sum(a != b for a, b in zip(m.layers, spec.layers, strict=True)) for m in mutants} == {1}
-    near = {other for place in (0, 1) for other in level.branches[0][place].near(spec.layers[place])}
-    changed = [a for mutant in mutants for a, b in zip(mutant.layers, spec.layers, strict=True) if a != b]
-    assert near <= set(changed)
-    assert sum(layer in near for layer in changed) > 0.6 * len(changed)  # others are drawn anew
 
 
 @pytest.mark.parametrize("layers_per_stack", [1, 2], ids=["level", "library"])
