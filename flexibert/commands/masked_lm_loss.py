@@ -3,6 +3,7 @@
 Shapes: B batch, S sequence.
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
+
+from design_space.files import read_text
 
 IGNORED = -100
 
@@ -30,12 +33,8 @@ def text_blocks(path: Path, tokenizer: PreTrainedTokenizerBase, length: int) -> 
     if per_block < 1:
         raise ValueError(f"Blocks must be longer than their {len(first) + len(last)} special tokens. Got {length}")
     ids: list[int] = []
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                ids += tokenizer(line, add_special_tokens=False, verbose=False)["input_ids"]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: must be a text in UTF-8. {error}") from error
+    for line in io.StringIO(read_text(path, "a text file"), newline=None):
+        ids += tokenizer(line, add_special_tokens=False, verbose=False)["input_ids"]
     count = len(ids) // per_block
     if not count:
         raise ValueError(f"{path}: must hold {per_block} tokens or more. Got {len(ids)}")
