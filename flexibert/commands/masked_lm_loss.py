@@ -17,6 +17,7 @@ from transformers.utils import logging
 from design_space.files import read_text
 
 IGNORED = -100
+HIDDEN = 0.15  # share of the tokens
 
 
 def text_blocks(path: Path, tokenizer: PreTrainedTokenizerBase, length: int) -> Tensor:
@@ -41,12 +42,10 @@ def text_blocks(path: Path, tokenizer: PreTrainedTokenizerBase, length: int) -> 
     return torch.tensor([[*first, *ids[i * per_block : (i + 1) * per_block], *last] for i in range(count)])
 
 
-def hide_tokens(
-    ids_BS: Tensor, mask_id: int, special_ids: Sequence[int], *, share: float = 0.15, seed: int = 0
-) -> tuple[Tensor, Tensor]:
+def hide_tokens(ids_BS: Tensor, mask_id: int, special_ids: Sequence[int], *, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Ids with a share of the tokens replaced by the mask, and labels: the hidden ids, -100 elsewhere; both (B, S)."""
     drawn = torch.rand(ids_BS.shape, generator=torch.Generator().manual_seed(seed))
-    is_hidden = (drawn < share) & ~torch.isin(ids_BS, torch.tensor(list(special_ids), dtype=ids_BS.dtype))
+    is_hidden = (drawn < HIDDEN) & ~torch.isin(ids_BS, torch.tensor(list(special_ids), dtype=ids_BS.dtype))
     return ids_BS.masked_fill(is_hidden, mask_id), ids_BS.masked_fill(~is_hidden, IGNORED)
 
 
