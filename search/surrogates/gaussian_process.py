@@ -114,20 +114,14 @@ class GaussianProcessSurrogate(Surrogate):
 
     def posterior(self, X: Tensor, observation_noise: bool = False, **_: object) -> GPyTorchPosterior:
         """Joint normal posterior over the ``q`` points of each batch."""
-        mean, covariance = self.joint(X)
-        if observation_noise:
-            noise = self.hyperparameters.noise * self._standardizer.scale.square()
-            covariance = covariance + noise * torch.eye(covariance.shape[-1]).to(covariance)
-        return GPyTorchPosterior(MultivariateNormal(mean, covariance))
-
-    def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean (batch..., q) and covariance (batch..., q, q), in the unit of the scores."""
         cross = self._kernel(X, self._X)
         reduced = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
-        covariance = self._kernel(X, X) - reduced.mT @ reduced
-        covariance = covariance + 1e-8 * torch.eye(X.shape[-2]).to(X)
-        scale = self._standardizer.scale
-        return (self._mean + cross @ self._alpha) * scale + self._standardizer.mean, covariance * scale.square()
+        noise = 1e-8 + (self.hyperparameters.noise if observation_noise else 0.0)
+        covariance = self._kernel(X, X) - reduced.mT @ reduced + noise * torch.eye(X.shape[-2]).to(X)
+        mean, scale = self._mean + cross @ self._alpha, self._standardizer.scale
+        return GPyTorchPosterior(
+            MultivariateNormal(mean * scale + self._standardizer.mean, covariance * scale.square())
+        )
 
     def _kernel(self, A: Tensor, B: Tensor) -> Tensor:
         """(..., M, N) between the rows of vectors A and of B."""
