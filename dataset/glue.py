@@ -12,6 +12,8 @@ from pathlib import Path
 
 import datasets as hf_datasets
 
+from design_space.files import read_text
+
 from .hub import load_from_hub
 from .task import Task, make_split
 
@@ -147,13 +149,7 @@ def _from_folder(name: str, folder: Path) -> dict[str, hf_datasets.Dataset]:
 
 
 def _read_tsv(path: Path, glue: GlueTask, *, may_be_unlabelled: bool = False) -> hf_datasets.Dataset:
-    content = path.read_bytes()
-    try:
-        lines = content.decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}, line {line} is not UTF-8 text: {error.reason}") from error
-    rows = [line.rstrip("\r").split("\t") for line in lines]
+    rows = [line.rstrip("\r").split("\t") for line in read_text(path, "a TSV file").split("\n")]
     # Of CoLA's files only the one with test sentences has a header.
     has_header = glue.header is None or rows[0][0] == "index"
     header = tuple(rows[0]) if has_header else glue.header or ()

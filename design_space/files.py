@@ -49,16 +49,22 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
 
 
 def read_text(path: Path, needed: str) -> str:
-    """The text of a file. Raises ``ValueError`` when it is missing, a folder where ``needed`` should be, or not
-    UTF-8."""
+    """The text of a file, line ends as they are, without a byte-order mark.
+
+    Raises:
+        ValueError: when it is missing, a folder where ``needed`` should be, or not UTF-8, with the line.
+    """
     try:
-        return path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         raise ValueError(f"No such file: {path}") from None
     except IsADirectoryError:
         raise ValueError(f"{path} is a folder; {needed} is needed") from None
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a UTF-8 text file: {error}") from error
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path}, line {line} is not UTF-8 text ({error.reason}). Save the file as UTF-8") from None
 
 
 def unknown_keys(found: Iterable[object], known: Collection[str], where: str) -> list[str]:

@@ -28,33 +28,23 @@ class Distance(Protocol):
         ...
 
 
-def measure_to(
-    measure: Distance,
-    specs: list[ModelSpec],
-    landmarks: list[ModelSpec],
-    n_jobs: int,
-    report: Progress,
-) -> npt.NDArray[np.float64]:
-    """The distances (N, M), measured block by block."""
-    blocks = [specs[start : start + _BLOCK] for start in range(0, len(specs), _BLOCK)]
-    done, measured = 0, []
-    report("distances", 0, len(specs))
-    for distances in _in_parallel(n_jobs, [delayed(measure.between)(landmarks, block) for block in blocks]):
-        measured.append(distances.T)
-        done += len(measured[-1])
-        report("distances", done, len(specs))
-    return np.concatenate(measured)
-
-
-def measure_all(measure: Distance, specs: list[ModelSpec], n_jobs: int, report: Progress) -> npt.NDArray[np.float32]:
-    """The distances (N, N), each pair of blocks measured once."""
-    blocks = [slice(start, start + _BLOCK) for start in range(0, len(specs), _BLOCK)]
-    pairs = [(a, b) for i, a in enumerate(blocks) for b in blocks[i:]]
-    distances = np.empty((len(specs), len(specs)), dtype=np.float32)
+def measure_all(
+    measure: Distance, specs: list[ModelSpec], others: list[ModelSpec], n_jobs: int, report: Progress
+) -> npt.NDArray[np.float32]:
+    """The distances (N, M) of architectures to others, block by block; to themselves, where ``others`` is ``specs``,
+    each pair of blocks once."""
+    rows, columns = (
+        [slice(start, start + _BLOCK) for start in range(0, len(side), _BLOCK)] for side in (specs, others)
+    )
+    is_symmetric = others is specs
+    pairs = [(a, b) for i, a in enumerate(rows) for b in columns[i if is_symmetric else 0 :]]
+    distances = np.empty((len(specs), len(others)), dtype=np.float32)
     report("distances", 0, len(pairs))
-    jobs = [delayed(measure.between)(specs[a], specs[b]) for a, b in pairs]
+    jobs = [delayed(measure.between)(specs[a], others[b]) for a, b in pairs]
     for done, ((a, b), block) in enumerate(zip(pairs, _in_parallel(n_jobs, jobs), strict=True), start=1):
-        distances[a, b], distances[b, a] = block, block.T
+        distances[a, b] = block
+        if is_symmetric:
+            distances[b, a] = block.T
         report("distances", done, len(pairs))
     return distances
 

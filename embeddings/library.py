@@ -20,7 +20,7 @@ from joblib import effective_n_jobs
 from design_space import DesignSpace, LabelOrder, Level, ModelSpec
 from design_space.graph import vertices_and_edges
 
-from .distances import Distance, Progress, fidelity_of_sample, measure_all, measure_to, silent
+from .distances import Distance, Progress, fidelity_of_sample, measure_all, silent
 from .edit_distance import EditDistance
 from .landmark_mds import Algorithm, check_options, embed_landmarks, place, refine
 from .library_file import MEASURED_ON, StoredSpecs, add_performances, read_library, write_library
@@ -153,12 +153,11 @@ class GraphLibrary:
         check_options(len(landmarks), size, algo)
         check_num_neighbors(wanted, len(specs))
         report = progress or silent
-        to_landmarks: npt.NDArray[np.floating]
         if len(specs) <= LARGEST_ALL_PAIRS:
-            distances = measure_all(measure, specs, n_jobs, report)
+            distances = measure_all(measure, specs, specs, n_jobs, report)
             to_landmarks = distances[:, landmarks]
         else:
-            to_landmarks = measure_to(measure, specs, [specs[i] for i in landmarks], n_jobs, report)
+            to_landmarks = measure_all(measure, specs, [specs[i] for i in landmarks], n_jobs, report)
         report("embedding", 0, 2)
         fitted = embed_landmarks(to_landmarks[landmarks], size, algo=algo)
         embeddings = place(to_landmarks, fitted)

@@ -24,6 +24,7 @@ EXCLUDED_MODULES = frozenset(
 )
 EXCLUDED_FOLDERS = frozenset({"test", "tests", "__pycache__", "site-packages"})
 MINIMUM_WORDS = 6  # a shorter piece of text ("Return the size.") says too little
+MOST_SENTENCES = 3
 MINIMUM_LETTERS = 0.72  # share of letters and spaces in prose; code, tables and grammars have less
 
 _DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -86,20 +87,19 @@ def paragraphs(text: str) -> list[str]:
     return clean
 
 
-def passages(document: str, *, words: int, most_sentences: int = 3) -> Iterator[str]:
-    """Cut one line of prose into pieces of one to ``most_sentences`` whole sentences.
+def passages(document: str, *, words: int) -> Iterator[str]:
+    """Cut one line of prose into pieces of one to three whole sentences.
 
     Args:
         document: one line of prose.
         words: a piece is closed once it has this many; a single sentence is cut off after three times as many.
-        most_sentences: a piece is closed at this number of sentences.
     """
     piece: list[str] = []
     num_sentences = 0
     for sentence in sentences(document):
         piece += sentence.split()
         num_sentences += 1
-        if len(piece) >= words or num_sentences == most_sentences:
+        if len(piece) >= words or num_sentences == MOST_SENTENCES:
             yield from _closed(piece, 3 * words)
             piece, num_sentences = [], 0
     yield from _closed(piece, 3 * words)

@@ -17,6 +17,8 @@ from typing import Any
 import datasets as hf_datasets
 import pandas as pd
 
+from design_space.files import read_text
+
 from ..hub import is_hub_name, is_saved_dataset, load_from_hub
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".conll")
@@ -40,12 +42,12 @@ def read_table(path: Path) -> pd.DataFrame:
     suffix = path.suffix.lower()
     if suffix not in TABLE_SUFFIXES:
         raise ValueError(f"{path} cannot be read as a table: its name must end in {', '.join(TABLE_SUFFIXES)}")
+    text = "" if suffix == ".parquet" else read_text(path, "a table")
     try:
         if suffix == ".parquet":
             frame = pd.read_parquet(path)
             frame.index = pd.RangeIndex(1, len(frame) + 1)
         else:
-            text = _text(path)
             readers = {".jsonl": _json_lines, ".conll": _conll}
             frame = readers[suffix](text) if suffix in readers else _separated(text, suffix)
     except (ValueError, TypeError, OSError, csv.Error) as error:
@@ -129,15 +131,6 @@ def _frame(rows: hf_datasets.Dataset, source: str, split: str) -> pd.DataFrame:
         if isinstance(inner, hf_datasets.ClassLabel):
             frame = frame.assign(**{column: [[inner.names[number] for number in row] for row in frame[column]]})
     return frame
-
-
-def _text(path: Path) -> str:
-    content = path.read_bytes()
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise ValueError(f"line {line} is not UTF-8 text ({error.reason}). Save the file as UTF-8") from None
 
 
 def _json_lines(text: str) -> pd.DataFrame:

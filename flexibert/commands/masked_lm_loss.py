@@ -3,6 +3,7 @@
 Shapes: B batch, S sequence.
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from design_space.files import read_text
+
 IGNORED = -100
+HIDDEN = 0.15  # share of the tokens
 
 
 def text_blocks(path: Path, tokenizer: PreTrainedTokenizerBase, length: int) -> Tensor:
@@ -30,24 +34,18 @@ def text_blocks(path: Path, tokenizer: PreTrainedTokenizerBase, length: int) -> 
     if per_block < 1:
         raise ValueError(f"Blocks must be longer than their {len(first) + len(last)} special tokens. Got {length}")
     ids: list[int] = []
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                ids += tokenizer(line, add_special_tokens=False, verbose=False)["input_ids"]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: must be a text in UTF-8. {error}") from error
+    for line in io.StringIO(read_text(path, "a text file"), newline=None):
+        ids += tokenizer(line, add_special_tokens=False, verbose=False)["input_ids"]
     count = len(ids) // per_block
     if not count:
         raise ValueError(f"{path}: must hold {per_block} tokens or more. Got {len(ids)}")
     return torch.tensor([[*first, *ids[i * per_block : (i + 1) * per_block], *last] for i in range(count)])
 
 
-def hide_tokens(
-    ids_BS: Tensor, mask_id: int, special_ids: Sequence[int], *, share: float = 0.15, seed: int = 0
-) -> tuple[Tensor, Tensor]:
+def hide_tokens(ids_BS: Tensor, mask_id: int, special_ids: Sequence[int], *, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Ids with a share of the tokens replaced by the mask, and labels: the hidden ids, -100 elsewhere; both (B, S)."""
     drawn = torch.rand(ids_BS.shape, generator=torch.Generator().manual_seed(seed))
-    is_hidden = (drawn < share) & ~torch.isin(ids_BS, torch.tensor(list(special_ids), dtype=ids_BS.dtype))
+    is_hidden = (drawn < HIDDEN) & ~torch.isin(ids_BS, torch.tensor(list(special_ids), dtype=ids_BS.dtype))
     return ids_BS.masked_fill(is_hidden, mask_id), ids_BS.masked_fill(~is_hidden, IGNORED)
 
 

@@ -1,6 +1,7 @@
 """Prunes a trained model to a smaller dense one without training, or reports what pruning removed."""
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from transformers import AutoTokenizer
 
 from design_space.command import CommandOptions
+from design_space.files import read_text
 from design_space.options import ARGUMENT, Count, Number, Place, Switch, Whole, flag, options
 
 from ..convert_bert import check_target
@@ -120,13 +122,13 @@ def _examples(options: Options, parent: Any, inputs: Any) -> Iterator[Batch]:
 
 def _rows(path: Path) -> list[list[str]]:
     delimiter = "," if path.suffix == ".csv" else "\t"
-    with path.open(encoding="utf-8", newline="") as file:
-        is_quoted = delimiter == ","  # in GLUE's TSV files quotes are ordinary characters
-        reader = csv.reader(file, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE)
-        try:
-            header, *rows = list(reader) or [[]]
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"{path}: must be a table in UTF-8. {error}") from error
+    text = io.StringIO(read_text(path, "a table"), newline="")
+    is_quoted = delimiter == ","  # in GLUE's TSV files quotes are ordinary characters
+    reader = csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE)
+    try:
+        header, *rows = list(reader) or [[]]
+    except csv.Error as error:
+        raise ValueError(f"{path}: must be a table. {error}") from error
     if len(header) not in (2, 3) or not rows:
         raise ValueError(f"{path}: must have a header, one or two columns of text, a label last, and rows")
     wrong = next((number for number, row in enumerate(rows, 2) if len(row) != len(header)), None)

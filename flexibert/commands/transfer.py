@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 
 from design_space import ModelSpec
 from design_space.command import CommandOptions
+from design_space.files import read_text
 from design_space.options import ARGUMENT, OneOf, Place, below_home, options
 
 from ..convert_bert import check_target
@@ -50,7 +51,7 @@ def _spec(text: str) -> ModelSpec:
     """Raises ``ValueError`` when the text is neither a file nor JSON, or describes no architecture."""
     is_inline = text.lstrip().startswith("{")
     try:
-        written = text if is_inline else below_home(text).read_text(encoding="utf-8")
+        written = text if is_inline else read_text(below_home(text), "a JSON file")
         return ModelSpec.from_dict(json.loads(written))
     except json.JSONDecodeError as error:
         raise ValueError(f"{'the model dict' if is_inline else text}: is not JSON: {error}") from error

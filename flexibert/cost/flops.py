@@ -7,7 +7,7 @@ in ``torch.utils.flop_counter``, which overlooks the fused attention of CPUs. Th
 """
 
 from collections.abc import Sequence
-from itertools import chain, pairwise
+from itertools import pairwise
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -77,60 +77,42 @@ def cost_of(specs: Sequence[ModelSpec], length: int, config: Any = None, *, pool
         raise ValueError(f"'specs' must be a list of ModelSpec. Got {type(specs).__name__}; make them with from_dict")
     sizes = _sizes(length, config)
     counts = np.zeros((2, len(specs)), dtype=np.int64)
-    grouped = [number for number, spec in enumerate(specs) if spec.groups]
-    for number in grouped:
-        counts[0, number] = count_parameters(specs[number], config, pooler=pooler)
-        counts[1, number] = count_flops(specs[number], length, config, pooler=pooler)
-    others = np.setdiff1d(np.arange(len(specs)), grouped)
-    if len(others):
-        counts[:, others] = _counted([specs[number] for number in others], length, sizes, pooler)
+    # Layers are told apart by object: members of a space share theirs, and to hash one takes longer than all else.
+    layers: dict[tuple[int, int, bool], tuple[int, int]] = {}
+    mixing: _Mixing = {}
+    for number, spec in enumerate(specs):
+        if spec.groups:
+            counts[0, number] = count_parameters(spec, config, pooler=pooler)
+            counts[1, number] = count_flops(spec, length, config, pooler=pooler)
+            continue
+        is_hetero, last = spec.format == "hetero", spec.layers[-1].hidden_size
+        parameters = embedding_and_pooler_parameters(spec.layers[0].hidden_size, last, sizes, pooler=pooler)
+        flops = 2 * last**2 if pooler else 0
+        for layer, following in zip(spec.layers, next_widths(spec), strict=True):
+            key = id(layer), following, is_hetero
+            if key not in layers:
+                layers[key] = _layer_costs(layer, following, is_hetero, length, sizes, mixing)
+            parameters += layers[key][0]
+            flops += layers[key][1]
+        counts[:, number] = parameters, flops
     return Cost(counts[0], counts[1] / length)
 
 
-def _counted(specs: Sequence[ModelSpec], length: int, sizes: Sizes, pooler: bool) -> np.ndarray:
-    """Parameters and operations (2, number of specs). Layers are told apart by object: members of a space share
-    theirs, and to hash one takes longer than all else."""
-    layers = list(chain.from_iterable(spec.layers for spec in specs))
-    depths = np.array([len(spec.layers) for spec in specs])
-    is_hetero = np.repeat([spec.format == "hetero" for spec in specs], depths)
-    keys = np.array(list(map(id, layers)), dtype=np.int64) * 2 + is_hetero
-    _, examples, members = np.unique(keys, return_index=True, return_inverse=True)
-    mixing: _Mixing = {}
-    of_layers = [_layer_costs(layers[place], bool(is_hetero[place]), length, sizes, mixing) for place in examples]
-    parameters, flops = np.array(of_layers, dtype=np.int64).T[:, members]
-    widths = np.array([layers[place].hidden_size for place in examples], dtype=np.int64)[members]
-
-    lasts = np.cumsum(depths) - 1
-    firsts = lasts - depths + 1
-    following = np.append(widths[1:], 0)
-    following[lasts] = widths[lasts]
-    changes = widths != following
-    parameters = parameters + changes * (widths * following + following)
-    flops = flops + changes * (2 * length * widths * following)
-    pairs, of_pair = np.unique(np.stack([widths[firsts], widths[lasts]]), axis=1, return_inverse=True)
-    ends = [embedding_and_pooler_parameters(first, last, sizes, pooler=pooler) for first, last in pairs.T.tolist()]
-    return np.stack(
-        [
-            np.add.reduceat(parameters, firsts) + np.array(ends)[of_pair],
-            np.add.reduceat(flops, firsts) + (2 * widths[lasts] ** 2 if pooler else 0),
-        ]
-    )
+_Mixing = dict[tuple[int, int, tuple[Head, ...], bool], tuple[int, int]]
 
 
-_Mixing = dict[tuple[int, tuple[Head, ...], bool], tuple[int, int]]
-
-
-def _layer_costs(layer: Layer, is_hetero: bool, length: int, sizes: Sizes, mixing: _Mixing) -> tuple[int, int]:
-    """Parameters and operations of a layer that hands on its own width; what it costs without its feed-forwards is
-    kept in ``mixing``."""
+def _layer_costs(
+    layer: Layer, following: int, is_hetero: bool, length: int, sizes: Sizes, mixing: _Mixing
+) -> tuple[int, int]:
+    """Parameters and operations of a layer; what it costs without its feed-forwards is kept in ``mixing``."""
     width = layer.hidden_size
     products = sum(before * after for before, after in pairwise((width, *layer.feed_forward, width)))
     parameters, flops = products + sum(layer.feed_forward) + width, 2 * length * products
-    key = width, layer.heads, is_hetero
+    key = width, following, layer.heads, is_hetero
     if key not in mixing:
         mixing[key] = (
-            layer_parameter_count(layer, width, is_hetero, sizes) - parameters,
-            _layer_flops(layer, width, is_hetero, length, sizes.position_embedding_type, False) - flops,
+            layer_parameter_count(layer, following, is_hetero, sizes) - parameters,
+            _layer_flops(layer, following, is_hetero, length, sizes.position_embedding_type, False) - flops,
         )
     return mixing[key][0] + parameters, mixing[key][1] + flops
 

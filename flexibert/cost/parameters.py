@@ -39,6 +39,7 @@ def count_parameters(spec: ModelSpec, config: Any = None, *, pooler: bool = True
     )
 
 
+@lru_cache(maxsize=65536)
 def embedding_and_pooler_parameters(first: int, last: int, sizes: Sizes, *, pooler: bool) -> int:
     """Number of parameters outside the layers, of which the first and the last have these widths."""
     parameters = embedding_parameters(first, sizes) + (pooler_parameters(last) if pooler else [])

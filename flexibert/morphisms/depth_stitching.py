@@ -24,7 +24,7 @@ from ..model.modeling_flexibert import FlexiBERTPreTrainedModel
 from ..transfer.space_maps import regression
 from .assembly import AnyModel, Part, assembled, parts_of
 from .block_retraining import Batch, check_teacher, entering_states, fresh_layer
-from .stitching import SHARED_OPTIONS
+from .stitching import SHARED_OPTIONS, different_options
 
 LIFTS = (5.0, 10.0, 20.0)  # above the first GELU is the identity to five digits, above the last SiLU too
 EXACTNESS, FARTHEST = 1e-5, 50.0  # five digits, as far above a lift as states are expected
@@ -80,12 +80,7 @@ def stitch_depth(
 def _check(lower: Any, upper: Any, lower_layers: int, upper_start: int, ridge: float) -> None:
     check_teacher(lower, [lower_layers - 1])
     check_teacher(upper, [upper_start])
-    problems = [
-        f"'{name}' must be the same in both models. Got {getattr(lower.config, name)!r} and "
-        f"{getattr(upper.config, name)!r}"
-        for name in SHARED_OPTIONS
-        if getattr(lower.config, name) != getattr(upper.config, name)
-    ]
+    problems = different_options(lower, upper, SHARED_OPTIONS)
     formats = lower.config.model_spec.format, upper.config.model_spec.format
     if formats[0] != formats[1]:
         problems.append(f"Models stitched in depth must be of one format. Got {formats[0]} and {formats[1]}")

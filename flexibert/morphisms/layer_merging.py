@@ -43,7 +43,7 @@ def merge_layers(
     training = training or Training()
     check_teacher(teacher, [])
     layers = teacher.config.model_spec.layers
-    chosen = [(i, i + 1) for i in range(0, len(layers) - 1, 2)] if pairs is None else list(pairs)
+    chosen = _every_second_pair(layers) if pairs is None else list(pairs)
     _check_pairs(chosen, layers)
     kept = list(batches)
     parts: dict[int, Part] = {}
@@ -68,20 +68,22 @@ def merge_layers(
     return merged
 
 
-def merged_spec(spec: ModelSpec, pairs: Sequence[tuple[int, int]] | None = None) -> ModelSpec:
-    """The architecture that ``merge_layers`` makes of ``spec`` by default heads, without building anything.
+def merged_spec(spec: ModelSpec) -> ModelSpec:
+    """The architecture that ``merge_layers`` makes of ``spec`` by default, without building anything.
 
     Raises:
         ValueError: as ``merge_layers``.
     """
     if spec.groups:
         raise ValueError("A grouped architecture cannot be merged")
-    chosen = [(i, i + 1) for i in range(0, len(spec.layers) - 1, 2)] if pairs is None else list(pairs)
-    _check_pairs(chosen, spec.layers)
-    merged = {first: _merged_layer(spec.layers[second], None, None) for first, second in chosen}
-    seconds = {second for _, second in chosen}
-    layers = [merged.get(i, layer) for i, layer in enumerate(spec.layers) if i not in seconds]
-    return ModelSpec(tuple(layers), spec.format)
+    pairs = _every_second_pair(spec.layers)
+    _check_pairs(pairs, spec.layers)
+    merged = [_merged_layer(spec.layers[second], None, None) for _, second in pairs]
+    return ModelSpec((*merged, *spec.layers[2 * len(pairs) :]), spec.format)
+
+
+def _every_second_pair(layers: Sequence[Layer]) -> list[tuple[int, int]]:
+    return [(i, i + 1) for i in range(0, len(layers) - 1, 2)]
 
 
 def _merged_layer(layer: Layer, num_heads: int | None, head_size: int | None) -> Layer:

@@ -11,7 +11,7 @@ A decoder that is the joint table of word vectors (``concat`` and ``skip`` of tw
 weights of the LayerNorm before it are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import torch
@@ -119,11 +119,7 @@ def _check_sources(a: Any, b: Any) -> None:
             "stitch their encoders ('base_model')"
         )
     names = [*SHARED_OPTIONS, *(["num_labels"] if a.base_model is not a else [])]
-    problems = [
-        f"'{name}' must be the same in both models. Got {getattr(a.config, name)!r} and {getattr(b.config, name)!r}"
-        for name in names
-        if getattr(a.config, name) != getattr(b.config, name)
-    ]
+    problems = different_options(a, b, names)
     depths = a.config.num_hidden_layers, b.config.num_hidden_layers
     if depths[0] != depths[1]:
         problems.append(f"Stitched models must have the same number of layers. Got {depths[0]} and {depths[1]}")
@@ -134,6 +130,15 @@ def _check_sources(a: Any, b: Any) -> None:
         )
     if problems:
         raise ValueError("\n".join(problems))
+
+
+def different_options(a: Any, b: Any, names: Iterable[str]) -> list[str]:
+    """One complaint for each option of the configurations of two models that is not the same."""
+    return [
+        f"'{name}' must be the same in both models. Got {getattr(a.config, name)!r} and {getattr(b.config, name)!r}"
+        for name in names
+        if getattr(a.config, name) != getattr(b.config, name)
+    ]
 
 
 def _streams(model: Any) -> list[nn.ModuleList]:

@@ -50,12 +50,6 @@ class AxisMatch(NamedTuple):
         """Entries of the target's axis that receive a value."""
         return len(self.pairs) * min(self.target.size, self.source.size)
 
-    @property
-    def is_leading(self) -> bool:
-        """Whether those are the first entries of the axis."""
-        is_in_order = all(pair[0] == number for number, pair in enumerate(self.pairs))
-        return is_in_order and (len(self.pairs) == 1 or self.source.size >= self.target.size)
-
 
 class ParameterMatch(NamedTuple):
     """A parameter of the target, the source's parameter it takes values from, and how their axes correspond."""

@@ -127,11 +127,7 @@ class OrderedTransfer:
             value, place = self._fit_axis(value, dimension, axis, spaces, match.target.is_diagonal)
             places.append(place)
         result = target.detach().clone()
-        if all(axis.is_leading for axis in match.axes):
-            result[tuple(slice(axis.length) for axis in match.axes)] = value.to(result.dtype)
-        else:
-            grid = [place.view(-1, *[1] * (len(places) - 1 - dimension)) for dimension, place in enumerate(places)]
-            result[tuple(grid)] = value.to(result.dtype)
+        result[torch.meshgrid(*places, indexing="ij")] = value.to(result.dtype)
         return result
 
     def _fit_axis(

@@ -34,9 +34,6 @@ class FlexiViTPreTrainedModel(FlexiBERTPreTrainedModel):
     input_modalities = ("image",)
     _no_split_modules: ClassVar[list[str]] = ["PatchEmbeddings", "PreNormLayer"]
 
-    def __init__(self, config: FlexiViTConfig, shares_config: bool = False) -> None:
-        super().__init__(config, shares_config=shares_config)
-
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
         """As inherited. An Auto class that took one of the two classifiers from a folder would take it for every other
@@ -75,7 +72,7 @@ class FlexiViTModel(FlexiViTPreTrainedModel):
     """
 
     def __init__(self, config: FlexiViTConfig, add_pooling_layer: bool = True, shares_config: bool = False) -> None:
-        super().__init__(config, shares_config)
+        super().__init__(config, shares_config=shares_config)
         self.embeddings = PatchEmbeddings(self.config)
         self.encoder = PreNormEncoder(self.config)
         self.pooler = ImagePooler(self.config) if add_pooling_layer else None

@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, File, Form, HTTPException, Request, Response, UploadFile
+from fastapi import Depends, FastAPI, Form, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp
 
 from design_space.files import nearest_name
+from design_space.options import short
 from embeddings.generate_library import SpaceLibraryOptions
 
 from ..report import write_report
@@ -28,21 +29,9 @@ from .jobs import FullQueueError, Jobs, UnknownSearchError, WrongStateError
 from .options import describe_options
 from .schemas import Options, Problem, Resume, SearchStatus
 from .status import model_dir
-from .submission import TASKS, Submission, Upload, parse_options
+from .submission import TASKS, Submission
 
 SEARCHES = "/api/searches"
-FORM_FIELDS = (
-    "name",
-    "design_space",
-    "library",
-    "task",
-    "table",
-    "validation",
-    "test",
-    "corpus",
-    "options",
-    "library_options",
-)
 _REFUSALS: dict[type[Exception], int] = {
     UnknownSearchError: 404,
     WrongStateError: 409,
@@ -101,33 +90,10 @@ def _add_searches(app: FastAPI, jobs: Jobs) -> None:
         )
 
     @app.post(SEARCHES, status_code=201, dependencies=[Depends(_known_fields)])
-    def submit(
-        name: Annotated[str, Form(description="shown in lists")] = "",
-        design_space: Annotated[UploadFile | None, File(description="YAML; a graph library is made of it")] = None,
-        library: Annotated[UploadFile | None, File(description="a graph library, in place of a design space")] = None,
-        task: Annotated[str | None, Form(description="GLUE task; the embedded one when there is no table")] = None,
-        table: Annotated[UploadFile | None, File(description="a task of one's own: CSV, TSV, JSONL, Parquet")] = None,
-        validation: Annotated[UploadFile | None, File(description="validation rows; else split off")] = None,
-        test: Annotated[UploadFile | None, File(description="test rows; else split off")] = None,
-        corpus: Annotated[list[UploadFile] | None, File(description="text for pre-training")] = None,
-        options: Annotated[str | None, Form(description="JSON object: flags of run_boshnas")] = None,
-        library_options: Annotated[str | None, Form(description="JSON object: flags of generate_library")] = None,
-    ) -> SearchStatus:
+    def submit(form: Annotated[Submission, Form(media_type="multipart/form-data")]) -> SearchStatus:
         """Submit a search. It starts at once, or when those before it have ended."""
         with _told(ValueError, 422):
-            submission = Submission(
-                name=name,
-                design_space=_upload(design_space),
-                library=_upload(library),
-                task=task,
-                table=_upload(table),
-                validation=_upload(validation),
-                test=_upload(test),
-                corpus=[upload for upload in map(_upload, corpus or []) if upload is not None],
-                options=parse_options(options, "options"),
-                library_options=parse_options(library_options, "library_options"),
-            )
-            return jobs.submit(submission)
+            return jobs.submit(form)
 
     @app.get(SEARCHES)
     def searches() -> list[SearchStatus]:
@@ -192,8 +158,9 @@ async def _known_fields(request: Request) -> None:
     form = await request.form()
     with _told(ValueError, 422):
         for name in form:
-            if name not in FORM_FIELDS:
-                raise ValueError(f"Unknown form field {name[:80]!r}. {nearest_name(name[:80], FORM_FIELDS)}")
+            if name not in Submission.model_fields:
+                known = nearest_name(name[:80], Submission.model_fields)
+                raise ValueError(f"Unknown form field {name[:80]!r}. {known}")
             if len(form.getlist(name)) > 1 and name != "corpus":
                 raise ValueError(f"'{name}' is given more than once")
 
@@ -207,10 +174,6 @@ def _told(kind: type[Exception], code: int) -> Iterator[None]:
         raise HTTPException(code, str(error)) from error
 
 
-def _upload(file: UploadFile | None) -> Upload | None:
-    return None if file is None else Upload(file.filename or "", file.file)
-
-
 def _attachment(search_id: str, suffix: str) -> dict[str, str]:
     return {"content-disposition": f'attachment; filename="{search_id}.{suffix}"'}
 
@@ -222,5 +185,8 @@ def _refuse(code: int) -> Callable[[Request, Exception], JSONResponse]:
 def _refuse_form(request: Request, error: Exception) -> JSONResponse:
     """FastAPI's list of problems as one text."""
     problems: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else []
-    lines = [f"'{'.'.join(map(str, problem['loc'][1:]))}': {problem['msg']}" for problem in problems]
+    lines = [
+        f"'{'.'.join(map(str, problem['loc'][1:]))}': {problem['msg']}. Got {short(problem['input'])}"
+        for problem in problems
+    ]
     return JSONResponse({"detail": "\n".join(lines)}, 422)

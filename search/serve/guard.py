@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 OPEN_PATHS = ("/", "/page.js")
 """The page, which holds nothing but code."""
 
+_MAX_SMALL_BYTES = 2**20
 _SECURITY_HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src data: blob:; "
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -25,20 +26,13 @@ _SECURITY_HEADERS = {
 
 
 class Guard:
-    """Lets through who shows the token, and bodies up to a size.
+    """Lets through who shows the token, and bodies up to a size: of a submission ``max_bytes``, of any other 1 MiB."""
 
-    Args:
-        max_bytes: of a submission's body. max_small_bytes: of any other.
-    """
-
-    def __init__(
-        self, app: ASGIApp, *, token: str, max_bytes: int, uploads_to: str, max_small_bytes: int = 2**20
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, token: str, max_bytes: int, uploads_to: str) -> None:
         self._app = app
         self._token = token.encode()
         self._uploads_to = uploads_to
         self._max_bytes = max_bytes
-        self._max_small_bytes = max_small_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,7 +47,7 @@ class Guard:
             await send(message)
 
         headers = Headers(scope=scope)
-        limit = min(self._max_bytes, self._max_small_bytes) if scope["path"] != self._uploads_to else self._max_bytes
+        limit = self._max_bytes if scope["path"] == self._uploads_to else min(self._max_bytes, _MAX_SMALL_BYTES)
         refusal = self._refusal(scope, headers, limit)
         if refusal is not None:
             await refusal(scope, receive, send_safely)

@@ -9,11 +9,12 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any
 
 import yaml
+from fastapi import File, UploadFile
+from pydantic import BaseModel, Field, Json
 
 from dataset import TableOptions, load_corpus, load_task
 from dataset.corpora.corpus import SUFFIXES as CORPUS_SUFFIXES
@@ -46,40 +47,20 @@ _READ_ERRORS = (ValueError, OSError, RuntimeError, MemoryError, ArithmeticError,
 """What damaged files of any format make their readers raise."""
 
 
-@dataclass(frozen=True)
-class Upload:
-    """An uploaded file: the client's name of it, and its content."""
+class Submission(BaseModel):
+    """The form of a search to be run. Exactly one of ``design_space`` and ``library``; at most one of ``task`` and
+    ``table``."""
 
-    name: str
-    content: BinaryIO
-
-    def suffix(self, what: str, allowed: Sequence[str]) -> str:
-        """Raises ``ValueError`` for another ending."""
-        found = [suffix for suffix in allowed if self.name.lower().endswith(suffix)]
-        if not found:
-            raise ValueError(f"'{what}' must be a file ending in {', '.join(allowed)}. Got {self.name[-80:]!r}")
-        return max(found, key=len)
-
-    def stem(self, otherwise: str) -> str:
-        """A harmless version of its name: ASCII letters, digits, ``_`` and ``-``."""
-        stem = re.split(r"[/\\]", self.name)[-1].rpartition(".")[0]
-        return re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-")[:40] or otherwise
-
-
-@dataclass(frozen=True, kw_only=True)
-class Submission:
-    """A search to be run. Exactly one of ``design_space`` and ``library``; at most one of ``task`` and ``table``."""
-
-    name: str = ""
-    design_space: Upload | None = None
-    library: Upload | None = None
-    task: str | None = None
-    table: Upload | None = None
-    validation: Upload | None = None
-    test: Upload | None = None
-    corpus: Sequence[Upload] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-    library_options: Mapping[str, Any] = field(default_factory=dict)
+    name: Annotated[str, Field(description="shown in lists")] = ""
+    design_space: Annotated[UploadFile | None, File(description="YAML; a graph library is made of it")] = None
+    library: Annotated[UploadFile | None, File(description="a graph library, in place of a design space")] = None
+    task: Annotated[str | None, Field(description="GLUE task; the embedded one when there is no table")] = None
+    table: Annotated[UploadFile | None, File(description="a task of one's own: CSV, TSV, JSONL, Parquet")] = None
+    validation: Annotated[UploadFile | None, File(description="validation rows; else split off")] = None
+    test: Annotated[UploadFile | None, File(description="test rows; else split off")] = None
+    corpus: Annotated[list[UploadFile], File(description="text for pre-training")] = []
+    options: Annotated[Json[dict[str, Any]], Field(description="JSON object: flags of run_boshnas")] = {}
+    library_options: Annotated[Json[dict[str, Any]], Field(description="JSON object: flags of generate_library")] = {}
 
     def write(self, folder: Path) -> None:
         """Store everything in ``folder``, ``search.json`` last.
@@ -112,12 +93,12 @@ class Submission:
         if self.library is not None:
             if self.library_options:
                 raise ValueError("'library_options' are for a design space; leave them out with a library")
-            path = folder / f"library{self.library.suffix('library', LIBRARY_SUFFIXES)}"
+            path = folder / f"library{_suffix(self.library, 'library', LIBRARY_SUFFIXES)}"
             _store(self.library, path)
             _readable("library", lambda: GraphLibrary.load(path))
             return {"library": path.name, "library_options": None}
         assert self.design_space is not None
-        self.design_space.suffix("design_space", (".yaml", ".yml"))
+        _suffix(self.design_space, "design_space", (".yaml", ".yml"))
         options = check_library_options(self.library_options)
         path = folder / "space.yaml"
         _store(self.design_space, path)
@@ -130,7 +111,7 @@ class Submission:
         """The task, the corpus, or the names of those that the server has."""
         content: dict[str, Any] = {"corpus": []}
         for number, source in enumerate(self.corpus, start=1):
-            path = folder / "corpus" / f"{number:03d}{source.suffix('corpus', CORPUS_SUFFIXES)}"
+            path = folder / "corpus" / f"{number:03d}{_suffix(source, 'corpus', CORPUS_SUFFIXES)}"
             _store(source, path)
             _readable("corpus", functools.partial(load_corpus, (path,)))
             content["corpus"].append(str(path.relative_to(folder)))
@@ -145,8 +126,8 @@ class Submission:
         uploads = {"table": self.table, "validation": self.validation, "test": self.test}
         for what, upload in uploads.items():
             if upload is not None:
-                stem = upload.stem(what) if what == "table" else what
-                files[what] = folder / what / f"{stem}{upload.suffix(what, TABLE_SUFFIXES)}"
+                stem = _stem(upload, what) if what == "table" else what
+                files[what] = folder / what / f"{stem}{_suffix(upload, what, TABLE_SUFFIXES)}"
                 _store(upload, files[what])
         columns = {name: options[name] for name in TABLE_OPTIONS if name in options}
         table = TableOptions(**columns, validation_file=files.get("validation"), test_file=files.get("test"))
@@ -167,37 +148,31 @@ class Submission:
         return {"task_name": task, "task": task}
 
 
-def parse_options(text: str | None, what: str) -> dict[str, Any]:
-    """The JSON object in a form field.
-
-    Raises:
-        ValueError: for what is none, and for numbers that are not finite.
-    """
-    if not text:
-        return {}
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no number of JSON")
-
-    try:
-        content = json.loads(text, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"'{what}' must be a JSON object: {error}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"'{what}' must be a JSON object. Got {text[:80]!r}")
-    return content
-
-
 def _checked_name(name: str) -> str:
     if len(name) > _LONGEST_NAME or not name.isprintable():
         raise ValueError(f"'name' must be at most {_LONGEST_NAME} printable characters")
     return name.strip()
 
 
-def _store(upload: Upload, path: Path) -> None:
+def _suffix(upload: UploadFile, what: str, allowed: Sequence[str]) -> str:
+    """The ending of the client's name of a file. Raises ``ValueError`` for another one."""
+    name = upload.filename or ""
+    found = [suffix for suffix in allowed if name.lower().endswith(suffix)]
+    if not found:
+        raise ValueError(f"'{what}' must be a file ending in {', '.join(allowed)}. Got {name[-80:]!r}")
+    return max(found, key=len)
+
+
+def _stem(upload: UploadFile, otherwise: str) -> str:
+    """A harmless version of the client's name of a file: ASCII letters, digits, ``_`` and ``-``."""
+    stem = re.split(r"[/\\]", upload.filename or "")[-1].rpartition(".")[0]
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-")[:40] or otherwise
+
+
+def _store(upload: UploadFile, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as stream:
-        shutil.copyfileobj(upload.content, stream)
+        shutil.copyfileobj(upload.file, stream)
 
 
 def _readable(what: str, read: Callable[[], object]) -> None:

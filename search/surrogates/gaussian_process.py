@@ -65,38 +65,33 @@ class GaussianProcessSurrogate(Surrogate):
         *,
         numbers: Sequence[int],
         codes: Sequence[int] = (),
-        Yvar: Tensor | None = None,
     ) -> None:
         """Fit to vectors X (N, ...) and scores Y (N,).
 
         Args:
             numbers: columns under the Matérn kernel.
             codes: columns under the kernel of mismatches.
-            Yvar: (N,) known variances of the scores, where they are; the fitted noise comes on top.
         """
         super().__init__()
         self._numbers, self._codes = list(numbers), list(codes)
         self._standardizer = Standardizer(Y)
         target = self._standardizer.transform(Y)
-        extra = torch.zeros_like(Y) if Yvar is None else Yvar / self._standardizer.scale.square()
         few = _spread(target, MOST_FITTED)
         X_few = X[few].detach()
-        self.hyperparameters = fit_hyperparameters(
-            X_few[:, self._numbers], X_few[:, self._codes], target[few], extra[few]
-        )
-        self._observe(X, target, extra)
+        self.hyperparameters = fit_hyperparameters(X_few[:, self._numbers], X_few[:, self._codes], target[few])
+        self._observe(X, target)
 
     def condition_on_observations(self, X: Tensor, Y: Tensor, **_: Any) -> "GaussianProcessSurrogate":
         other = copy.copy(self)
         target = torch.cat([self._target, self._standardizer.transform(Y)])
-        other._observe(torch.cat([self._X, X]), target, torch.cat([self._extra, torch.zeros_like(Y)]))
+        other._observe(torch.cat([self._X, X]), target)
         return other
 
-    def _observe(self, X: Tensor, target: Tensor, extra: Tensor) -> None:
-        """Take up all observations: vectors (N, K), standardised scores (N,) and their known variances (N,)."""
-        self._X, self._target, self._extra = X, target, extra
-        noise = extra + self.hyperparameters.noise + _JITTER
-        self._factor = torch.linalg.cholesky(self._kernel(X, X) + torch.diag(noise))
+    def _observe(self, X: Tensor, target: Tensor) -> None:
+        """Take up all observations: vectors (N, K) and standardised scores (N,)."""
+        self._X, self._target = X, target
+        noise = self.hyperparameters.noise + _JITTER
+        self._factor = torch.linalg.cholesky(self._kernel(X, X) + noise * torch.eye(len(X)).to(X))
         inverse = torch.cholesky_inverse(self._factor)
         self._mean = _weighted_mean(inverse, target)
         self._alpha = inverse @ (target - self._mean)
@@ -119,20 +114,14 @@ class GaussianProcessSurrogate(Surrogate):
 
     def posterior(self, X: Tensor, observation_noise: bool = False, **_: object) -> GPyTorchPosterior:
         """Joint normal posterior over the ``q`` points of each batch."""
-        mean, covariance = self.joint(X)
-        if observation_noise:
-            noise = self.hyperparameters.noise * self._standardizer.scale.square()
-            covariance = covariance + noise * torch.eye(covariance.shape[-1]).to(covariance)
-        return GPyTorchPosterior(MultivariateNormal(mean, covariance))
-
-    def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean (batch..., q) and covariance (batch..., q, q), in the unit of the scores."""
         cross = self._kernel(X, self._X)
         reduced = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
-        covariance = self._kernel(X, X) - reduced.mT @ reduced
-        covariance = covariance + 1e-8 * torch.eye(X.shape[-2]).to(X)
-        scale = self._standardizer.scale
-        return (self._mean + cross @ self._alpha) * scale + self._standardizer.mean, covariance * scale.square()
+        noise = 1e-8 + (self.hyperparameters.noise if observation_noise else 0.0)
+        covariance = self._kernel(X, X) - reduced.mT @ reduced + noise * torch.eye(X.shape[-2]).to(X)
+        mean, scale = self._mean + cross @ self._alpha, self._standardizer.scale
+        return GPyTorchPosterior(
+            MultivariateNormal(mean * scale + self._standardizer.mean, covariance * scale.square())
+        )
 
     def _kernel(self, A: Tensor, B: Tensor) -> Tensor:
         """(..., M, N) between the rows of vectors A and of B."""
@@ -156,12 +145,11 @@ def kernel(of: Hyperparameters, a: Tensor, b: Tensor, mismatches: Iterable[Tenso
     return covariance
 
 
-def fit_hyperparameters(numbers: Tensor, codes: Tensor, targets: Tensor, extra_noise: Tensor) -> Hyperparameters:
+def fit_hyperparameters(numbers: Tensor, codes: Tensor, targets: Tensor) -> Hyperparameters:
     """The most probable hyperparameters.
 
     Args:
         numbers: (N, K). codes: (N, C); C may be 0. targets: (N,), standardised.
-        extra_noise: (N,) known variances of the observations, on top of the fitted one.
     """
     K, C = numbers.shape[1], codes.shape[1]
     scale = math.sqrt(2) + math.log(max(K, 1)) / 2
@@ -177,7 +165,9 @@ def fit_hyperparameters(numbers: Tensor, codes: Tensor, targets: Tensor, extra_n
         """Negative log posterior, up to a constant."""
         logs = torch.from_numpy(values).requires_grad_()
         of = Hyperparameters.of_logs(logs, K)
-        covariance = kernel(of, numbers, numbers, mismatches) + torch.diag(extra_noise + of.noise + _JITTER)
+        covariance = kernel(of, numbers, numbers, mismatches) + (of.noise + _JITTER) * torch.eye(len(targets)).to(
+            targets
+        )
         factor, failed = torch.linalg.cholesky_ex(covariance)
         if failed:
             return 1e10, np.zeros_like(values)

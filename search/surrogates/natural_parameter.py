@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+_HIDDEN = 32
+
 
 class NaturalParameterLinear(nn.Module):
     """``y = W x + b`` with independent normal W, b and x (section 3.2)."""
@@ -49,9 +51,9 @@ def rectified_moments(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
 class NaturalParameterNetwork(nn.Module):
     """Two hidden layers; a prediction is a mean and an aleatoric variance."""
 
-    def __init__(self, num_inputs: int, num_hidden: int = 32) -> None:
+    def __init__(self, num_inputs: int) -> None:
         super().__init__()
-        sizes = (num_inputs, num_hidden, num_hidden, 1)
+        sizes = (num_inputs, _HIDDEN, _HIDDEN, 1)
         self.layers = nn.ModuleList(NaturalParameterLinear(i, o) for i, o in itertools.pairwise(sizes))
 
     def forward(self, X: Tensor) -> tuple[Tensor, Tensor]:

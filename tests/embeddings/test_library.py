@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from design_space import DesignSpace, ModelSpec
 from design_space.command import run_command
 from embeddings import GraphLibrary, graph_edit_distance
+from embeddings.distances import measure_all, silent
 from embeddings.edit_distance import EditDistance
 from embeddings.generate_library import generate_library
 from tests.conftest import ROOT
@@ -32,6 +33,14 @@ def test_vectors_are_as_far_apart_as_graphs(tiny_library):
     embedded = np.linalg.norm(tiny_library.embeddings[:, None] - tiny_library.embeddings[None], axis=-1)
     assert spearmanr(distances[upper], embedded[upper]).statistic > 0.97
     assert tiny_library.quality["spearman"] > 0.97
+
+
+def test_distances_are_the_same_in_blocks_of_any_size(tiny_library, monkeypatch):
+    measure, specs = EditDistance(tiny_library.order), list(tiny_library.specs[:30])
+    wanted = measure.between(specs, specs).astype(np.float32)
+    monkeypatch.setattr("embeddings.distances._BLOCK", 7)
+    assert np.array_equal(measure_all(measure, specs, specs, 1, silent), wanted)
+    assert np.array_equal(measure_all(measure, specs, specs[10:20], 1, silent), wanted[:, 10:20])
 
 
 def test_a_member_keeps_its_vector_and_a_stranger_lands_near_its_kin(tiny_library, tiny_space):

@@ -165,7 +165,7 @@ LEARN = ["--train_text", "{text}", "--block_length", "10"]
             "must be a whole number of at least 1",
         ),
         (["stitch", "{first}", "{first}", "{new}", *TEXT, "--block_length", "1000"], "the model's longest sequence"),
-        (["stitch", "{first}", "{first}", "{new}", "--text", "{first}/model.safetensors"], "must be a text in UTF-8"),
+        (["stitch", "{first}", "{first}", "{new}", "--text", "{first}/model.safetensors"], "is not UTF-8 text"),
         (
             ["merge-layers", "{first}", "{new}", *LEARN, "--batch_size", "0"],
             "must be a whole number of at least 1. Got '0'",
@@ -200,7 +200,7 @@ LEARN = ["--train_text", "{text}", "--block_length", "10"]
         (["prune", "{first}", "{new}", "--density", "0.7", *SHORT], "No token of 2 is hidden"),
         (
             ["prune", "{classifier}", "{new}", "--density", "0.7", "--examples", "{latin}"],
-            "latin.tsv: must be a table in UTF-8. 'utf-8' codec can't decode byte 0xe9",
+            "latin.tsv, line 2 is not UTF-8 text (invalid continuation byte). Save the file as UTF-8",
         ),
     ],
 )

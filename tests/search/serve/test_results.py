@@ -140,7 +140,8 @@ def test_the_report_is_that_of_now(service, running):
 def test_the_page_uses_the_fields_there_are(service, running):
     """Every field of an answer that the script reads is one of the API's document."""
     script = service.client.get("/page.js").text
-    schemas = service.client.get("/api/openapi.json").json()["components"]["schemas"]
+    document = service.client.get("/api/openapi.json").json()
+    schemas = document["components"]["schemas"]
     for variable, schema in [("search", "SearchStatus"), ("trial", "RunningTrial"), ("counts", "TrialCounts")]:
         read = set(re.findall(rf"\b{variable}\.(\w+)", script))
         assert read
@@ -149,8 +150,9 @@ def test_the_page_uses_the_fields_there_are(service, running):
     asked = set(re.findall(r'byId\("(\w+)"\)', script))
     assert asked <= set(re.findall(r'id="(\w+)"', page))
     form = set(re.findall(r' name="(\w+)"', page.partition('id="submit"')[2]))
-    body = schemas["Body_submit_api_searches_post"]["properties"]
-    assert form <= body.keys()
+    ((kind, body),) = document["paths"]["/api/searches"]["post"]["requestBody"]["content"].items()
+    assert (kind, body["schema"]["$ref"]) == ("multipart/form-data", "#/components/schemas/Submission")
+    assert form <= schemas["Submission"]["properties"].keys()
 
 
 def test_page_and_script_are_packaged():
