@@ -110,6 +110,11 @@ def to_bert(model: FlexiBERTPreTrainedModel) -> BertPreTrainedModel:
     kind = model.config.position_embedding_type
     if kind != "absolute":
         problems.insert(0, f"'position_embedding_type' must be absolute. Got {kind!r}")
+    if model.base_model.pooler is not None and model.config.pooling != "cls":
+        problems.append(f"'pooling' must be cls: BERT's pooler reads the first token. Got {model.config.pooling!r}")
+    width = model.config.word_vector_size
+    if width is not None:
+        problems.append(f"'word_vector_size' must be None: BERT's word vectors are as wide as its layers. Got {width}")
     if problems:
         raise ValueError("This architecture has no BERT of the same function:\n  - " + "\n  - ".join(problems))
     options = {name: getattr(model.config, name) for name in SHARED_OPTIONS}

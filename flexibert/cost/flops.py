@@ -52,7 +52,7 @@ def count_flops(
         _layer_flops(layer, following, spec.format == "hetero", length, sizes.position_embedding_type, products_only)
         for layer, following in zip(spec.layers, next_widths(spec), strict=True)
     )
-    return total + (2 * spec.layers[-1].hidden_size ** 2 if pooler else 0)
+    return total + _flops_outside_layers(spec.layers[0].hidden_size, spec.layers[-1].hidden_size, length, sizes, pooler)
 
 
 def flops_per_token(spec: ModelSpec, length: int, config: Any = None) -> float:
@@ -112,7 +112,8 @@ def _counted(specs: Sequence[ModelSpec], length: int, sizes: Sizes, pooler: bool
     return np.stack(
         [
             np.add.reduceat(parameters, firsts) + np.array(ends)[of_pair],
-            np.add.reduceat(flops, firsts) + (2 * widths[lasts] ** 2 if pooler else 0),
+            np.add.reduceat(flops, firsts)
+            + _flops_outside_layers(widths[firsts], widths[lasts], length, sizes, pooler),
         ]
     )
 
@@ -146,6 +147,13 @@ def _layer_flops(
     if following != width:
         products += length * width * following
     return 2 * products + (0 if products_only else mixing.other)
+
+
+def _flops_outside_layers(first: Any, last: Any, length: int, sizes: Sizes, pooler: bool) -> Any:
+    """Operations of the projection of word vectors and of the pooler, of whole numbers or arrays of widths of the first
+    and the last layer."""
+    projection = 2 * length * (sizes.word_vector_size or 0) * first
+    return projection + (2 * last**2 if pooler else 0)
 
 
 def _sizes(length: int, config: Any) -> Sizes:
