@@ -7,6 +7,8 @@ from .checkpoints import auto_classes as auto_classes
 from .checkpoints.model_card import add_to_lineage, write_model_card
 from .conversion.bert import from_bert, to_bert
 from .conversion.deit import from_deit, to_deit
+from .conversion.families import from_transformers
+from .conversion.pretrained import PretrainedEncoder, load_encoder, save_encoder
 from .cost.flops import Cost, cost_of, count_flops, flops_per_token
 from .cost.latency import Latency, measure_latency
 from .cost.parameters import count_parameters
@@ -59,6 +61,7 @@ __all__ = [
     "Materials",
     "Morphism",
     "MovementPruner",
+    "PretrainedEncoder",
     "PruningConfig",
     "RetrainedBlock",
     "Training",
@@ -73,6 +76,8 @@ __all__ = [
     "flops_per_token",
     "from_bert",
     "from_deit",
+    "from_transformers",
+    "load_encoder",
     "measure_latency",
     "merge_layers",
     "parts_of",
@@ -80,6 +85,7 @@ __all__ = [
     "random_like",
     "register_morphism",
     "retrain_block",
+    "save_encoder",
     "stitch",
     "stitch_depth",
     "to_bert",

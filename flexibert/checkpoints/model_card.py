@@ -7,6 +7,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import ModelCardData
+
 from design_space.files import write_atomically
 
 from .remote_code import auto_class_of
@@ -39,7 +41,7 @@ def write_model_card(
     name = type(model).__name__
     spec = model.config.model_spec
     sections = [
-        f"---\nlibrary_name: transformers\ntags: [{model.config.model_type}, neural-architecture-search]\n---",
+        f"---\n{_front_matter(model.config)}\n---",
         GENERATED,
         f"# {title or f'{name} {spec.hash[:12]}'}",
         *notes,
@@ -54,7 +56,7 @@ def write_model_card(
 
 
 def add_to_lineage(model: Any, step: str, parents: Sequence[Any] | None = None) -> None:
-    """Record how ``model`` got its weights.
+    """Record how ``model`` got its weights, and whose work its parents started from.
 
     Args:
         step: one sentence.
@@ -62,11 +64,32 @@ def add_to_lineage(model: Any, step: str, parents: Sequence[Any] | None = None) 
             is told once. Default: the model itself, which was trained on.
     """
     histories = [list(parent.config.lineage or []) for parent in parents or (model,)]
+    _inherit_origin(model, parents or (model,))
     steps = []
     for number, history in enumerate(histories):
         told = max((_num_in_common(history, earlier) for earlier in histories[:number]), default=0)
         steps += history[told:]
     model.config.lineage = [*steps, step]
+
+
+def _inherit_origin(model: Any, parents: Sequence[Any]) -> None:
+    """Base models and licence of the parents; where these have several licences, it is none of those with a name."""
+    found = [parent.config.base_model for parent in parents]
+    names = dict.fromkeys(name for each in found if each for name in ([each] if isinstance(each, str) else each))
+    if not names:
+        return
+    licenses = {parent.config.license for parent, each in zip(parents, found, strict=True) if each}
+    model.config.base_model = next(iter(names)) if len(names) == 1 else list(names)
+    model.config.license = licenses.pop() if len(licenses) == 1 else "other"
+
+
+def _front_matter(config: Any) -> str:
+    return ModelCardData(
+        base_model=config.base_model,
+        license=config.license,
+        library_name="transformers",
+        tags=[config.model_type, "neural-architecture-search"],
+    ).to_yaml()
 
 
 def _num_in_common(a: Sequence[str], b: Sequence[str]) -> int:

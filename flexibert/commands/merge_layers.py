@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from design_space.command import CommandOptions
 from design_space.options import ARGUMENT, Place, options
 
-from ..convert_bert import check_target
+from ..conversion.folders import check_target
 from ..morphisms.layer_merging import merge_layers
 from .model_folders import (
     LearningOptions,

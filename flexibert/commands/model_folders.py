@@ -10,8 +10,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from design_space.options import NO_SWITCH, Count, Place, Positive, Whole, flag, options
 
-from ..conversion.bert import from_bert
-from ..convert_bert import TOKENIZER_FILES, load, new_folder
+from ..conversion.families import from_transformers
+from ..conversion.folders import TOKENIZER_FILES, load, new_folder
+from ..conversion.origin import keep_origin, origin_of
 from ..model.heads import WordPredictor
 from ..morphisms.block_retraining import Training
 from .masked_lm_loss import hide_tokens, masked_lm_loss, text_blocks
@@ -20,13 +21,17 @@ TextInputs = tuple[torch.Tensor, torch.Tensor] | None
 
 
 def load_model(folder: Path) -> Any:
-    """The model in a folder, of FlexiBERT or BERT; a BERT is converted.
+    """The model in a folder of FlexiBERT, BERT or another known family; the others are converted.
 
     Raises:
         ValueError: when there is none, or it cannot be read.
     """
-    model, is_bert = load(folder.resolve())
-    return from_bert(model) if is_bert else model
+    model, family, config = load(folder.resolve())
+    if family is None:
+        return model
+    converted = from_transformers(model)
+    keep_origin(converted, origin_of(folder.resolve(), config))
+    return converted
 
 
 def save_model(model: Any, target: Path, tokenizer_from: Path) -> None:

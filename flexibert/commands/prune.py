@@ -14,7 +14,7 @@ from design_space.command import CommandOptions
 from design_space.files import read_text
 from design_space.options import ARGUMENT, Count, Number, Place, Switch, Whole, flag, options
 
-from ..convert_bert import check_target
+from ..conversion.folders import check_target
 from ..cost.latency import measure_latency
 from ..model.heads import FlexiBERTForSequenceClassification, WordPredictor
 from ..pruning.importance import Batch

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from design_space.command import CommandOptions
 from design_space.options import ARGUMENT, Place, Whole, options
 
-from ..convert_bert import check_target
+from ..conversion.folders import check_target
 from ..morphisms.block_retraining import check_teacher, combine_blocks, retrain_block
 from .model_folders import (
     LearningOptions,

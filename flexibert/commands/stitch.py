@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from design_space.command import CommandOptions
 from design_space.options import ARGUMENT, Number, Place, below_home, options
 
-from ..convert_bert import check_target
+from ..conversion.folders import check_target
 from ..morphisms.stitching import random_like, stitch
 from .model_folders import (
     LossOptions,

@@ -8,7 +8,7 @@ from design_space.command import CommandOptions
 from design_space.files import read_text
 from design_space.options import ARGUMENT, OneOf, Place, below_home, options
 
-from ..convert_bert import check_target
+from ..conversion.folders import check_target
 from ..model.configuration_flexibert import TRANSFER_MODES
 from ..morphisms.assembly import built_like
 from .model_folders import LossOptions, Seed, load_model, save_model, summary, text_inputs

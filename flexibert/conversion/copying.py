@@ -1,11 +1,11 @@
 """What the conversions of all families share: the class of the same head, weights copied by name, differences told."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from design_space import Layer
 
@@ -67,40 +67,48 @@ def built_like(like: Any, model_class: Any, config: Any) -> Any:
     """A new model with a pooler, attention, type, device and mode as another's."""
     config._attn_implementation = like.config._attn_implementation
     is_encoder = like.base_model is like
-    options = {"add_pooling_layer": like.pooler is not None} if is_encoder else {}
+    options = {"add_pooling_layer": getattr(like, "pooler", None) is not None} if is_encoder else {}
     return model_class(config, **options).to(device=like.device, dtype=like.dtype).train(like.training)
 
 
 @torch.no_grad()
-def copy_weights(ours: nn.Module, theirs: nn.Module, renamed: Mapping[str, str], *, into_ours: bool) -> None:
+def copy_weights(
+    ours: nn.Module,
+    theirs: nn.Module,
+    renamed: Mapping[str, str],
+    *,
+    into_ours: bool,
+    adapted: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
+) -> None:
     """Copy the parameters of one model into the other's, by name.
 
     Args:
         renamed: parts of the names of parameters, ours -> Hugging Face's, replaced in this order.
+        adapted: their parameters by their names -> those that ours correspond to, where shapes or numbers differ.
 
     Raises:
         ValueError: naming those that only one of them has, or in another shape.
     """
-    own = {}
+    pairs = []
     for name, parameter in ours.named_parameters(remove_duplicate=False):
         if ".intermediate.dense." in name:  # the second name of ``sequential.0``
             continue
         for our_part, their_part in renamed.items():
             name = name.replace(our_part, their_part)
-        own[name] = parameter
-    other = dict(theirs.named_parameters(remove_duplicate=False))
-    problems = sorted(
-        name for name in {*own, *other} if name not in own or name not in other or own[name].shape != other[name].shape
-    )
+        pairs.append((name, parameter))
+    other = adapted(dict(theirs.named_parameters(remove_duplicate=False)))
+    problems = {name for name, parameter in pairs if name not in other or other[name].shape != parameter.shape}
+    problems |= other.keys() - {name for name, _ in pairs}
     if problems:
-        raise ValueError(f"'model' must have the parameters of its class. It differs in {', '.join(problems[:5])}")
-    for name, parameter in own.items():
+        names = ", ".join(sorted(problems)[:5])
+        raise ValueError(f"'model' must have the parameters of its class. It differs in {names}")
+    for name, parameter in pairs:
         target, source = (parameter, other[name]) if into_ours else (other[name], parameter)
         target.copy_(source)
 
 
 @torch.no_grad()
-def evaluated(models: Sequence[Any], inputs: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
+def evaluated(models: Sequence[Any], inputs: Mapping[str, Tensor]) -> Iterator[dict[str, Any]]:
     """The outputs of each model in evaluation mode, all hidden states among them, on the processor."""
     for model in models:
         was_training = model.training

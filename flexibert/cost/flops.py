@@ -52,7 +52,7 @@ def count_flops(
         _layer_flops(layer, following, spec.format == "hetero", length, sizes.position_embedding_type, products_only)
         for layer, following in zip(spec.layers, next_widths(spec), strict=True)
     )
-    return total + (2 * spec.layers[-1].hidden_size ** 2 if pooler else 0)
+    return total + _flops_outside_layers(spec.layers[0].hidden_size, spec.layers[-1].hidden_size, length, sizes, pooler)
 
 
 def flops_per_token(spec: ModelSpec, length: int, config: Any = None) -> float:
@@ -87,7 +87,7 @@ def cost_of(specs: Sequence[ModelSpec], length: int, config: Any = None, *, pool
             continue
         is_hetero, last = spec.format == "hetero", spec.layers[-1].hidden_size
         parameters = embedding_and_pooler_parameters(spec.layers[0].hidden_size, last, sizes, pooler=pooler)
-        flops = 2 * last**2 if pooler else 0
+        flops = _flops_outside_layers(spec.layers[0].hidden_size, last, length, sizes, pooler)
         for layer, following in zip(spec.layers, next_widths(spec), strict=True):
             key = id(layer), following, is_hetero
             if key not in layers:
@@ -128,6 +128,13 @@ def _layer_flops(
     if following != width:
         products += length * width * following
     return 2 * products + (0 if products_only else mixing.other)
+
+
+def _flops_outside_layers(first: int, last: int, length: int, sizes: Sizes, pooler: bool) -> int:
+    """Operations of the projection of word vectors and of the pooler, from the widths of the first and the last
+    layer."""
+    projection = 2 * length * (sizes.word_vector_size or 0) * first
+    return projection + (2 * last**2 if pooler else 0)
 
 
 def _sizes(length: int, config: Any) -> Sizes:

@@ -59,13 +59,15 @@ def next_widths(spec: ModelSpec) -> list[int]:
 
 
 def embedding_parameters(width: int, sizes: Sizes) -> list[Parameter]:
-    """Parameters of the embeddings, their width being the first layer's."""
+    """Parameters of the embeddings before a first layer of a width."""
     residual = Axis("residual", width)
+    vector = residual if sizes.word_vector_size is None else Axis("fixed", sizes.word_vector_size)
     tables = {"word_embeddings": sizes.vocab_size, "token_type_embeddings": sizes.type_vocab_size}
     if sizes.position_embedding_type == "absolute":
         tables["position_embeddings"] = sizes.max_position_embeddings
-    names = {f"{name}.weight": (Axis("fixed", rows), residual) for name, rows in tables.items()}
-    return [plain(f"embeddings.{name}", *axes) for name, axes in names.items()] + norm("embeddings.LayerNorm", residual)
+    found = [plain(f"embeddings.{name}.weight", Axis("fixed", rows), vector) for name, rows in tables.items()]
+    found += norm("embeddings.LayerNorm", vector)
+    return found if vector is residual else found + linear("embeddings.projection", residual, vector)
 
 
 def pooler_parameters(width: int) -> list[Parameter]:

@@ -47,6 +47,13 @@ class Padding:
         """``x`` (B, S, ...) with zeros at padded positions."""
         return x if self.keep is None else x * self.keep.to(x.dtype)
 
+    def mean(self, x_BSH: Tensor) -> Tensor:
+        """The mean (B, H) of ``x`` over real positions; zeros for a text that has none."""
+        if self.scores is None:
+            return x_BSH.mean(dim=1)
+        is_real_BS1 = (self.scores[:, 0, 0] == 0).to(x_BSH.dtype).unsqueeze(-1)
+        return (x_BSH * is_real_BS1).sum(dim=1) / is_real_BS1.sum(dim=1).clamp(min=1)
+
 
 def holds(condition: Tensor) -> bool:
     """Whether a condition is known to hold. It is not looked at where that would stop or break somebody's work: on an

@@ -27,6 +27,7 @@ class Sizes(NamedTuple):
     max_position_embeddings: int = 514
     type_vocab_size: int = 2
     position_embedding_type: str = "relative_key"
+    word_vector_size: int | None = None
 
     @staticmethod
     def of(config: Any) -> "Sizes":

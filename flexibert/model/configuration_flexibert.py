@@ -16,6 +16,7 @@ from .spec_config import SpecConfig
 CONSISTENT = "consistent"
 TRANSFER_MODES = (CONSISTENT, "OD", "RP")
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
+POOLINGS = ("cls", "mean")
 
 # The architecture in the original's config.json; the last is a flag there and a method here.
 ORIGINAL_LAYOUT = ("attention_heads_list", "hidden_dim_list", "ff_dim_list", "attention_type", "similarity_list")
@@ -52,6 +53,11 @@ class FlexiBERTConfig(SpecConfig):
         type_vocab_size: number of segments. The original's default is 1, with which segment 1 is an index error.
         position_embedding_type: ``absolute`` (a vector added to each embedding), ``relative_key`` or
             ``relative_key_query`` (terms in the attention scores; Shaw et al. 2018, Huang et al. 2020).
+        word_vector_size: width of the vectors of words, segments and positions where it is another than the first
+            layer's: a Linear after their LayerNorm then makes them as wide as the layer (ELECTRA, Clark et al. 2020).
+            Default: the first layer's width, without a Linear.
+        pooling: what the pooler reads: ``cls``, the state of the first token, or ``mean``, the mean of the states at
+            real positions.
         pad_token_id: its embedding is zero at the start and never trained.
         tie_word_embeddings: share the masked-LM decoder's matrix with the word embeddings, where their widths are
             equal.
@@ -80,6 +86,8 @@ class FlexiBERTConfig(SpecConfig):
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1
     classifier_dropout: float | None = None
+    pooling: str = "cls"
+    word_vector_size: int | None = None
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
     pad_token_id: int | None = 0
@@ -110,6 +118,13 @@ class FlexiBERTConfig(SpecConfig):
     def from_model_dict_hetero(self, model_dict: dict[str, Any]) -> "FlexiBERTConfig":
         """Sets the architecture to a hetero model dict (FlexiBERT 2.0) and returns the configuration."""
         return self._set_model_dict(model_dict, "hetero")
+
+    @property
+    def input_size(self) -> int:
+        """Width of the word vectors, as ``inputs_embeds`` holds them; those of groups are side by side."""
+        if self.word_vector_size is None:
+            return self.embedding_size
+        return self.word_vector_size * max(1, len(self.model_spec.groups))
 
     @classmethod
     def is_own_config(cls, config_dict: dict[str, Any]) -> bool:
@@ -153,6 +168,8 @@ class FlexiBERTConfig(SpecConfig):
         if self.position_embedding_type not in POSITION_EMBEDDING_TYPES:
             known = ", ".join(POSITION_EMBEDDING_TYPES)
             problems.append(f"'position_embedding_type' must be one of {known}. Got {self.position_embedding_type!r}")
+        if self.pooling not in POOLINGS:
+            problems.append(f"'pooling' must be one of {', '.join(POOLINGS)}. Got {self.pooling!r}")
         shares = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
         problems += wrong_values(
             self,
@@ -163,6 +180,10 @@ class FlexiBERTConfig(SpecConfig):
             activations=("hidden_act",),
         )
         problems += wrong_labels(self, num_labels)
+        if self.word_vector_size is not None and not is_size(self.word_vector_size):
+            problems.append(
+                f"'word_vector_size' must be a whole number above 0, or None. Got {self.word_vector_size!r}"
+            )
         if self.pad_token_id is not None and not (self.pad_token_id == 0 or is_size(self.pad_token_id)):
             problems.append(f"'pad_token_id' must be a whole number of 0 or more, or None. Got {self.pad_token_id!r}")
         if not problems and self.pad_token_id is not None and self.pad_token_id >= self.vocab_size:

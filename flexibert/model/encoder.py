@@ -2,7 +2,7 @@
 
 Attribute names are those of the original's checkpoints. A grouped architecture has such embeddings and layers per
 group, under ``groups.{number}``; only the pooler and the task heads read them together.
-Shapes: B batch, S sequence, H hidden size of the layer, F feed-forward width.
+Shapes: B batch, S sequence, E width of the word vectors, H hidden size of the layer, F feed-forward width.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,12 @@ from .feed_forward import FeedForward
 
 
 class Embeddings(nn.Module):
-    """Word + segment (+ absolute position) embeddings, LayerNorm, dropout: (B, S) -> (B, S, first hidden size)."""
+    """Word + segment (+ absolute position) embeddings, LayerNorm, dropout, a projection of vectors of another width:
+    (B, S) -> (B, S, first hidden size)."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()
-        size = config.embedding_size
+        size = config.input_size
         self.word_embeddings = nn.Embedding(config.vocab_size, size, padding_idx=config.pad_token_id)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, size)
         if config.position_embedding_type == "absolute":
@@ -34,6 +35,8 @@ class Embeddings(nn.Module):
             self.position_embeddings = None
         self.LayerNorm = nn.LayerNorm(size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        is_projected = config.word_vector_size is not None
+        self.projection = nn.Linear(size, config.embedding_size) if is_projected else None
 
     def forward(
         self,
@@ -42,7 +45,7 @@ class Embeddings(nn.Module):
         inputs_embeds: Tensor | None,
         position_ids: Tensor | None = None,
     ) -> Tensor:
-        """Embed ids (B, S), or word vectors (B, S, H); ``token_type_ids`` (B, S) are 0 and ``position_ids``, (B, S) or
+        """Embed ids (B, S), or word vectors (B, S, E); ``token_type_ids`` (B, S) are 0 and ``position_ids``, (B, S) or
         (1, S), are 0 to S - 1 where they are not given."""
         words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
         if token_type_ids is None:
@@ -52,7 +55,8 @@ class Embeddings(nn.Module):
             if position_ids is None:
                 position_ids = torch.arange(words.shape[1], device=words.device).unsqueeze(0)
             embedded = embedded + self.position_embeddings(position_ids)
-        return self.dropout(self.LayerNorm(embedded))
+        normed = self.dropout(self.LayerNorm(embedded))
+        return normed if self.projection is None else self.projection(normed)
 
 
 class MixingOutput(nn.Module):
@@ -145,6 +149,7 @@ class GroupConfig:
         self._config = config
         self.model_spec = spec
         self.embedding_size = spec.layers[0].hidden_size
+        self.input_size = config.word_vector_size or self.embedding_size
 
     def __getattr__(self, name: str) -> Any:
         if name == "_config":  # before it is set, as when a copy is made
@@ -163,7 +168,7 @@ class GroupedEmbeddings(nn.Module):
         super().__init__()
         groups = _groups(config)
         self.groups = nn.ModuleList(Embeddings(group) for group in groups)
-        self.widths = [group.embedding_size for group in groups]
+        self.widths = [group.input_size for group in groups]
 
     def forward(
         self,
@@ -218,11 +223,12 @@ class GroupedLayerNorm(nn.LayerNorm):
 
 
 class Pooler(nn.Module):
-    """tanh of a Linear of the first token: (B, S, H) -> (B, H)."""
+    """tanh of a Linear of the first token, or of the mean of real tokens: (B, S, H) -> (B, H)."""
 
-    def __init__(self, hidden_size: int) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__()
-        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.is_mean = config.pooling == "mean"
 
-    def forward(self, x_BSH: Tensor) -> Tensor:
-        return torch.tanh(self.dense(x_BSH[:, 0]))
+    def forward(self, x_BSH: Tensor, padding: Padding) -> Tensor:
+        return torch.tanh(self.dense(padding.mean(x_BSH) if self.is_mean else x_BSH[:, 0]))

@@ -137,10 +137,10 @@ class WordPredictor(TaskModel):
         tied = super().get_expanded_tied_weights_keys(all_submodels=all_submodels)
         if self.config.model_spec.groups:  # one table per group, and none for the decoder
             tied.pop(DECODER, None)
-        if DECODER in tied and self.config.hidden_size != self.config.embedding_size:
+        if DECODER in tied and self.config.hidden_size != self.config.input_size:
             logger.warning_once(
                 f"'tie_word_embeddings' has no effect: the last layer is {self.config.hidden_size} wide, "
-                f"the embeddings {self.config.embedding_size}. The decoder gets a matrix of its own"
+                f"the word vectors {self.config.input_size}. The decoder gets a matrix of its own"
             )
             del tied[DECODER]
         return tied

@@ -62,10 +62,9 @@ def _length(config: Any, input_ids: Tensor | None, inputs_embeds: Tensor | None)
             raise ValueError(f"'input_ids' must be whole numbers of shape (batch, sequence). Got {found}")
         return input_ids.shape[1]
     assert inputs_embeds is not None
-    if inputs_embeds.dim() != 3 or inputs_embeds.shape[2] != config.embedding_size:
+    if inputs_embeds.dim() != 3 or inputs_embeds.shape[2] != config.input_size:
         raise ValueError(
-            f"'inputs_embeds' must be of shape (batch, sequence, {config.embedding_size}). "
-            f"Got {tuple(inputs_embeds.shape)}"
+            f"'inputs_embeds' must be of shape (batch, sequence, {config.input_size}). Got {tuple(inputs_embeds.shape)}"
         )
     return inputs_embeds.shape[1]
 

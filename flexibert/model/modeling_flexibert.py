@@ -106,7 +106,7 @@ class FlexiBERTPreTrainedModel(PreTrainedModel):
         if output_attentions is None:
             output_attentions = self.config.output_attentions
         last, states, weights = self.encoder(embedded, padding, bool(output_hidden_states), bool(output_attentions))
-        pooled = None if self.pooler is None else self.pooler(last)
+        pooled = None if self.pooler is None else self.pooler(last, padding)
         return BaseModelOutputWithPooling(
             last_hidden_state=last, pooler_output=pooled, hidden_states=states, attentions=weights
         )
@@ -168,7 +168,7 @@ class FlexiBERTModel(FlexiBERTPreTrainedModel):
         is_grouped = bool(config.model_spec.groups)
         self.embeddings = GroupedEmbeddings(config) if is_grouped else Embeddings(config)
         self.encoder = GroupedEncoder(config) if is_grouped else Encoder(config)
-        self.pooler = Pooler(config.hidden_size) if add_pooling_layer else None
+        self.pooler = Pooler(config) if add_pooling_layer else None
         self._keys_to_ignore_on_load_unexpected = _never_used(config)
         self.post_init()
 

@@ -51,6 +51,7 @@ class SpecConfig(PreTrainedConfig):
         plugins: modules of the user's that register operations; they are imported before the architecture is read.
             Those that the architecture needs are added.
         lineage: how the weights came about, a sentence per step, oldest first; for the model card.
+        base_model, license: whose work the weights started from, as the front matter of model cards names it.
     """
 
     title: ClassVar[str]
@@ -60,6 +61,8 @@ class SpecConfig(PreTrainedConfig):
     model_dict: dict[str, Any] | None = None
     plugins: list[str] | None = None
     lineage: list[str] | None = None
+    base_model: str | list[str] | None = None
+    license: str | None = None
 
     @property
     def model_spec(self) -> ModelSpec:

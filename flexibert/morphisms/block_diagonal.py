@@ -182,8 +182,9 @@ def _joined(target: Parameter, first: Tensor, second: Tensor, filling: Filling, 
         return torch.cat([first, second.to(first)], dim=growing[0])
     if not torch.equal(first, second.to(first)):
         raise ValueError(
-            f"'{prefix}{target.name}' exists once in a layer and differs between the models (relative positions); use "
-            "layernorm='grouped', or models of absolute positions"
+            f"'{prefix}{target.name}' exists once in a joint model and differs between the models (relative positions, "
+            "or vectors before a projection); use layernorm='grouped', or models of absolute positions and without "
+            "'word_vector_size'"
         )
     return first
 

@@ -171,10 +171,12 @@ def _lift(activation: nn.Module, dtype: torch.dtype, name: Any) -> float:
 
 def _norm_before(upper: Any, start: int, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """Weights and biases of the LayerNorm whose output enters layer ``start``; or those that fit, after a Linear."""
+    embeddings = upper.base_model.embeddings
     before: EncoderLayer | None = None if start == 0 else upper.base_model.encoder.layer[start - 1]
-    if before is not None and before.output.proj_head is not None:
+    projection = embeddings.projection if before is None else before.output.proj_head
+    if projection is not None:
         deviation = wanted.std(1, correction=0).square().mean().sqrt()
         return deviation.expand(wanted.shape[1]), wanted.mean().expand(wanted.shape[1])
-    norm = upper.base_model.embeddings.LayerNorm if before is None else before.output.LayerNorm
+    norm = embeddings.LayerNorm if before is None else before.output.LayerNorm
     weight, bias = norm.weight.detach().cpu().double(), norm.bias.detach().cpu().double()
     return torch.where(weight.abs() < 1e-3, torch.full_like(weight, 1e-3), weight), bias

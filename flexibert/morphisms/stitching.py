@@ -28,7 +28,7 @@ from .assembly import AnyModel, built_like, has_tied_decoder
 from .block_diagonal import Filling, joint_encoder_parameters, joint_spec, matrix_of_blocks
 
 LAYERNORMS = ("grouped", "concat", "skip")
-SHARED_OPTIONS = (*Sizes._fields, "hidden_act", "layer_norm_eps", "mask_padding")
+SHARED_OPTIONS = (*Sizes._fields, "hidden_act", "layer_norm_eps", "mask_padding", "pooling")
 
 
 def stitch(

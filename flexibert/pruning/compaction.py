@@ -185,9 +185,11 @@ def _absorb_constant(model: Any, previous: Any, module: Any) -> None:
 def _absorb_norm(model: Any, previous: Any, module: Any) -> bool:
     """Replaces the LayerNorm before a post-norm layer, which is two more of them, by the last one; returns whether the
     others scale all entries alike, without which it cannot: they do before training."""
-    if previous is not None and previous.output.proj_head is not None:
+    embeddings = model.base_model.embeddings
+    projection = embeddings.projection if previous is None else previous.output.proj_head
+    if projection is not None:
         return False
-    before = model.base_model.embeddings.LayerNorm if previous is None else previous.output.LayerNorm
+    before = embeddings.LayerNorm if previous is None else previous.output.LayerNorm
     inner = module.attention.output.LayerNorm
     vectors = [before.weight, before.bias, inner.weight, inner.bias]
     vectors += [module.attention.output.dense.bias, module.output.dense.bias]

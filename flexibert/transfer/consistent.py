@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from design_space import Layer
 
 from ..cost.parameters import embedding_parameters, layer_parameters, next_widths, pooler_parameters
-from ..mixing.axes import Sizes
+from ..mixing.axes import Parameter, Sizes
 from .class_names import task_head_parameters
 from .layer_alignment import Alignment, align_layers, transfer_overlap
 from .layer_maps import LayerMaps
@@ -79,12 +79,11 @@ class ConsistentTransfer:
         return projected(self.states.residual(first), target)
 
     def embeddings(self) -> Values:
-        """Embeddings: every table writes the first residual space."""
+        """Embeddings: every table, or the projection of the vectors in them, writes the first residual space."""
         first = self.residual(0, 0)
         for parameter in embedding_parameters(self.target_spec.layers[0].hidden_size, self.sizes):
             read = self.source.base_model.get_parameter(parameter.name)
-            written = self.target.base_model.get_parameter(parameter.name)
-            yield written, self._outer_value(parameter.name, read, written, first, first, writes_last=True)
+            yield self.target.base_model.get_parameter(parameter.name), _written(parameter, _double(read), first)
 
     def _partner(self, index: int) -> int:
         """The source layer whose residual stream the target's layer ``index`` reads: its partner, or the next one's."""
@@ -94,8 +93,7 @@ class ConsistentTransfer:
 
     def layers(self) -> Values:
         """Layers, first to last."""
-        norm, first = self.source.base_model.embeddings.LayerNorm, self.residual(0, 0)
-        weight, bias = first.norm_weight(_double(norm.weight)), first.write @ _double(norm.bias)
+        weight, bias = self._entering_states()
         for index, partner in enumerate(self.alignment):
             layer = self.target.base_model.encoder.layer[index]
             current = self.residual(self._partner(index), index)
@@ -110,9 +108,17 @@ class ConsistentTransfer:
             weight, bias = given[id(layer.output.LayerNorm.weight)], given[id(layer.output.LayerNorm.bias)]
             linear = layer.output.proj_head
             if linear is not None:
-                matrix = given.get(id(linear.weight), _double(linear.weight))
-                weight = (matrix.square() @ weight.square()).sqrt()
-                bias = matrix @ bias + given.get(id(linear.bias), _double(linear.bias))
+                matrix, shift = (given.get(id(x), _double(x)) for x in (linear.weight, linear.bias))
+                weight, bias = _projected_states(matrix, shift, weight, bias)
+
+    def _entering_states(self) -> tuple[Tensor, Tensor]:
+        """Standard deviation and mean of each unit of the states that enter the target's first layer."""
+        embeddings, first = self.source.base_model.embeddings, self.residual(0, 0)
+        weight, bias = _double(embeddings.LayerNorm.weight), _double(embeddings.LayerNorm.bias)
+        if embeddings.projection is not None:
+            linear = embeddings.projection
+            weight, bias = _projected_states(_double(linear.weight), _double(linear.bias), weight, bias)
+        return first.norm_weight(weight), first.write @ bias
 
     def _projection_between(self, target_layer: Any, current: SpaceMap, after: SpaceMap) -> Values:
         """``proj_head`` where only the target changes its width: out of one map and into the other."""
@@ -212,29 +218,32 @@ class ConsistentTransfer:
                 into = transformed if "predictions" in name else pooled
                 yield written, self._outer_value(name, read, written, None, into)
 
-    def _outer_value(
-        self,
-        name: str,
-        read: Tensor,
-        written: Tensor,
-        out: SpaceMap | None,
-        into: SpaceMap,
-        *,
-        writes_last: bool = False,
-    ) -> Tensor:
+    def _outer_value(self, name: str, read: Tensor, written: Tensor, out: SpaceMap | None, into: SpaceMap) -> Tensor:
         """A parameter outside the layers; ``out`` maps what it writes (None: outputs of the model)."""
         value = _double(read)
         if name.endswith("LayerNorm.weight"):
             assert out is not None
             return out.norm_weight(value)
-        if writes_last and value.dim() == 2:
-            assert out is not None
-            return value @ out.write.T
         value = value if out is None else out.write @ value
         if value.dim() == 2:
             value = value @ into.read
             value = value + self._noise(value, into)
         return value
+
+
+def _written(parameter: Parameter, value: Tensor, space: SpaceMap) -> Tensor:
+    """A parameter of the embeddings, which write a space along one of its axes or, before a projection, along none."""
+    for dimension, axis in enumerate(parameter.axes):
+        if axis.kind == "residual" and parameter.is_diagonal:
+            value = space.norm_weight(value)
+        elif axis.kind == "residual":
+            value = (value.movedim(dimension, -1) @ space.write.T).movedim(-1, dimension)
+    return value
+
+
+def _projected_states(matrix: Tensor, shift: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Standard deviation and mean of each unit after a Linear, of independent units with these before it."""
+    return (matrix.square() @ weight.square()).sqrt(), matrix @ bias + shift
 
 
 def _identity_layer(layer: Any, weight: Tensor, bias: Tensor) -> Values:

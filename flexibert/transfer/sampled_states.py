@@ -24,7 +24,8 @@ class SampledStates:
         spec = self.model.config.model_spec
         width, found = spec.layers[first].hidden_size, []
         if first == 0:
-            found.append(self._recorded["embeddings.LayerNorm"])
+            is_projected = self.model.base_model.embeddings.projection is not None
+            found.append(self._recorded["embeddings.projection" if is_projected else "embeddings.LayerNorm"])
         for index in range(first, len(spec.layers)):
             if spec.layers[index].hidden_size != width:
                 break
@@ -56,7 +57,7 @@ class SampledStates:
         handles = [
             module.register_forward_hook(_recorder(recorded, name.removeprefix("bert.")))
             for name, module in self.model.named_modules()
-            if name.endswith(("LayerNorm", ".activation")) or ".intermediate.sequential." in name
+            if name.endswith(("LayerNorm", ".activation", ".projection")) or ".intermediate.sequential." in name
         ]
         was_training = self.model.training
         generator = torch.Generator().manual_seed(self.seed)

@@ -111,5 +111,6 @@ class ImagePooler(nn.Module):
         self.dense = nn.Linear(config.hidden_size, config.pooler_output_size or config.hidden_size)
         self.activation = ACT2FN[config.pooler_act]
 
-    def forward(self, x_BSH: Tensor) -> Tensor:
+    def forward(self, x_BSH: Tensor, padding: Padding) -> Tensor:
+        """``padding`` is that of texts; images have none."""
         return self.activation(self.dense(x_BSH[:, 0]))

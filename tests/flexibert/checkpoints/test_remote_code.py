@@ -43,7 +43,8 @@ def _elsewhere(folder, auto_class, name, inputs, tmp_path):
 
 def test_a_text_model_loads_without_the_project(tmp_path):
     torch.manual_seed(0)
-    config = FlexiBERTConfig(model_dict=HETERO, vocab_size=30, max_position_embeddings=16, num_labels=3)
+    options = {"pooling": "mean", "word_vector_size": 12, "num_labels": 3}
+    config = FlexiBERTConfig(model_dict=HETERO, vocab_size=30, max_position_embeddings=16, **options)
     model = FlexiBERTForSequenceClassification(config).eval()
     model.save_pretrained(tmp_path / "model")
     inputs = {"input_ids": torch.randint(3, 30, (2, 9)), "attention_mask": torch.ones(2, 9, dtype=torch.long)}

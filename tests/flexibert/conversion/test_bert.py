@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForQuestionAnswering, BertLMHeadModel, BertModel, BertTokenizerFast
 
 from flexibert import FlexiBERTConfig, FlexiBERTForQuestionAnswering, FlexiBERTModel, from_bert, to_bert
-from flexibert.conversion.bert import CLASSES, largest_difference
+from flexibert.conversion.bert import CLASSES
+from flexibert.conversion.differences import largest_difference
 from flexibert.convert_bert import convert, main
 
 SHAPES = {"tiny": (128, 2, 2, 512), "odd": (96, 3, 6, 200), "mini": (256, 4, 4, 1024)}

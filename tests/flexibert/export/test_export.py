@@ -26,14 +26,20 @@ HETERO = {"l": 1, "o": [["sa_sdp_8", "c_5_8", "l_dft_8", "sa_wma_8", "l_dct_8"]]
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 @pytest.mark.parametrize(
-    ("model_dict", "positions"),
-    [(STANDARD, "relative_key"), (STANDARD, "absolute"), (PLAIN, "relative_key"), (HETERO, "relative_key")],
-    ids=["standard", "absolute", "plain", "hetero"],
+    ("model_dict", "positions", "options"),
+    [
+        (STANDARD, "relative_key", {}),
+        (STANDARD, "absolute", {}),
+        (PLAIN, "relative_key", {}),
+        (HETERO, "relative_key", {}),
+        (PLAIN, "absolute", {"pooling": "mean", "word_vector_size": 12}),
+    ],
+    ids=["standard", "absolute", "plain", "hetero", "mean"],
 )
 def test_onnx_runtime_computes_the_same(
-    model_dict: dict[str, Any], positions: str, tiny: Callable, tmp_path: Path
+    model_dict: dict[str, Any], positions: str, options: dict[str, Any], tiny: Callable, tmp_path: Path
 ) -> None:
-    config = tiny(model_dict, max_position_embeddings=40, position_embedding_type=positions)
+    config = tiny(model_dict, max_position_embeddings=40, position_embedding_type=positions, **options)
     model = FlexiBERTForSequenceClassification(config).eval()
     example = {"input_ids": torch.randint(5, 41, (2, 17)), "attention_mask": torch.ones(2, 17, dtype=torch.long)}
     sizes = {0: "batch", 1: "length"}
@@ -91,11 +97,12 @@ def test_a_trace_can_be_saved_and_computes_the_same(tiny: Callable, tmp_path: Pa
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("has_gradients", [False, True])
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize("model_dict", [PLAIN, HETERO], ids=["plain", "hetero"])
 def test_a_trace_made_without_padding_still_looks_at_the_mask(
-    model_dict: dict[str, Any], has_gradients: bool, tiny: Callable, tmp_path: Path
+    model_dict: dict[str, Any], pooling: str, has_gradients: bool, tiny: Callable, tmp_path: Path
 ) -> None:
-    model = FlexiBERTForSequenceClassification(tiny(model_dict, initializer_range=0.3)).eval()
+    model = FlexiBERTForSequenceClassification(tiny(model_dict, initializer_range=0.3, pooling=pooling)).eval()
     ids = torch.randint(5, 41, (2, 13))
     mask = torch.ones_like(ids)
     with torch.set_grad_enabled(has_gradients):

@@ -127,6 +127,8 @@ def test_padding_is_masked_unless_asked_otherwise() -> None:
             {"position_embedding_type": "rotary"},
             "must be one of absolute, relative_key, relative_key_query. Got 'rotary'",
         ),
+        ({"pooling": "max"}, "'pooling' must be one of cls, mean. Got 'max'"),
+        ({"word_vector_size": 0}, "'word_vector_size' must be a whole number above 0, or None. Got 0"),
         ({"hidden_act": "gelo"}, "'hidden_act' must be an activation"),
         ({"hidden_act": None}, "'hidden_act' must be an activation of transformers, such as 'gelu'. Got None"),
         ({"mask_padding": "no"}, "'mask_padding' must be true or false. Got 'no'"),

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from flexibert import FlexiBERTForMaskedLM, FlexiBERTForSequenceClassification, FlexiBERTModel
-from flexibert.convert_bert import load
+from flexibert.conversion.folders import load
 
 FOLDER = Path(__file__).resolve().parents[3].parent / "shared/fixtures/reference_flexibert"
 CASES = sorted(path.parent.name for path in FOLDER.glob("*/case.json"))
@@ -96,8 +96,8 @@ def test_commands_read_folders_of_the_original_that_do_not_name_their_class(tmp_
 
 def test_commands_read_the_folders_of_the_original() -> None:
     for case in CASES:
-        model, is_bert = load(FOLDER / case)
+        model, family, _ = load(FOLDER / case)
         expected, _ = _load(case)
-        assert not is_bert
+        assert family is None
         assert type(model) is type(expected)
         assert all(torch.equal(value, expected.state_dict()[name]) for name, value in model.state_dict().items())

@@ -173,7 +173,7 @@ def test_every_linear_part_of_a_concat_stitch_is_both_sources_side_by_side(name:
 
 def test_equal_tables_of_relative_positions_are_shared(tiny: Callable) -> None:
     a, b = _pair(tiny, FlexiBERTModel, SDP, SDP_WIDE)
-    with pytest.raises(ValueError, match="distance_embedding.weight' exists once in a layer and differs between"):
+    with pytest.raises(ValueError, match="distance_embedding.weight' exists once in a joint model and differs between"):
         stitch(a, b, layernorm="concat")
     for one, other in zip(a.encoder.layer, b.encoder.layer, strict=True):
         one.attention.self.distance_embedding.load_state_dict(other.attention.self.distance_embedding.state_dict())
