@@ -129,6 +129,10 @@ class SearchOptions(CommandOptions):
         num_levels = len(self.layers_per_stack) or 1
         if len(self.budget.max_trials or [0]) not in (1, num_levels):
             raise ValueError(f"'max_trials' must be one number, or one for each of the {num_levels} levels")
+        if self.data.unlabelled is not None and self.teacher == NONE:
+            raise ValueError(
+                "'unlabelled' rows are labelled by a teacher; choose one with --teacher, or leave them out"
+            )
         if self.budget.scheduler == "asha" and self.autotune:
             raise ValueError("'scheduler' asha compares trials epoch by epoch; it does not go with --autotune")
         return self

@@ -5,6 +5,8 @@ or the mean of those of several: of classes that is the geometric mean of their 
 
     train/           ``teacher_logits``, or of answers ``teacher_start_logits`` and ``teacher_end_logits``: in the order
                      of the rows, of tokens as many as the row has
+    further/         the same of rows without labels, where the data have such; and the ``labels`` that the teacher
+                     gives them, its most probable ones
     <task>/train/    of several tasks each one's
 
 It is written under another name and renamed: it is there whole or not at all.
@@ -28,8 +30,8 @@ from torch.utils.data import DataLoader
 from transformers.utils import logging as transformers_logging
 
 from dataset import PreparedData
-from dataset.provenance import data_identity
-from dataset.task import QUESTIONS, TEXT, TOKENS
+from dataset.provenance import data_identity, rows_identity
+from dataset.task import FURTHER, QUESTIONS, TEXT, TOKENS
 from flexibert.commands.model_folders import words_of
 from flexibert.distillation import load_teacher, loss_of_outputs
 
@@ -77,15 +79,18 @@ def teacher_logits(model_dirs: Sequence[Path], data: PreparedData, folder: Path)
 
 
 def taught(data: PreparedData, folder: Path) -> hf_datasets.Dataset:
-    """The training rows of a task, each with what the teacher says of it; memory-mapped.
+    """The rows of a task to train on, those without labels last, each with what the teacher says of it; memory-mapped.
 
     Raises:
         ValueError: when the folder is of other data.
     """
-    rows, said = data.split(_TRAIN), hf_datasets.load_from_disk(str(folder / _TRAIN))
-    if len(rows) != len(said):
-        raise ValueError(f"{folder} holds what a teacher says of {len(said):,} rows; {data.path} has {len(rows):,}")
-    return hf_datasets.concatenate_datasets([rows, said], axis=1)
+    parts = []
+    for name, rows in _rows(data).items():
+        said = hf_datasets.load_from_disk(str(folder / name))
+        if len(rows) != len(said):
+            raise ValueError(f"{folder} holds what a teacher says of {len(said):,} rows; {data.path} has {len(rows):,}")
+        parts.append(hf_datasets.concatenate_datasets([rows, said], axis=1))
+    return hf_datasets.concatenate_datasets(parts)
 
 
 def taught_loss(recipe: Recipe, data: PreparedData) -> TaughtLoss:
@@ -105,6 +110,12 @@ def taught_loss(recipe: Recipe, data: PreparedData) -> TaughtLoss:
     return mixed
 
 
+def _rows(task: PreparedData) -> dict[str, hf_datasets.Dataset]:
+    """The rows of which a teacher says something, by split."""
+    further = {FURTHER: task.unlabelled[FURTHER]} if FURTHER in task.unlabelled else {}
+    return {_TRAIN: task.split(_TRAIN)} | further
+
+
 def _of_task(model_dir: Path, task: PreparedData, data: PreparedData) -> Path:
     """The folder of the teacher of one of the tasks."""
     folder = model_dir / task.name if data.task_names else model_dir
@@ -122,21 +133,34 @@ def _key(folders: Sequence[Path], data: PreparedData) -> str:
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
         models.append(digest.hexdigest())
-    return hashlib.sha256(json.dumps([sorted(models), data_identity(data)]).encode()).hexdigest()[:16]
+    further = [rows_identity(task.unlabelled[FURTHER]) for task in data.tasks if FURTHER in task.unlabelled]
+    return hashlib.sha256(json.dumps([sorted(models), data_identity(data), further]).encode()).hexdigest()[:16]
 
 
-def _write(folder: Path, models: Sequence[Path], task: PreparedData) -> None:
-    said = [_said(_checked(model_dir, task), task) for model_dir in models]
-    mean = {
-        f"{OF_TEACHER}{name}": [np.mean(of_row, axis=0) for of_row in zip(*(one[name] for one in said), strict=True)]
-        for name in said[0]
-    }
-    hf_datasets.Dataset.from_dict(mean).save_to_disk(str(folder / _TRAIN))
+def _write(folder: Path, model_dirs: Sequence[Path], task: PreparedData) -> None:
+    models = [_checked(model_dir, task) for model_dir in model_dirs]
+    for split, rows in _rows(task).items():
+        said = [_said(model, task, rows) for model in models]
+        columns: dict[str, Any] = {
+            f"{OF_TEACHER}{name}": [np.mean(same, axis=0) for same in zip(*(one[name] for one in said), strict=True)]
+            for name in said[0]
+        }
+        table = hf_datasets.Dataset.from_dict(columns)
+        if split == FURTHER:
+            labels = _labels(np.stack(columns[f"{OF_TEACHER}logits"]), task)
+            table = table.add_column("labels", labels, feature=task.split(_TRAIN).features["labels"])
+        table.save_to_disk(str(folder / split))
 
 
-def _said(model: Any, task: PreparedData) -> Logits:
-    """The teacher's logits of each training row, in their order, by name."""
-    rows = task.split(_TRAIN)
+def _labels(logits: np.ndarray, task: PreparedData) -> list[Any]:
+    """The labels that whole texts have by their logits (N, L)."""
+    if task.is_regression:
+        return logits[:, 0].tolist()
+    return (logits > 0).astype(float).tolist() if task.is_multi_label else logits.argmax(axis=1).tolist()
+
+
+def _said(model: Any, task: PreparedData, rows: hf_datasets.Dataset) -> Logits:
+    """The teacher's logits of each row, in their order, by name."""
     order = LongestFirst(lengths_of(rows))
     collate = collator(task, getattr(model.config, "model_spec", None))
     taken = [name for name in _INPUTS if name in inspect.signature(model.forward).parameters]

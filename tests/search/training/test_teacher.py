@@ -4,6 +4,7 @@ which teachers are none."""
 import dataclasses
 import json
 import random
+import shutil
 from pathlib import Path
 
 import datasets as hf_datasets
@@ -152,6 +153,25 @@ def test_what_a_killed_process_left_is_no_teaching(prepared, tmp_path, monkeypat
     kept = teacher_logits([folder], data, tmp_path / "kept")
     assert len(taught(data, kept)) == len(data.split("train"))
     assert [path for path in (tmp_path / "kept").iterdir() if path.is_dir()] == [kept]
+
+
+@pytest.mark.parametrize("kind", ["classes", "labels", "number"])
+def test_rows_without_labels_get_them_of_the_teacher_and_are_trained_on(kind, prepared, tmp_path):
+    data, further = prepared(kind), prepared(kind).split("validation").remove_columns("labels")
+    more = dataclasses.replace(data, path=tmp_path / "more", sizes={**data.sizes, "unlabelled_further": len(further)})
+    shutil.copytree(data.path, more.path)
+    further.save_to_disk(str(more.path / "unlabelled_further"))
+    folder = _saved(data, tmp_path / "teacher")
+    kept = teacher_logits([folder], more, tmp_path / "kept")
+    rows, num_labelled = taught(more, kept), len(data.split("train"))
+    assert rows["input_ids"][num_labelled:] == further["input_ids"][:]
+    assert rows["labels"][:num_labelled] == data.split("train")["labels"][:]
+    logits = torch.tensor(rows["teacher_logits"][num_labelled:])
+    expected = {"classes": logits.argmax(-1), "labels": (logits > 0).float(), "number": logits[:, 0]}[kind]
+    torch.testing.assert_close(torch.tensor(rows["labels"][num_labelled:]), expected)
+    assert len(taught(data, teacher_logits([folder], data, tmp_path / "kept"))) == num_labelled
+    job = _job(more, tmp_path, recipe=dataclasses.replace(RECIPE, epochs=1), teacher=str(kept))
+    assert train_candidate(job, lambda _: None).figures["finetune_train_tokens_per_s"] > 0
 
 
 def test_other_data_are_refused(prepared, tmp_path):
