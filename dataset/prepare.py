@@ -25,7 +25,8 @@ from .loading import ALL_OF_GLUE, load_task, name_or_place, with_places
 from .prepared import Lengths, PreparedData, prepare
 from .tables.options import TableOptions
 from .tables.readers import TABLE_SUFFIXES
-from .task import Task
+from .tables.unlabelled import load_unlabelled
+from .task import FURTHER, Task
 from .tokenizer import TRAIN, build_tokenizer
 
 TOKENIZER_DOCUMENTS = 1_000_000  # more of a corpus do not change a trained vocabulary by much
@@ -65,6 +66,8 @@ class DataOptions:
     """Tokens of a pre-training block; 0 for --max_length."""
     max_train_examples: Annotated[Count | None, flag(unit="rows")] = None
     """Train on a random part of the training rows."""
+    unlabelled: Place | None = None
+    """Table of further texts without labels, on which only a teacher is listened to."""
     seed: Whole = 0
     """Seed of everything random."""
 
@@ -100,10 +103,14 @@ class DataOptions:
 
     def _tasks(self) -> list[Task]:
         if self.task.lower() == ALL_OF_GLUE:
-            tasks = load_glue_tasks(self.data_dir)
-        else:
-            tasks = [load_task(self.task, data_dir=self.data_dir, table=self.table, seed=self.seed)]
-        return [self._shortened(task) for task in tasks]
+            if self.unlabelled is not None:
+                raise ValueError(f"'unlabelled' holds texts of one task. '{self.task}' is several; leave it out")
+            return [self._shortened(task) for task in load_glue_tasks(self.data_dir)]
+        task = self._shortened(load_task(self.task, data_dir=self.data_dir, table=self.table, seed=self.seed))
+        if self.unlabelled is not None:
+            further = load_unlabelled(self.unlabelled, task, self.table)
+            task = dataclasses.replace(task, unlabelled={**task.unlabelled, FURTHER: further})
+        return [task]
 
     def _shortened(self, task: Task) -> Task:
         if self.max_train_examples is None or self.max_train_examples >= len(task.train):
@@ -120,6 +127,7 @@ class DataOptions:
     def _sources(self) -> list[Path]:
         """The files and folders that the data come from, without those on the Hub."""
         sources: list[Path | str | None] = [self.data_dir, self.table.validation_file, self.table.test_file]
+        sources.append(self.unlabelled)
         sources += [source for source in self.corpus if not is_hub_name(source, SUFFIXES)]
         named = [Path(name) for name in (self.task, self.tokenizer) if name not in (EMBEDDED_TASK, TRAIN)]
         sources += [path for path in named if path.exists() or path.suffix.lower() in (*TABLE_SUFFIXES, ".txt")]

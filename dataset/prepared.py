@@ -5,7 +5,7 @@
     train/ validation/ test/          ``input_ids``, ``attention_mask``, ``token_type_ids`` (paired tasks only),
                                       ``labels``; truncated, not padded. Words and questions have the columns of
                                       ``encode_tags`` and ``encode_questions``
-    unlabelled_test/                  the same without ``labels``
+    unlabelled_test/ ...              the same without ``labels``
     texts_train/ ...                  the ``context`` and ``answers`` of questions
     task.json                         what it is and what it was made from
 
@@ -109,7 +109,7 @@ class PreparedData(TaskDescription):
 
     @cached_property
     def unlabelled(self) -> dict[str, hf_datasets.Dataset]:
-        """The published rows whose labels are secret, by split."""
+        """The published rows whose labels are secret, by split, and the ones that a teacher labels, ``FURTHER``."""
         names = [name for name in self.sizes if name.startswith(_UNLABELLED)]
         return {name.removeprefix(_UNLABELLED): self._read(name) for name in names}
 

@@ -29,6 +29,11 @@ def data_identity(data: PreparedData) -> dict[str, str]:
     }
 
 
+def rows_identity(table: hf_datasets.Dataset) -> str:
+    """The digest of a table of prepared rows."""
+    return _digest(_columns(table))
+
+
 def _columns(table: hf_datasets.Dataset) -> list[Any]:
     """The number of rows, and the name and digest of each column."""
     digests = {name: hashlib.sha256() for name in sorted(table.column_names)}

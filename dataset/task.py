@@ -22,6 +22,8 @@ from .metrics import Metrics, find_metric
 TEXT, TOKENS, QUESTIONS = TASK_TYPES = ("text", "token_classification", "question_answering")
 COLUMNS = {TOKENS: ("tokens", "tags"), QUESTIONS: ("question", "context", "answers", "answer_starts")}
 SPLITS = ("train", "validation", "test")
+FURTHER = "further"
+"""A split without labels, which a teacher gives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,8 @@ class Task(TaskDescription):
     Args:
         train, validation: at least one example each.
         test: labelled examples that nothing was chosen on, or None where none are published.
-        unlabelled: published test rows whose labels are secret, by split: ``text``, ``text_pair``.
+        unlabelled: published test rows whose labels are secret, by split, and those that a teacher labels
+            (``FURTHER``): ``text``, ``text_pair``.
 
     Raises:
         ValueError: listing everything that is wrong with the columns, labels or metric.

@@ -145,7 +145,7 @@ def _without(recipe: Recipe) -> Recipe:
 def _answer(model_dir: Path, data: PreparedData, folder: Path) -> None:
     """Answers for GLUE's board, of the tasks whose unlabelled rows are there."""
     for task in data.tasks:
-        if task.unlabelled and task.name in GLUE:
+        if "test" in task.unlabelled and task.name in GLUE:
             of_task = model_dir / task.name if data.task_names else model_dir
             write_submission(task, predict(of_task, task, "test"), folder)
 

@@ -138,7 +138,7 @@ def load_larger(folder: Path | None, teacher: Any, teacher_folder: Path) -> dict
 
 def check_tokenizers(first: Path, second: Path) -> None:
     """Raises ``ValueError`` when both folders hold a tokenizer and a token is one word here and another there."""
-    ours, theirs = _words(first), _words(second)
+    ours, theirs = words_of(first), words_of(second)
     if ours is None or theirs is None:
         return
     differing = next((number for number in sorted(ours | theirs) if ours.get(number) != theirs.get(number)), None)
@@ -158,7 +158,7 @@ def _tokenizer(folder: Path, flag: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _words(folder: Path) -> dict[int, str] | None:
+def words_of(folder: Path) -> dict[int, str] | None:
     """The words of a folder's tokenizer by number; None where it holds none."""
     if (folder / "tokenizer.json").exists() or (folder / "vocab.json").exists():
         return {number: word for word, number in AutoTokenizer.from_pretrained(folder).get_vocab().items()}

@@ -14,15 +14,18 @@ from torch.nn.utils import parametrize
 from transformers import TrainerCallback
 
 from ..checkpoints.model_card import add_to_lineage
+from ..distillation.losses import loss_of_outputs
+from ..distillation.teacher import check_labels, load_teacher
 from .compaction import KeptStructure, extract_submodel, structure_of
 from .config import PruningConfig
-from .distillation import Teacher, checked_teacher, distillation_loss
 from .families import Family, family_of, layers_of
 from .mask_plan import plan_masks
 from .masks import Scores, Threshold, WeightMask, fix_masks, mask_linear, plain_linear
 from .report import DensityReport, report_of_masks
 from .schedule import regularization, threshold_at
 from .spec_space import linear_axes
+
+LABELS = ("labels", "start_positions", "end_positions")
 
 
 class MovementPruner:
@@ -53,7 +56,7 @@ class MovementPruner:
             config.initial_threshold, config.final_threshold, config.eval_with_current_patch_params
         )
         plan = plan_masks(self.layers, config, self.threshold)
-        self.teacher: Teacher = checked_teacher(model, config, teacher)
+        self.teacher = _teacher_of(model, config, teacher)
         for linear, factors in plan:
             mask_linear(linear, WeightMask(factors), config.bias_mask)
         self.is_finetuning = False
@@ -78,10 +81,22 @@ class MovementPruner:
         """What training minimizes: the task's loss, mixed with the teacher's if there is one, and the regularizer."""
         total = task_loss
         if self.teacher is not None:
-            distilled = distillation_loss(self.teacher, inputs, outputs, self.config.distil_temperature)
+            distilled = self._distilled(inputs, outputs)
             total = self.config.distil_alpha_ce * task_loss + self.config.distil_alpha_teacher * distilled
         extra = None if self.is_finetuning else regularization(self.config, self.scores, self.threshold.current)
         return total if extra is None else total + extra
+
+    def _distilled(self, inputs: dict[str, Any], outputs: Any) -> Tensor:
+        assert self.teacher is not None
+        with torch.no_grad():
+            of_teacher = self.teacher(**{name: x for name, x in inputs.items() if name not in LABELS})
+        return loss_of_outputs(
+            outputs,
+            of_teacher,
+            inputs,
+            temperature=self.config.distil_temperature,
+            problem_type=getattr(self.model.config, "problem_type", None),
+        )
 
     def parameter_groups(self, learning_rate: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
         """Groups for an optimizer, where no ``Trainer`` with ``callback`` makes them: weights, then scores."""
@@ -219,6 +234,23 @@ def materialize_masks(model: Any, family: Family) -> Any:
         )
     linears = [linear for layer in layers_of(model, family) for _, linear in layer.named()]
     return family.converted(copy.deepcopy(model, {id(linear): plain_linear(linear) for linear in linears}))
+
+
+def _teacher_of(model: nn.Module, config: PruningConfig, teacher: nn.Module | None) -> nn.Module | None:
+    """The teacher given or named, frozen and in evaluation mode; None without one.
+
+    Raises:
+        ValueError: when both are given, the folder's class is not known, or its labels are not the model's.
+    """
+    folder = config.distil_teacher_name_or_path
+    if teacher is not None and folder is not None:
+        raise ValueError("Either 'teacher' or 'distil_teacher_name_or_path' must be given, not both")
+    if folder is not None:
+        teacher = load_teacher(folder)
+    if teacher is None:
+        return None
+    check_labels(teacher, model)
+    return teacher.eval().requires_grad_(False)
 
 
 def _mask_of(linear: nn.Linear) -> Any:

@@ -18,6 +18,7 @@ from ..tune.storage import Storage
 from .options import SearchOptions
 from .provenance import check_models, measured_on
 from .summary import keep_best, write_summary
+from .teaching import teacher_of_level
 
 NOT_SAVED = ("config", "quiet", "resume", "run_dir")
 
@@ -40,6 +41,8 @@ def search(options: SearchOptions, console: Console) -> dict[str, Any]:
         identity = measured_on(data)
         check_measured_on(library.performances, library.measured_on, {data.name: identity}, options.dataset_file)
         check_models(models_dir, data.name, identity, recipe, resume=options.resume)
+        with console.status("asking the teacher"):
+            teacher = teacher_of_level(options.teacher, data, models_dir, directory.path)
         directory.keep(saved(options), library.fingerprint)
         console.print(
             f"{data.describe()}; {len(library):,} architectures; run directory {directory.path}",
@@ -58,6 +61,7 @@ def search(options: SearchOptions, console: Console) -> dict[str, Any]:
             budget=options.budget,
             cluster=options.cluster,
             storage=Storage.of_run(storage, models_dir) if storage else None,
+            teacher=teacher,
             quiet=options.quiet,
             seed=options.data.seed,
         )

@@ -22,17 +22,26 @@ from ..optimizer.settings import BOSHNASSettings
 from ..records.run_directory import RunDirectory
 from ..training.recipe import Recipe, load_recipe
 from ..tune.options import BudgetOptions, ClusterOptions
+from .teaching import NONE, TEACHERS
 
 OBJECTIVES = (SCORE, "parameters", "flops", "latency_ms")
 # What of the settings of BOSHNAS, and of a recipe, is a flag; the data have the last two as well.
 SETTINGS = ("num_init", "surrogate", "origins", "min_overlap", "cost_aware", "patience")
-OF_RECIPE = ("epochs", "pretrain_steps", "batch_size", "learning_rate", "pretrain_learning_rate", "transfer_mode")
+OF_RECIPE = (
+    *("epochs", "pretrain_steps", "batch_size", "learning_rate", "pretrain_learning_rate", "transfer_mode"),
+    *("distillation_weight", "distillation_temperature"),
+)
 LENGTHS = ("max_length", "pretrain_length")
 
 
 def _recipe(text: str) -> str:
     """A name, or the absolute path of a file: a run can be resumed from elsewhere."""
     return str(below_home(text).absolute()) if text.endswith((".yaml", ".yml")) else text
+
+
+def _teacher(text: str) -> str:
+    """A word, or the absolute path of a folder."""
+    return text if text in TEACHERS else str(below_home(text).absolute())
 
 
 def _limit(text: str) -> str:
@@ -102,6 +111,10 @@ class SearchOptions(CommandOptions):
     wanted: GoalOptions = GoalOptions()
     recipe: Annotated[str, AfterValidator(_recipe)] | None = None
     """How candidates are trained: original, cpu, single-gpu, or a YAML file; flags override it."""
+    teacher: Annotated[str, AfterValidator(_teacher)] = NONE
+    """Whose outputs fine-tuning learns from, beside the labels: root (the model that the search starts from), best
+    (the best one trained before a level begins), ensemble (the mean of the best three), none, or the folder of a model
+    trained for this task."""
     baseline: tuple[Annotated[str, OneOf((*BASELINES, SAME_SIZE))], ...] = ()
     """Known architectures to train under the same recipe after the search, for comparison; same-size: a homogeneous
     one with as many layers and about as many parameters as the best found."""
@@ -116,6 +129,10 @@ class SearchOptions(CommandOptions):
         num_levels = len(self.layers_per_stack) or 1
         if len(self.budget.max_trials or [0]) not in (1, num_levels):
             raise ValueError(f"'max_trials' must be one number, or one for each of the {num_levels} levels")
+        if self.data.unlabelled is not None and self.teacher == NONE:
+            raise ValueError(
+                "'unlabelled' rows are labelled by a teacher; choose one with --teacher, or leave them out"
+            )
         if self.budget.scheduler == "asha" and self.autotune:
             raise ValueError("'scheduler' asha compares trials epoch by epoch; it does not go with --autotune")
         return self

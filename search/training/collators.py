@@ -21,19 +21,46 @@ from transformers import (
 )
 
 from dataset import PreparedData
-from dataset.task import TOKENS
+from dataset.task import TEXT, TOKENS
 from design_space import ModelSpec
 
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "labels", "start_positions", "end_positions")
+OF_TEACHER = "teacher_"
+"""How columns begin that hold what a teacher returned for a row (``teacher_logits``): nothing that a model takes."""
+
+Rows = list[dict[str, Any]]
 
 
-def collator(data: PreparedData, spec: ModelSpec) -> Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]:
+def collator(data: PreparedData, spec: ModelSpec | None) -> Callable[[Rows], dict[str, torch.Tensor]]:
     """Makes a collator that pads to the longest text of a batch, or to the task's ``max_length`` where the architecture
-    depends on it; labels of words are padded with -100."""
-    padding = {"padding": "max_length", "max_length": data.max_length} if spec.depends_on_length else {}
+    depends on it; labels of words are padded with -100, what a teacher says of them with 0.
+
+    Args:
+        spec: the architecture; None for one of another library, which ignores padding.
+    """
+    is_fixed = spec is not None and spec.depends_on_length
+    padding = {"padding": "max_length", "max_length": data.max_length} if is_fixed else {}
     collator_class = DataCollatorForTokenClassification if data.task_type == TOKENS else DataCollatorWithPadding
     collate = collator_class(data.tokenizer, **padding)
-    return lambda rows: collate([{name: row[name] for name in row if name in MODEL_INPUTS} for row in rows])
+
+    def collated(rows: Rows) -> dict[str, torch.Tensor]:
+        batch = collate([{name: row[name] for name in row if name in MODEL_INPUTS} for row in rows])
+        length = None if data.task_type == TEXT else batch["input_ids"].shape[1]
+        names = [name for name in rows[0] if name.startswith(OF_TEACHER)]
+        return {**batch, **{name: _stacked([row[name] for row in rows], length) for name in names}}
+
+    return collated
+
+
+def _stacked(values: list[Any], length: int | None) -> torch.Tensor:
+    """Puts the numbers of rows together: (B, ...); with a length as many for each, (B, S, ...)."""
+    tensors = [torch.tensor(numbers, dtype=torch.float32) for numbers in values]
+    if length is None:
+        return torch.stack(tensors)
+    padded = tensors[0].new_zeros(len(tensors), length, *tensors[0].shape[1:])
+    for row, tensor in zip(padded, tensors, strict=True):
+        row[: len(tensor)] = tensor
+    return padded
 
 
 class MaskedBlocks:

@@ -14,13 +14,25 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from design_space.files import nearest_name, read_yaml, unknown_keys
-from design_space.options import NO_SWITCH, Count, Natural, NonNegative, Switch, flag, options, options_of, validated
+from design_space.options import (
+    NO_SWITCH,
+    Count,
+    Natural,
+    NonNegative,
+    Positive,
+    Switch,
+    flag,
+    options,
+    options_of,
+    validated,
+)
 from design_space.plugins import load_plugins
 
 from ..candidate import Candidate
 
 RECIPES = ("original", "cpu", "single-gpu")
 Fraction = Annotated[float, Field(ge=0, lt=1), NO_SWITCH]
+Share = Annotated[float, Field(ge=0, le=1), NO_SWITCH]
 
 
 @options
@@ -65,6 +77,10 @@ class Recipe:
     """Processes that make batches; 0 for the trainer's own."""
     transfer_mode: Literal["consistent", "OD", "RP"] = "consistent"
     """How a parent's weights are fitted: consistent maps, ordered transfer or random projection."""
+    distillation_weight: Share = 0.8
+    """Share of the teacher in the loss of fine-tuning, where there is one; the rest is the task's own."""
+    distillation_temperature: Positive = 2.0
+    """Temperature at which classes are compared with the teacher's."""
     autotune_trials: Count = 1
     """Fine-tuning recipes tried per candidate; the first is this one."""
     max_length: Annotated[Count, flag(unit="tokens")] = 64
@@ -130,6 +146,8 @@ class TrainingJob:
         storage: URI through which all of these travel when nodes share no folder; ``data_dir`` is then a name there,
             and the other folders are the worker's own.
         plugins: modules that the worker imports before it reads the candidate.
+        teacher: folder of what a teacher says of the training rows (``teacher.py``), with ``storage`` a name there;
+            empty without one.
     """
 
     trial: str
@@ -142,6 +160,7 @@ class TrainingJob:
     num_threads: int = 1
     storage: str = ""
     plugins: tuple[str, ...] = ()
+    teacher: str = ""
 
     def has_part(self, task: Path) -> bool:
         """Whether a folder of prepared data is that of one of the job's several tasks."""

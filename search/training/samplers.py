@@ -6,21 +6,26 @@ batches are then different rows of it, and after a restart. Rows are shuffled, s
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import datasets as hf_datasets
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute
+import torch
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
 from transformers.trainer_utils import seed_worker
+
+from .collators import OF_TEACHER
 
 STRETCH = 50
 _PART = 10_000  # numbers that are Python's at a time
 
 Lengths = npt.NDArray[np.int64]
+TaughtLoss = Callable[[torch.Tensor, Any, Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]], torch.Tensor]
+"""The loss to minimise, of the task's loss, a model's outputs, its inputs, and a teacher's outputs."""
 
 
 class EpochOrder(Sampler[int]):
@@ -88,16 +93,36 @@ class OrderedTrainer(Trainer):
 
     Args:
         measure: takes outputs in the order of the rows of ``eval_dataset``, and returns metrics by name.
+        taught_loss: what is minimised where rows hold what a teacher said of them.
     """
 
     def __init__(
-        self, *, measure: Callable[[Any], dict[str, float]] | None = None, eval_dataset: Any = None, **options: Any
+        self,
+        *,
+        measure: Callable[[Any], dict[str, float]] | None = None,
+        taught_loss: TaughtLoss | None = None,
+        eval_dataset: Any = None,
+        **options: Any,
     ) -> None:
+        self._taught_loss = taught_loss
         if eval_dataset is not None:
             self._eval_order = LongestFirst(lengths_of(eval_dataset))
         if measure is not None:
             options["compute_metrics"] = lambda output: measure(self._restored(output.predictions))
         super().__init__(eval_dataset=eval_dataset, **options)
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Returns the task's loss, or the mixture with the teacher's where the batch holds what it said."""
+        of_teacher = {name: values for name, values in inputs.items() if name.startswith(OF_TEACHER)}
+        own = {name: values for name, values in inputs.items() if name not in of_teacher}
+        loss, outputs = super().compute_loss(model, own, return_outputs=True, num_items_in_batch=num_items_in_batch)
+        if of_teacher:
+            assert self._taught_loss is not None
+            said = {name.removeprefix(OF_TEACHER): values for name, values in of_teacher.items()}
+            loss = self._taught_loss(loss, outputs, own, said)
+        return (loss, outputs) if return_outputs else loss
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Makes the batches of an epoch for this process, anew in each call."""

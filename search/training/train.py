@@ -31,6 +31,7 @@ from .recipe import TrainingJob
 from .result import Trained, TrainingResult, save_and_measure
 from .samplers import OrderedTrainer
 from .task_heads import Model, model_class, model_config, outputs_of
+from .teacher import taught, taught_loss
 from .tuning import RecipeTuner
 
 FIGURES_FILE = "figures.json"
@@ -72,6 +73,7 @@ class CandidateTrainer:
     def __init__(self, job: TrainingJob, data: PreparedData, clock: Clock, report: Report) -> None:
         self._job, self._data, self._clock, self._report = job, data, clock, report
         self._work_dir = Path(job.work_dir)
+        self._teacher = Path(job.teacher) / (data.name if job.has_part(data.path) else "") if job.teacher else None
 
     def train(self) -> Trained:
         """Fine-tunes from the candidate's first weights; a task that was done before the job was cut is read."""
@@ -143,7 +145,9 @@ class CandidateTrainer:
         assert best is not None
         weights, metrics, figures = best
         model.load_state_dict(weights)
-        add_to_lineage(model, f"Fine-tuned on {self._data.name}.")
+        share = job.recipe.distillation_weight
+        by_teacher = f"; a teacher's outputs were {share:.0%} of the loss" if self._teacher else ""
+        add_to_lineage(model, f"Fine-tuned on {self._data.name}{by_teacher}.")
         return metrics, figures
 
     def _fine_tune(self, model: Model, tuner: RecipeTuner, attempt: int) -> tuple[dict[str, float], dict[str, float]]:
@@ -172,9 +176,10 @@ class CandidateTrainer:
                 greater_is_better=True,
             ),
             data_collator=collator(data, self._job.candidate.spec),
-            train_dataset=data.split("train"),
+            train_dataset=taught(data, self._teacher) if self._teacher else data.split("train"),
             eval_dataset=data.split("validation"),
             measure=measure,
+            taught_loss=taught_loss(recipe, data) if self._teacher else None,
             callbacks=[
                 ReportLogs(self._report, self._clock, "fine-tune", score_key),
                 *([EarlyStoppingCallback(recipe.early_stopping)] if recipe.early_stopping else []),

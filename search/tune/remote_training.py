@@ -45,7 +45,8 @@ def train_trial(config: dict[str, Any]) -> None:
 
 
 def train_remotely(job: TrainingJob, report: Report) -> TrainingResult | str:
-    """Trains as ``train_with_retries`` does, with the folders of ``job.storage``; ``job.data_dir`` is a name there.
+    """Trains as ``train_with_retries`` does, with the folders of ``job.storage``; ``job.data_dir`` and ``job.teacher``
+    are names there.
 
     Raises:
         ValueError: when the storage holds not what the job needs.
@@ -58,12 +59,18 @@ def train_remotely(job: TrainingJob, report: Report) -> TrainingResult | str:
     own.mkdir(parents=True)
     work = f"work/{own.name}"
     here = dataclasses.replace(
-        job, storage="", data_dir=str(node / job.data_dir), models_dir=str(own / "models"), work_dir=str(own / "work")
+        job,
+        storage="",
+        data_dir=str(node / job.data_dir),
+        teacher=job.teacher and str(node / job.teacher),
+        models_dir=str(own / "models"),
+        work_dir=str(own / "work"),
     )
     try:
-        with FileLock(node / f".{job.data_dir}.lock"):  # trials side by side on one node
-            if not Path(here.data_dir).exists():
-                _fetch(storage, job.data_dir, Path(here.data_dir))
+        for name in filter(None, (job.data_dir, job.teacher)):
+            with FileLock(node / f".{name}.lock"):  # trials side by side on one node
+                if not (node / name).exists():
+                    _fetch(storage, name, node / name)
         for graph_hash in job.candidate.origin.parents:
             _fetch(storage, model_name(graph_hash), own / "models" / graph_hash)
         if checkpoints := storage.names(work):

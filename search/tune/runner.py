@@ -37,7 +37,7 @@ from .options import BudgetOptions, ClusterOptions
 from .progress import ProgressCallback
 from .remote_training import train_trial
 from .searcher import BOSHNASSearch
-from .storage import Storage, data_name, model_name
+from .storage import Storage, data_name, model_name, teacher_name
 
 _MOST_DEATHS = 2
 """Workers or nodes that may die under a trial for Tune, which gives up at once when one dies before the trial runs."""
@@ -57,6 +57,7 @@ class LevelRun:
         models_dir: where trained models lie and parents are looked for, by hash.
         storage: where data and weights travel when the cluster's nodes share no folder with the driver; None when they
             do.
+        teacher: folder of what a teacher says of the training rows; None without one.
         quiet: whether to leave out what went as planned.
     """
 
@@ -70,6 +71,7 @@ class LevelRun:
     budget: BudgetOptions
     cluster: ClusterOptions
     storage: Storage | None
+    teacher: Path | None = None
     quiet: bool
     seed: int
 
@@ -239,14 +241,16 @@ def _trial_config(run: LevelRun, boshnas: BOSHNAS, trial: str, candidate: Candid
 def _places(run: LevelRun, trial: str, candidate: Candidate) -> dict[str, str]:
     """Says where a job finds what it needs, and puts it into the run's storage where there is one."""
     if run.storage is None:
-        work_dir = run.directory.work_dir / trial
-        return {"data_dir": str(run.data.path), "models_dir": str(run.models_dir), "work_dir": str(work_dir)}
-    needed = {data_name(run.data.path): run.data.path}
+        places = {"data_dir": run.data.path, "models_dir": run.models_dir, "work_dir": run.directory.work_dir / trial}
+        return {name: str(place) for name, place in places.items()} | {"teacher": str(run.teacher or "")}
+    teacher = {} if run.teacher is None else {teacher_name(run.teacher): run.teacher}
+    needed = {data_name(run.data.path): run.data.path} | teacher
     needed |= {model_name(parent): run.models_dir / parent for parent in candidate.origin.parents}
     for name, folder in needed.items():
         if not run.storage.has(name):
             run.storage.push(folder, name)
-    return {"data_dir": data_name(run.data.path), "models_dir": "", "work_dir": "", "storage": run.storage.uri}
+    names = {"data_dir": data_name(run.data.path), "teacher": next(iter(teacher), "")}
+    return names | {"models_dir": "", "work_dir": "", "storage": run.storage.uri}
 
 
 def _receive(storage: Storage, models_dir: Path, candidate: Candidate) -> None:

@@ -1,7 +1,8 @@
 """Storage for the data and weights of a cluster whose nodes share no folder: a place that fsspec knows.
 
-Below the URI lies a folder of the run's own, and in it ``data-<digest>/``, ``models/<hash>/`` and, of trials in flight,
-``work/<trial>/<number>/``. Files of a folder are written first, its mark last; a folder without a mark is not there.
+Below the URI lies a folder of the run's own, and in it ``data-<digest>/``, ``teacher-<digest>/``, ``models/<hash>/``
+and, of trials in flight, ``work/<trial>/<number>/``. Files of a folder are written first, its mark last; a folder
+without a mark is not there.
 """
 
 import hashlib
@@ -106,6 +107,11 @@ class Storage:
 def data_name(data_dir: Path) -> str:
     """Names prepared data by what they were made from."""
     return f"data-{hashlib.sha256((data_dir / TASK_FILE).read_bytes()).hexdigest()[:12]}"
+
+
+def teacher_name(folder: Path) -> str:
+    """Names what a teacher says by the teacher and the data, as its folder is named."""
+    return f"teacher-{folder.name}"
 
 
 def model_name(graph_hash: str) -> str:

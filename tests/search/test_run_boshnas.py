@@ -259,6 +259,15 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
             "must give cpu, gpu or both, above 0 and finite. Got 'cpu=1,gpu=-1'",
         ),
         (["--tokenizer", "/nowhere/vocabulary"], "'tokenizer' must be"),
+        (
+            ["--teacher", "bset"],
+            "'teacher' must be one of best, ensemble, none, root, or the folder of a trained model",
+        ),
+        (["--teacher", "root"], "'teacher' root is the model that a search starts from, and this one starts from none"),
+        (["--unlabelled", "x.csv"], "'unlabelled' rows are labelled by a teacher; choose one with --teacher"),
+        (["--unlabelled", "x.csv", "--teacher", "best"], "x.csv"),
+        (["--distillation_weight", "1.5"], "'distillation_weight' must be in [0, 1]. Got '1.5'"),
+        (["--distillation_temperature", "0"], "must be a finite number above 0. Got '0'"),
         (["--corpus_weights", "inf"], "must be a finite number above 0. Got 'inf'"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
@@ -341,7 +350,8 @@ transfer_mode: consistent,   autotune: false, autotune_trials: 6}
 
 def test_options_saved_by_the_first_version_are_read_and_saved_alike():
     options = search_options(("the saved run", yaml.safe_load(SAVED)))
-    assert saved(options) == yaml.safe_load(SAVED) | {"plugin": []}
+    taught = {"teacher": "none", "distillation_weight": 0.8, "distillation_temperature": 2.0, "unlabelled": None}
+    assert saved(options) == yaml.safe_load(SAVED) | {"plugin": []} | taught
     assert (options.training.gradient_accumulation, options.training.batch_size) == (8, 8)  # of the recipe, of a flag
     assert options.tuned_recipe.autotune_trials == 1
     assert search_options(("", yaml.safe_load(SAVED)), ("", {"autotune": True})).tuned_recipe.autotune_trials == 6
