@@ -100,15 +100,9 @@ class GraphLibrary:
                 given.
         """
         level = space.level(layers_per_stack=layers_per_stack, heterogeneous_feed_forward=heterogeneous_feed_forward)
-        if max_graphs is None and level.size > LARGEST_LISTED:
-            raise ValueError(
-                f"The space has {level.size:,} architectures, too many to list (at most {LARGEST_LISTED:,}). "
-                "Give 'max_graphs' to work on a sample"
-            )
-        if max_graphs is not None and max_graphs < level.size:
-            specs = level.sample(max_graphs, seed=seed)
-        else:
-            specs = [level.spec(i) for i in range(level.size)]
+        number = number_to_list(level.size, max_graphs)
+        is_whole = number == level.size
+        specs = [level.spec(i) for i in range(number)] if is_whole else level.sample(number, seed=seed)
         return GraphLibrary.of_specs(
             specs,
             space=space,
@@ -144,14 +138,10 @@ class GraphLibrary:
             progress: called with stage, done and total.
         """
         specs = list({spec.hash: spec for spec in specs}.values())
-        check_enough(len(specs))
+        size, wanted = checked_sizes(len(specs), embedding_size, num_neighbors, algo)
         rng = np.random.default_rng(seed)
         landmarks = np.sort(rng.permutation(len(specs))[:NUM_LANDMARKS]).astype(np.int32)
         measure = _distance(kernel, order)
-        wanted = min(DEFAULT_NEIGHBORS, len(specs) - 1) if num_neighbors is None else num_neighbors
-        size = default_embedding_size(len(specs)) if embedding_size is None else embedding_size
-        check_options(len(landmarks), size, algo)
-        check_num_neighbors(wanted, len(specs))
         report = progress or silent
         if len(specs) <= LARGEST_ALL_PAIRS:
             distances = measure_all(measure, specs, specs, n_jobs, report)
@@ -310,13 +300,34 @@ def default_embedding_size(num_graphs: int) -> int:
     return min(DEFAULT_EMBEDDING_SIZE, num_graphs - 1)
 
 
-def check_enough(num_graphs: int) -> None:
-    """Raise ``ValueError`` when there is nothing to compare."""
+def number_to_list(size: int, max_graphs: int | None) -> int:
+    """The number of graphs in a library of a space of this size. Raises ``ValueError`` when they are too many."""
+    if max_graphs is None and size > LARGEST_LISTED:
+        raise ValueError(
+            f"The space has {size:,} architectures, too many to list (at most {LARGEST_LISTED:,}). "
+            "Give 'max_graphs' to work on a sample"
+        )
+    return size if max_graphs is None else min(size, max_graphs)
+
+
+def checked_sizes(
+    num_graphs: int, embedding_size: int | None = None, num_neighbors: int | None = None, algo: Algorithm = "MDS"
+) -> tuple[int, int]:
+    """The dimensions of the vectors and the number of neighbors in a library, the usual ones where none are given.
+
+    Raises:
+        ValueError: when there are not enough graphs, for these or at all, or the algorithm is unknown.
+    """
     if num_graphs < 2:
         raise ValueError(
             f"A library needs at least two architectures, or there is nothing to search. Got {num_graphs}: give the "
             "design space more values, or 'layers_per_stack' or 'max_graphs' another one"
         )
+    size = default_embedding_size(num_graphs) if embedding_size is None else embedding_size
+    neighbors = min(DEFAULT_NEIGHBORS, num_graphs - 1) if num_neighbors is None else num_neighbors
+    check_options(min(num_graphs, NUM_LANDMARKS), size, algo)
+    check_num_neighbors(neighbors, num_graphs)
+    return size, neighbors
 
 
 def _from_content(content: dict[str, Any], path: Path | str) -> GraphLibrary:

@@ -25,10 +25,8 @@ from dataset.tables.readers import TABLE_SUFFIXES
 from design_space import DesignSpace
 from design_space.files import nearest_name, write_atomically
 from embeddings import GraphLibrary
-from embeddings.landmark_mds import check_options as check_embedding
-from embeddings.library import LARGEST_LISTED, NUM_LANDMARKS, check_enough, default_embedding_size
+from embeddings.library import checked_sizes, number_to_list
 from embeddings.library_file import SUFFIXES as LIBRARY_SUFFIXES
-from embeddings.neighbors import check_num_neighbors
 
 from .options import TABLE_OPTIONS, check_library_options, check_search_options
 
@@ -190,18 +188,8 @@ def _check_space(path: Path, options: Mapping[str, Any]) -> None:
         layers_per_stack=options.get("layers_per_stack", 2),
         heterogeneous_feed_forward=options.get("heterogeneous_feed_forward", False),
     )
-    max_graphs = options.get("max_graphs", LARGEST_LISTED)
-    if "max_graphs" not in options and size > LARGEST_LISTED:
-        raise ValueError(
-            f"it has {size:,} architectures, too many to list (at most {LARGEST_LISTED:,}); "
-            "give 'max_graphs' in library_options"
-        )
-    num_graphs = min(size, max_graphs)
-    check_enough(num_graphs)
-    size = options.get("embedding_size", default_embedding_size(num_graphs))
-    check_embedding(min(num_graphs, NUM_LANDMARKS), size, options.get("algo", "MDS"))
-    if "num_neighbors" in options:
-        check_num_neighbors(options["num_neighbors"], num_graphs)
+    number = number_to_list(size, options.get("max_graphs"))
+    checked_sizes(number, options.get("embedding_size"), options.get("num_neighbors"))
 
 
 def _check_nesting(text: str) -> None:
