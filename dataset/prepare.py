@@ -88,8 +88,8 @@ class DataOptions:
             if length < 8:
                 raise ValueError(f"'{name}' must be at least 8 tokens. Got {length}")
         with console.status("reading the task and the corpus") as status:
-            tasks = self._tasks()
-            corpus = load_corpus(self.corpus, weights=self.corpus_weights, seed=self.seed)
+            tasks = self.tasks()
+            corpus = self._corpus()
             hf_datasets.disable_progress_bars()
             return prepare(
                 tasks,
@@ -101,7 +101,8 @@ class DataOptions:
                 report=status.update,
             )
 
-    def _tasks(self) -> list[Task]:
+    def tasks(self) -> list[Task]:
+        """The task, or all of several, as its rows are read."""
         if self.task.lower() == ALL_OF_GLUE:
             if self.unlabelled is not None:
                 raise ValueError(f"'unlabelled' holds texts of one task. '{self.task}' is several; leave it out")
@@ -111,6 +112,13 @@ class DataOptions:
             further = load_unlabelled(self.unlabelled, task, self.table)
             task = dataclasses.replace(task, unlabelled={**task.unlabelled, FURTHER: further})
         return [task]
+
+    def texts(self) -> Iterator[str]:
+        """The texts of the corpus (of a large one the first) and those of training."""
+        return _texts(self._corpus(), self.tasks())
+
+    def _corpus(self) -> hf_datasets.IterableDataset:
+        return load_corpus(self.corpus, weights=self.corpus_weights, seed=self.seed)
 
     def _shortened(self, task: Task) -> Task:
         if self.max_train_examples is None or self.max_train_examples >= len(task.train):

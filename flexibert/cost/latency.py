@@ -3,7 +3,7 @@
 import copy
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -73,27 +73,43 @@ def measure_latency(
     """
     if not isinstance(architecture, ModelSpec | nn.Module):
         raise ValueError(f"'architecture' must be a ModelSpec or a model. Got {type(architecture).__name__}")
+    model = _built(architecture, config) if isinstance(architecture, ModelSpec) else architecture
+    sizes = {"batch_size": batch_size, "length": length, "threads": threads, "repeats": repeats}
+    return measure_in_turn([model], **sizes)[0]  # type: ignore[arg-type]
+
+
+def measure_in_turn(
+    models: Sequence[nn.Module],
+    *,
+    batch_size: int = 8,
+    length: int = 128,
+    threads: int | None = None,
+    repeats: int = 30,
+) -> list[Latency]:
+    """Times several models under one condition, a pass of each after the other, so that what slows the machine down for
+    a while slows all of them: the figures can be compared. Arguments and errors are those of ``measure_latency``."""
     sizes = {"batch_size": batch_size, "length": length, "repeats": repeats, "threads": threads}
     for name, value in sizes.items():
         if value is not None and (not isinstance(value, Integral) or value < 1):
             raise ValueError(f"'{name}' must be a whole number above 0. Got {value!r}")
-    model = _built(architecture, config) if isinstance(architecture, ModelSpec) else architecture
-    if not hasattr(getattr(model, "config", None), "vocab_size"):
-        raise ValueError(f"'architecture' must be a model of text, with a 'vocab_size'. Got {type(model).__name__}")
+    for model in models:
+        if not hasattr(getattr(model, "config", None), "vocab_size"):
+            raise ValueError(f"'architecture' must be a model of text, with a 'vocab_size'. Got {type(model).__name__}")
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads_before if threads is None else threads)
+    times: list[list[float]] = [[] for _ in models]
     try:
-        device = next(model.parameters()).device
-        generator = torch.Generator().manual_seed(0)
-        vocab_size = int(model.config.vocab_size)  # type: ignore[union-attr, arg-type]
-        input_ids = torch.randint(vocab_size, (batch_size, length), generator=generator).to(device)
-        inputs = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
-        times = forward_times_ms(model, inputs, repeats=repeats)
+        for number in range(repeats):
+            for model, of_model in zip(models, times, strict=True):
+                inputs = _random_texts(model, batch_size, length)
+                of_model += forward_times_ms(model, inputs, repeats=1, warm_ups=0 if number else WARM_UPS)
         used = torch.get_num_threads()
     finally:
         torch.set_num_threads(threads_before)
-    low, high = _interval(times)
-    return Latency(statistics.median(times), low, high, batch_size, length, used, device.type, repeats)
+    return [
+        Latency(statistics.median(ms), *_interval(ms), batch_size, length, used, _device(model), repeats)
+        for model, ms in zip(models, times, strict=True)
+    ]
 
 
 @torch.no_grad()
@@ -108,12 +124,22 @@ def forward_times_ms(
         for _ in range(warm_ups + repeats):
             start = time.perf_counter()
             model(**inputs)
-            if next(model.parameters()).device.type == "cuda":
+            if _device(model) == "cuda":
                 torch.cuda.synchronize()
             times.append(1000 * (time.perf_counter() - start))
     finally:
         model.train(was_training)
     return times[warm_ups:]
+
+
+def _random_texts(model: Any, batch_size: int, length: int) -> dict[str, torch.Tensor]:
+    ids = torch.randint(model.config.vocab_size, (batch_size, length), generator=torch.Generator().manual_seed(0))
+    ids = ids.to(model.device)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def _device(model: nn.Module) -> str:
+    return next(model.parameters()).device.type
 
 
 def _built(spec: ModelSpec, config: Any) -> FlexiBERTModel:

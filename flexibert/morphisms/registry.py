@@ -40,11 +40,13 @@ class Materials:
     Attributes:
         batches: gives so many batches of training rows, with labels: ``input_ids`` and ``attention_mask`` (B, S), ...
         blank: gives a new model of the child's architecture for the task at hand, with random weights.
+        pretrained: gives the encoder of a name, of those that the search starts from.
         seed: of everything random.
     """
 
     batches: Callable[[int], Iterator[Mapping[str, Any]]]
     blank: Callable[[], Any]
+    pretrained: Callable[[str], Any]
     seed: int = 0
 
 

@@ -37,6 +37,7 @@ from ..acquisition.newton import ascend
 from ..candidate import Candidate, Origin
 from ..objectives import SCORE, Exact, Goals, exact_costs
 from ..pools.library_pool import Candidates, LibraryPool, Pool
+from ..pools.screened_pool import ScreenedPool
 from ..pools.space_pool import SpacePool
 from ..surrogates import single_thread
 from .observations import check_measurement
@@ -65,12 +66,15 @@ class BOSHNAS:
 
     Args:
         library: what is searched. Of a ``DesignSpace`` (at two layers per stack) or a ``Level`` of up to ``LISTED``
-            members, a library is built of the first; larger ones are searched without listing them.
+            members, a library is built of the first; larger ones are searched without listing them. Of architectures
+            that were screened, what each scored before it was trained: no others are proposed.
         overlap: share of the second spec's parameters that the first one's weights can fill
             (``flexibert.transfer_overlap``); without it nothing is transferred.
         objectives: ``score``, and others that should be low.
         constraints: upper limits, for example ``{"parameters": 2e6, "latency_ms": 10}``.
         exact: objectives computed from specs, by name (``exact_costs`` by default); any other one must be told.
+        roots: pre-trained encoders by name, no two of one architecture: they are proposed first, and what inherits from
+            them when the first of them is trained.
 
     Raises:
         ValueError: for objectives or constraints that make no sense, or that no architecture keeps.
@@ -78,7 +82,7 @@ class BOSHNAS:
 
     def __init__(
         self,
-        library: GraphLibrary | DesignSpace | Level | Subarchitectures,
+        library: GraphLibrary | DesignSpace | Level | Subarchitectures | Mapping[ModelSpec, float],
         *,
         seed: int = 0,
         settings: BOSHNASSettings | None = None,
@@ -86,6 +90,7 @@ class BOSHNAS:
         objectives: Sequence[str] = (SCORE,),
         constraints: Mapping[str, float] | None = None,
         exact: Mapping[str, Exact] | None = None,
+        roots: Mapping[str, ModelSpec] | None = None,
     ) -> None:
         self.settings = settings or BOSHNASSettings()
         self.goals = Goals(
@@ -99,17 +104,8 @@ class BOSHNAS:
             level = library.level(layers_per_stack=2)
             library = GraphLibrary.build(library, layers_per_stack=2) if level.size <= LISTED else level
         self.library = library if isinstance(library, GraphLibrary) else None
-        self._pool: Pool = (
-            LibraryPool(library, self.goals)
-            if isinstance(library, GraphLibrary)
-            else SpacePool(
-                library,
-                num_samples=self.settings.num_samples,
-                num_mutations=self.settings.num_mutations,
-                goals=self.goals,
-                has_profiles=isinstance(library, Subarchitectures),
-            )
-        )
+        self._pool = self._pool_of(library)
+        self._roots = dict(roots or {})
         self._origins = Origins(self.settings.origins, overlap, self.settings.min_overlap)
         self._state = SurrogateState(self.settings, self.goals, self._pool, self._origins, seed)
         self._observed, self._pending = self._state.observed, self._state.pending
@@ -230,10 +226,28 @@ class BOSHNAS:
         moments = self._state.fitted().predict_moments(self._state.vectors([Candidate(spec, origin or Origin())]))
         return tuple(float(moment) for moment in moments)  # type: ignore[return-value]
 
+    def _pool_of(self, searched: GraphLibrary | Level | Subarchitectures | Mapping[ModelSpec, float]) -> Pool:
+        if isinstance(searched, GraphLibrary):
+            return LibraryPool(searched, self.goals)
+        if isinstance(searched, Mapping):
+            return ScreenedPool(searched, self.goals)
+        return SpacePool(
+            searched,
+            num_samples=self.settings.num_samples,
+            num_mutations=self.settings.num_mutations,
+            goals=self.goals,
+            has_profiles=isinstance(searched, Subarchitectures),
+        )
+
     def _propose(self) -> Candidate | None:
         rng = np.random.default_rng([self.seed, self._num_proposed])
         evaluated = self._observed.scores.keys() | self._pending.keys() | self._observed.failed
         settings = self.settings
+        for name, root in self._roots.items():
+            if root.hash not in evaluated:
+                return Candidate(root, Origin("pretrained", model=name), "initial")
+        if self._roots and not self._observed.parents:
+            return None  # until there is something to inherit from
         if len(self._observed) + len(self._pending) < settings.num_init or not len(self._observed):
             return self._initial(evaluated)
         if self._num_told >= settings.num_init and not self.goals.is_single_unconstrained:
@@ -244,8 +258,7 @@ class BOSHNAS:
             return None if spec is None else self._best_of(self._with_origins([spec], "diverse"))
         candidates = self._pool.candidates(evaluated, self._incumbents(self._observed.ranked(self.goals)), rng)
         if not len(candidates):
-            offspring = self._offspring(evaluated)
-            return self._best_of(offspring) if offspring else None
+            return self._best_of(self._offspring(evaluated))
         if draw < settings.alpha:
             with torch.no_grad():
                 moments = self._state.with_fantasies().predict_moments(self._state.from_scratch(candidates.vectors))
@@ -286,10 +299,10 @@ class BOSHNAS:
         return [candidates.specs[place] for place in snapped]
 
     def _with_origins(self, specs: Sequence[ModelSpec], proposed_by: str) -> list[Candidate]:
-        """Each from scratch, and by transfer from the nearest parents."""
-        candidates = [Candidate(spec, Origin(), proposed_by) for spec in specs]
+        """Each from scratch, and with what the nearest parents can give it."""
+        candidates = [Candidate(spec, Origin(), proposed_by) for spec in specs if self._may_be_from_scratch(spec)]
         trained = [self._observed.specs[graph_hash] for graph_hash in sorted(self._observed.parents)]
-        parents = [parent for parent in trained if parent.format == specs[0].format and not parent.groups]
+        parents = [parent for parent in trained if not parent.groups]
         if not parents or not self._origins.num_columns:
             return candidates
         columns = self._pool.layout.embedding_columns
@@ -307,12 +320,13 @@ class BOSHNAS:
         feasible = self.goals.is_feasible(self.goals.columns([child.spec for child in offspring]))
         return [child for child, keeps in zip(offspring, feasible, strict=True) if keeps]
 
-    def _best_of(self, candidates: Sequence[Candidate]) -> Candidate:
-        """By the acquisition; of a morphism that has never been tried, while there is one: nothing is known of it."""
+    def _best_of(self, candidates: Sequence[Candidate]) -> Candidate | None:
+        """By the acquisition; of a morphism that has never been tried, while there is one: nothing is known of it. None
+        of none."""
         tried = self._tried | {origin.name for origin in self._observed.origins.values()}
         candidates = [one for one in candidates if one.origin.name not in tried] or candidates
-        if len(candidates) == 1:
-            return candidates[0]
+        if len(candidates) <= 1:
+            return next(iter(candidates), None)
         vectors = self._state.vectors(candidates)
         with torch.no_grad():
             return candidates[int(self._acquisition_value(vectors, per_second=True).argmax())]
@@ -323,7 +337,14 @@ class BOSHNAS:
             spec = self._pool.largest(evaluated)
         else:
             spec = self._pool.sobol_candidate(self._num_proposed, self.seed, evaluated)
-        return None if spec is None else Candidate(spec, Origin(), "initial")
+        if spec is None or self._may_be_from_scratch(spec):
+            return None if spec is None else Candidate(spec, Origin(), "initial")
+        return self._best_of(self._with_origins([spec], "initial"))
+
+    def _may_be_from_scratch(self, spec: ModelSpec) -> bool:
+        """Parts of pre-trained encoders inherit from these, or from what came of them."""
+        is_of_library = not self._roots or (self.library is not None and spec.hash in self.library)
+        return is_of_library and "scratch" in self.settings.origins
 
     def _incumbents(self, ranked: Sequence[str]) -> list[ModelSpec]:
         """The first of some hashes, as specs."""

@@ -59,8 +59,8 @@ class BOSHNASSettings:
             raise ValueError(
                 f"'alpha' and 'beta' must be probabilities that add up to at most 1. Got {self.alpha}, {self.beta}"
             )
-        if "scratch" not in self.origins:
-            raise ValueError("'origins' must include 'scratch': the first models have no parent")
+        if not {"scratch", "pretrained"} & {*self.origins}:
+            raise ValueError("'origins' must include 'scratch' or 'pretrained': the first models have no parent")
         return self
 
     def check_goals(self, goals: Goals) -> None:

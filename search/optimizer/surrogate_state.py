@@ -19,6 +19,7 @@ from ..candidate import Candidate
 from ..objectives import SCORE, Goals
 from ..pools.library_pool import Pool
 from ..surrogates import Surrogate, fit_surrogate, single_thread
+from ..surrogates.residual import ResidualSurrogate
 from .observations import Observations
 from .origins import Origins
 from .settings import BOSHNASSettings
@@ -143,6 +144,12 @@ class SurrogateState:
         return self._multi_objective
 
     def _fit(self, X: Tensor, Y: Tensor) -> Surrogate:
+        """Of the scores, or, where a guess of each is at hand, of what is missing to it."""
+        if guess := self._layout.guess_columns:
+            return ResidualSurrogate(self._fit_to(X, Y - X[:, guess[0]]), guess[0])
+        return self._fit_to(X, Y)
+
+    def _fit_to(self, X: Tensor, Y: Tensor) -> Surrogate:
         reference = self._pool.reference
         sample = np.random.default_rng(self._seed).permutation(len(reference))[:LANDSCAPE_SAMPLE]
         return fit_surrogate(

@@ -34,7 +34,7 @@ def search_levels(options: SearchOptions, console: Console, *, max_graphs: int |
     """
     layers_per_stack = options.layers_per_stack
     directory = RunDirectory(options.run_dir)
-    library = GraphLibrary.load(options.dataset_file)
+    library = GraphLibrary.load(options.library_file)
     if library.layers_per_stack != layers_per_stack[0]:
         raise ValueError(
             f"'levels' must begin with the layers per stack of the library, {library.layers_per_stack}. "
@@ -48,7 +48,7 @@ def search_levels(options: SearchOptions, console: Console, *, max_graphs: int |
         directory.keep(saved(options), library.fingerprint)
         data_dir = options.prepared_dir or directory.data_dir
         models_dir = options.models_dir or directory.models_dir
-        path = options.dataset_file
+        path = options.library_file
         for i, level in enumerate(levels):
             console.rule(f"level {i + 1} of {len(levels)}: layers per stack {layers_per_stack[i]}")
             if i > 0:

@@ -1,6 +1,8 @@
-"""One search over one graph library, from its options to the best model and the report."""
+"""One search, over a graph library or the parts of a pre-trained encoder, from its options to the best model and the
+report."""
 
 import shutil
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -11,12 +13,16 @@ from embeddings.library_file import check_measured_on
 
 from ..baselines import SAME_SIZE, baseline_spec, same_size
 from ..evaluation import compare_baselines
+from ..records.journal import TrialRecord
 from ..records.run_directory import RunDirectory
 from ..report import write_report
+from ..tune.cluster import ray_cluster
 from ..tune.runner import LevelRun, run_level
 from ..tune.storage import Storage
 from .options import SearchOptions
 from .provenance import check_models, measured_on
+from .roots import prepare_roots, with_tokenizer
+from .screening import screened_children, sizes, trained_root
 from .summary import keep_best, write_summary
 from .teaching import teacher_of_level
 
@@ -31,42 +37,11 @@ def search(options: SearchOptions, console: Console) -> dict[str, Any]:
             or models of another task.
     """
     directory = RunDirectory(options.run_dir)
-    library = GraphLibrary.load(options.dataset_file)
-    recipe, goals = options.tuned_recipe, options.wanted.goals()
     with directory.locked():
-        directory.check(library.fingerprint, resume=options.resume)
-        data_dir = options.prepared_dir or directory.data_dir
-        data = options.data.prepare(data_dir, console)
-        models_dir = options.models_dir or directory.models_dir
-        identity = measured_on(data)
-        check_measured_on(library.performances, library.measured_on, {data.name: identity}, options.dataset_file)
-        check_models(models_dir, data.name, identity, recipe, resume=options.resume)
-        with console.status("asking the teacher"):
-            teacher = teacher_of_level(options.teacher, data, models_dir, directory.path)
-        directory.keep(saved(options), library.fingerprint)
-        console.print(
-            f"{data.describe()}; {len(library):,} architectures; run directory {directory.path}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        storage = options.cluster.storage
-        run = LevelRun(
-            directory=directory,
-            library=library,
-            data=data,
-            models_dir=models_dir,
-            settings=options.settings,
-            recipe=recipe,
-            goals=goals,
-            budget=options.budget,
-            cluster=options.cluster,
-            storage=Storage.of_run(storage, models_dir) if storage else None,
-            teacher=teacher,
-            quiet=options.quiet,
-            seed=options.data.seed,
-        )
-        records = run_level(run, console)
-        evaluation = keep_best(directory, models_dir, records, data, goals)
+        run = begin(options, directory, console)
+        data, goals = run.data, run.goals
+        records = _trained(run, options, console)
+        evaluation = keep_best(directory, run.models_dir, records, data, goals)
         best = next(record.candidate.spec for record in records if record.trial == evaluation["trial"])
         parameters = run.exact["parameters"]
         compare_baselines(
@@ -75,7 +50,7 @@ def search(options: SearchOptions, console: Console) -> dict[str, Any]:
                 for name in options.baseline
             },
             data,
-            recipe,
+            run.recipe,
             directory.path / "baselines",
             console,
             seed=options.data.seed,
@@ -91,10 +66,89 @@ def search(options: SearchOptions, console: Console) -> dict[str, Any]:
         )
         report = write_report(directory.path)
         console.print(f"How it was found: {directory.summary_file} and {report}", highlight=False, soft_wrap=True)
-        # Last: a library that got scores of another task meanwhile refuses these, which costs no result then.
-        scores = {record.candidate.spec.hash: record.score for record in records if record.score is not None}
-        GraphLibrary.record(options.dataset_file, scores, task=data.name, measured_on=identity)
+        if options.dataset_file:
+            # Last: a library that got scores of another task meanwhile refuses these, which costs no result then.
+            scores = {record.candidate.spec.hash: record.score for record in records if record.score is not None}
+            GraphLibrary.record(options.dataset_file, scores, task=data.name, measured_on=measured_on(data))
     return evaluation
+
+
+def begin(options: SearchOptions, directory: RunDirectory, console: Console) -> LevelRun:
+    """What is searched, on prepared data, with everything checked, and written down in the run directory.
+
+    Raises:
+        ValueError: as ``search``.
+    """
+    library = GraphLibrary.load(options.dataset_file) if options.dataset_file else None
+    directory.check(_fingerprint(options), resume=options.resume)
+    recipe, roots, data_options = options.tuned_recipe, None, options.data
+    if options.roots.start_from:
+        roots = prepare_roots(options.roots, options.data, directory.path / "roots", console)
+        data_options = with_tokenizer(options.data, roots)
+    data = data_options.prepare(options.prepared_dir or directory.data_dir, console)
+    models_dir = options.models_dir or directory.models_dir
+    identity = measured_on(data)
+    if library:
+        check_measured_on(library.performances, library.measured_on, {data.name: identity}, options.library_file)
+    check_models(models_dir, data.name, identity, recipe, resume=options.resume)
+    keep_options(options, directory)
+    searched = [f"{len(library):,} architectures"] if library else []
+    searched += [f"what {name} holds" for name in roots.specs] if roots else []
+    console.print(
+        f"{data.describe()}; {' and '.join(searched)}; run directory {directory.path}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    storage = options.cluster.storage
+    run = LevelRun(
+        directory=directory,
+        library=library,
+        roots=roots,
+        data=data,
+        models_dir=models_dir,
+        settings=options.settings,
+        recipe=recipe,
+        goals=options.wanted.goals(),
+        budget=options.budget,
+        cluster=options.cluster,
+        storage=Storage.of_run(storage, models_dir) if storage else None,
+        quiet=options.quiet,
+        seed=options.data.seed,
+    )
+    return run if roots else with_teacher(run, options.chosen_teacher, None, console)
+
+
+def keep_options(options: SearchOptions, directory: RunDirectory) -> None:
+    """Write down the options of a run, as a resumed one reads them."""
+    directory.keep(saved(options), _fingerprint(options))
+
+
+def _fingerprint(options: SearchOptions) -> str:
+    """Of what is searched."""
+    if options.dataset_file:
+        return GraphLibrary.load(options.dataset_file).fingerprint
+    return " ".join(options.roots.start_from)
+
+
+def _trained(run: LevelRun, options: SearchOptions, console: Console) -> list[TrialRecord]:
+    """All trials. Where a search starts from an encoder, this is trained first: it may be the teacher, and its parts
+    are screened."""
+    if run.roots is None:
+        return run_level(run, console)
+    with ray_cluster(run.cluster.address):
+        root = trained_root(run, console)
+        run = with_teacher(run, options.chosen_teacher, root, console)
+        if run.library is None and options.roots.screen:
+            children = screened_children(run, root, sizes(run), count=options.roots.screen, number=1, console=console)
+            run = replace(run, screened=children)
+        return run_level(run, console)
+
+
+def with_teacher(run: LevelRun, teacher: str, root: TrialRecord | None, console: Console) -> LevelRun:
+    """The run, whose trials learn from a teacher (see ``teacher_of_level``)."""
+    place = run.models_dir / root.candidate.spec.hash if root else None
+    with console.status("asking the teacher"):
+        return replace(run, teacher=teacher_of_level(teacher, run.data, run.models_dir, run.directory.path, root=place))
 
 
 def saved(options: SearchOptions) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from ..optimizer.settings import BOSHNASSettings
 from ..records.run_directory import RunDirectory
 from ..training.recipe import Recipe, load_recipe
 from ..tune.options import BudgetOptions, ClusterOptions
-from .teaching import NONE, TEACHERS
+from .roots import RootOptions
+from .teaching import NONE, ROOT, TEACHERS
 
 OBJECTIVES = (SCORE, "parameters", "flops", "latency_ms")
 # What of the settings of BOSHNAS, and of a recipe, is a flag; the data have the last two as well.
@@ -39,7 +40,7 @@ def _recipe(text: str) -> str:
     return str(below_home(text).absolute()) if text.endswith((".yaml", ".yml")) else text
 
 
-def _teacher(text: str) -> str:
+def teacher_or_place(text: str) -> str:
     """A word, or the absolute path of a folder."""
     return text if text in TEACHERS else str(below_home(text).absolute())
 
@@ -86,8 +87,9 @@ class SearchOptions(CommandOptions):
     """Search a graph library for the best architecture for a task."""
 
     prog: ClassVar[str] = "run_boshnas"
-    dataset_file: Place
+    dataset_file: Place | None = None
     """Graph library, as generate_library writes it; scores are added to it."""
+    roots: RootOptions = RootOptions()
     run_dir: Place = Path("runs/boshnas")
     """Where everything of this run goes."""
     resume: Switch = False
@@ -110,11 +112,12 @@ class SearchOptions(CommandOptions):
     )
     wanted: GoalOptions = GoalOptions()
     recipe: Annotated[str, AfterValidator(_recipe)] | None = None
-    """How candidates are trained: original, cpu, single-gpu, or a YAML file; flags override it."""
-    teacher: Annotated[str, AfterValidator(_teacher)] = NONE
-    """Whose outputs fine-tuning learns from, beside the labels: root (the model that the search starts from), best
-    (the best one trained before a level begins), ensemble (the mean of the best three), none, or the folder of a model
-    trained for this task."""
+    """How candidates are trained: original, cpu, single-gpu, pretrained (with --start_from, when not given), or a YAML
+    file; flags override it."""
+    teacher: Annotated[str, AfterValidator(teacher_or_place)] | None = None
+    """Whose outputs fine-tuning learns from, beside the labels: root (the encoder that the search starts from, once it
+    is fine-tuned), best (the best one trained before a level begins), ensemble (the mean of the best three), none, or
+    the folder of a model trained for this task; root with --start_from, else none, when not given."""
     baseline: tuple[Annotated[str, OneOf((*BASELINES, SAME_SIZE))], ...] = ()
     """Known architectures to train under the same recipe after the search, for comparison; same-size: a homogeneous
     one with as many layers and about as many parameters as the best found."""
@@ -126,10 +129,14 @@ class SearchOptions(CommandOptions):
 
     @model_validator(mode="after")
     def _check(self) -> "SearchOptions":
+        if self.dataset_file is None and not self.roots.start_from:
+            raise ValueError("'dataset_file', a graph library, or 'start_from', a pre-trained encoder, must be given")
+        if self.levels and self.dataset_file is None:
+            raise ValueError("'levels' are those of a graph library: give its 'dataset_file'")
         num_levels = len(self.layers_per_stack) or 1
         if len(self.budget.max_trials or [0]) not in (1, num_levels):
             raise ValueError(f"'max_trials' must be one number, or one for each of the {num_levels} levels")
-        if self.data.unlabelled is not None and self.teacher == NONE:
+        if self.data.unlabelled is not None and self.chosen_teacher == NONE:
             raise ValueError(
                 "'unlabelled' rows are labelled by a teacher; choose one with --teacher, or leave them out"
             )
@@ -141,6 +148,17 @@ class SearchOptions(CommandOptions):
     def layers_per_stack(self) -> tuple[int, ...]:
         """Of each level; empty where one level is searched."""
         return tuple(map(int, self.levels.split(","))) if self.levels else ()
+
+    @property
+    def library_file(self) -> Path:
+        """``dataset_file``, of a search that has one."""
+        assert self.dataset_file is not None
+        return self.dataset_file
+
+    @property
+    def chosen_teacher(self) -> str:
+        """``teacher``, also where it is not given."""
+        return self.teacher or (ROOT if self.roots.start_from else NONE)
 
     @property
     def tuned_recipe(self) -> Recipe:
@@ -196,6 +214,8 @@ def search_options(*layers: tuple[str, Mapping[str, Any]]) -> SearchOptions:
         load_plugins(map(str, values["plugin"]))
     declared = options_of(SearchOptions)
     problems = [problem for source, content in layers for problem in unknown_keys(content, declared, source)]
+    if values.get("start_from"):
+        values.setdefault("recipe", "pretrained")
     recipe = load_recipe(_recipe(str(values["recipe"]))) if "recipe" in values else Recipe()
     of_recipe = {name: getattr(recipe, name) for name in LENGTHS}
     return validated(SearchOptions, of_recipe | values | {"training": recipe}, where, problems)

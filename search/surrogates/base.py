@@ -1,8 +1,8 @@
 """What a surrogate is to the search: a BoTorch model of the score over the vectors of architectures, with two kinds of
 uncertainty told apart.
 
-A vector has five parts, in this order: the embedding, exact features, category codes, exact objectives (for the
-acquisition alone), and numbers about the origin (see ``Layout``).
+A vector has six parts, in this order: the embedding, exact features, category codes, exact objectives (for the
+acquisition alone), a guess of the score where there is one, and numbers about the origin (see ``Layout``).
 Shapes: X (batch..., q, K) vectors, K their size; moments (batch..., q).
 """
 
@@ -23,12 +23,14 @@ _STEPS = 200
 
 class Layout(NamedTuple):
     """How many columns of a vector are embedding, features, categories (equal or not, nothing between), exact
-    objectives (in their own units; no surrogate sees them) and numbers about the origin."""
+    objectives (in their own units; no surrogate sees them), a guess of the score (in its unit; at most one), and
+    numbers about the origin."""
 
     embedding: int
     features: int = 0
     codes: int = 0
     exact: int = 0
+    guess: int = 0
     origin: int = 0
 
     @property
@@ -55,6 +57,11 @@ class Layout(NamedTuple):
     def exact_columns(self) -> list[int]:
         """Columns of exact objectives."""
         return self._columns("exact")
+
+    @property
+    def guess_columns(self) -> list[int]:
+        """The column of the guess, if there is one."""
+        return self._columns("guess")
 
     @property
     def origin_columns(self) -> list[int]:

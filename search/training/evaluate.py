@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import datasets as hf_datasets
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
@@ -14,7 +15,8 @@ from flexibert import FlexiBERTForMaskedLM
 
 from .collators import MaskedBlocks, collator
 from .recipe import Recipe
-from .task_heads import joined, model_class, predicted
+from .samplers import LongestFirst, lengths_of
+from .task_heads import Model, joined, model_class, predicted
 
 MOST_BLOCKS = 512
 _MASK_SEED = 0
@@ -41,12 +43,17 @@ def mean_over_tasks(data: PreparedData, metrics: Sequence[Mapping[str, float]]) 
 
 def predict(model_dir: Path, data: PreparedData, split: str) -> np.ndarray:
     """Returns the outputs (``task_heads``) of a saved model on a split, labelled or one of ``unlabelled``."""
-    examples = data.unlabelled[split] if split in data.unlabelled else data.split(split)
     transformers_logging.disable_progress_bar()
     model = model_class(data).from_pretrained(model_dir).eval()
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    loader = DataLoader(examples, batch_size=128, collate_fn=collator(data, model.config.model_spec))
-    return joined([predicted(model, batch) for batch in loader], data)
+    return outputs_on(data.unlabelled[split] if split in data.unlabelled else data.split(split), model, data)
+
+
+def outputs_on(rows: hf_datasets.Dataset, model: Model, data: PreparedData) -> np.ndarray:
+    """Returns the outputs (``task_heads``) of a model in evaluation mode on rows of its task, in their order."""
+    longest_first = LongestFirst(lengths_of(rows))
+    loader = DataLoader(rows, batch_size=128, sampler=longest_first, collate_fn=collator(data, model.config.model_spec))
+    return longest_first.restored(joined([predicted(model, batch) for batch in loader], data))
 
 
 def perplexity(model: FlexiBERTForMaskedLM, data: PreparedData, recipe: Recipe) -> float:

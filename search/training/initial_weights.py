@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from dataset import PreparedData
 from design_space import ModelSpec
-from flexibert import Child, FlexiBERTConfig, Materials, add_to_lineage, transfer_overlap
+from flexibert import Child, FlexiBERTConfig, FlexiBERTModel, Materials, add_to_lineage, transfer_overlap
 
 from .collators import collator
 from .recipe import TrainingJob
@@ -34,10 +34,13 @@ def initial_model(job: TrainingJob, data: PreparedData, config: FlexiBERTConfig)
     origin, spec = job.candidate.origin, job.candidate.spec
     morphism = origin.morphism
     own = data.name if morphism.is_constructive and job.has_part(data.path) else ""
-    parents = [_parent(Path(job.models_dir) / graph_hash / own, data) for graph_hash in origin.parents]
+    parents = [
+        _parent(Path(job.models_dir) / graph_hash / own, data, config.vocab_size) for graph_hash in origin.parents
+    ]
     materials = Materials(
-        batches=functools.partial(_batches, data, parents[0].config.model_spec if parents else spec),
+        batches=functools.partial(first_batches, data, parents[0].config.model_spec if parents else spec),
         blank=lambda: model_class(data)(config, transfer_mode=job.recipe.transfer_mode),
+        pretrained=lambda name: FlexiBERTModel.from_pretrained(job.roots[name]),
         seed=job.seed,
     )
     child = morphism.make(parents, Child(spec, dict(origin.arguments)), materials)
@@ -53,18 +56,18 @@ def initial_model(job: TrainingJob, data: PreparedData, config: FlexiBERTConfig)
     return child, morphism.inherited_share([parent.config.model_spec for parent in parents], spec, overlap)
 
 
-def _parent(folder: Path, data: PreparedData) -> Model:
+def _parent(folder: Path, data: PreparedData, vocab_size: int) -> Model:
     parent = model_class(data).from_pretrained(folder)
-    if parent.config.vocab_size != data.vocab_size:
+    if parent.config.vocab_size != vocab_size:
         raise ValueError(
-            f"The tokenizer has {data.vocab_size:,} tokens, but the parent in {folder} was "
+            f"The tokenizer has {vocab_size:,} tokens, but the parent in {folder} was "
             f"trained with {parent.config.vocab_size:,}. Use its tokenizer, or another --models_dir"
         )
     return parent
 
 
-def _batches(data: PreparedData, spec: ModelSpec, count: int) -> Iterator[dict[str, Any]]:
-    """So many batches of the first training rows, with labels."""
+def first_batches(data: PreparedData, spec: ModelSpec, count: int) -> Iterator[dict[str, Any]]:
+    """So many batches of the first training rows, with labels, for a model of an architecture."""
     train = data.split("train")
     rows = train.select(range(min(count * _BATCH_SIZE, len(train))))
     return iter(DataLoader(rows, batch_size=_BATCH_SIZE, collate_fn=collator(data, spec)))

@@ -6,7 +6,8 @@ of ``Recipe``.
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,7 +31,7 @@ from design_space.plugins import load_plugins
 
 from ..candidate import Candidate
 
-RECIPES = ("original", "cpu", "single-gpu")
+RECIPES = ("original", "cpu", "single-gpu", "pretrained")
 Fraction = Annotated[float, Field(ge=0, lt=1), NO_SWITCH]
 Share = Annotated[float, Field(ge=0, le=1), NO_SWITCH]
 
@@ -143,6 +144,9 @@ class TrainingJob:
     Attributes:
         data_dir: folder of the prepared data. models_dir: where trained models lie, by hash. work_dir: the trial's
             checkpoints.
+        timing: what of the arguments of ``measure_latency`` is to be as given; its length is else ``max_length``.
+        roots: folders of the pre-trained encoders that the search starts from, by name. network: what all its models
+            share, as options of their configuration; empty where the data and the recipe decide.
         storage: URI through which all of these travel when nodes share no folder; ``data_dir`` is then a name there,
             and the other folders are the worker's own.
         plugins: modules that the worker imports before it reads the candidate.
@@ -158,6 +162,9 @@ class TrainingJob:
     recipe: Recipe
     seed: int
     num_threads: int = 1
+    timing: Mapping[str, int] = field(default_factory=dict)
+    roots: Mapping[str, str] = field(default_factory=dict)
+    network: Mapping[str, Any] = field(default_factory=dict)
     storage: str = ""
     plugins: tuple[str, ...] = ()
     teacher: str = ""
@@ -169,9 +176,9 @@ class TrainingJob:
     def to_json(self) -> str:
         """The job as a JSON string."""
         content: dict[str, Any] = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name not in ("candidate", "recipe")
+            one.name: getattr(self, one.name)
+            for one in dataclasses.fields(self)
+            if one.name not in ("candidate", "recipe")
         }
         return json.dumps(content | {"candidate": self.candidate.to_dict(), "recipe": dataclasses.asdict(self.recipe)})
 

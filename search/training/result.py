@@ -106,8 +106,8 @@ def speed_again(model_dir: Path, data: PreparedData) -> Latency | None:
     speed = json.loads(file.read_text())["result"].get("speed") if file.is_file() else None
     if not speed:
         return None
-    length, threads = speed["length"], speed["threads"]
-    return measure_latency(_load(model_dir, data), length=length, threads=threads, repeats=_REPEATS)
+    condition = {name: speed[name] for name in ("batch_size", "length", "threads")}
+    return measure_latency(_load(model_dir, data), **condition, repeats=_REPEATS)
 
 
 def _load(folder: Path, data: PreparedData) -> Model:
@@ -131,7 +131,7 @@ def _measured(
         for task, one in zip(data.tasks, trained, strict=True):
             figures |= {f"{task.name}_{name}": value for name, value in one.figures.items() if "finetune" in name}
     model = _load(folder, data)
-    speed = measure_latency(model, length=job.recipe.max_length, repeats=_REPEATS)
+    speed = measure_latency(model, **{"length": job.recipe.max_length, "repeats": _REPEATS, **job.timing})
     objectives = {
         **metrics,
         "parameters": float(sum(parameter.numel() for parameter in model.parameters())),

@@ -19,7 +19,7 @@ from flexibert import (
     FlexiBERTForTokenClassification,
 )
 
-from .recipe import TrainingJob
+from .recipe import Recipe, TrainingJob
 
 Model = FlexiBERTForSequenceClassification | FlexiBERTForTokenClassification | FlexiBERTForQuestionAnswering
 _CLASSES: Mapping[str, type[Model]] = {
@@ -37,29 +37,33 @@ def model_class(data: PreparedData) -> type[Model]:
     return _CLASSES[data.task_type]
 
 
+def scratch_network(data: PreparedData, recipe: Recipe) -> dict[str, Any]:
+    """Returns what all models of a search from scratch share, as options of their configuration."""
+    return {
+        "vocab_size": data.vocab_size,
+        "max_position_embeddings": recipe.num_positions,
+        "pad_token_id": data.tokenizer.pad_token_id,
+    }
+
+
 def model_config(job: TrainingJob, data: PreparedData) -> FlexiBERTConfig:
-    """Makes the configuration of the job's model for a task, with the positions of its recipe.
+    """Makes the configuration of the job's model for a task.
 
     Raises:
-        ValueError: for texts that are longer than these.
+        ValueError: for texts that are longer than the model's positions.
     """
-    longest = max(data.max_length, data.pretrain_length)
-    if longest > job.recipe.num_positions:
+    network = job.network or scratch_network(data, job.recipe)
+    longest, positions = max(data.max_length, data.pretrain_length), network["max_position_embeddings"]
+    if longest > positions:
         raise ValueError(
-            f"{data.path} holds texts of up to {longest} tokens, the recipe's models see {job.recipe.num_positions}. "
+            f"{data.path} holds texts of up to {longest} tokens, the models of this search see {positions}. "
             "Prepare the data with the recipe's max_length and pretrain_length"
         )
     options: dict[str, Any] = {"num_labels": data.num_labels, "problem_type": data.problem_type}
     if data.label_names:
         options["id2label"] = dict(enumerate(data.label_names))
         options["label2id"] = {name: number for number, name in enumerate(data.label_names)}
-    return FlexiBERTConfig(
-        model_dict=job.candidate.spec.to_dict(),
-        vocab_size=data.vocab_size,
-        max_position_embeddings=job.recipe.num_positions,
-        pad_token_id=data.tokenizer.pad_token_id,
-        **options,
-    )
+    return FlexiBERTConfig(model_dict=job.candidate.spec.to_dict(), **network, **options)
 
 
 def head_size(data: PreparedData) -> dict[str, Any]:

@@ -65,6 +65,7 @@ def train_remotely(job: TrainingJob, report: Report) -> TrainingResult | str:
         teacher=job.teacher and str(node / job.teacher),
         models_dir=str(own / "models"),
         work_dir=str(own / "work"),
+        roots={name: str(own / place) for name, place in job.roots.items()},
     )
     try:
         for name in filter(None, (job.data_dir, job.teacher)):
@@ -73,6 +74,8 @@ def train_remotely(job: TrainingJob, report: Report) -> TrainingResult | str:
                     _fetch(storage, name, node / name)
         for graph_hash in job.candidate.origin.parents:
             _fetch(storage, model_name(graph_hash), own / "models" / graph_hash)
+        for name, place in job.roots.items():
+            _fetch(storage, place, Path(here.roots[name]))
         if checkpoints := storage.names(work):
             _fetch(storage, f"{work}/{checkpoints[-1]}", own / "work")
         trained = model_name(job.candidate.spec.hash)

@@ -8,7 +8,8 @@ import dataclasses
 import errno
 import functools
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from rich.console import Console
 
 from dataset import PreparedData
+from design_space import ModelSpec, Subarchitectures
 from design_space.plugins import loaded_plugins
 from embeddings import GraphLibrary
-from flexibert import FlexiBERTConfig, transfer_overlap
+from flexibert import FlexiBERTConfig, LatencyModel, transfer_overlap
 
 from ..candidate import Candidate, trained_candidate
 from ..objectives import Exact, Goals, exact_costs
@@ -29,7 +31,8 @@ from ..records.journal import TrialRecord, ranked_records
 from ..records.run_directory import RunDirectory
 from ..training.recipe import Recipe, TrainingJob
 from ..training.retries import disk_full_cause
-from ..training.task_heads import head_size
+from ..training.roots import Roots
+from ..training.task_heads import head_size, scratch_network
 from .cluster import check_resources, fitting_trials, ray_cluster
 from .journal_callback import JournalCallback
 from .model_retention import ModelKeeper, removed_candidate
@@ -37,7 +40,7 @@ from .options import BudgetOptions, ClusterOptions
 from .progress import ProgressCallback
 from .remote_training import train_trial
 from .searcher import BOSHNASSearch
-from .storage import Storage, data_name, model_name, teacher_name
+from .storage import Storage, data_name, model_name, root_name, teacher_name
 
 _MOST_DEATHS = 2
 """Workers or nodes that may die under a trial for Tune, which gives up at once when one dies before the trial runs."""
@@ -53,7 +56,11 @@ class LevelRun:
     """What is searched, on which data, and with which means.
 
     Attributes:
-        data: the task; scores of the library that are of it are observations.
+        library: what is searched, unless it is the parts of ``roots``, or beside them; scores of it that are of the
+            task are observations.
+        data: the task.
+        screened: of children of trained models the scores before training, where no others are to be proposed.
+        latency: what predicts ``latency_ms``; None where it is measured. timing: how (see ``TrainingJob``).
         models_dir: where trained models lie and parents are looked for, by hash.
         storage: where data and weights travel when the cluster's nodes share no folder with the driver; None when they
             do.
@@ -62,7 +69,8 @@ class LevelRun:
     """
 
     directory: RunDirectory
-    library: GraphLibrary
+    library: GraphLibrary | None
+    roots: Roots | None
     data: PreparedData
     models_dir: Path
     settings: BOSHNASSettings
@@ -74,11 +82,25 @@ class LevelRun:
     teacher: Path | None = None
     quiet: bool
     seed: int
+    screened: Mapping[ModelSpec, float] | None = None
+    latency: LatencyModel | None = None
+    timing: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def exact(self) -> dict[str, Exact]:
         """The objectives that a spec alone tells, by name."""
-        return exact_costs(self.config, length=self.recipe.max_length, **head_size(self.data))
+        found = exact_costs(self.config, length=self.recipe.max_length, **head_size(self.data))
+        return found | ({"latency_ms": self.latency} if self.latency else {})
+
+    @property
+    def searched(self) -> GraphLibrary | Subarchitectures | Mapping[ModelSpec, float]:
+        """What is proposed from."""
+        if self.screened is not None:
+            return self.screened
+        if self.library is not None:
+            return self.library
+        assert self.roots is not None
+        return Subarchitectures(self.roots.reference)
 
     @property
     def max_trials(self) -> int | None:
@@ -86,9 +108,14 @@ class LevelRun:
         return self.budget.max_trials[0] if self.budget.max_trials else None
 
     @property
+    def network(self) -> Mapping[str, Any]:
+        """What all models share, as options of their configuration."""
+        return self.roots.network if self.roots else scratch_network(self.data, self.recipe)
+
+    @property
     def config(self) -> FlexiBERTConfig:
         """The vocabulary and positions of every model."""
-        return FlexiBERTConfig(vocab_size=self.data.vocab_size, max_position_embeddings=self.recipe.num_positions)
+        return FlexiBERTConfig(**self.network)
 
 
 def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
@@ -138,19 +165,21 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
 
 def _restored_search(run: LevelRun) -> BOSHNASSearch:
     boshnas = BOSHNAS(
-        run.library,
+        run.searched,
         seed=run.seed,
         settings=run.settings,
         overlap=functools.partial(transfer_overlap, config=run.config),
         objectives=run.goals.objectives,
         constraints=run.goals.constraints,
         exact=run.exact,
+        roots=run.roots.specs if run.roots else None,
     )
     events = list(run.directory.journal.events())
     own = {event["hash"] for event in events if event["event"] == "suggested"}
-    for graph_hash, scores in run.library.performances.items():
-        if run.data.name in scores and graph_hash not in own:
-            _tell_known(run, boshnas, graph_hash, scores[run.data.name])
+    if run.library is not None:
+        for graph_hash, scores in run.library.performances.items():
+            if run.data.name in scores and graph_hash not in own:
+                _tell_known(run, run.library, boshnas, graph_hash, scores[run.data.name])
     search = BOSHNASSearch(
         boshnas,
         make_config=functools.partial(_trial_config, run, boshnas),
@@ -170,14 +199,14 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
     return search
 
 
-def _tell_known(run: LevelRun, boshnas: BOSHNAS, graph_hash: str, score: float) -> None:
+def _tell_known(run: LevelRun, library: GraphLibrary, boshnas: BOSHNAS, graph_hash: str, score: float) -> None:
     """Tells a score of an earlier run or level: of a member of the library, or of a child from outside whose weights
     are here, or were (``--keep_models``), which would be proposed again otherwise."""
     there = trained_candidate(run.models_dir / graph_hash)
     candidate = there or removed_candidate(run.models_dir, graph_hash)
-    if graph_hash in run.library:
+    if graph_hash in library:
         origin = there.origin if there else None
-        boshnas.add_prior_observation(run.library.get(graph_hash).spec, score, parent=there is not None, origin=origin)
+        boshnas.add_prior_observation(library.get(graph_hash).spec, score, parent=there is not None, origin=origin)
     elif candidate is not None:
         boshnas.add_prior_observation(candidate.spec, score, parent=there is not None, origin=candidate.origin)
 
@@ -233,24 +262,39 @@ def _trial_config(run: LevelRun, boshnas: BOSHNAS, trial: str, candidate: Candid
         seed=run.seed + int(trial[1:]),
         num_threads=max(1, math.floor(run.cluster.resources_per_trial.get("cpu", 1))),
         plugins=loaded_plugins(),
+        timing=run.timing,
+        network=run.network,
         **_places(run, trial, candidate),
     )
     return {**candidate.to_dict(), "job": job.to_json()}
 
 
-def _places(run: LevelRun, trial: str, candidate: Candidate) -> dict[str, str]:
+def _places(run: LevelRun, trial: str, candidate: Candidate) -> dict[str, Any]:
     """Says where a job finds what it needs, and puts it into the run's storage where there is one."""
+    roots = run.roots.folders if run.roots and candidate.origin.name == "pretrained" else {}
     if run.storage is None:
-        places = {"data_dir": run.data.path, "models_dir": run.models_dir, "work_dir": run.directory.work_dir / trial}
-        return {name: str(place) for name, place in places.items()} | {"teacher": str(run.teacher or "")}
+        return {
+            "data_dir": str(run.data.path),
+            "models_dir": str(run.models_dir),
+            "work_dir": str(run.directory.work_dir / trial),
+            "roots": {name: str(folder) for name, folder in roots.items()},
+            "teacher": str(run.teacher or ""),
+        }
     teacher = {} if run.teacher is None else {teacher_name(run.teacher): run.teacher}
     needed = {data_name(run.data.path): run.data.path} | teacher
     needed |= {model_name(parent): run.models_dir / parent for parent in candidate.origin.parents}
+    needed |= {root_name(name): folder for name, folder in roots.items()}
     for name, folder in needed.items():
         if not run.storage.has(name):
             run.storage.push(folder, name)
-    names = {"data_dir": data_name(run.data.path), "teacher": next(iter(teacher), "")}
-    return names | {"models_dir": "", "work_dir": "", "storage": run.storage.uri}
+    return {
+        "data_dir": data_name(run.data.path),
+        "models_dir": "",
+        "work_dir": "",
+        "roots": {name: root_name(name) for name in roots},
+        "teacher": next(iter(teacher), ""),
+        "storage": run.storage.uri,
+    }
 
 
 def _receive(storage: Storage, models_dir: Path, candidate: Candidate) -> None:

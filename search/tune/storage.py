@@ -1,8 +1,8 @@
 """Storage for the data and weights of a cluster whose nodes share no folder: a place that fsspec knows.
 
-Below the URI lies a folder of the run's own, and in it ``data-<digest>/``, ``teacher-<digest>/``, ``models/<hash>/``
-and, of trials in flight, ``work/<trial>/<number>/``. Files of a folder are written first, its mark last; a folder
-without a mark is not there.
+Below the URI lies a folder of the run's own, and in it ``data-<digest>/``, ``teacher-<digest>/``, ``models/<hash>/``,
+``roots/<name>/`` and, of trials in flight, ``work/<trial>/<number>/``. Files of a folder are written first, its mark
+last; a folder without a mark is not there.
 """
 
 import hashlib
@@ -112,6 +112,11 @@ def data_name(data_dir: Path) -> str:
 def teacher_name(folder: Path) -> str:
     """Names what a teacher says by the teacher and the data, as its folder is named."""
     return f"teacher-{folder.name}"
+
+
+def root_name(name: str) -> str:
+    """Names the folder of a pre-trained encoder."""
+    return f"roots/{name}"
 
 
 def model_name(graph_hash: str) -> str:

@@ -26,7 +26,7 @@ def test_a_candidate_survives_its_dictionary(tiny_library):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("graft", "x"), "must be one of scratch, transfer, prune, stitch, merge.* Got 'graft'"),
+        (("graft", "x"), "must be one of scratch, pretrained, transfer, prune, stitch, merge.* Got 'graft'"),
         (("transfer",), r"'transfer' must have 1 parents. Got \(\)"),
         (("scratch", "x"), r"'scratch' must have 0 parents. Got \('x',\)"),
         (("stitch", "x"), "'stitch' must have 2 parents"),

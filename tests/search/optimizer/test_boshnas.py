@@ -262,7 +262,7 @@ def test_the_same_history_gives_the_same_candidate_in_another_process(tiny_libra
         ({"surrogate": "trees"}, "'surrogate' must be one of auto, features, .* Got 'trees'"),
         (
             {"origins": ("scratch", "graft")},
-            "'origins' must be one of scratch, transfer, prune, stitch, merge. Got 'graft'",
+            "'origins' must be one of scratch, pretrained, transfer, prune, stitch, merge. Got 'graft'",
         ),
         ({"origins": ("transfer",)}, "'origins' must include 'scratch'"),
         ({"min_overlap": 1.5}, r"'min_overlap' must be in \[0, 1\]. Got 1.5"),

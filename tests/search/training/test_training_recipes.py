@@ -156,7 +156,7 @@ def test_a_parent_with_another_vocabulary_is_refused(inputs, tmp_path):
 
 def test_data_longer_than_the_recipe_are_refused(inputs, tmp_path):
     recipe = dataclasses.replace(RECIPE, max_length=8, pretrain_length=8)
-    with pytest.raises(ValueError, match="holds texts of up to 16 tokens, the recipe's models see 8"):
+    with pytest.raises(ValueError, match="holds texts of up to 16 tokens, the models of this search see 8"):
         train_candidate(_job(_data(inputs, str(inputs / "films.csv")), tmp_path, recipe), lambda _: None)
 
 

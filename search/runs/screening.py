@@ -1,0 +1,80 @@
+"""Children of a trained model of a run, screened on its cluster; what is known of them lies in the run directory."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from rich.console import Console
+
+from design_space import ModelSpec
+from design_space.plugins import loaded_plugins
+from flexibert.pruning import linear_weights
+
+from ..objectives import SCORE, Goals
+from ..records.journal import TrialRecord
+from ..screening.screener import ScreeningJob
+from ..screening.screening import screen_children
+from ..tune.runner import LevelRun, run_level
+
+SIZES = (0.7, 0.5, 0.35, 0.25, 0.18, 0.125, 0.09, 0.0625)
+"""Shares of the encoder's parameters, word vectors not counted, for which children are made where no size is asked
+for."""
+
+
+def trained_root(run: LevelRun, console: Console) -> TrialRecord:
+    """The encoder, fine-tuned as it is, with all of this machine where nothing else was asked for."""
+    cluster = run.cluster
+    if cluster.address is None and cluster.resources_per_trial == {"cpu": 1.0}:
+        cluster = replace(cluster, resources_per_trial={"cpu": float(os.cpu_count() or 1)})
+    budget = replace(run.budget, max_trials=(1,), max_hours=None)
+    known = Goals(objectives=(SCORE, *run.exact), exact=run.exact)
+    for record in run_level(replace(run, cluster=cluster, budget=budget, goals=known), console):
+        if record.candidate.origin.name == "pretrained" and record.score is not None:
+            return record
+    raise RuntimeError("The encoder could not be fine-tuned; see the errors above")
+
+
+def sizes(run: LevelRun) -> list[dict[str, float]]:
+    """Limits on the parameters of children, for all ``SIZES``."""
+    assert run.roots is not None
+    spec = run.roots.reference
+    whole = float(run.exact["parameters"]([spec])[0])
+    of_layers = linear_weights(spec, run.config)
+    return [{"parameters": whole - (1 - share) * of_layers} for share in SIZES]
+
+
+def screened_children(
+    run: LevelRun,
+    parent: TrialRecord,
+    limits: Sequence[Mapping[str, float]],
+    *,
+    count: int,
+    number: int,
+    console: Console,
+) -> dict[ModelSpec, float]:
+    """What ``count`` children of a trial score before they are trained, and what it scores itself.
+
+    Args:
+        limits: see ``screen_children``.
+        number: of the file that keeps them: a run that goes on reads it.
+    """
+    resources = run.cluster.resources_per_trial
+    job = ScreeningJob(
+        data_dir=str(run.data.path),
+        model_dir=str(run.models_dir / parent.candidate.spec.hash),
+        costs=run.exact,
+        num_threads=max(1, int(resources.get("cpu", 1))),
+        plugins=loaded_plugins(),
+    )
+    assert parent.score is not None
+    found = screen_children(
+        job,
+        parent.candidate.spec,
+        limits,
+        count=count,
+        path=run.directory.path / "screened" / f"{number}.jsonl",
+        resources=resources,
+        seed=run.seed,
+        console=console,
+    )
+    return {parent.candidate.spec: parent.score, **found}

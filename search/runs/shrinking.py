@@ -1,0 +1,254 @@
+"""From a pre-trained encoder to a smaller, faster one: level after level, each about half as costly as the last.
+
+The encoder is fine-tuned on the task: it is the reference, the teacher, and the first parent. On each level children
+of the best of the level above are screened within the level's limits, BOSHNAS chooses a few of these to train, and the
+best is the parent of the next level. All levels share one journal; a run that was cut goes on from it.
+"""
+
+import itertools
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from rich.console import Console
+
+from design_space import ModelSpec, Subarchitectures
+from design_space.files import write_atomically
+from design_space.options import Positive, options
+from flexibert import FlexiBERTConfig, FlexiBERTModel, LatencyModel, fit_latency_model, measure_in_turn
+
+from ..objectives import Goals
+from ..records.journal import TrialRecord
+from ..tune.cluster import fitting_trials
+from ..tune.runner import LevelRun, run_level
+from .level import with_teacher
+from .screening import screened_children, trained_root
+
+STEP = 2.0
+"""How many times as costly a level is as the next, at most."""
+
+_MEASURED, _REPEATS = 24, 15
+"""Architectures by whose times the latency of all is predicted, and how often each is timed."""
+
+_MARGIN = 0.97
+"""Share of a limit on time that predictions must keep: they may be wrong by a little."""
+
+_TIMED_VOCABULARY = 1000  # word vectors take room, and no time
+_LATENCY_FILE = "latency.json"
+
+LATENCY, PARAMETERS = "latency_ms", "parameters"
+
+
+@options
+class ShrinkGoals:
+    """How much smaller or faster the model must be."""
+
+    faster: Positive | None = None
+    """Times as fast as the encoder, for one text on one thread."""
+    smaller: Positive | None = None
+    """Times fewer parameters than the encoder, word vectors counted."""
+    latency_ms: Positive | None = None
+    """Most milliseconds for one text on one thread of this machine."""
+    max_drop: Positive | None = None
+    """Most points (hundredths) of the score on validation that may be lost: of the models that lose no more, the
+    fastest is taken. Alone, times are halved until more is lost."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shrunk:
+    """What came out.
+
+    Attributes:
+        root: the fine-tuned encoder.
+        levels: the best of each level, the most costly first.
+        chosen: the model that is taken. limits: what it keeps, of ``latency_ms`` and ``parameters``; none for the root.
+        unmet: sentences that say which goals it does not keep; none where it keeps all.
+    """
+
+    root: TrialRecord
+    levels: list[TrialRecord]
+    chosen: TrialRecord
+    limits: dict[str, float]
+    unmet: list[str]
+
+
+def shrink(
+    run: LevelRun,
+    goals: ShrinkGoals,
+    *,
+    length: int,
+    num_screened: int,
+    trials: int,
+    teacher: str,
+    max_hours: float | None,
+    console: Console,
+) -> Shrunk:
+    """Search level by level.
+
+    Args:
+        run: of which ``goals`` and the numbers of trials are set here.
+        length: tokens of the text that is timed.
+        num_screened: children that are looked at on each level. trials: those of them that are trained.
+        teacher: see ``teacher_of_level``.
+        max_hours: about how long all may take; each level gets an even share of what is left. None for no limit.
+
+    Raises:
+        ValueError: for a goal that no sub-architecture can reach.
+        RuntimeError: when the encoder could not be fine-tuned.
+    """
+    run = replace(run, latency=_latency_model(run, length), timing={"batch_size": 1, "length": length, "threads": 1})
+    wanted = _wanted(run, goals)
+    _check_reachable(run, wanted)
+    begun_s = time.monotonic()
+    root = trained_root(run, console)
+    run = with_teacher(run, teacher, root, console)
+    levels: list[TrialRecord] = []
+    screened: dict[ModelSpec, float] = {}
+    all_limits = _limits(run, wanted)
+    for number, limits in enumerate(all_limits, start=1):
+        parent = levels[-1] if levels else root
+        console.rule(f"level {number}: {_said(limits)}")
+        within = Goals(constraints=limits, exact=run.exact)
+        screened |= screened_children(run, parent, [limits], count=num_screened, number=number, console=console)
+        level = replace(
+            run,
+            goals=within,
+            screened=screened,
+            budget=replace(run.budget, max_trials=(1 + number * trials,)),
+        )
+        if max_hours is not None:
+            left = max(0.0, max_hours - (time.monotonic() - begun_s) / 3600) / (len(all_limits) - number + 1)
+            level = _within_hours(level, left)
+        able = [record for record in run_level(level, console) if _keeps(record, within)]
+        if not able:
+            break
+        levels.append(max(able, key=lambda record: record.score or -math.inf))
+        if goals.max_drop is not None and _drop(root, levels[-1]) > goals.max_drop:
+            break
+    return _chosen(root, levels, all_limits, goals)
+
+
+def _within_hours(run: LevelRun, hours: float) -> LevelRun:
+    """With so many hours for what is still to be trained; the trials so far count too, and those side by side add
+    up."""
+    spent_s = sum(record.cost_s or 0.0 for record in run.directory.journal.trials().values())
+    side_by_side = run.budget.max_concurrent or fitting_trials(run.cluster.resources_per_trial)
+    return replace(run, budget=replace(run.budget, max_hours=spent_s / 3600 + max(hours * side_by_side, 1e-3)))
+
+
+def _latency_model(run: LevelRun, length: int) -> LatencyModel:
+    """Fitted to this machine, one text on one thread, and kept: a run that goes on has the same limits."""
+    assert run.roots is not None
+    file = run.directory.path / _LATENCY_FILE
+    if not file.exists():
+        root = run.roots.reference
+        space = Subarchitectures(root)
+        specs = [root, *space.stream(seed=run.seed, limit=min(_MEASURED, space.size))]
+        options = {**run.network, "vocab_size": _TIMED_VOCABULARY, "pad_token_id": 0}
+        models = [FlexiBERTModel(FlexiBERTConfig(model_dict=spec.to_dict(), **options)) for spec in specs]
+        speeds = measure_in_turn(models, batch_size=1, length=length, threads=1, repeats=_REPEATS)
+        model = fit_latency_model(specs, [speed.median_ms for speed in speeds], length=length)
+        content = {"shares": model.shares.tolist(), "length": length, "error": model.error}
+        write_atomically(file, json.dumps(content, indent=2))
+    content = json.loads(file.read_text())
+    return LatencyModel(np.array(content.pop("shares")), **content)
+
+
+def _wanted(run: LevelRun, goals: ShrinkGoals) -> dict[str, float]:
+    """The limits that the result must keep; on time, where nothing else is asked for, that of the smallest part."""
+    now = _costs(run, [_reference(run)])
+    wanted = {}
+    if goals.faster is not None or goals.latency_ms is not None:
+        times = now[LATENCY] / (goals.faster or 1), goals.latency_ms or math.inf
+        wanted[LATENCY] = _MARGIN * min(times)
+    if goals.smaller is not None:
+        wanted[PARAMETERS] = now[PARAMETERS] / goals.smaller
+    return wanted or {LATENCY: _least(run)[LATENCY]}
+
+
+def _reference(run: LevelRun) -> ModelSpec:
+    assert run.roots is not None
+    return run.roots.reference
+
+
+def _costs(run: LevelRun, specs: Sequence[ModelSpec]) -> dict[str, float]:
+    """The least that any of some architectures costs."""
+    return {name: float(run.exact[name](specs).min()) for name in (LATENCY, PARAMETERS)}
+
+
+def _least(run: LevelRun) -> dict[str, float]:
+    """The least that any part of the encoder costs."""
+    space = Subarchitectures(_reference(run))
+    corners = itertools.product((0.0, 1.0 - 1e-9), repeat=2)
+    return _costs(
+        run, [space.at([1 - 1e-9, depth, width, *[0.5] * (space.num_coordinates - 3)]) for depth, width in corners]
+    )
+
+
+def _check_reachable(run: LevelRun, wanted: Mapping[str, float]) -> None:
+    least, now = _least(run), _costs(run, [_reference(run)])
+    problems = []
+    for name, limit in wanted.items():
+        if least[name] > limit:
+            most = now[name] / least[name]
+            what = "faster" if name == LATENCY else "smaller"
+            hint = "" if name == LATENCY else "; --trim_vocabulary drops word vectors"
+            problems.append(
+                f"'{what}' must be at most {most:.1f}, what one layer with one head is of the encoder{hint}"
+            )
+    if problems:
+        raise ValueError("This goal cannot be reached: " + "; ".join(problems))
+
+
+def _limits(run: LevelRun, wanted: Mapping[str, float]) -> list[dict[str, float]]:
+    """Of each level, from the root down to what is wanted in even ratios."""
+    now = _costs(run, [_reference(run)])
+    ratios = {name: now[name] / limit for name, limit in wanted.items()}
+    count = max(1, math.ceil(math.log(max(1.0, *ratios.values()), STEP) - 1e-6))
+    return [
+        {name: wanted[name] * max(ratios[name], 1.0) ** (1 - number / count) for name in wanted}
+        for number in range(1, count + 1)
+    ]
+
+
+def _keeps(record: TrialRecord, goals: Goals) -> bool:
+    is_child = record.candidate.origin.name != "pretrained"
+    values = goals.values(record.candidate.spec, record.objectives)
+    return is_child and record.score is not None and goals.constraint_violation(values) == 0
+
+
+def _drop(root: TrialRecord, record: TrialRecord) -> float:
+    """Points of the score that are lost."""
+    assert root.score is not None
+    assert record.score is not None
+    return 100 * (root.score - record.score)
+
+
+def _chosen(
+    root: TrialRecord, levels: list[TrialRecord], limits: Sequence[dict[str, float]], goals: ShrinkGoals
+) -> Shrunk:
+    """The last level's best; under a limit on the drop that of the last level that keeps it, and what this leaves
+    unmet."""
+    kept = [one for one in levels if goals.max_drop is None or _drop(root, one) <= goals.max_drop]
+    unmet = []
+    if not kept and goals.max_drop is not None:
+        lost = f": the least that was lost is {min(_drop(root, one) for one in levels):.1f}" if levels else ""
+        unmet.append(f"no smaller model keeps within {goals.max_drop:g} points of the encoder's score{lost}")
+    number = levels.index(kept[-1]) if kept else -1
+    if number + 1 < len(limits) and goals != ShrinkGoals(max_drop=goals.max_drop):
+        unmet.append("no model that was found keeps all goals; this one comes nearest")
+    return Shrunk(
+        root=root,
+        levels=levels,
+        chosen=kept[-1] if kept else root,
+        limits=limits[number] if kept else {},
+        unmet=unmet,
+    )
+
+
+def _said(limits: Mapping[str, float]) -> str:
+    words = {LATENCY: "at most {:.2f} ms", PARAMETERS: "at most {:,.0f} parameters"}
+    return ", ".join(words[name].format(limit) for name, limit in limits.items())

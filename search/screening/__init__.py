@@ -1,0 +1,1 @@
+"""What children of trained models are worth before any training: many are looked at, few are trained."""

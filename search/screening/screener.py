@@ -1,0 +1,77 @@
+"""Children of one trained model, made and scored without training: on a worker, one after the other.
+
+What the parent's heads, neurons and layers are worth is computed once, on training rows; each child is cut out,
+repaired by least squares, and scored on validation rows.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from dataset import PreparedData
+from design_space import ModelSpec
+from design_space.plugins import load_plugins
+from flexibert import Extractor
+
+from ..objectives import Exact
+from ..training.evaluate import outputs_on
+from ..training.initial_weights import first_batches
+from ..training.task_heads import model_class
+
+EXAMPLES = 16
+"""Batches by which heads, neurons and layers are judged and children are repaired."""
+
+ROWS = 512
+"""Validation rows by which a child is scored, at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScreeningJob:
+    """Everything a worker needs to screen children of one parent.
+
+    Attributes:
+        data_dir: folder of the prepared data. model_dir: of the parent.
+        costs: exact ones by name, which limits are about.
+        num_threads: of torch.
+        plugins: modules that are imported first.
+    """
+
+    data_dir: str
+    model_dir: str
+    costs: Mapping[str, Exact]
+    num_threads: int
+    plugins: tuple[str, ...] = ()
+
+
+class Screener:
+    """One parent, ready to have children made of it."""
+
+    def __init__(self, job: ScreeningJob) -> None:
+        load_plugins(job.plugins)
+        torch.set_num_threads(job.num_threads)
+        data = PreparedData.load(job.data_dir)
+        self._data, self._costs = data.tasks[data.largest_task], job.costs
+        parent = model_class(self._data).from_pretrained(Path(job.model_dir)).eval()
+        batches = list(first_batches(self._data, parent.config.model_spec, EXAMPLES))
+        self._extractor = Extractor(parent, batches)
+        rows = self._data.split("validation")
+        self._rows = rows.select(range(min(len(rows), ROWS)))
+
+    def guided(self, num_layers: int, limits: Mapping[str, float]) -> ModelSpec | None:
+        """The child of so many layers that is left when what matters least for its size goes until all limits are
+        kept; None where that cannot be."""
+        return self._extractor.largest(num_layers, lambda spec: self._keeps(spec, limits))
+
+    def screened(self, spec: ModelSpec) -> tuple[ModelSpec, float]:
+        """A child, and the task's metric of it before it is trained; not a number of one that cannot be made."""
+        try:
+            child = self._extractor.child(spec)
+        except (ValueError, RuntimeError):
+            return spec, math.nan
+        return spec, self._data.measure(outputs_on(self._rows, child, self._data), "validation")[self._data.metric]
+
+    def _keeps(self, spec: ModelSpec, limits: Mapping[str, float]) -> bool:
+        return all(float(self._costs[name]([spec])[0]) <= limit for name, limit in limits.items())

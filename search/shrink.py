@@ -1,0 +1,23 @@
+"""The command ``shrink_model``: a pre-trained encoder and a task in, a smaller and faster model for that task out."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from design_space.command import read_options, run_command
+
+from .runs.shrink_run import ShrinkOptions, shrink_run
+
+
+def shrink_model(arguments: Sequence[str] | None = None) -> None:
+    """Read the options and shrink."""
+    shrink_run(read_options(ShrinkOptions, arguments), Console())
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    run_command(shrink_model)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""A surrogate over a guess: it learns what is missing to a number that each candidate brings along.
+
+Where a guess of the score is at hand for every candidate, such as what a child scores before it is trained, a model of
+the difference needs few observations: with none nearby it falls back to the guess.
+Shapes: X (batch..., q, K) vectors, K their size; moments (batch..., q).
+"""
+
+from typing import Any
+
+from botorch.posteriors.gpytorch import GPyTorchPosterior
+from gpytorch.distributions import MultivariateNormal
+from torch import Tensor
+
+from .base import Moments, Surrogate
+
+
+class ResidualSurrogate(Surrogate):
+    """The guess in one column of a vector, plus a surrogate of the scores less their guesses.
+
+    Args:
+        of_residuals: fitted to the differences.
+        column: of the guess, in the unit of the scores.
+    """
+
+    def __init__(self, of_residuals: Surrogate, column: int) -> None:
+        super().__init__()
+        self._of_residuals, self._column = of_residuals, column
+
+    def predict_moments(self, X: Tensor) -> Moments:
+        moments = self._of_residuals.predict_moments(X)
+        return moments._replace(mean=moments.mean + X[..., self._column])
+
+    def posterior(self, X: Tensor, observation_noise: bool = False, **_: object) -> GPyTorchPosterior:
+        normal = self._of_residuals.posterior(X, observation_noise).distribution
+        return GPyTorchPosterior(MultivariateNormal(normal.mean + X[..., self._column], normal.covariance_matrix))
+
+    def condition_on_observations(self, X: Tensor, Y: Tensor, **options: Any) -> "ResidualSurrogate":
+        residuals = Y - X[..., self._column]
+        return ResidualSurrogate(self._of_residuals.condition_on_observations(X, residuals, **options), self._column)

@@ -1,0 +1,28 @@
+"""The pre-trained encoders that a search starts from, as its parts know them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from design_space import ModelSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roots:
+    """Encoders that are ready.
+
+    Attributes:
+        folders: by name, the reference first.
+        specs: their architectures, by name.
+        network: options of the configuration that all models share.
+    """
+
+    folders: Mapping[str, Path]
+    specs: Mapping[str, ModelSpec]
+    network: Mapping[str, Any]
+
+    @property
+    def reference(self) -> ModelSpec:
+        """The architecture of the first."""
+        return next(iter(self.specs.values()))
