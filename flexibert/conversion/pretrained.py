@@ -118,7 +118,7 @@ def _root(encoder: Any, pooling: str | None) -> FlexiBERTModel:
 
 
 def _fast_tokenizer(source: Source, model: FlexiBERTModel, revision: str | None) -> PreTrainedTokenizerBase:
-    """The tokenizer, whose texts fit the model.
+    """The tokenizer, whose texts fit the model: not longer, and without segments where the model has but one.
 
     Raises:
         ValueError: when it is a slow one, or has words that the model lacks.
@@ -130,6 +130,9 @@ def _fast_tokenizer(source: Source, model: FlexiBERTModel, revision: str | None)
     if last >= size:
         raise ValueError(f"{source}: the tokenizer must have the model's {size} tokens at most. Got token {last}")
     tokenizer.model_max_length = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+    if model.config.type_vocab_size == 1:
+        names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+        tokenizer.model_input_names = tokenizer.init_kwargs["model_input_names"] = names  # the second is saved
     return tokenizer
 
 

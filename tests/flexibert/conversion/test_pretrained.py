@@ -147,7 +147,11 @@ def test_other_families(make: Callable, notes: tuple[str, ...], tmp_path: Path) 
     again = load_encoder(tmp_path / "ours")
     assert largest_difference(encoder.model, again.model) == 0
     assert again.tokenizer.get_vocab() == encoder.tokenizer.get_vocab()
-    assert type(AutoTokenizer.from_pretrained(tmp_path / "ours")) is type(encoder.tokenizer)
+    saved = AutoTokenizer.from_pretrained(tmp_path / "ours")
+    assert type(saved) is type(encoder.tokenizer)
+    for tokenizer in (encoder.tokenizer, saved):
+        assert ("token_type_ids" in tokenizer("a", "b")) == (source.config.model_type == "electra")
+        assert encoder.model(**tokenizer("a", "b", return_tensors="pt"))[0].isfinite().all()
 
 
 def _other(folder: Path, model_class: Any, config: Any) -> Any:
@@ -369,3 +373,22 @@ def test_words_of_a_plain_tokenizer_file_are_enough(tmp_path: Path) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     assert load_encoder(tmp_path).tokenizer("a", add_special_tokens=False)["input_ids"] == [5]
+
+
+def test_a_name_on_the_hub_is_its_own_base_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the Hub's cache on this machine, laid out as it is after a download."""
+    repository, commit = tmp_path / "models--somebody--small-bert", "0" * 40
+    source = bert(repository / "snapshots" / commit)
+    (repository / "snapshots" / commit / "README.md").write_text(CARD)
+    sentence_files(repository / "snapshots" / commit, {"pooling_mode": "mean"})
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    for revision in (None, commit):
+        encoder = load_encoder("somebody/small-bert", revision=revision)
+        assert (encoder.name, encoder.base_model) == ("small-bert", "somebody/small-bert")
+        assert (encoder.license, encoder.pooling, encoder.notes) == ("apache-2.0", "mean", ())
+        assert encoder.model.config.lineage == ["Converted from BertModel `small-bert`."]
+        ids = torch.tensor([[2, 5, 6, 3]])
+        torch.testing.assert_close(encoder.model(ids)[0], source(ids)[0], atol=1e-6, rtol=0)
