@@ -7,6 +7,7 @@ from .checkpoints import auto_classes as auto_classes
 from .checkpoints.model_card import add_to_lineage, write_model_card
 from .conversion.bert import from_bert, to_bert
 from .conversion.deit import from_deit, to_deit
+from .conversion.vocabulary import with_vocabulary
 from .cost.flops import Cost, cost_of, count_flops, flops_per_token
 from .cost.latency import Latency, measure_latency
 from .cost.parameters import count_parameters
@@ -86,5 +87,6 @@ __all__ = [
     "to_deit",
     "transfer_overlap",
     "transfer_plan",
+    "with_vocabulary",
     "write_model_card",
 ]
