@@ -8,5 +8,15 @@ from .prepared import PreparedData
 from .tables.options import TableOptions
 from .task import Task
 from .tokenizer import build_tokenizer
+from .vocabulary import trimmed_tokenizer
 
-__all__ = ["PreparedData", "TableOptions", "Task", "__version__", "build_tokenizer", "load_corpus", "load_task"]
+__all__ = [
+    "PreparedData",
+    "TableOptions",
+    "Task",
+    "__version__",
+    "build_tokenizer",
+    "load_corpus",
+    "load_task",
+    "trimmed_tokenizer",
+]

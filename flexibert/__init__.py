@@ -9,6 +9,7 @@ from .conversion.bert import from_bert, to_bert
 from .conversion.deit import from_deit, to_deit
 from .conversion.families import from_transformers
 from .conversion.pretrained import PretrainedEncoder, load_encoder, save_encoder
+from .conversion.vocabulary import with_vocabulary
 from .cost.flops import Cost, cost_of, count_flops, flops_per_token
 from .cost.latency import Latency, measure_in_turn, measure_latency
 from .cost.latency_model import LatencyModel, fit_latency_model
@@ -97,5 +98,6 @@ __all__ = [
     "to_deit",
     "transfer_overlap",
     "transfer_plan",
+    "with_vocabulary",
     "write_model_card",
 ]

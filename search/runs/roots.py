@@ -19,8 +19,8 @@ from design_space.options import Natural, Switch, options
 from flexibert import FlexiBERTConfig, load_encoder, save_encoder
 
 from ..training.roots import Roots
-from .pooling import better_pooling
 from ..training.vocabulary import trim
+from .pooling import better_pooling
 
 SHARED = (
     "vocab_size",
