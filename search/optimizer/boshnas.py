@@ -36,6 +36,7 @@ from flexibert.morphisms.registry import Overlap
 from ..acquisition.newton import ascend
 from ..candidate import Candidate, Origin
 from ..objectives import SCORE, Exact, Goals, exact_costs
+from ..pools.joint_pool import JointPool
 from ..pools.library_pool import Candidates, LibraryPool, Pool
 from ..pools.space_pool import SpacePool
 from ..surrogates import single_thread
@@ -65,7 +66,9 @@ class BOSHNAS:
 
     Args:
         library: what is searched. Of a ``DesignSpace`` (at two layers per stack) or a ``Level`` of up to ``LISTED``
-            members, a library is built of the first; larger ones are searched without listing them.
+            members, a library is built of the first; larger ones are searched without listing them, and so are
+            ``Subarchitectures``.
+        also: what is searched together with a library.
         overlap: share of the second spec's parameters that the first one's weights can fill
             (``flexibert.transfer_overlap``); without it nothing is transferred.
         objectives: ``score``, and others that should be low.
@@ -80,6 +83,7 @@ class BOSHNAS:
         self,
         library: GraphLibrary | DesignSpace | Level | Subarchitectures,
         *,
+        also: Subarchitectures | None = None,
         seed: int = 0,
         settings: BOSHNASSettings | None = None,
         overlap: Overlap | None = None,
@@ -99,17 +103,7 @@ class BOSHNAS:
             level = library.level(layers_per_stack=2)
             library = GraphLibrary.build(library, layers_per_stack=2) if level.size <= LISTED else level
         self.library = library if isinstance(library, GraphLibrary) else None
-        self._pool: Pool = (
-            LibraryPool(library, self.goals)
-            if isinstance(library, GraphLibrary)
-            else SpacePool(
-                library,
-                num_samples=self.settings.num_samples,
-                num_mutations=self.settings.num_mutations,
-                goals=self.goals,
-                has_profiles=isinstance(library, Subarchitectures),
-            )
-        )
+        self._pool = _pool_of(library, also, self.settings, self.goals)
         self._origins = Origins(self.settings.origins, overlap, self.settings.min_overlap)
         self._state = SurrogateState(self.settings, self.goals, self._pool, self._origins, seed)
         self._observed, self._pending = self._state.observed, self._state.pending
@@ -289,13 +283,13 @@ class BOSHNAS:
         """Each from scratch, and by transfer from the nearest parents."""
         candidates = [Candidate(spec, Origin(), proposed_by) for spec in specs]
         trained = [self._observed.specs[graph_hash] for graph_hash in sorted(self._observed.parents)]
-        parents = [parent for parent in trained if parent.format == specs[0].format and not parent.groups]
+        parents = [parent for parent in trained if not parent.groups]
         if not parents or not self._origins.num_columns:
             return candidates
         columns = self._pool.layout.embedding_columns
         distances = torch.cdist(self._state.of_specs(specs)[:, columns], self._state.of_specs(parents)[:, columns])
-        for spec, order in zip(specs, distances.argsort(stable=True)[:, :_NEAREST_PARENTS].tolist(), strict=True):
-            nearest = [parents[place] for place in order]
+        for spec, order in zip(specs, distances.argsort(stable=True).tolist(), strict=True):
+            nearest = [parents[place] for place in order if parents[place].format == spec.format][:_NEAREST_PARENTS]
             candidates += [Candidate(spec, origin, proposed_by) for origin in self._origins.inheriting(spec, nearest)]
         return candidates
 
@@ -329,3 +323,34 @@ class BOSHNAS:
         """The first of some hashes, as specs."""
         most = _NUM_INCUMBENTS_FRONT if self.goals.costs else _NUM_INCUMBENTS
         return [self._observed.specs[graph_hash] for graph_hash in ranked[:most]]
+
+
+def _pool_of(
+    library: GraphLibrary | Level | Subarchitectures,
+    also: Subarchitectures | None,
+    settings: BOSHNASSettings,
+    goals: Goals,
+) -> Pool:
+    """The pool of what is searched."""
+    listed: Sequence[ModelSpec] = ()
+    space: Level | Subarchitectures
+    if isinstance(library, GraphLibrary):
+        if also is None:
+            return LibraryPool(library, goals)
+        listed, space = library.specs, also
+    elif also is None:
+        space = library
+    else:
+        raise ValueError(
+            f"'also' is searched together with a library. Got a {type(library).__name__} of {library.size:,} "
+            "architectures; build a GraphLibrary of a sample of it"
+        )
+    pool = SpacePool(
+        space,
+        num_samples=settings.num_samples,
+        num_mutations=settings.num_mutations,
+        goals=goals,
+        beside=listed,
+        has_profiles=isinstance(space, Subarchitectures),
+    )
+    return JointPool(listed, pool) if listed else pool
