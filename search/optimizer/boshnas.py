@@ -36,6 +36,7 @@ from flexibert.morphisms.registry import Overlap
 from ..acquisition.newton import ascend
 from ..candidate import Candidate, Origin
 from ..objectives import SCORE, Exact, Goals, exact_costs
+from ..pools.joint_pool import JointPool
 from ..pools.library_pool import Candidates, LibraryPool, Pool
 from ..pools.screened_pool import ScreenedPool
 from ..pools.space_pool import SpacePool
@@ -66,8 +67,10 @@ class BOSHNAS:
 
     Args:
         library: what is searched. Of a ``DesignSpace`` (at two layers per stack) or a ``Level`` of up to ``LISTED``
-            members, a library is built of the first; larger ones are searched without listing them. Of architectures
-            that were screened, what each scored before it was trained: no others are proposed.
+            members, a library is built of the first; larger ones are searched without listing them, and so are
+            ``Subarchitectures``. Of architectures that were screened, what each scored before it was trained: no others
+            are proposed.
+        also: what is searched together with a library.
         overlap: share of the second spec's parameters that the first one's weights can fill
             (``flexibert.transfer_overlap``); without it nothing is transferred.
         objectives: ``score``, and others that should be low.
@@ -84,6 +87,7 @@ class BOSHNAS:
         self,
         library: GraphLibrary | DesignSpace | Level | Subarchitectures | Mapping[ModelSpec, float],
         *,
+        also: Subarchitectures | None = None,
         seed: int = 0,
         settings: BOSHNASSettings | None = None,
         overlap: Overlap | None = None,
@@ -104,7 +108,7 @@ class BOSHNAS:
             level = library.level(layers_per_stack=2)
             library = GraphLibrary.build(library, layers_per_stack=2) if level.size <= LISTED else level
         self.library = library if isinstance(library, GraphLibrary) else None
-        self._pool = self._pool_of(library)
+        self._pool = _pool_of(library, also, self.settings, self.goals)
         self._roots = dict(roots or {})
         self._origins = Origins(self.settings.origins, overlap, self.settings.min_overlap)
         self._state = SurrogateState(self.settings, self.goals, self._pool, self._origins, seed)
@@ -226,19 +230,6 @@ class BOSHNAS:
         moments = self._state.fitted().predict_moments(self._state.vectors([Candidate(spec, origin or Origin())]))
         return tuple(float(moment) for moment in moments)  # type: ignore[return-value]
 
-    def _pool_of(self, searched: GraphLibrary | Level | Subarchitectures | Mapping[ModelSpec, float]) -> Pool:
-        if isinstance(searched, GraphLibrary):
-            return LibraryPool(searched, self.goals)
-        if isinstance(searched, Mapping):
-            return ScreenedPool(searched, self.goals)
-        return SpacePool(
-            searched,
-            num_samples=self.settings.num_samples,
-            num_mutations=self.settings.num_mutations,
-            goals=self.goals,
-            has_profiles=isinstance(searched, Subarchitectures),
-        )
-
     def _propose(self) -> Candidate | None:
         rng = np.random.default_rng([self.seed, self._num_proposed])
         evaluated = self._observed.scores.keys() | self._pending.keys() | self._observed.failed
@@ -307,8 +298,8 @@ class BOSHNAS:
             return candidates
         columns = self._pool.layout.embedding_columns
         distances = torch.cdist(self._state.of_specs(specs)[:, columns], self._state.of_specs(parents)[:, columns])
-        for spec, order in zip(specs, distances.argsort(stable=True)[:, :_NEAREST_PARENTS].tolist(), strict=True):
-            nearest = [parents[place] for place in order]
+        for spec, order in zip(specs, distances.argsort(stable=True).tolist(), strict=True):
+            nearest = [parents[place] for place in order if parents[place].format == spec.format][:_NEAREST_PARENTS]
             candidates += [Candidate(spec, origin, proposed_by) for origin in self._origins.inheriting(spec, nearest)]
         return candidates
 
@@ -350,3 +341,36 @@ class BOSHNAS:
         """The first of some hashes, as specs."""
         most = _NUM_INCUMBENTS_FRONT if self.goals.costs else _NUM_INCUMBENTS
         return [self._observed.specs[graph_hash] for graph_hash in ranked[:most]]
+
+
+def _pool_of(
+    library: GraphLibrary | Level | Subarchitectures | Mapping[ModelSpec, float],
+    also: Subarchitectures | None,
+    settings: BOSHNASSettings,
+    goals: Goals,
+) -> Pool:
+    """The pool of what is searched."""
+    if isinstance(library, Mapping):
+        return ScreenedPool(library, goals)
+    listed: Sequence[ModelSpec] = ()
+    space: Level | Subarchitectures
+    if isinstance(library, GraphLibrary):
+        if also is None:
+            return LibraryPool(library, goals)
+        listed, space = library.specs, also
+    elif also is None:
+        space = library
+    else:
+        raise ValueError(
+            f"'also' is searched together with a library. Got a {type(library).__name__} of {library.size:,} "
+            "architectures; build a GraphLibrary of a sample of it"
+        )
+    pool = SpacePool(
+        space,
+        num_samples=settings.num_samples,
+        num_mutations=settings.num_mutations,
+        goals=goals,
+        beside=listed,
+        has_profiles=isinstance(space, Subarchitectures),
+    )
+    return JointPool(listed, pool) if listed else pool

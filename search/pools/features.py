@@ -67,7 +67,7 @@ def profiles(specs: Sequence[ModelSpec]) -> npt.NDArray[np.float64]:
             layer = spec.layers[int((s + 0.5) * len(spec.layers) / SECTIONS)]
             row += [float(len(layer.heads) * layer.head_size), float(sum(layer.feed_forward))]
         rows.append(row)
-    return np.array(rows)
+    return np.array(rows).reshape(len(specs), 2 * SECTIONS)
 
 
 def layer_codes(specs: Sequence[ModelSpec], num_layers: int | None = None) -> npt.NDArray[np.int64]:
@@ -82,7 +82,7 @@ def layer_codes(specs: Sequence[ModelSpec], num_layers: int | None = None) -> np
             if key not in known:
                 known[key] = _codes(layer)
             codes[row, place] = known[key]
-    return codes.reshape(len(specs), -1)
+    return codes.reshape(len(specs), depth * len(PLACES))
 
 
 def _shape(spec: ModelSpec, known: dict[tuple[object, ...], list[float]]) -> list[float]:

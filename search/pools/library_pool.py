@@ -1,4 +1,5 @@
-"""Where candidates come from, and their vectors: all of a library, or (``level_pool``) a space too large to list.
+"""Where candidates come from, and their vectors: all of a library, a space too large to list (``space_pool``), or both
+(``joint_pool``).
 
 A vector is the embedding (of a library), exact features, layer-wise categories and exact objectives of an architecture
 (see ``surrogates.Layout``), numbers standardised over the pool. What breaks an exact limit is no candidate.

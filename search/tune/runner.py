@@ -94,7 +94,7 @@ class LevelRun:
 
     @property
     def searched(self) -> GraphLibrary | Subarchitectures | Mapping[ModelSpec, float]:
-        """What is proposed from."""
+        """What is proposed from; the library alone, where the parts of a root are searched beside it."""
         if self.screened is not None:
             return self.screened
         if self.library is not None:
@@ -166,6 +166,7 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
 def _restored_search(run: LevelRun) -> BOSHNASSearch:
     boshnas = BOSHNAS(
         run.searched,
+        also=Subarchitectures(run.roots.reference) if run.library and run.roots else None,
         seed=run.seed,
         settings=run.settings,
         overlap=functools.partial(transfer_overlap, config=run.config),
