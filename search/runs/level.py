@@ -18,7 +18,7 @@ from ..tune.storage import Storage
 from .options import SearchOptions
 from .provenance import check_models, measured_on
 from .summary import keep_best, write_summary
-from .teaching import teacher_of_level
+from .teaching import NONE, teacher_of_level
 
 NOT_SAVED = ("config", "quiet", "resume", "run_dir")
 
@@ -49,6 +49,9 @@ def search(options: SearchOptions, console: Console) -> dict[str, Any]:
             highlight=False,
             soft_wrap=True,
         )
+        if options.teacher != NONE:
+            note = "" if teacher else "; nothing is trained yet, so that this level learns from its labels alone"
+            console.print(f"Teacher: {options.teacher}{note}", highlight=False, soft_wrap=True)
         storage = options.cluster.storage
         run = LevelRun(
             directory=directory,
