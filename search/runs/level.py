@@ -24,7 +24,7 @@ from .provenance import check_models, measured_on
 from .roots import prepare_roots, with_tokenizer
 from .screening import screened_children, sizes, trained_root
 from .summary import keep_best, write_summary
-from .teaching import teacher_of_level
+from .teaching import NONE, teacher_of_level
 
 NOT_SAVED = ("config", "quiet", "resume", "run_dir")
 
@@ -148,7 +148,11 @@ def with_teacher(run: LevelRun, teacher: str, root: TrialRecord | None, console:
     """The run, whose trials learn from a teacher (see ``teacher_of_level``)."""
     place = run.models_dir / root.candidate.spec.hash if root else None
     with console.status("asking the teacher"):
-        return replace(run, teacher=teacher_of_level(teacher, run.data, run.models_dir, run.directory.path, root=place))
+        logits = teacher_of_level(teacher, run.data, run.models_dir, run.directory.path, root=place)
+    if teacher != NONE:
+        note = "" if logits else "; nothing is trained yet, so that this level learns from its labels alone"
+        console.print(f"Teacher: {teacher}{note}", highlight=False, soft_wrap=True)
+    return replace(run, teacher=logits)
 
 
 def saved(options: SearchOptions) -> dict[str, Any]:
