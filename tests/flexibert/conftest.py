@@ -39,14 +39,15 @@ def model_dict(request: pytest.FixtureRequest) -> dict[str, Any]:
     return request.param
 
 
+def tiny_config(model_dict: dict[str, Any], **options: Any) -> FlexiBERTConfig:
+    """A configuration with few ids and positions, no dropout, and weights large enough to tell models apart."""
+    sizes = {"vocab_size": 41, "max_position_embeddings": 16, "initializer_range": 0.3}
+    dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    return FlexiBERTConfig(model_dict=model_dict, **(sizes | dropout | options))
+
+
 @pytest.fixture
 def tiny() -> Callable[..., FlexiBERTConfig]:
-    """Makes a configuration with few ids and positions, no dropout, and weights large enough to tell models apart."""
-
-    def make(model_dict: dict[str, Any], **options: Any) -> FlexiBERTConfig:
-        sizes = {"vocab_size": 41, "max_position_embeddings": 16, "initializer_range": 0.3}
-        dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-        return FlexiBERTConfig(model_dict=model_dict, **(sizes | dropout | options))
-
+    """Makes a ``tiny_config``; weights are the same in every test."""
     torch.manual_seed(0)
-    return make
+    return tiny_config

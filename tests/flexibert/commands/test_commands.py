@@ -19,19 +19,19 @@ from flexibert import (
 )
 from flexibert.__main__ import COMMANDS, main
 from flexibert.commands.masked_lm_loss import hide_tokens, masked_lm_loss, text_blocks
+from tests.flexibert.conftest import tiny_config
 
 BASE = {"l": 2, "o": ["sa", "sa"], "h": [16, 16], "n": [2, 2], "f": [[32], [24]], "p": ["sdp", "sdp"]}
 WORDS = ["[PAD]", "[MASK]", "[UNK]", *(f"w{number}" for number in range(38))]
 
 
-@pytest.fixture
-def make(tiny: Callable, tmp_path: Path) -> Callable[..., Path]:
+def _maker(place: Path) -> Callable[..., Path]:
     """Writes a model folder with a tokenizer of 41 words."""
 
     def write(
         name: str, model_dict: dict = BASE, model_class: type = FlexiBERTForMaskedLM, words: list = WORDS, **kwargs: Any
     ) -> Path:
-        model_class(tiny(model_dict), **kwargs).save_pretrained(tmp_path / name)
+        model_class(tiny_config(model_dict), **kwargs).save_pretrained(place / name)
         tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
         tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         names = {
@@ -41,11 +41,31 @@ def make(tiny: Callable, tmp_path: Path) -> Callable[..., Path]:
             "cls_token": None,
             "sep_token": None,
         }
-        PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(tmp_path / name)
-        return tmp_path / name
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(place / name)
+        return place / name
 
-    (tmp_path / "text.txt").write_text(" ".join(f"w{number % 38}" for number in range(300)))
+    (place / "text.txt").write_text(" ".join(f"w{number % 38}" for number in range(300)))
     return write
+
+
+@pytest.fixture
+def make(tiny: Callable, tmp_path: Path) -> Callable[..., Path]:
+    return _maker(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models and texts that no command may change."""
+    place = tmp_path_factory.mktemp("inputs")
+    torch.manual_seed(0)
+    make = _maker(place)
+    make("first")
+    make("other", words=[*WORDS[:-1], "else"])
+    make("encoder", model_class=FlexiBERTModel)
+    make("classifier", model_class=FlexiBERTForSequenceClassification)
+    (place / "two.txt").write_text("w1 w2")
+    (place / "latin.tsv").write_bytes("sentence\tlabel\ncaf\u00e9\t1\n".encode("latin-1"))
+    return place
 
 
 def _run(*arguments: object) -> int:
@@ -205,19 +225,13 @@ LEARN = ["--train_text", "{text}", "--block_length", "10"]
     ],
 )
 def test_bad_input_ends_in_one_message_and_no_folder(
-    arguments: list[str], message: str, make: Callable, tmp_path: Path, capsys: pytest.CaptureFixture
+    arguments: list[str], message: str, inputs: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    make("first")
-    make("other", words=[*WORDS[:-1], "else"])
-    make("encoder", model_class=FlexiBERTModel)
-    make("classifier", model_class=FlexiBERTForSequenceClassification)
-    (tmp_path / "two.txt").write_text("w1 w2")
-    (tmp_path / "latin.tsv").write_bytes("sentence\tlabel\ncaf\u00e9\t1\n".encode("latin-1"))
-    before = sorted(path.name for path in tmp_path.iterdir())
-    places = {path.stem: path for path in tmp_path.iterdir()} | {name: tmp_path / name for name in ("missing", "new")}
+    before = sorted(path.name for path in inputs.iterdir())
+    places = {path.stem: path for path in inputs.iterdir()} | {name: inputs / name for name in ("missing", "new")}
     assert _run(*(argument.format(**places) for argument in arguments)) == 2
     assert message in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert sorted(path.name for path in inputs.iterdir()) == before
 
 
 def test_a_pretraining_model_has_a_masked_lm_head(
