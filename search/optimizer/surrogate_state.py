@@ -27,6 +27,9 @@ from .settings import BOSHNASSettings
 LANDSCAPE_SAMPLE = 256
 """Vectors on which the surrogate learns uncertainty, beside the observed ones."""
 
+_EXPECTED_RESIDUAL = 0.25
+"""Deviation of what is missing to guesses, as a share of that of the guesses, before it is known."""
+
 
 class SurrogateState:
     """Surrogates of one search, fitted when they are asked for, and anew after ``invalidate``.
@@ -145,9 +148,11 @@ class SurrogateState:
 
     def _fit(self, X: Tensor, Y: Tensor) -> Surrogate:
         """Of the scores, or, where a guess of each is at hand, of what is missing to it."""
-        if guess := self._layout.guess_columns:
-            return ResidualSurrogate(self._fit_to(X, Y - X[:, guess[0]]), guess[0])
-        return self._fit_to(X, Y)
+        if not self._layout.guess_columns:
+            return self._fit_to(X, Y)
+        [column] = self._layout.guess_columns
+        unit = _EXPECTED_RESIDUAL * float(self._pool.reference[:, column].std(correction=0)) or 1.0
+        return ResidualSurrogate(self._fit_to(X, (Y - X[:, column]) / unit), column, unit)
 
     def _fit_to(self, X: Tensor, Y: Tensor) -> Surrogate:
         reference = self._pool.reference

@@ -18,22 +18,25 @@ class ResidualSurrogate(Surrogate):
     """The guess in one column of a vector, plus a surrogate of the scores less their guesses.
 
     Args:
-        of_residuals: fitted to the differences.
+        of_residuals: fitted to the differences, in ``unit``.
         column: of the guess, in the unit of the scores.
+        unit: a difference that is to be expected: how far a single observation leaves all others open.
     """
 
-    def __init__(self, of_residuals: Surrogate, column: int) -> None:
+    def __init__(self, of_residuals: Surrogate, column: int, unit: float) -> None:
         super().__init__()
-        self._of_residuals, self._column = of_residuals, column
+        self._of_residuals, self._column, self._unit = of_residuals, column, unit
 
     def predict_moments(self, X: Tensor) -> Moments:
-        moments = self._of_residuals.predict_moments(X)
+        moments = Moments(*(self._unit * moment for moment in self._of_residuals.predict_moments(X)))
         return moments._replace(mean=moments.mean + X[..., self._column])
 
     def posterior(self, X: Tensor, observation_noise: bool = False, **_: object) -> GPyTorchPosterior:
         normal = self._of_residuals.posterior(X, observation_noise).distribution
-        return GPyTorchPosterior(MultivariateNormal(normal.mean + X[..., self._column], normal.covariance_matrix))
+        mean = self._unit * normal.mean + X[..., self._column]
+        return GPyTorchPosterior(MultivariateNormal(mean, self._unit**2 * normal.covariance_matrix))
 
     def condition_on_observations(self, X: Tensor, Y: Tensor, **options: Any) -> "ResidualSurrogate":
-        residuals = Y - X[..., self._column]
-        return ResidualSurrogate(self._of_residuals.condition_on_observations(X, residuals, **options), self._column)
+        residuals = (Y - X[..., self._column]) / self._unit
+        told = self._of_residuals.condition_on_observations(X, residuals, **options)
+        return ResidualSurrogate(told, self._column, self._unit)

@@ -1,0 +1,105 @@
+"""``shrink_model`` on a tiny BERT, for real: fine-tuned, screened, searched, distilled, chosen, written."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+import flexibert_nas
+from search.records.run_directory import RunDirectory
+from search.shrink import shrink_model
+from tests.search.encoders import write_bert, write_reviews
+
+QUICK = ["--epochs", "12", "--learning_rate", "3e-3", "--max_length", "16", "--screen", "6", "--trials", "1", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    (folder / "corpus.txt").write_text("the film is good\n" * 20)
+    return write_bert(folder / "tiny-bert"), write_reviews(folder / "reviews.csv"), folder / "corpus.txt"
+
+
+@pytest.fixture(scope="module")
+def shrunk(inputs, tmp_path_factory):
+    """A model that is at least 1.5 times smaller than the encoder with its word vectors, and where it is."""
+    encoder, table, corpus = inputs
+    target = tmp_path_factory.mktemp("small") / "small"
+    flags = ["--task", str(table), "--corpus", str(corpus), "--smaller", "1.6", "--pooling", "mean"]
+    shrink_model([str(encoder), str(target), *flags, *QUICK])
+    return target
+
+
+@pytest.mark.integration
+def test_a_smaller_model_that_knows_the_task_is_written(inputs, shrunk):
+    tokenizer = AutoTokenizer.from_pretrained(shrunk)
+    model = AutoModelForSequenceClassification.from_pretrained(shrunk).eval()
+    assert sorted(path.name for path in shrunk.parent.iterdir()) == ["small", "small.run"]
+    texts = ["the film was good", "a poor film", "the film is fine", "bad is the film"]
+    with torch.no_grad():
+        found = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits.argmax(-1).tolist()
+    assert [model.config.id2label[number] for number in found] == ["yes", "no", "yes", "no"]
+    root = AutoModelForSequenceClassification.from_pretrained(
+        shrunk.with_name("small.run") / "models" / _records(shrunk)[0].candidate.spec.hash
+    )
+    assert root.num_parameters() / model.num_parameters() >= 1.6
+    assert model.config.pooling == "mean"
+    card = (shrunk / "README.md").read_text()
+    assert "of the score of tiny-bert" in card
+    assert "| tiny-bert |" in card
+
+
+@pytest.mark.integration
+def test_the_journal_tells_the_way_from_the_root(shrunk):
+    root, *children = _records(shrunk)
+    assert str(root.candidate.origin) == "pretrained(tiny-bert)"
+    assert root.candidate.spec.hash in children[0].candidate.origin.parents
+    assert all(record.state == "finished" for record in (root, *children))
+    run = shrunk.with_name("small.run")
+    screened = [json.loads(line) for line in (run / "screened" / "1.jsonl").read_text().splitlines()]
+    assert len(screened) == 6
+    assert children[0].candidate.spec.hash in {one["hash"] for one in screened}
+    assert (run / "report.html").is_file()
+    assert "of the score of tiny-bert" in (run / "summary.md").read_text()
+    assert json.loads((run / "teacher.json").read_text())["teacher"] == "root"
+
+
+@pytest.mark.integration
+def test_a_finished_run_gives_its_model_again_without_training(inputs, shrunk, tmp_path):
+    encoder, table, corpus = inputs
+    before = (shrunk.with_name("small.run") / "journal.jsonl").read_text()
+    options = {"corpus": str(corpus), "smaller": 1.6, "pooling": "mean", "run_dir": shrunk.with_name("small.run")}
+    quick = {"epochs": 12, "learning_rate": 3e-3, "max_length": 16, "screen": 6, "trials": 1, "quiet": True}
+    result = flexibert_nas.shrink(encoder, tmp_path / "again", task=table, **options, **quick)
+    assert (shrunk.with_name("small.run") / "journal.jsonl").read_text() == before
+    assert (result.best / "model.safetensors").read_bytes() == (shrunk / "model.safetensors").read_bytes()
+    assert result.predict(["a good film", "a bad film"]) == ["yes", "no"]
+    assert list(result.trials["trial"]) == [record.trial for record in _ranked(shrunk)]
+    assert result.front["latency_ms"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "One or more of 'faster', 'smaller', 'latency_ms' and 'max_drop' must be given"),
+        (["--faster", "0"], "'faster' must be a finite number above 0. Got '0'"),
+        (["--smaller", "1000"], "This goal cannot be reached: 'smaller' must be at most"),
+        (["--smaller", "2", "--tokenizer", "train2"], "tokenizer"),
+    ],
+    ids=["no goal", "no number", "unreachable", "tokenizer"],
+)
+def test_goals_that_make_no_sense_are_refused(inputs, tmp_path, flags, message):
+    encoder, table, corpus = inputs
+    given = ["--task", str(table), "--corpus", str(corpus), "--pooling", "cls", *flags, *QUICK]
+    with pytest.raises(ValueError, match=message):
+        shrink_model([str(encoder), str(tmp_path / "target"), *given])
+    assert not (tmp_path / "target").exists()
+
+
+def _records(target):
+    return list(RunDirectory(target.with_name(f"{target.name}.run")).journal.trials().values())
+
+
+def _ranked(target):
+    return sorted(_records(target), key=lambda record: -record.score)
