@@ -1,7 +1,8 @@
 """Cheap exact facts about an architecture, from its spec alone, for models of the score.
 
-``features`` are numbers (size, compute, shape, shares of operations); ``layer_codes`` are categories, layer by layer,
-for kernels and neighborhoods on the architecture itself. Neither needs a library or a network.
+``features`` are numbers (size, compute, shape, shares of operations), means over layers; ``profiles`` are numbers that
+say how parts are distributed over them; ``layer_codes`` are categories, layer by layer, for kernels and neighborhoods
+on the architecture itself. None needs a library or a network.
 Shapes: N specs, F features, L layers of the deepest spec.
 """
 
@@ -30,6 +31,8 @@ PLACES = ("hidden", "heads", "operation", "feed_forward")
 """What ``layer_codes`` has a category for, per layer."""
 
 SECTIONS = 6
+"""Of the depth, in ``profiles``."""
+
 _LENGTH = 128
 _ABSENT = 0
 
@@ -60,14 +63,12 @@ def features(specs: Sequence[ModelSpec]) -> npt.NDArray[np.float64]:
 def profiles(specs: Sequence[ModelSpec]) -> npt.NDArray[np.float64]:
     """How heads and neurons are distributed over the layers, (N, 2 * SECTIONS): the joint width of the heads, and the
     neurons, of the layer in the middle of each of some equal sections."""
-    rows = []
-    for spec in specs:
-        row = []
-        for s in range(SECTIONS):
-            layer = spec.layers[int((s + 0.5) * len(spec.layers) / SECTIONS)]
-            row += [float(len(layer.heads) * layer.head_size), float(sum(layer.feed_forward))]
-        rows.append(row)
-    return np.array(rows).reshape(len(specs), 2 * SECTIONS)
+    rows = [
+        (sum(head.size for head in layer.heads), sum(layer.feed_forward))
+        for spec in specs
+        for layer in (spec.layers[place * len(spec.layers) // (2 * SECTIONS)] for place in range(1, 2 * SECTIONS, 2))
+    ]
+    return np.array(rows, dtype=float).reshape(len(specs), 2 * SECTIONS)
 
 
 def layer_codes(specs: Sequence[ModelSpec], num_layers: int | None = None) -> npt.NDArray[np.int64]:
