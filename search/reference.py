@@ -15,12 +15,14 @@ from .hierarchical import HierarchicalOptions
 from .quickstart import QuickstartOptions
 from .report.__main__ import ReportOptions
 from .runs.options import SearchOptions
+from .runs.shrink_run import ShrinkOptions
 from .serve.__main__ import ServeOptions
 from .training.recipe import Recipe
 
 COMMANDS: tuple[type[CommandOptions], ...] = (
     GenerateLibraryOptions,
     SearchOptions,
+    ShrinkOptions,
     HierarchicalOptions,
     PrepareDataOptions,
     ConvertOptions,

@@ -28,6 +28,7 @@ SCRIPTS = {
     "run_boshnas": "search.run_boshnas",
     "hierarchical": "search.hierarchical",
     "convert_bert": "flexibert.convert_bert",
+    "shrink_model": "search.shrink",
 }
 WITH_VALUES = ("embeddings.generate_library", "dataset.prepare", "search.run_boshnas", "search.hierarchical")
 MODULES = ("search.evaluation", "search.benchmark", "search.report", "search.serve", "search.quickstart")

@@ -304,7 +304,10 @@ class BOSHNAS:
         return candidates
 
     def _offspring(self, evaluated: set[str]) -> list[Candidate]:
-        """Architectures made of the best trained ones that break no exact limit."""
+        """Architectures made of the best trained ones that break no exact limit; none beside those that were
+        screened."""
+        if isinstance(self._pool, ScreenedPool):
+            return []
         single = [graph_hash for graph_hash in self.trained if not self._observed.specs[graph_hash].groups]
         offspring = self._origins.offspring(self._incumbents(single))
         offspring = [child for child in offspring if child.spec.hash not in evaluated]

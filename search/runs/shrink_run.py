@@ -18,7 +18,7 @@ from design_space.options import ARGUMENT, Count, Only, Place, Positive, Switch,
 from flexibert import write_model_card
 from flexibert.convert_bert import check_target
 
-from ..candidate import RESULT_FILE, describe, origin_names
+from ..candidate import RESULT_FILE, describe
 from ..objectives import Goals
 from ..optimizer.settings import BOSHNASSettings
 from ..records.run_directory import RunDirectory
@@ -84,7 +84,7 @@ class ShrinkOptions(CommandOptions):
             roots=replace(self.reading, start_from=(self.model,)),
             budget=BudgetOptions(),
             cluster=self.cluster,
-            settings=BOSHNASSettings(origins=origin_names(), num_init=1),
+            settings=BOSHNASSettings(origins=("pretrained", "prune"), num_init=1),
             training=self.training,
         )
 
