@@ -9,7 +9,7 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -105,30 +105,57 @@ def shrink(
     begun_s = time.monotonic()
     root = trained_root(run, console)
     run = with_teacher(run, teacher, root, console)
+    limits = _limits(run, wanted)
     levels: list[TrialRecord] = []
-    screened: dict[ModelSpec, float] = {}
-    all_limits = _limits(run, wanted)
-    for number, limits in enumerate(all_limits, start=1):
-        parent = levels[-1] if levels else root
-        console.rule(f"level {number}: {_said(limits)}")
-        within = Goals(constraints=limits, exact=run.exact)
-        screened |= screened_children(run, parent, [limits], count=num_screened, number=number, console=console)
-        level = replace(
-            run,
-            goals=within,
-            screened=screened,
-            budget=replace(run.budget, max_trials=(1 + number * trials,)),
-        )
+    for best in descend(
+        run,
+        root,
+        limits,
+        num_screened=num_screened,
+        trials=trials,
+        max_hours=max_hours,
+        begun_s=begun_s,
+        console=console,
+    ):
+        levels.append(best)
+        if goals.max_drop is not None and _drop(root, best) > goals.max_drop:
+            break
+    return _chosen(root, levels, limits, goals)
+
+
+def descend(
+    run: LevelRun,
+    root: TrialRecord,
+    limits: Sequence[Mapping[str, float]],
+    *,
+    num_screened: int,
+    trials: int,
+    console: Console,
+    max_hours: float | None = None,
+    begun_s: float = 0.0,
+) -> Iterator[TrialRecord]:
+    """The best of each level, level by level; ends early where a level has none.
+
+    Args:
+        root: trained already.
+        limits: of each level, the most costly first.
+        begun_s: when ``max_hours`` began, by ``time.monotonic``.
+    """
+    parent, screened = root, dict[ModelSpec, float]()
+    for number, of_level in enumerate(limits, start=1):
+        console.rule(f"level {number}: {_said(of_level)}")
+        screened |= screened_children(run, parent, [of_level], count=num_screened, number=number, console=console)
+        goals = Goals(constraints=of_level, exact=run.exact)
+        budget = replace(run.budget, max_trials=(1 + number * trials,))
+        level = replace(run, goals=goals, screened=screened, budget=budget)
         if max_hours is not None:
-            left = max(0.0, max_hours - (time.monotonic() - begun_s) / 3600) / (len(all_limits) - number + 1)
+            left = max(0.0, max_hours - (time.monotonic() - begun_s) / 3600) / (len(limits) - number + 1)
             level = _within_hours(level, left)
-        able = [record for record in run_level(level, console) if _keeps(record, within)]
+        able = [record for record in run_level(level, console) if _keeps(record, goals)]
         if not able:
-            break
-        levels.append(max(able, key=lambda record: record.score or -math.inf))
-        if goals.max_drop is not None and _drop(root, levels[-1]) > goals.max_drop:
-            break
-    return _chosen(root, levels, all_limits, goals)
+            return
+        parent = max(able, key=lambda record: record.score or -math.inf)
+        yield parent
 
 
 def _within_hours(run: LevelRun, hours: float) -> LevelRun:
