@@ -1,9 +1,9 @@
 """What a fine-tuned encoder keeps at a half to a sixteenth of its weights: by the search, and by controls.
 
-    python -m tests.benchmarks.roots ENCODER --task python_docs [--methods search steps ...] [--seeds 3] [--out FILE.json]
+    python -m tests.benchmarks.roots ENCODER --task python_docs [--methods search steps] [--seeds 3] [--out FILE.json]
 
-All methods start from the same fine-tuned root, train by the same recipe with the root as teacher, and stop at shares of
-the encoder's linear weights of 1/2, 1/4, 1/8 and 1/16. ``search``: screening and BOSHNAS, level by level.
+All methods start from the same fine-tuned root, train by the same recipe with the root as teacher, and stop at shares
+of the encoder's linear weights of 1/2, 1/4, 1/8 and 1/16. ``search``: screening and BOSHNAS, level by level.
 ``steps``: the least important half goes, what is left is trained, and again. ``straight``: from the root to each share
 at once. ``uniform``: the same share from every layer, at once. ``lower``: the root's lower layers (as many as fit).
 Scores are those of the test split, each with its share of the root's; seconds are those of everything after the root.
@@ -11,6 +11,7 @@ Scores are those of the test split, each with its share of the root's; seconds a
 
 import argparse
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -108,24 +109,24 @@ def _of_seed(arguments: argparse.Namespace, seed: int) -> Iterator[dict[str, Any
         of_root = _score(run, root.candidate.spec.hash, split)
         print(f"root: {of_root:.4f} on {split}; {root.cost_s:.0f} s", flush=True)
         for method in arguments.methods:
+            own = _alone(run, root, method)
             begun_s = time.monotonic()
-            for share, graph_hash in METHODS[method](run, root, arguments):
-                score = _score(run, graph_hash, split)
-                row = {
-                    "task": run.data.name,
-                    "seed": seed,
-                    "method": method,
-                    "share": share,
-                    "root": of_root,
-                    "score": score,
-                    "seconds": round(time.monotonic() - begun_s),
-                    "hash": graph_hash,
-                }
-                print(
-                    f"{method} 1/{1 / share:.0f}: {score:.4f}, {100 * score / of_root:.1f} % of the root's; {row['seconds']} s",
-                    flush=True,
-                )
-                yield row
+            for share, graph_hash in METHODS[method](own, root, arguments):
+                score, seconds = _score(own, graph_hash, split), round(time.monotonic() - begun_s)
+                kept = f"{100 * score / of_root:.1f} % of the root's"
+                print(f"{method} 1/{1 / share:.0f}: {score:.4f}, {kept}; {seconds} s", flush=True)
+                found = {"share": share, "root": of_root, "score": score, "seconds": seconds, "hash": graph_hash}
+                yield {"task": run.data.name, "seed": seed, "method": method, **found}
+
+
+def _alone(run: LevelRun, root: TrialRecord, method: str) -> LevelRun:
+    """The run with folders of its own, in which only the root is trained: no method finds another's models."""
+    directory = RunDirectory(run.directory.path.with_name(f"{run.directory.path.name}-{method}"))
+    shutil.rmtree(directory.path, ignore_errors=True)
+    name = root.candidate.spec.hash
+    shutil.copytree(run.models_dir / name, directory.models_dir / name)
+    shutil.copy(run.directory.journal.path, directory.journal.path)
+    return replace(run, directory=directory, models_dir=directory.models_dir)
 
 
 def _score(run: LevelRun, graph_hash: str, split: str) -> float:
