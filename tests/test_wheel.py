@@ -1,5 +1,6 @@
 """The wheel is whole: built, installed into a fresh environment and used from another folder."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -35,6 +36,16 @@ loaded = flexibert.FlexiBERTModel.from_pretrained("model").eval()
 tokens = model.dummy_inputs["input_ids"]
 assert (loaded(tokens).last_hidden_state == model(tokens).last_hidden_state).all()
 print("done")
+"""
+HELP = """
+import contextlib, io, json, runpy, sys
+
+for command in sys.argv[1:]:
+    sys.argv = [command, "--help"]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        runpy.run_path(command, run_name="__main__")
+    print(json.dumps(printed.getvalue()))
 """
 
 
@@ -88,6 +99,10 @@ def test_it_works_from_another_folder(environment, tmp_path):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("command", PROJECT["scripts"])
-def test_its_commands_are_there(command, environment, tmp_path):
-    assert f"usage: {command}" in _run(environment / "bin" / command, "--help", at=tmp_path)
+def test_its_commands_are_there(environment, tmp_path):
+    first, *others = [environment / "bin" / command for command in PROJECT["scripts"]]
+    assert f"usage: {first.name}" in _run(first, "--help", at=tmp_path)
+    printed = _run(environment / "bin" / "python", "-c", HELP, *others, at=tmp_path).splitlines()
+    for command, text in zip(others, printed, strict=True):
+        assert os.access(command, os.X_OK)
+        assert f"usage: {command.name}" in json.loads(text)

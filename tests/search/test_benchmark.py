@@ -1,11 +1,10 @@
 import json
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from design_space.command import run_command
 from flexibert import cost_of
 from search.benchmark.__main__ import benchmark
 from search.benchmark.plot import draw_curves
@@ -15,7 +14,6 @@ from search.benchmark.replay import Replay, replay, volume_shares
 from search.benchmark.searchers import CONTROLS, SEARCHERS, check_searcher
 from search.benchmark.statistics import checkpoints, interval, summarize
 from search.benchmark.table import Table, load_table
-from tests.conftest import ROOT
 
 
 def _value(spec) -> float:
@@ -172,15 +170,11 @@ def test_bad_flags_are_refused(flags, message, path):
         benchmark(["--table", str(path), *flags])
 
 
-def test_a_missing_table_ends_in_one_line(tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-m", "search.benchmark", "--table", str(tmp_path / "none.json")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 2
-    assert result.stderr == f"error: No such file: {tmp_path / 'none.json'}\n"
+def test_a_missing_table_ends_in_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run_command(benchmark, ["--table", str(tmp_path / "none.json")])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"error: No such file: {tmp_path / 'none.json'}\n"
 
 
 def test_all_surrogates_can_be_compared():

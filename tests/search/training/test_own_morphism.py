@@ -1,26 +1,24 @@
-"""A morphism of a user's own, as docs/extending.md has it, from its registration to a search on Ray's workers."""
+"""A morphism of a user's own, as docs/extending.md has it, from its registration to its training; a search with it on
+Ray's workers is in ``tune/test_plugins_on_workers.py``."""
 
-import os
 import re
-import subprocess
 import sys
 
 import pytest
 import torch
 
-from design_space.command import given_options
+from design_space.command import given_options, run_command
 from flexibert import MORPHISMS, FlexiBERTForSequenceClassification
 from search import BOSHNAS, BOSHNASSettings, Origin
 from search.candidate import origin_names
 from search.optimizer.origins import Origins
-from search.records.journal import Journal
+from search.run_boshnas import run_boshnas
 from search.runs.options import SearchOptions
 from search.training.initial_weights import initial_model
 from search.training.task_heads import model_config
 from search.training.train import train_candidate
 from tests.conftest import ROOT
 from tests.search.optimizer.test_boshnas import run
-from tests.search.test_run_boshnas import TINY, _files
 from tests.search.training.test_training import _job, _spec
 from tests.search.training.test_training import data as data  # the task
 
@@ -79,31 +77,15 @@ def test_another_architecture_than_the_childs_is_refused(drop_layer, data, tmp_p
         initial_model(job, data, model_config(job, data))
 
 
-def test_the_help_of_a_command_lists_it(tmp_path):
+def test_the_help_of_a_command_lists_it(tmp_path, monkeypatch, capsys):
     (tmp_path / "drop_layer.py").write_text(documented())
-    command = [sys.executable, "-m", "search.run_boshnas", "--plugin", "drop_layer", "--help"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    assert "{scratch,transfer,prune,stitch,merge,drop_layer}" in done.stdout
-
-
-@pytest.mark.integration
-def test_it_is_searched_with_on_workers(tiny_library, tmp_path):
-    (tmp_path / "drop_layer.py").write_text(documented())
-    flags = [*_files(tmp_path, tiny_library), *TINY, "--origins", "scratch", "drop_layer", "--max_trials", "3"]
-    done = subprocess.run(
-        [sys.executable, "-m", "search.run_boshnas", "--plugin", "drop_layer", *flags],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    events = list(Journal(tmp_path / "run" / "journal.jsonl").events())
-    made = [event for event in events if event["event"] == "suggested" and event["origin"]["kind"] == "drop_layer"]
-    assert made
-    assert {event["trial"] for event in events if event["event"] == "finished"} >= {event["trial"] for event in made}
-    assert "drop_layer" in (tmp_path / "run" / "report.html").read_text()
-    assert "Is a trained parent" in (tmp_path / "run" / "models" / made[0]["hash"] / "README.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr("design_space.plugins._loaded", {})
+    try:
+        with pytest.raises(SystemExit):
+            run_command(run_boshnas, ["--plugin", "drop_layer", "--help"])
+    finally:
+        MORPHISMS.pop("drop_layer", None)
+        sys.modules.pop("drop_layer", None)
+    assert "{scratch,transfer,prune,stitch,merge,drop_layer}" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from search.records.journal import Journal
 from search.runs.options import parse, search_options
 from search.surrogates import SURROGATES
 from search.training.recipe import Recipe, TrainingJob
+from tests.search.training.test_own_morphism import documented
 
 ROOT = Path(__file__).resolve().parents[3]
 PLUGIN = """
@@ -39,13 +40,17 @@ def plugin(tmp_path, monkeypatch):
 
 
 @pytest.mark.integration
-def test_a_search_with_a_plugin_runs_on_workers_that_have_imported_it_and_is_resumed(tmp_path, tiny_library):
+def test_a_search_with_plugins_runs_on_workers_that_have_imported_them_and_goes_on_when_it_has_ended(
+    tmp_path, tiny_library
+):
     (tmp_path / "surrogate_plugin.py").write_text(PLUGIN)
+    (tmp_path / "drop_layer.py").write_text(documented())
     tiny_library.save(tmp_path / "library.json")
     rows = [f"a {'fine' if i % 2 else 'dull'} story number {i},{'good' if i % 2 else 'bad'}" for i in range(120)]
     (tmp_path / "films.csv").write_text("\n".join(["review,verdict", *rows]))
     flags = "--dataset_file library.json --run_dir run --task films.csv --pretrain_steps 0 --epochs 1 --num_init 1"
-    flags += " --vocab_size 300 --max_length 16 --max_trials 2 --plugin surrogate_plugin --surrogate my_surrogate"
+    flags += " --vocab_size 300 --max_length 16 --max_trials 2 --plugin surrogate_plugin drop_layer"
+    flags += " --surrogate my_surrogate --origins scratch drop_layer --max_concurrent 1"
     environment = {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled", "HOME": str(tmp_path)}
     command = [sys.executable, "-m", "search.run_boshnas"]
 
@@ -59,10 +64,20 @@ def test_a_search_with_a_plugin_runs_on_workers_that_have_imported_it_and_is_res
         return processes
 
     assert len(run(*flags.split())) >= 2  # the driver and a worker
-    assert read_yaml(tmp_path / "run" / "config.yaml")["plugin"] == ["surrogate_plugin"]
+    assert read_yaml(tmp_path / "run" / "config.yaml")["plugin"] == ["surrogate_plugin", "drop_layer"]
+    journal = Journal(tmp_path / "run" / "journal.jsonl")
+    before = journal.path.read_text()
+    assert "2 trials finished" in (tmp_path / "run" / "report.html").read_text()
     assert len(run("--run_dir", "run", "--resume", "--max_trials", "3")) >= 2
-    trials = Journal(tmp_path / "run" / "journal.jsonl").trials().values()
-    assert [trial.state for trial in trials] == ["finished"] * 3
+    assert journal.path.read_text().startswith(before)
+    events = list(journal.events())
+    assert [event["trial"] for event in events if event["event"] == "finished"] == ["t0001", "t0002", "t0003"]
+    suggested = [event for event in events if event["event"] == "suggested"]
+    assert len({event["hash"] for event in suggested}) == len(suggested) == 3
+    made = [event["hash"] for event in suggested if event["origin"]["kind"] == "drop_layer"]
+    assert made
+    assert "drop_layer" in (tmp_path / "run" / "report.html").read_text()
+    assert "Is a trained parent" in (tmp_path / "run" / "models" / made[0] / "README.md").read_text()
 
 
 def test_a_job_imports_its_plugins_before_its_candidate_is_read(plugin, tiny_library, monkeypatch):
