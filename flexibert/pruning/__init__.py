@@ -1,7 +1,7 @@
 """Pruning: masks that learn what to remove, and removal down to models that are smaller and faster."""
 
-from .compaction import KeptStructure
 from .config import PruningConfig
+from .extraction import KeptStructure
 from .families import Family
 from .one_shot import prune
 from .pruner import MovementPruner

@@ -14,9 +14,10 @@ from torch.nn.utils import parametrize
 from transformers import TrainerCallback
 
 from ..checkpoints.model_card import add_to_lineage
-from .compaction import KeptStructure, extract_submodel, structure_of
+from .compaction import structure_of
 from .config import PruningConfig
 from .distillation import Teacher, checked_teacher, distillation_loss
+from .extraction import KeptStructure, extract_submodel
 from .families import Family, family_of, layers_of
 from .mask_plan import plan_masks
 from .masks import Scores, Threshold, WeightMask, fix_masks, mask_linear, plain_linear

@@ -285,16 +285,18 @@ class BOSHNAS:
         return [candidates.specs[place] for place in snapped]
 
     def _with_origins(self, specs: Sequence[ModelSpec], proposed_by: str) -> list[Candidate]:
-        """Each from scratch, and by transfer from the nearest parents."""
+        """Each from scratch, and with weights of the nearest parents, of its own format and of the other one."""
         candidates = [Candidate(spec, Origin(), proposed_by) for spec in specs]
         trained = [self._observed.specs[graph_hash] for graph_hash in sorted(self._observed.parents)]
-        parents = [parent for parent in trained if parent.format == specs[0].format and not parent.groups]
+        parents = [parent for parent in trained if not parent.groups]
         if not parents or not self._origins.num_columns:
             return candidates
         columns = self._pool.layout.embedding_columns
         distances = torch.cdist(self._state.of_specs(specs)[:, columns], self._state.of_specs(parents)[:, columns])
-        for spec, order in zip(specs, distances.argsort(stable=True)[:, :_NEAREST_PARENTS].tolist(), strict=True):
-            nearest = [parents[place] for place in order]
+        for spec, order in zip(specs, distances.argsort(stable=True).tolist(), strict=True):
+            ordered = [parents[place] for place in order]
+            alike, others = ([one for one in ordered if (one.format == spec.format) is same] for same in (True, False))
+            nearest = [*alike[:_NEAREST_PARENTS], *others[:_NEAREST_PARENTS]]
             candidates += [Candidate(spec, origin, proposed_by) for origin in self._origins.inheriting(spec, nearest)]
         return candidates
 
