@@ -32,7 +32,6 @@ from .morphisms.layer_merging import merge_layers
 from .morphisms.registry import MORPHISMS, Child, Materials, Morphism, register_morphism
 from .morphisms.stitching import random_like, stitch
 from .pruning import MovementPruner, PruningConfig, prune
-from .pruning.extractor import Extractor as Extractor
 from .transfer.layer_alignment import transfer_overlap
 from .transfer.plan import TransferPlan, transfer_plan
 from .vision.configuration_flexivit import FlexiViTConfig

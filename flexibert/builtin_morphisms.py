@@ -12,6 +12,7 @@ from .morphisms.layer_merging import merge_layers, merged_spec
 from .morphisms.registry import Child, Materials, Morphism, Overlap, register_morphism
 from .morphisms.stitching import stitch
 from .pruning.one_shot import prune
+from .pruning.spec_space import holds, linear_weights
 
 DENSITIES = (0.75, 0.5)
 """Shares of a parent's linear weights that pruned children keep."""
@@ -68,15 +69,24 @@ class Transfer(Morphism):
 
 @register_morphism
 class Prune(Morphism):
-    """The most important heads and neurons of a parent."""
+    """The most important layers, heads, neurons and channels of a parent: its own children, and any architecture that
+    it holds."""
 
     name, num_parents, arguments = "prune", 1, ("density",)
-    sentence = "Keeps the most important heads and neurons of a trained parent."
+    sentence = "Keeps what is most important of a trained parent."
 
     def children(self, parents: Sequence[ModelSpec]) -> Iterator[Child]:
         for density in DENSITIES:
             with contextlib.suppress(ValueError):  # the parent has no such child
                 yield Child(prune(parents[0], density=density), {"density": density})
+
+    def filled(self, parents: Sequence[ModelSpec], child: ModelSpec) -> Child | None:
+        if not holds(parents[0], child):
+            return None
+        return Child(child, {"density": round(linear_weights(child) / linear_weights(parents[0]), 3)})
+
+    def inherited_share(self, parents: Sequence[ModelSpec], child: ModelSpec, overlap: Overlap) -> float:
+        return float(holds(parents[0], child))
 
     def make(self, parents: Sequence[Any], child: Child, materials: Materials) -> Any:
         return prune(parents[0], spec=child.spec, examples=materials.batches(EXAMPLES))

@@ -130,9 +130,10 @@ def encode_questions(
 ) -> hf_datasets.Dataset:
     """The questions in windows of ``max_length`` tokens, a quarter of them shared with the next.
 
-    Columns: ``input_ids``, ``attention_mask``, ``token_type_ids`` (where the tokenizer tells segments apart); ``start_positions`` and ``end_positions`` of the
-    first reference answer, 0 when it is not in the window; ``example``; ``starts`` and ``ends``: the characters of the
-    context that each token stands for, -1 of tokens that are not of it. Questions are cut to half of a window.
+    Columns: ``input_ids``, ``attention_mask``, ``token_type_ids`` (where the tokenizer tells segments apart);
+    ``start_positions`` and ``end_positions`` of the first reference answer, 0 when it is not in the window;
+    ``example``; ``starts`` and ``ends``: the characters of the context that each token stands for, -1 of tokens that
+    are not of it. Questions are cut to half of a window.
     """
     parts = [
         hf_datasets.Dataset.from_dict(

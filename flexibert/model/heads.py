@@ -346,6 +346,13 @@ class FlexiBERTForPreTraining(WordPredictor):
         return self._output(encoded, loss=loss, prediction_logits=words, seq_relationship_logits=follows)
 
 
+def has_tied_decoder(model: Any) -> bool:
+    """Whether a masked-LM decoder is the table of word embeddings."""
+    if not isinstance(model, WordPredictor) or model.config.model_spec.groups:
+        return False
+    return model.cls.predictions.decoder.weight is model.base_model.embeddings.word_embeddings.weight
+
+
 def _cross_entropy(logits: Tensor, labels: Tensor | None) -> Tensor | None:
     return None if labels is None else functional.cross_entropy(logits.float(), labels.flatten())
 

@@ -42,13 +42,6 @@ def built_like(model: AnyModel, spec: ModelSpec, seed: int = 0, *, is_tied: bool
     return built.to(device=model.device, dtype=model.dtype).train(model.training)
 
 
-def has_tied_decoder(model: Any) -> bool:
-    """Whether a masked-LM decoder is the table of word embeddings."""
-    if not isinstance(model, WordPredictor) or model.config.model_spec.groups:
-        return False
-    return model.cls.predictions.decoder.weight is model.base_model.embeddings.word_embeddings.weight
-
-
 def parts_of(model: FlexiBERTPreTrainedModel) -> list[Part]:
     """The layers of a model, as they are."""
     return [Part(*pair) for pair in zip(model.config.model_spec.layers, model.base_model.encoder.layer, strict=True)]

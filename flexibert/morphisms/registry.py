@@ -1,8 +1,9 @@
 """The registry of morphisms: ways to the first weights of an architecture, each one object.
 
 A *constructive* morphism makes architectures out of those of its parents (``children``); any other one gives weights to
-an architecture that is there already, and says how many (``inherited_share``). Both end at exactly one spec, known
-before a weight is touched: everything here but ``make`` is about specs alone. The searcher, the origins of candidates
+an architecture that is there already, and says how many (``inherited_share``); one that can do both says so by
+``filled``. All end at exactly one spec, known before a weight is touched: everything here but ``make`` is about specs
+alone. The searcher, the origins of candidates
 and their columns for the surrogate, the training of candidates, the flags and the report ask these objects.
 """
 
@@ -73,6 +74,13 @@ class Morphism(ABC):
         fit. Equal parents must give equal children, in every process."""
         return ()
 
+    def filled(self, parents: Sequence[ModelSpec], child: ModelSpec) -> Child | None:
+        """An architecture that is there already, with the arguments of its origin, where these parents (none grouped)
+        can give it weights; None where they cannot. By default any one of their format, without arguments, unless the
+        morphism is constructive. Called for many pairs: keep it cheap."""
+        is_alike = all(parent.format == child.format for parent in parents)
+        return Child(child) if is_alike and not self.is_constructive else None
+
     def inherited_share(self, parents: Sequence[ModelSpec], child: ModelSpec, overlap: Overlap) -> float:
         """The share of the child's parameters that the parents give, in [0, 1].
 
@@ -101,7 +109,7 @@ class Morphism(ABC):
     @property
     def can_fill(self) -> bool:
         """Whether an architecture that is there already can inherit from parents."""
-        return self.num_parents > 0 and not self.is_constructive
+        return self.num_parents > 0 and (not self.is_constructive or type(self).filled is not Morphism.filled)
 
 
 MORPHISMS: dict[str, Morphism] = {}

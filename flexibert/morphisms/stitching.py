@@ -22,9 +22,10 @@ from design_space import ModelSpec
 from ..checkpoints.model_card import add_to_lineage
 from ..mixing.axes import Sizes
 from ..model.configuration_flexibert import FlexiBERTConfig
+from ..model.heads import has_tied_decoder
 from ..model.modeling_flexibert import FlexiBERTPreTrainedModel
 from ..transfer.class_names import by_class, class_names, label_permutation
-from .assembly import AnyModel, built_like, has_tied_decoder
+from .assembly import AnyModel, built_like
 from .block_diagonal import Filling, joint_encoder_parameters, joint_spec, matrix_of_blocks
 
 LAYERNORMS = ("grouped", "concat", "skip")

@@ -1,11 +1,12 @@
 """Pruning: masks that learn what to remove, and removal down to models that are smaller and faster."""
 
-from .compaction import KeptStructure
 from .config import PruningConfig
+from .extraction import KeptStructure
 from .families import Family
 from .one_shot import prune
 from .pruner import MovementPruner
 from .report import DensityReport, report_of_specs
+from .shrinker import Shrinker
 from .spec_space import linear_weights, prune_spec
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "KeptStructure",
     "MovementPruner",
     "PruningConfig",
+    "Shrinker",
     "linear_weights",
     "prune",
     "prune_spec",

@@ -1,4 +1,4 @@
-"""Compaction makes, of a model with zeros, a dense smaller one that computes the same.
+"""Compaction finds, in a model with zeros, the dense smaller one that computes the same (``extraction.py`` builds it).
 
 What goes: a head whose output columns are 0, or whose values are constant (their share of the output is then a bias);
 a neuron that nothing reads, or whose value is constant (likewise); a layer that has become an identity. A layer that
@@ -11,39 +11,18 @@ neurons go all the same.
 Shapes: H hidden size, D head size, F feed-forward width.
 """
 
-import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from design_space import Layer, ModelSpec
+from design_space import Layer
 from design_space.subarchitectures import has_removable_heads
 
-from ..cost.parameters import mixing_names
 from ..mixing import head_operation
-from ..mixing.axes import Axis
-from ..model.modeling_flexibert import FlexiBERTModel
-from ..vision.modeling_flexivit import FlexiViTModel, FlexiViTPreTrainedModel
-from .spec_space import child_spec, parameters_of_layers
-
-
-@dataclass(frozen=True)
-class KeptStructure:
-    """What stays of one layer: places of the heads and, per inner width of the feed-forward stack, of the neurons."""
-
-    heads: list[int]
-    neurons: list[list[int]]
-    is_removed: bool = False
-
-    def indices(self, axis: Axis) -> Tensor:
-        """The entries that stay along an axis of one of the layer's parameters (see ``mixing.axes``)."""
-        if axis.kind == "heads":
-            return (torch.tensor(self.heads).unsqueeze(1) * axis.size + torch.arange(axis.size)).flatten()
-        if axis.kind.startswith("ff"):
-            return torch.tensor(self.neurons[-1 if axis.kind == "ff_last" else int(axis.kind.removeprefix("ff"))])
-        return torch.arange(axis.length)
+from ..vision.modeling_flexivit import FlexiViTPreTrainedModel
+from .extraction import KeptStructure
 
 
 @torch.no_grad()
@@ -56,57 +35,6 @@ def structure_of(model: Any) -> list[KeptStructure]:
         heads = _kept_heads(layer, module) if removable else list(range(len(layer.heads)))
         found.append(KeptStructure(heads, _kept_neurons(module)))
     return _without_identities(model, found)
-
-
-def submodel_spec(spec: ModelSpec, kept: list[KeptStructure]) -> ModelSpec:
-    """The spec of what is kept; hetero once a head is gone."""
-    stay = [(layer, of_layer) for layer, of_layer in zip(spec.layers, kept, strict=True) if not of_layer.is_removed]
-    return child_spec(
-        ModelSpec(tuple(layer for layer, _ in stay), spec.format),
-        [of_layer.heads for _, of_layer in stay],
-        [tuple(len(neurons) for neurons in of_layer.neurons) for _, of_layer in stay],
-    )
-
-
-@torch.no_grad()
-def extract_submodel(model: Any, kept: list[KeptStructure]) -> Any:
-    """A new model of the same class with what is kept of ``model``, which is not changed."""
-    spec = model.config.model_spec
-    config = copy.deepcopy(model.config)
-    small_spec = submodel_spec(spec, kept)
-    config.model_dict = small_spec.to_dict()
-    config._attn_implementation = model.config._attn_implementation
-    has_choice = type(model) in (FlexiBERTModel, FlexiViTModel)
-    options = {"add_pooling_layer": model.base_model.pooler is not None} if has_choice else {}
-    small = type(model)(config, **options)
-    small.transfer_mode = model.transfer_mode
-    formats = spec.format == "hetero", small_spec.format == "hetero"
-    source = dict(model.named_parameters(remove_duplicate=False))
-    prefix = next(name for name in source if "encoder.layer." in name).partition("encoder.layer.")[0]
-    target = {name: x for name, x in source.items() if not name.startswith(f"{prefix}encoder.layer.")}
-    parameters = parameters_of_layers(spec, config)
-    number = 0
-    for place, (layer, of_layer) in enumerate(zip(spec.layers, kept, strict=True)):
-        if of_layer.is_removed:
-            continue
-        start = f"{prefix}encoder.layer.{place}."
-        own = {name.removeprefix(start): x for name, x in source.items() if name.startswith(start)}
-        axes = {parameter.name: parameter.axes for parameter in parameters[place]}
-        origins = {name: name for name in own if not name.startswith("attention.self.")}
-        origins |= mixing_names(layer, small_spec.layers[number], *formats, of_layer.heads)
-        for name, origin in origins.items():
-            if origin in own:  # unlike the bias of a model without
-                target[f"{prefix}encoder.layer.{number}.{name}"] = _cut(own[origin], axes.get(origin, ()), of_layer)
-        number += 1
-    for name, parameter in small.named_parameters(remove_duplicate=False):
-        parameter.copy_(target[name])
-    return small.to(device=model.device, dtype=model.dtype).train(model.training)
-
-
-def _cut(tensor: Tensor, axes: tuple[Axis, ...], kept: KeptStructure) -> Tensor:
-    for dimension, axis in enumerate(axes):
-        tensor = tensor.index_select(dimension, kept.indices(axis).to(tensor.device))
-    return tensor
 
 
 def _kept_heads(layer: Layer, module: Any) -> list[int]:

@@ -16,8 +16,9 @@ from transformers import TrainerCallback
 from ..checkpoints.model_card import add_to_lineage
 from ..distillation.losses import loss_of_outputs
 from ..distillation.teacher import check_labels, load_teacher
-from .compaction import KeptStructure, extract_submodel, structure_of
+from .compaction import structure_of
 from .config import PruningConfig
+from .extraction import KeptStructure, extract_submodel
 from .families import Family, family_of, layers_of
 from .mask_plan import plan_masks
 from .masks import Scores, Threshold, WeightMask, fix_masks, mask_linear, plain_linear

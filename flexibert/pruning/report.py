@@ -16,7 +16,7 @@ from typing import Any
 from design_space import Layer, ModelSpec
 
 from ..mixing.axes import Axis
-from .compaction import KeptStructure
+from .extraction import KeptStructure
 from .spec_space import linear_axes, linear_weights
 
 BAR, GAP, LEFT = 22, 6, 70  # of the picture, in pixels

@@ -1,17 +1,21 @@
 """Pruning as a map from spec to spec, known before anything is trained or built. Pure Python.
 
 ``prune_spec`` takes the same share of heads and of neurons from every layer, so that the child depends on the parent
-and the target alone; ``prune(model, spec=child)`` then finds which ones. What can be removed is in ``compaction.py``.
+and the target alone; ``prune(model, spec=child)`` then finds which ones, of this child and of any other that the parent
+``holds``. What can be removed is in ``compaction.py``.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
+from functools import lru_cache
 from math import prod
 from typing import Any
 
-from design_space import Layer, ModelSpec
+from design_space import Layer, ModelSpec, operation_named
 from design_space.subarchitectures import has_removable_heads, neuron_multiple, part_of
 
 from ..cost.parameters import count_parameters, layer_parameters, next_widths
+from ..mixing import head_operation
 from ..mixing.axes import Axis, Parameter, Sizes
 
 QUERY_KEY_VALUE = {f"attention.self.{name}": name for name in ("query", "key", "value")}
@@ -51,6 +55,83 @@ def prune_spec(
         )
     share = _largest(lambda x: size_of(_child(spec, x, x)) <= target)
     return _child(spec, share, _largest(lambda x: size_of(_child(spec, share, x)) <= target))
+
+
+@lru_cache(maxsize=65536)
+def holds(parent: ModelSpec, child: ModelSpec) -> bool:
+    """Whether ``child`` is a part of ``parent``, which pruning can make of it: each of its layers fits into one of the
+    parent's, in order. A layer fits into one that is as wide or wider, has its heads among its own (operation,
+    parameter and size) and feed-forward stacks of as many widths, each as large or larger. A grouped architecture holds
+    none and is held by none."""
+    return not (parent.groups or child.groups) and roots_of(parent, child, range(len(parent.layers))) is not None
+
+
+def roots_of(parent: ModelSpec, child: ModelSpec, places: Collection[int]) -> list[int] | None:
+    """The first of the parent's layers at ``places``, in order, into which the child's layers fit; None where they do
+    not."""
+    found: list[int] = []
+    free = iter(sorted(places))
+    for layer in child.layers:
+        place = next((place for place in free if not misfits(parent, parent.layers[place], child, layer)), None)
+        if place is None:
+            return None
+        found.append(place)
+    return found
+
+
+def check_holds(parent: ModelSpec, child: ModelSpec) -> None:
+    """Raises ``ValueError``, listing what of ``child`` the parent does not have, when it does not hold it."""
+    problems = []
+    depths = len(parent.layers), len(child.layers)
+    if depths[1] > depths[0]:
+        problems.append(f"it must have at most {depths[0]} layers. Got {depths[1]}")
+    if depths[1] == depths[0]:
+        for number, (theirs, ours) in enumerate(zip(parent.layers, child.layers, strict=True)):
+            problems += [f"layer {number} {problem}" for problem in misfits(parent, theirs, child, ours)]
+    elif roots_of(parent, child, range(depths[0])) is None:
+        problems.append(_first_without_place(parent, child))
+    if child.groups:
+        problems = [f"it must not be grouped. Got {len(child.groups)} groups"]
+    if problems:
+        raise ValueError("\n  - ".join(["'spec' must be a part of the model's own:", *problems]))
+
+
+def _first_without_place(parent: ModelSpec, child: ModelSpec) -> str:
+    number, last = 0, -1
+    while found := roots_of(parent, ModelSpec(child.layers[: number + 1], child.format), range(len(parent.layers))):
+        number, last = number + 1, found[-1]
+    if last + 1 == len(parent.layers):
+        return f"layer {number} has no place: the layers before it fit into the model's {last + 1} only"
+    problems = [misfits(parent, theirs, child, child.layers[number]) for theirs in parent.layers[last + 1 :]]
+    of_nearest = min(problems, key=len)
+    place = last + 1 + problems.index(of_nearest)
+    return f"layer {number} fits into none of the model's from {last + 1} on; for layer {place} it {of_nearest[0]}"
+
+
+def misfits(parent: ModelSpec, theirs: Layer, child: ModelSpec, ours: Layer) -> list[str]:
+    """What of the child's layer ``ours`` the parent's layer ``theirs`` does not have; empty where it fits."""
+    problems = []
+    if ours.hidden_size > theirs.hidden_size:
+        problems.append(f"must be at most {theirs.hidden_size} wide")
+    owned = Counter(theirs.heads)
+    for head, count in Counter(ours.heads).items():
+        if count > owned[head]:
+            problems.append(f"must have at most {owned[head]} heads {head}")
+    if len(ours.feed_forward) != len(theirs.feed_forward) or any(
+        a > b for a, b in zip(ours.feed_forward, theirs.feed_forward, strict=True)
+    ):
+        problems.append(f"must have feed-forward widths of at most {list(theirs.feed_forward)}")
+    is_whole = parent.format == "standard" and not operation_named(theirs.heads[0].operation).has_independent_heads
+    if is_whole and (child.format != "standard" or len(ours.heads) < len(theirs.heads)):
+        problems.append("must have all heads: a standard layer's transform or convolution needs them")
+    if parent.format == "hetero" and child.format == "standard" and not _is_beside_itself(ours):
+        problems.append(f"must be hetero: heads {ours.heads[0]} of a standard layer share weights")
+    return problems
+
+
+def _is_beside_itself(layer: Layer) -> bool:
+    """Whether a standard layer is its heads side by side."""
+    return layer.has_dot_product_attention or head_operation(layer.heads[0].operation).standard() is None
 
 
 def linear_axes(spec: ModelSpec, config: Any = None) -> list[dict[str, tuple[Axis, ...]]]:

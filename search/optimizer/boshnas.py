@@ -290,7 +290,7 @@ class BOSHNAS:
         return [candidates.specs[place] for place in snapped]
 
     def _with_origins(self, specs: Sequence[ModelSpec], proposed_by: str) -> list[Candidate]:
-        """Each from scratch, and with what the nearest parents can give it."""
+        """Each from scratch, and with weights of the nearest parents, of its own format and of the other one."""
         candidates = [Candidate(spec, Origin(), proposed_by) for spec in specs if self._may_be_from_scratch(spec)]
         trained = [self._observed.specs[graph_hash] for graph_hash in sorted(self._observed.parents)]
         parents = [parent for parent in trained if not parent.groups]
@@ -299,7 +299,9 @@ class BOSHNAS:
         columns = self._pool.layout.embedding_columns
         distances = torch.cdist(self._state.of_specs(specs)[:, columns], self._state.of_specs(parents)[:, columns])
         for spec, order in zip(specs, distances.argsort(stable=True).tolist(), strict=True):
-            nearest = [parents[place] for place in order if parents[place].format == spec.format][:_NEAREST_PARENTS]
+            ordered = [parents[place] for place in order]
+            alike, others = ([one for one in ordered if (one.format == spec.format) is same] for same in (True, False))
+            nearest = [*alike[:_NEAREST_PARENTS], *others[:_NEAREST_PARENTS]]
             candidates += [Candidate(spec, origin, proposed_by) for origin in self._origins.inheriting(spec, nearest)]
         return candidates
 

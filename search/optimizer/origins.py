@@ -46,7 +46,7 @@ class Origins:
         self._filling = [morphism for morphism in chosen if morphism.can_fill] if overlap else []
         self._overlap = overlap or _everything
         self._min_overlap = min_overlap
-        self._told_apart = [morphism.name for morphism in [*self.constructive, *self._filling[1:]]]
+        self._told_apart = list(dict.fromkeys(one.name for one in [*self.constructive, *self._filling[1:]]))
         self._shares: dict[tuple[str, Origin], float] = {}
 
     @property
@@ -56,7 +56,7 @@ class Origins:
         return 3 + len(self._told_apart) if self.constructive or self._filling else 0
 
     def inheriting(self, spec: ModelSpec, parents: Sequence[ModelSpec]) -> list[Origin]:
-        """Ways for an architecture to inherit enough from the first of the given parents, all of its format."""
+        """Ways for an architecture to inherit enough from the first of the given parents."""
         return [
             origin
             for morphism in self._filling
@@ -99,9 +99,11 @@ class Origins:
 
     def _enough(self, morphism: Morphism, spec: ModelSpec, parents: Sequence[ModelSpec]) -> Iterator[Origin]:
         for chosen in itertools.combinations(parents, morphism.num_parents):
-            origin = _origin(morphism, chosen)
-            if self._share(spec, origin, chosen) >= self._min_overlap:
-                yield origin
+            child = morphism.filled(chosen, spec)
+            if child is not None:
+                origin = _origin(morphism, chosen, **child.arguments)
+                if self._share(spec, origin, chosen) >= self._min_overlap:
+                    yield origin
 
     def _share(self, spec: ModelSpec, origin: Origin, parents: Sequence[ModelSpec]) -> float:
         """What an architecture inherits from its parents, as far as they are known."""

@@ -14,7 +14,7 @@ import torch
 from dataset import PreparedData
 from design_space import ModelSpec
 from design_space.plugins import load_plugins
-from flexibert import Extractor
+from flexibert.pruning import Shrinker
 
 from ..objectives import Exact
 from ..training.evaluate import outputs_on
@@ -56,19 +56,19 @@ class Screener:
         self._data, self._costs = data.tasks[data.largest_task], job.costs
         parent = model_class(self._data).from_pretrained(Path(job.model_dir)).eval()
         batches = list(first_batches(self._data, parent.config.model_spec, EXAMPLES))
-        self._extractor = Extractor(parent, batches)
+        self._shrinker = Shrinker(parent, batches)
         rows = self._data.split("validation")
         self._rows = rows.select(range(min(len(rows), ROWS)))
 
     def guided(self, num_layers: int, limits: Mapping[str, float]) -> ModelSpec | None:
         """The child of so many layers that is left when what matters least for its size goes until all limits are
         kept; None where that cannot be."""
-        return self._extractor.largest(num_layers, lambda spec: self._keeps(spec, limits))
+        return self._shrinker.largest(num_layers, lambda spec: self._keeps(spec, limits))
 
     def screened(self, spec: ModelSpec) -> tuple[ModelSpec, float]:
         """A child, and the task's metric of it before it is trained; not a number of one that cannot be made."""
         try:
-            child = self._extractor.child(spec)
+            child = self._shrinker.child(spec)
         except (ValueError, RuntimeError):
             return spec, math.nan
         return spec, self._data.measure(outputs_on(self._rows, child, self._data), "validation")[self._data.metric]

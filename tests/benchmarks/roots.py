@@ -21,8 +21,8 @@ from typing import Any
 from rich.console import Console
 
 from design_space import ModelSpec
-from flexibert import Child, Extractor, Materials, Morphism, prune, register_morphism
-from flexibert.pruning import linear_weights
+from flexibert import Child, Materials, Morphism, prune, register_morphism
+from flexibert.pruning import Shrinker, linear_weights
 from search import Candidate, Origin
 from search.records.journal import TrialRecord
 from search.records.run_directory import RunDirectory
@@ -191,8 +191,8 @@ def _candidate(spec: ModelSpec, morphism: str, parent: str, share: float) -> Can
 def _pruned(run: LevelRun, parent: str, limit: Mapping[str, float]) -> ModelSpec:
     """What is left of a trained model when the least important goes from all layers."""
     model = model_class(run.data).from_pretrained(run.models_dir / parent).eval()
-    extractor = Extractor(model, first_batches(run.data, model.config.model_spec, 16))
-    found = extractor.largest(
+    shrinker = Shrinker(model, first_batches(run.data, model.config.model_spec, 16))
+    found = shrinker.largest(
         len(model.config.model_spec.layers),
         lambda spec: all(float(run.exact[name]([spec])[0]) <= most for name, most in limit.items()),
     )

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from flexibert import FlexiBERTForSequenceClassification, FlexiViTForImageClassification, MovementPruner, PruningConfig
-from flexibert.pruning.compaction import extract_submodel, structure_of
+from flexibert.pruning.compaction import structure_of
+from flexibert.pruning.extraction import extract_submodel
 from tests.flexibert.pruning.small_models import add_noise, bert, deit, flexibert, inputs_of, logits
 
 HEADS = {"attention_block_rows": 16, "attention_block_cols": 64, "attention_output_with_dense": False}
