@@ -151,7 +151,7 @@ class PreparedData(TaskDescription):
         if self.task_type == TOKENS:
             return sentences_of(outputs, rows)
         if self.task_type == QUESTIONS:
-            texts = self._read(f"{_TEXTS}{split}").select(first)
+            texts = self._read(f"{_TEXTS}{split}").select(range(max(rows["example"][:]) + 1))
             found = best_answers(outputs, rows, texts["context"][:], may_lack_answers=self.may_lack_answers)
             return found, texts["answers"][:]
         return (outputs[:, 0] if self.is_regression else outputs), np.asarray(rows["labels"][:])

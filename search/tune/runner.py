@@ -180,7 +180,7 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
     if run.library is not None:
         for graph_hash, scores in run.library.performances.items():
             if run.data.name in scores and graph_hash not in own:
-                _tell_known(run, run.library, boshnas, graph_hash, scores[run.data.name])
+                _tell_known(run, boshnas, graph_hash, scores[run.data.name])
     search = BOSHNASSearch(
         boshnas,
         make_config=functools.partial(_trial_config, run, boshnas),
@@ -200,9 +200,11 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
     return search
 
 
-def _tell_known(run: LevelRun, library: GraphLibrary, boshnas: BOSHNAS, graph_hash: str, score: float) -> None:
+def _tell_known(run: LevelRun, boshnas: BOSHNAS, graph_hash: str, score: float) -> None:
     """Tells a score of an earlier run or level: of a member of the library, or of a child from outside whose weights
     are here, or were (``--keep_models``), which would be proposed again otherwise."""
+    library = run.library
+    assert library is not None
     there = trained_candidate(run.models_dir / graph_hash)
     candidate = there or removed_candidate(run.models_dir, graph_hash)
     if graph_hash in library:

@@ -207,7 +207,7 @@ def test_goals_that_make_no_sense_are_refused(tiny_library, options, message):
 
 
 def test_an_impossible_limit_on_a_large_space_is_refused(flexibert_space):
-    with pytest.raises(ValueError, match="None of the members found of the design space keeps all constraints"):
+    with pytest.raises(ValueError, match="None of the members found of the space keeps all constraints"):
         BOSHNAS(flexibert_space.level(layers_per_stack=1), constraints={"parameters": 1000})
 
 

@@ -29,14 +29,14 @@ def test_the_recipe_we_ship_is_understood():
     options = parse(["--config", RECIPE, "--dataset_file", "library.json"])
     assert options.tuned_recipe.pretrain_steps > 0
     assert options.settings.num_init == 3
-    assert options.settings.origins == ("scratch", "transfer", "prune", "stitch", "merge")
+    assert options.settings.origins == ("scratch", "pretrained", "transfer", "prune", "stitch", "merge")
     assert options.data.task == "python_docs"
 
 
 @pytest.mark.integration
 def test_two_levels_end_in_one_tested_model_and_a_second_start_says_so(tmp_path):
     (tmp_path / "tiny.yaml").write_text(TINY)
-    run = [sys.executable, "-m", "search.quickstart", "--run_dir", str(tmp_path / "run")]
+    run = [sys.executable, "-m", "search.quickstart", "--from_scratch", "--run_dir", str(tmp_path / "run")]
     run += ["--config", str(tmp_path / "tiny.yaml"), "--trials", "2", "2"]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

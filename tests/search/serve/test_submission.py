@@ -131,7 +131,7 @@ def test_a_bad_design_space_is_refused(refusing, content, message):
         ("[" * 50_000, "'options': Invalid JSON: recursion limit exceeded"),
         ({"label_column": "verdict"}, "'label_column' belong to an uploaded 'table', and there is none"),
         ({"metric": "x\ny"}, "'metric' in options must be at most 200 printable characters"),
-        ({"recipe": "cheap"}, "'recipe' in options must be one of original, cpu, single-gpu. Got 'cheap'"),
+        ({"recipe": "cheap"}, "'recipe' in options must be one of original, cpu, single-gpu, pretrained. Got 'cheap'"),
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, str | dict) else "",
 )

@@ -88,4 +88,4 @@ def test_the_help_of_a_command_lists_it(tmp_path, monkeypatch, capsys):
     finally:
         MORPHISMS.pop("drop_layer", None)
         sys.modules.pop("drop_layer", None)
-    assert "{scratch,transfer,prune,stitch,merge,drop_layer}" in capsys.readouterr().out
+    assert "{scratch,pretrained,transfer,prune,stitch,merge,drop_layer}" in capsys.readouterr().out
