@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 from rich.console import Console
+from transformers.utils import logging as transformers_logging
 
 from dataset.loading import name_or_place
 from dataset.prepare import DataOptions
@@ -94,6 +95,7 @@ def with_tokenizer(data: DataOptions, roots: Roots) -> DataOptions:
 
 
 def _convert(source: str, options: RootOptions, data: DataOptions, place: Path, console: Console) -> None:
+    transformers_logging.disable_progress_bar()
     encoder = load_encoder(source)
     _say(encoder.name, encoder.notes, console)
     if options.trim_vocabulary:
@@ -101,6 +103,8 @@ def _convert(source: str, options: RootOptions, data: DataOptions, place: Path, 
         encoder = replace(encoder, model=trimmed.model, tokenizer=trimmed.tokenizer)
         _say(encoder.name, [trimmed.describe()], console)
     pooling = options.pooling or encoder.pooling
+    if options.pooling is None and pooling is not None:
+        _say(encoder.name, [f"pooling '{pooling}', as its folder says; --pooling chooses"], console)
     if pooling is None:
         pooling, sentence = better_pooling(encoder.model, encoder.tokenizer, data.tasks(), max_length=data.max_length)
         _say(encoder.name, [sentence], console)
