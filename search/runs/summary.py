@@ -148,13 +148,17 @@ def _front(records: Sequence[TrialRecord], goals: Goals) -> list[str]:
 
 def _lineage(record: TrialRecord, trials: Mapping[str, TrialRecord]) -> list[str]:
     """The trial and its ancestors, of two parents the first; one from an earlier level by its hash."""
-    names, parent = [record.trial], next(iter(record.candidate.origin.parents), None)
-    left = {graph_hash: trial for graph_hash, trial in trials.items() if graph_hash != record.candidate.spec.hash}
+    names = [record.trial]
+    first: TrialRecord | None = record
+    parent = next(iter(record.candidate.origin.parents), None)
+    own = record.candidate.spec.hash
+    left: dict[str, TrialRecord | None] = {name: trial for name, trial in trials.items() if name != own}
     while parent is not None:
-        names.append(left[parent].trial if parent in left else f"{parent[:8]} (earlier level)")
         # Each once: of two that were trained on two levels, each may be the other's parent.
-        parent = next(iter(left.pop(parent).candidate.origin.parents), None) if parent in left else None
-    return [*names[:-1], f"{names[-1]} (scratch)" if names[-1] in {r.trial for r in trials.values()} else names[-1]]
+        first = left.pop(parent, None)
+        names.append(first.trial if first else f"{parent[:8]} (earlier level)")
+        parent = next(iter(first.candidate.origin.parents), None) if first else None
+    return names if first is None else [*names[:-1], f"{names[-1]} ({first.candidate.origin})"]
 
 
 def _origin(record: TrialRecord, trials: Mapping[str, TrialRecord]) -> str:
