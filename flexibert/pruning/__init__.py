@@ -6,7 +6,8 @@ from .families import Family
 from .one_shot import prune
 from .pruner import MovementPruner
 from .report import DensityReport, report_of_specs
-from .spec_space import linear_weights, prune_spec
+from .shrinker import Shrinker
+from .spec_space import holds, linear_weights, prune_spec
 
 __all__ = [
     "DensityReport",
@@ -14,6 +15,8 @@ __all__ = [
     "KeptStructure",
     "MovementPruner",
     "PruningConfig",
+    "Shrinker",
+    "holds",
     "linear_weights",
     "prune",
     "prune_spec",
