@@ -7,7 +7,7 @@ from .one_shot import prune
 from .pruner import MovementPruner
 from .report import DensityReport, report_of_specs
 from .shrinker import Shrinker
-from .spec_space import linear_weights, prune_spec
+from .spec_space import holds, linear_weights, prune_spec
 
 __all__ = [
     "DensityReport",
@@ -16,6 +16,7 @@ __all__ = [
     "MovementPruner",
     "PruningConfig",
     "Shrinker",
+    "holds",
     "linear_weights",
     "prune",
     "prune_spec",

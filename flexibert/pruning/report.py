@@ -13,11 +13,11 @@ from itertools import repeat
 from math import prod
 from typing import Any
 
-from design_space import Layer, ModelSpec
+from design_space import ModelSpec
 
 from ..mixing.axes import Axis
 from .extraction import KeptStructure
-from .spec_space import linear_axes, linear_weights
+from .spec_space import linear_axes, linear_weights, roots_of
 
 BAR, GAP, LEFT = 22, 6, 70  # of the picture, in pixels
 WIDTH = 300
@@ -138,14 +138,14 @@ def report_of_specs(parent: ModelSpec, child: ModelSpec, measured_speedup: float
     Raises:
         ValueError: when ``child`` is no part of ``parent``.
     """
-    left, structure = list(child.layers), []
-    for layer in parent.layers:
-        is_removed = not left or not _fits(left[0], layer)
-        kept = layer if is_removed else left.pop(0)
-        neurons = [list(range(width)) for width in kept.feed_forward]
-        structure.append(KeptStructure(list(range(len(kept.heads))), neurons, is_removed))
-    if left:
-        raise ValueError("The child's layers must be the parent's, with fewer heads or neurons, in the same order")
+    places = None if child.groups else roots_of(parent, child, range(len(parent.layers)))
+    if places is None:
+        raise ValueError("The child's layers must be the parent's, with fewer heads, neurons or channels, in the same order")
+    structure = [KeptStructure([], [[] for _ in layer.feed_forward], is_removed=True) for layer in parent.layers]
+    for place, layer in zip(places, child.layers, strict=True):
+        neurons = [list(range(width)) for width in layer.feed_forward]
+        channels = list(range(layer.hidden_size))
+        structure[place] = KeptStructure(list(range(len(layer.heads))), neurons, channels=channels)
     effective = linear_weights(child) / linear_weights(parent)
     return DensityReport(
         layers=_layer_reports(parent, None, structure),
@@ -179,9 +179,3 @@ def _density(axes: tuple[Axis, ...], kept: KeptStructure) -> float:
     """The share of a matrix that is kept."""
     return prod(len(kept.indices(axis)) for axis in axes) / prod(axis.length for axis in axes)
 
-
-def _fits(child: Layer, parent: Layer) -> bool:
-    has_widths = len(child.feed_forward) == len(parent.feed_forward)
-    is_narrower = all(a <= b for a, b in zip(child.feed_forward, parent.feed_forward, strict=False))
-    is_part = all(child.heads.count(head) <= parent.heads.count(head) for head in child.heads)
-    return child.hidden_size == parent.hidden_size and has_widths and is_narrower and is_part

@@ -9,7 +9,7 @@ def test_the_projects_own_are_there_in_order():
     assert found == {
         "scratch": (0, False, False),
         "transfer": (1, False, True),
-        "prune": (1, True, False),
+        "prune": (1, True, True),
         "stitch": (2, True, False),
         "merge": (1, True, False),
     }
@@ -67,3 +67,15 @@ def test_children_are_what_the_weights_are_made_for():
     assert [child.arguments for child in pruned] == [{"density": 0.75}, {"density": 0.5}]
     assert list(MORPHISMS["stitch"].children([spec, spec])) == [Child(ModelSpec.side_by_side([spec, spec]))]
     assert MORPHISMS["transfer"].inherited_share([spec], spec, lambda parent, child: 0.25) == 0.25
+
+
+def test_what_a_parent_holds_is_filled_by_pruning_with_the_share_of_linear_weights_as_density():
+    parent, child = ModelSpec.homogeneous(4, 64, 4, 128), ModelSpec.homogeneous(2, 32, 2, 64)
+    prune, transfer = MORPHISMS["prune"], MORPHISMS["transfer"]
+    assert prune.filled([parent], child) == Child(child, {"density": 0.125})
+    assert prune.filled([child], parent) is None
+    assert prune.inherited_share([parent], child, lambda *_: 0.5) == 1.0
+    assert prune.inherited_share([child], parent, lambda *_: 0.5) == 0.0
+    assert transfer.filled([child], parent) == Child(parent)
+    assert transfer.filled([child], next(iter(prune.children([parent]))).spec) is None  # of another format
+    assert all(one.filled([parent, parent], child) is None for one in (MORPHISMS["stitch"], MORPHISMS["merge"]))

@@ -87,7 +87,7 @@ def test_only_matrices_that_a_layer_has_are_listed():
 
 
 def test_a_child_that_is_no_part_is_refused():
-    with pytest.raises(ValueError, match="layers must be the parent's, with fewer heads or neurons"):
+    with pytest.raises(ValueError, match="layers must be the parent's, with fewer heads, neurons or channels"):
         report_of_specs(hetero((2, (128,))), hetero((4, (128,))))
 
 

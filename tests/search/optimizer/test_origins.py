@@ -154,3 +154,25 @@ def test_a_further_morphism_that_fills_architectures_is_proposed_by_its_own_shar
         [0.9, 0.0],
         [0.6, 1.0],
     ]
+
+
+def test_what_a_trained_parent_holds_can_be_pruned_out_of_it_in_any_format():
+    parent, child = ModelSpec.homogeneous(4, 32, 2, 64), ModelSpec.homogeneous(2, 32, 2, 64)
+    (of_half,) = [child for child in MORPHISMS["prune"].children([parent]) if child.arguments["density"] == 0.5]
+    origins = Origins(("scratch", "transfer", "prune"), lambda parent, child: 0.6, 0.8)
+    assert origins.num_columns == 4
+    assert origins.inheriting(child, [parent]) == [Origin("prune", parent.hash, density=0.5)]
+    assert origins.inheriting(of_half.spec, [child, parent])[0].parents == (parent.hash,)
+    assert origins.inheriting(parent, [child]) == []
+    observed = Observations()
+    observed.add(Candidate(parent, Origin()), 0.5, parent=True)
+    filled = Candidate(child, Origin("prune", parent.hash, density=0.5))
+    assert origins.columns([filled], observed)[0, [0, 3]].tolist() == [1.0, 1.0]
+
+
+def test_weights_are_transferred_within_a_format_only():
+    parent = ModelSpec.homogeneous(4, 32, 2, 64)
+    child = ModelSpec(parent.layers, "hetero")
+    origins = Origins(("scratch", "transfer"), lambda parent, child: 1.0, 0.0)
+    assert origins.inheriting(child, [parent]) == []
+    assert origins.inheriting(parent, [parent]) == [Origin("transfer", parent.hash)]

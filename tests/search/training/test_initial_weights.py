@@ -5,8 +5,10 @@ import torch
 from rich.console import Console
 
 from dataset.prepare import DataOptions
+from design_space import ModelSpec
 from flexibert import FlexiBERTForSequenceClassification
 from search import Candidate, Origin
+from search.optimizer.origins import Origins
 from search.training.initial_weights import initial_model
 from search.training.task_heads import model_config
 from search.training.train import train_candidate
@@ -66,6 +68,19 @@ def test_a_smaller_child_of_a_parent_is_trained_and_saved(data, folder, kind):
     assert {report["phase"] for report in reports} == {"fine-tune"}
     assert (folder / "models" / child.spec.hash / "model.safetensors").is_file()
     assert result.overlap == 1.0
+
+
+def test_an_architecture_that_a_parent_holds_is_pruned_out_of_it(data, folder):
+    parent, spec = _spec(hidden=32), ModelSpec.homogeneous(1, 16, 1, 24)
+    (origin,) = Origins(["prune"], lambda *_: 0.0, 0.8).inheriting(spec, [parent])
+    model, overlap = _first(data, folder, Candidate(spec, origin))
+    assert model.config.model_spec == spec
+    assert overlap == 1.0
+    assert model.config.lineage[-1].startswith("pruned in one shot to 0.15 of")
+    embeddings = "bert.embeddings.word_embeddings.weight"
+    trained = FlexiBERTForSequenceClassification.from_pretrained(folder / "models" / parent.hash)
+    theirs = {tuple(column) for column in trained.get_parameter(embeddings).T.tolist()}
+    assert {tuple(column) for column in model.get_parameter(embeddings).T.tolist()} < theirs
 
 
 def test_a_parent_that_makes_another_child_is_refused(data, folder):
