@@ -22,6 +22,8 @@ from ..vision.vision_layers import PreNormEncoder, PreNormLayer
 from .importance import Batch, on_device
 
 MOST_TOKENS = 4096
+MEAN = -1
+"""In place of a position: the mean over all real tokens of a sequence."""
 
 
 class LayerSteps:
@@ -68,9 +70,16 @@ class ExampleTokens:
         batches = zip(self.padded(joined), self.paddings, strict=True)
         return self.joined(mixing(x_BSH, padding, False)[0] for x_BSH, padding in batches)
 
-    def at(self, position: int) -> Tensor:
-        """Which of the real tokens (T,) stand at a position of their sequence."""
-        return self.joined(torch.arange(x.shape[1], device=x.device).expand_as(x) == position for x in self.is_real)
+    def read(self, joined: Tensor, position: int | None) -> Tensor:
+        """The tokens (N, ...) at a position of each of N sequences, or with ``MEAN`` the means of their tokens; all of
+        them without a position."""
+        if position is None:
+            return joined
+        if position == MEAN:
+            lengths = torch.cat([is_real.sum(1) for is_real in self.is_real]).tolist()
+            return torch.stack([tokens.mean(0) for tokens in joined.split(lengths)])
+        places = (torch.arange(x.shape[1], device=x.device).expand_as(x) == position for x in self.is_real)
+        return joined[self.joined(places)]
 
 
 class ParentStates:

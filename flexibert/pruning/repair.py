@@ -23,7 +23,7 @@ from torch.nn import functional
 from ..transfer.plan import stretch_starts
 from ..vision.modeling_flexivit import FlexiViTPreTrainedModel
 from .extraction import KeptStructure, Origin, layer_origins, outer_origins, places_of, prefix_of
-from .parent_states import LayerSteps, ParentStates, entered, last_norm
+from .parent_states import MEAN, LayerSteps, ParentStates, entered, last_norm
 
 RIDGE = 1e-3  # of the mean square of an input: keeps weights near the old ones where examples do not tell
 HEAD_RIDGE = 1e-1  # where only one token of each example is read
@@ -140,18 +140,19 @@ class _Repair:
         channels = self.channels[-1] if is_one_stream else None
         origins, parameters = outer_origins(model, self.kept), dict(self.small.named_parameters())
         for reader in _readers_of_states(self.small):
-            rows = slice(None) if reader.position is None else parent.tokens.at(reader.position)
             ridge = RIDGE if reader.position is None else HEAD_RIDGE
-            estimate = _estimate(found[rows], wanted[rows], channels, ridge)
+            ours, theirs = (parent.tokens.read(states, reader.position) for states in (found, wanted))
+            estimate = _estimate(ours, theirs, channels, ridge)
             name = f"{reader.path}.weight"
             _fold(parameters[name], parameters[f"{reader.path}.bias"], origins[name], estimate)
         readers = _readers_of_pooled(self.small)
         if readers and len(self.channels[-1]) < wanted.shape[1]:
-            first = parent.tokens.at(0)
+            position = _pooled_position(model)
             ours, theirs = (
-                each.base_model.pooler(x[first].unsqueeze(1)) for each, x in ((self.small, found), (model, wanted))
+                torch.tanh(each.base_model.pooler.dense(parent.tokens.read(states, position)))
+                for each, states in ((self.small, found), (model, wanted))
             )
-            estimate = _estimate(ours, theirs, self.channels[-1], HEAD_RIDGE)
+            estimate = _estimate(ours, theirs, channels, HEAD_RIDGE)
             for path in readers:
                 name = f"{path}.weight"
                 _fold(parameters[name], parameters[f"{path}.bias"], origins[name], estimate)
@@ -166,20 +167,28 @@ class _Linear(NamedTuple):
 
 class _Reader(NamedTuple):
     path: str
-    position: int | None  # the token that it reads; None: all
+    position: int | None  # the token that it reads, or MEAN; None: all
 
 
 def _readers_of_states(model: Any) -> Iterator[_Reader]:
     """The Linears that read the last states."""
     is_image_model = isinstance(model, FlexiViTPreTrainedModel)
     is_pooled = getattr(model, "is_pooled", False)
-    positions: dict[str, int | None] = {f"{prefix_of(model)}pooler.dense": 0, "cls.predictions.transform.dense": None}
+    positions: dict[str, int | None] = {
+        f"{prefix_of(model)}pooler.dense": _pooled_position(model),
+        "cls.predictions.transform.dense": None,
+    }
     if is_image_model:
         positions |= {"classifier": 0, "cls_classifier": 0, "distillation_classifier": 1}
     elif not is_pooled:
         positions |= {"classifier": None, "qa_outputs": None}
     linears = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     return (_Reader(path, position) for path, position in positions.items() if path in linears)
+
+
+def _pooled_position(model: Any) -> int:
+    """What the pooler reads: the first token, or the mean."""
+    return MEAN if getattr(model.config, "pooling", "cls") == "mean" else 0
 
 
 def _readers_of_pooled(model: Any) -> list[str]:

@@ -140,7 +140,9 @@ def report_of_specs(parent: ModelSpec, child: ModelSpec, measured_speedup: float
     """
     places = None if child.groups else roots_of(parent, child, range(len(parent.layers)))
     if places is None:
-        raise ValueError("The child's layers must be the parent's, with fewer heads, neurons or channels, in the same order")
+        raise ValueError(
+            "The child's layers must be the parent's, with fewer heads, neurons or channels, in the same order"
+        )
     structure = [KeptStructure([], [[] for _ in layer.feed_forward], is_removed=True) for layer in parent.layers]
     for place, layer in zip(places, child.layers, strict=True):
         neurons = [list(range(width)) for width in layer.feed_forward]
@@ -178,4 +180,3 @@ def _layer_reports(
 def _density(axes: tuple[Axis, ...], kept: KeptStructure) -> float:
     """The share of a matrix that is kept."""
     return prod(len(kept.indices(axis)) for axis in axes) / prod(axis.length for axis in axes)
-
