@@ -110,7 +110,7 @@ class Shrinker:
     @torch.no_grad()
     def _cost(self, places: tuple[int, ...]) -> float:
         """The loss on some examples of the layers at these places, whole and as they are: repaired, each would take as
-        long as a child, and the choice was the same (docs/results/pruning.md)."""
+        long as a child."""
         if places not in self._costs:
             kept = without(self.spec, [], places)
             small = extract_submodel(self.parent, kept, submodel_spec(self.spec, kept))

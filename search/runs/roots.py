@@ -97,17 +97,17 @@ def with_tokenizer(data: DataOptions, roots: Roots) -> DataOptions:
 def _convert(source: str, options: RootOptions, data: DataOptions, place: Path, console: Console) -> None:
     transformers_logging.disable_progress_bar()
     encoder = load_encoder(source)
-    _say(encoder.name, encoder.notes, console)
+    _say(place.name, encoder.notes, console)
     if options.trim_vocabulary:
         trimmed = trim(encoder.model, encoder.tokenizer, data.texts())
         encoder = replace(encoder, model=trimmed.model, tokenizer=trimmed.tokenizer)
-        _say(encoder.name, [trimmed.describe()], console)
+        _say(place.name, [trimmed.describe()], console)
     pooling = options.pooling or encoder.pooling
     if options.pooling is None and pooling is not None:
-        _say(encoder.name, [f"pooling '{pooling}', as its folder says; --pooling chooses"], console)
+        _say(place.name, [f"pooling '{pooling}', as its folder says; --pooling chooses"], console)
     if pooling is None:
         pooling, sentence = better_pooling(encoder.model, encoder.tokenizer, data.tasks(), max_length=data.max_length)
-        _say(encoder.name, [sentence], console)
+        _say(place.name, [sentence], console)
     encoder.model.config.pooling = pooling
     save_encoder(encoder, place)
 

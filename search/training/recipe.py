@@ -78,7 +78,7 @@ class Recipe:
     """Processes that make batches; 0 for the trainer's own."""
     transfer_mode: Literal["consistent", "OD", "RP"] = "consistent"
     """How a parent's weights are fitted: consistent maps, ordered transfer or random projection."""
-    distillation_weight: Share = 0.8
+    distillation_weight: Share = 0.5
     """Share of the teacher in the loss of fine-tuning, where there is one; the rest is the task's own."""
     distillation_temperature: Positive = 2.0
     """Temperature at which classes are compared with the teacher's."""
