@@ -20,12 +20,13 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
-import dataset, design_space, embeddings, flexibert, search
+import dataset, design_space, embeddings, flexibert, flexibert_nas, search
 
 for room in (dataset, design_space, embeddings, flexibert, search):
     assert Path(room.__file__).is_relative_to(sys.prefix), room.__file__
     assert room.__version__ == {PROJECT["version"]!r}
     assert (Path(room.__file__).parent / "py.typed").exists()
+assert flexibert_nas.__version__ == flexibert.__version__
 space = design_space.DesignSpace.from_yaml(files("design_space") / "quickstart.yaml")
 assert space.size(layers_per_stack=2) == 1056
 

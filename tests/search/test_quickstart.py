@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from search import quickstart
 from search.quickstart import RECIPE
 from search.records.journal import Journal
 from search.runs.options import parse
@@ -55,3 +56,15 @@ def test_two_levels_end_in_one_tested_model_and_a_second_start_says_so(tmp_path)
     again = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert again.returncode == 0
     assert "holds a finished search" in again.stdout
+
+
+def test_the_encoder_of_the_package_is_found_without_running_its_code(tmp_path, monkeypatch):
+    package = tmp_path / quickstart.ENCODER_PACKAGE
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(quickstart, "ENCODER_PACKAGE", "a_package_that_is_not_there")
+    assert quickstart.pretrained_encoder() is None
+    monkeypatch.undo()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (package / "model").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('this code must not run')")
+    assert quickstart.pretrained_encoder() == package / "model"
