@@ -27,7 +27,7 @@ from ..tune.runner import LevelRun, run_level
 from .level import with_teacher
 from .screening import screened_children, trained_root
 
-STEP = 2.0
+STEP = 2.25
 """How many times as costly a level is as the next, at most."""
 
 _MEASURED, _REPEATS = 24, 15
