@@ -96,7 +96,10 @@ def with_tokenizer(data: DataOptions, roots: Roots) -> DataOptions:
 
 def _convert(source: str, options: RootOptions, data: DataOptions, place: Path, console: Console) -> None:
     transformers_logging.disable_progress_bar()
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # the notes say what is missing, and what is dropped
     encoder = load_encoder(source)
+    transformers_logging.set_verbosity(verbosity)
     _say(place.name, encoder.notes, console)
     if options.trim_vocabulary:
         trimmed = trim(encoder.model, encoder.tokenizer, data.texts())
