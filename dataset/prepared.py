@@ -36,7 +36,6 @@ from .kinds.question_answering import best_answers, encode_questions
 from .kinds.token_classification import encode_tags, sentences_of
 from .metrics import Metrics
 from .task import QUESTIONS, SPLITS, TEXT, TOKENS, Task, TaskDescription, majority_share
-from .tokenizer import tells_segments
 
 TASK_FILE = "task.json"
 MADE_FROM_FILE = "made_from.json"
@@ -93,11 +92,10 @@ class PreparedData(TaskDescription):
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer of the rows, which does the same where it is saved and loaded again: ``truncation=True`` cuts
-        at the task's length, and the second text of a pair is of segment 1 where it tells segments apart."""
+        at the task's length, and the second text of a pair is of segment 1."""
         tokenizer = AutoTokenizer.from_pretrained(self._shared / "tokenizer")
         tokenizer.model_max_length = self.max_length
-        segments = ["token_type_ids"] if tells_segments(tokenizer) else []
-        tokenizer.model_input_names = ["input_ids", *segments, "attention_mask"]
+        tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
         tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names  # what of it is saved
         return tokenizer
 
@@ -314,9 +312,7 @@ def _describe(folder: Path, **content: Any) -> None:
 def _encoded(rows: hf_datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -> hf_datasets.Dataset:
     is_paired = "text_pair" in rows.column_names
     texts = [list(rows["text"])] + ([list(rows["text_pair"])] if is_paired else [])
-    encoded = tokenizer(
-        *texts, truncation=True, max_length=max_length, return_token_type_ids=is_paired and tells_segments(tokenizer)
-    )
+    encoded = tokenizer(*texts, truncation=True, max_length=max_length, return_token_type_ids=is_paired)
     labels = {"labels": np.asarray(rows["label"][:]).tolist()} if "label" in rows.column_names else {}
     return hf_datasets.Dataset.from_dict({**encoded, **labels})
 

@@ -62,11 +62,6 @@ def build_tokenizer(
     return tokenizer
 
 
-def tells_segments(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the second text of a pair is to be of another segment: not for models that have one segment alone."""
-    return "token_type_ids" in tokenizer.model_input_names
-
-
 def _trained(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerBase:
     if vocab_size < 300:
         raise ValueError(f"'vocab_size' must be at least 300 to hold letters and special tokens. Got {vocab_size}")

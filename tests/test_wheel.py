@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("design_space", "embeddings", "flexibert", "dataset", "search")
+MODULE = "flexibert_nas.py"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 USE = f"""
 import sys
@@ -56,7 +57,7 @@ def wheel(tmp_path_factory) -> Path:
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for room in ROOMS:
         shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.txt", "requirements-dev.txt"):
+    for name in (MODULE, "pyproject.toml", "README.md", "LICENSE", "requirements.txt", "requirements-dev.txt"):
         shutil.copy(ROOT / name, source)
     _run(
         sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", target, ".", at=source
@@ -89,6 +90,7 @@ def _run(*command: str | Path, at: Path | None = None) -> str:
 def test_it_holds_every_file_of_the_rooms(wheel):
     files = {path for room in ROOMS for path in (ROOT / room).rglob("*") if path.is_file()}
     expected = {path.relative_to(ROOT).as_posix() for path in files if path.parent.name != "__pycache__"}
+    expected.add(MODULE)
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert packed == expected
     assert {f"{room}/py.typed" for room in ROOMS} < packed

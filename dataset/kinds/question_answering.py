@@ -21,7 +21,6 @@ import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
 from ..metrics import Metrics
-from ..tokenizer import tells_segments
 from .token_classification import is_list
 
 ANSWER_METRICS = ("answer_f1", "exact_match")
@@ -130,7 +129,7 @@ def encode_questions(
 ) -> hf_datasets.Dataset:
     """The questions in windows of ``max_length`` tokens, a quarter of them shared with the next.
 
-    Columns: ``input_ids``, ``attention_mask``, ``token_type_ids`` (where the tokenizer tells segments apart);
+    Columns: ``input_ids``, ``attention_mask``, ``token_type_ids``;
     ``start_positions`` and ``end_positions`` of the first reference answer, 0 when it is not in the window;
     ``example``; ``starts`` and ``ends``: the characters of the context that each token stands for, -1 of tokens that
     are not of it. Questions are cut to half of a window.
@@ -159,14 +158,14 @@ def _windows(
             stride=max_length // 4,
             return_overflowing_tokens=True,
             return_offsets_mapping=True,
-            return_token_type_ids=tells_segments(tokenizer),
+            return_token_type_ids=True,
         )
         first = (row["answer_starts"][0], row["answers"][0]) if row["answers"] else None
         for window, offsets in enumerate(encoded["offset_mapping"]):
             in_context = np.asarray([side == 1 for side in encoded.sequence_ids(window)])
             starts, ends = (np.where(in_context, side, -1) for side in np.asarray(offsets).T)
             position = _position(first, starts, ends)
-            values = {name: encoded[name][window] for name in _INPUTS if name in encoded}
+            values = {name: encoded[name][window] for name in _INPUTS}
             values |= {"start_positions": position[0], "end_positions": position[1], "example": number}
             for name, value in (values | {"starts": starts.tolist(), "ends": ends.tolist()}).items():
                 columns.setdefault(name, []).append(value)

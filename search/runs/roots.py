@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 from pydantic import AfterValidator
 from rich.console import Console
 from transformers.utils import logging as transformers_logging
@@ -17,7 +18,7 @@ from dataset.loading import name_or_place
 from dataset.prepare import DataOptions
 from dataset.tokenizer import TRAIN
 from design_space.options import Natural, Switch, options
-from flexibert import FlexiBERTConfig, load_encoder, save_encoder
+from flexibert import FlexiBERTConfig, FlexiBERTModel, load_encoder, save_encoder
 
 from ..training.roots import Roots
 from ..training.vocabulary import trim
@@ -112,7 +113,18 @@ def _convert(source: str, options: RootOptions, data: DataOptions, place: Path, 
         pooling, sentence = better_pooling(encoder.model, encoder.tokenizer, data.tasks(), max_length=data.max_length)
         _say(place.name, [sentence], console)
     encoder.model.config.pooling = pooling
+    _allow_pairs(encoder.model)
     save_encoder(encoder, place)
+
+
+def _allow_pairs(model: FlexiBERTModel) -> None:
+    """Of an encoder with one segment makes one with two equal ones: the second text of a pair is of the second."""
+    table = model.embeddings.token_type_embeddings
+    if table.num_embeddings == 1:
+        both = torch.nn.Embedding(2, table.embedding_dim)
+        both.load_state_dict({"weight": table.weight.detach().repeat(2, 1)})
+        model.embeddings.token_type_embeddings = both
+        model.config.type_vocab_size = 2
 
 
 def _say(name: str, sentences: Sequence[str], console: Console) -> None:

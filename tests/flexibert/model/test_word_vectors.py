@@ -20,7 +20,8 @@ from flexibert import (
     to_bert,
     transfer_overlap,
 )
-from flexibert.pruning.compaction import extract_submodel, structure_of
+from flexibert.pruning.compaction import structure_of
+from flexibert.pruning.extraction import extract_submodel
 from tests.flexibert.random_specs import random_spec
 
 SA = {"l": 2, "o": ["sa", "sa"], "h": [16, 16], "n": [2, 2], "f": [[32], [24]], "p": ["sdp", "sdp"]}

@@ -8,6 +8,7 @@ def test_the_projects_own_are_there_in_order():
     found = {name: (one.num_parents, one.is_constructive, one.can_fill) for name, one in MORPHISMS.items()}
     assert found == {
         "scratch": (0, False, False),
+        "pretrained": (0, False, False),
         "transfer": (1, False, True),
         "prune": (1, True, True),
         "stitch": (2, True, False),
@@ -31,7 +32,7 @@ def test_what_is_left_out_is_an_error_at_registration_all_of_it_at_once():
         "it must define children (of its parents) or inherited_share (of a given architecture)",
     ):
         assert problem in str(refused.value)
-    assert len(MORPHISMS) == 5
+    assert len(MORPHISMS) == 6
 
 
 def test_a_class_of_another_kind_is_refused():

@@ -106,7 +106,7 @@ def test_a_search_is_taught_by_another_ones_models_and_travels_through_a_storage
     _search(*flags, *shared, "--run_dir", str(second), "--teacher", str(first / "best"))
     cards = {run: [card.read_text() for card in (run / "models").glob("*/README.md")] for run in (first, second)}
     assert [len(of_run) for of_run in cards.values()] == [2, 2]
-    sentence = "a teacher's outputs were 80% of the loss"
+    sentence = "a teacher's outputs were 50% of the loss"
     assert not any(sentence in card for card in cards[first])
     assert all(sentence in card for card in cards[second])
     (said,) = (path for path in (second / "models" / ".teachers").iterdir() if path.is_dir())
