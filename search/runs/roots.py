@@ -7,7 +7,7 @@ all models of the search share its vocabulary, positions, segments, activation a
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import AfterValidator
@@ -119,11 +119,12 @@ def _convert(source: str, options: RootOptions, data: DataOptions, place: Path, 
 
 def _allow_pairs(model: FlexiBERTModel) -> None:
     """Of an encoder with one segment makes one with two equal ones: the second text of a pair is of the second."""
-    table = model.embeddings.token_type_embeddings
+    embeddings: Any = model.embeddings
+    table = embeddings.token_type_embeddings
     if table.num_embeddings == 1:
         both = torch.nn.Embedding(2, table.embedding_dim)
         both.load_state_dict({"weight": table.weight.detach().repeat(2, 1)})
-        model.embeddings.token_type_embeddings = both
+        embeddings.token_type_embeddings = both
         model.config.type_vocab_size = 2
 
 
