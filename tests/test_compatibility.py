@@ -55,7 +55,8 @@ def moved(tmp_path: Path) -> Callable[[str], Path]:
         for file in folder.rglob("*"):
             if file.suffix in TEXT_FILES and file.is_file():
                 text = file.read_text(encoding="utf-8")
-                text = text.replace("@ROOT@", str(folder)).replace("@PYTHON@", platform.python_version())
+                text = text.replace("@WORK@", str(folder / "run" / "work")).replace("@ROOT@", str(folder))
+                text = text.replace("@PYTHON@", platform.python_version())
                 file.write_text(text, encoding="utf-8")
         return folder
 
