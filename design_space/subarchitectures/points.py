@@ -58,7 +58,7 @@ def items_at(parts: Parts, hidden_sizes: Sequence[int], point: Sequence[float]) 
         )
         return sum(sizes) <= target
 
-    level = _largest(is_within)
+    level = largest_share(is_within, steps=_STEPS)
     items = [
         parts.share(place, level**of_heads, firsts[place], level**of_neurons)
         for place, (of_heads, of_neurons) in zip(kept, powers, strict=True)
@@ -75,12 +75,12 @@ def _picked(options: Sequence[int], share: float) -> int:
     return options[min(int(share * len(options)), len(options) - 1)]
 
 
-def _largest(is_within: Callable[[float], bool]) -> float:
-    """The largest number up to 1 that is within, to the precision of the bisection."""
+def largest_share(is_within: Callable[[float], bool], *, steps: int = 40) -> float:
+    """The largest share that is within, to the precision of so many steps of a bisection; sizes grow with shares."""
     if is_within(1.0):
         return 1.0
     low, high = 0.0, 1.0
-    for _ in range(_STEPS):
+    for _ in range(steps):
         middle = (low + high) / 2
         low, high = (middle, high) if is_within(middle) else (low, middle)
     return low

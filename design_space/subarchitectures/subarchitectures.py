@@ -102,6 +102,15 @@ class Subarchitectures:
     def __contains__(self, spec: ModelSpec) -> bool:
         return bool(self._sequences.leftmost(self._read(spec)[1]))
 
+    @property
+    def smallest(self) -> ModelSpec:
+        """The member of fewest weights: one layer, as narrow as can be, with one head (or all, where they belong
+        together) and one group of neurons."""
+        width = min(self._widths)
+        places = range(len(self.root.layers))
+        place = min(places, key=lambda place: self._parts.weights(place, width, 0, 0))
+        return self._written(width, [self._parts.share(place, 0, 0, 0)])
+
     def sample(self, num_specs: int, *, seed: int) -> list[ModelSpec]:
         """``num_specs`` different members of all sizes (see ``stream``).
 

@@ -1,5 +1,6 @@
 """A smaller model from a trained one without training: choose by importance, remove, repair by least squares."""
 
+import bisect
 import statistics
 from collections.abc import Callable, Iterable
 from typing import Any, overload
@@ -107,24 +108,21 @@ def _within(
     parent: Any, importances: list[Importance], target: float, size_of: Sizes, what: str
 ) -> list[KeptStructure]:
     """The fewest removals, least important first, that bring the size to the target."""
-    units = ranked_units(parent.config.model_spec, importances)
-    fewest, most = 0, len(units)
-    smallest = size_of(without(parent.config.model_spec, units))
+    spec = parent.config.model_spec
+    units = ranked_units(spec, importances)
+    smallest = size_of(without(spec, units))
     if not smallest <= target:  # nor if the target is no number
         raise ValueError(
             f"The target of {target:.0f} {what} must be at least {smallest:.0f}, what remains with one head and one "
             "group of neurons per layer"
         )
-    while fewest < most:
-        middle = (fewest + most) // 2
-        is_within = size_of(without(parent.config.model_spec, units[:middle])) <= target
-        fewest, most = (fewest, middle) if is_within else (middle + 1, most)
-    gone = units[:fewest]
+    counts = range(len(units) + 1)
+    gone = units[: bisect.bisect_left(counts, True, key=lambda count: size_of(without(spec, units[:count])) <= target)]
     for unit in list(reversed(gone))[:REFILLED]:  # the last may have been a large one, next to which others have room
         others = [other for other in gone if other is not unit]
-        if size_of(without(parent.config.model_spec, others)) <= target:
+        if size_of(without(spec, others)) <= target:
             gone = others
-    return without(parent.config.model_spec, gone)
+    return without(spec, gone)
 
 
 def _within_latency(parent: Any, importances: list[Importance], latency_ms: float, batch: Batch) -> list[KeptStructure]:

@@ -6,20 +6,19 @@ and the target alone; ``prune(model, spec=child)`` then finds which ones, of thi
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import lru_cache
 from math import prod
 from typing import Any
 
 from design_space import Layer, ModelSpec, operation_named
-from design_space.subarchitectures import has_removable_heads, neuron_multiple, part_of
+from design_space.subarchitectures import has_removable_heads, largest_share, neuron_multiple, part_of
 
 from ..cost.parameters import count_parameters, layer_parameters, next_widths
 from ..mixing import head_operation
 from ..mixing.axes import Axis, Parameter, Sizes
 
 QUERY_KEY_VALUE = {f"attention.self.{name}": name for name in ("query", "key", "value")}
-STEPS = 40  # of bisection: shares to 1e-12
 
 
 def prune_spec(
@@ -53,8 +52,8 @@ def prune_spec(
             f"The target of {target:.0f} parameters must be at least {size_of(smallest)}, what one head and the fewest "
             "neurons per layer have"
         )
-    share = _largest(lambda x: size_of(_child(spec, x, x)) <= target)
-    return _child(spec, share, _largest(lambda x: size_of(_child(spec, share, x)) <= target))
+    share = largest_share(lambda x: size_of(_child(spec, x, x)) <= target)
+    return _child(spec, share, largest_share(lambda x: size_of(_child(spec, share, x)) <= target))
 
 
 @lru_cache(maxsize=65536)
@@ -222,14 +221,3 @@ def _child(spec: ModelSpec, head_share: float, neuron_share: float) -> ModelSpec
 def _kept_width(width: int, share: float) -> int:
     multiple = neuron_multiple(width)
     return min(width, max(multiple, int(share * width / multiple + 1e-9) * multiple)) if share < 1 else width
-
-
-def _largest(is_within: Callable[[float], bool]) -> float:
-    """The largest share that is within, to the precision of the bisection; sizes grow with shares."""
-    if is_within(1.0):
-        return 1.0
-    low, high = 0.0, 1.0
-    for _ in range(STEPS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if is_within(middle) else (low, middle)
-    return low
