@@ -80,7 +80,8 @@ def begin(options: SearchOptions, directory: RunDirectory, console: Console) -> 
         ValueError: as ``search``.
     """
     library = GraphLibrary.load(options.dataset_file) if options.dataset_file else None
-    directory.check(_fingerprint(options), resume=options.resume)
+    fingerprint = library.fingerprint if library else " ".join(options.roots.start_from)
+    directory.check(fingerprint, resume=options.resume)
     recipe, roots, data_options = options.tuned_recipe, None, options.data
     if options.roots.start_from:
         roots = prepare_roots(options.roots, options.data, directory.path / "roots", console)
@@ -91,7 +92,7 @@ def begin(options: SearchOptions, directory: RunDirectory, console: Console) -> 
     if library:
         check_measured_on(library.performances, library.measured_on, {data.name: identity}, options.library_file)
     check_models(models_dir, data.name, identity, recipe, resume=options.resume)
-    keep_options(options, directory)
+    directory.keep(saved(options), fingerprint)
     searched = [f"{len(library):,} architectures"] if library else []
     searched += [f"what {name} holds" for name in roots.specs] if roots else []
     console.print(
@@ -116,18 +117,6 @@ def begin(options: SearchOptions, directory: RunDirectory, console: Console) -> 
         seed=options.data.seed,
     )
     return run if roots else with_teacher(run, options.chosen_teacher, None, console)
-
-
-def keep_options(options: SearchOptions, directory: RunDirectory) -> None:
-    """Write down the options of a run, as a resumed one reads them."""
-    directory.keep(saved(options), _fingerprint(options))
-
-
-def _fingerprint(options: SearchOptions) -> str:
-    """Of what is searched."""
-    if options.dataset_file:
-        return GraphLibrary.load(options.dataset_file).fingerprint
-    return " ".join(options.roots.start_from)
 
 
 def _trained(run: LevelRun, options: SearchOptions, console: Console) -> list[TrialRecord]:

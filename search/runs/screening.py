@@ -12,9 +12,10 @@ from flexibert.pruning import linear_weights
 
 from ..objectives import SCORE, Goals
 from ..records.journal import TrialRecord
-from ..screening.screener import ScreeningJob
-from ..screening.screening import screen_children
-from ..tune.runner import LevelRun, run_level
+from ..tune.runner import LevelRun, in_storage, run_level
+from ..tune.screener import ScreeningJob
+from ..tune.screening import screen_children
+from ..tune.storage import data_name, model_name
 
 SIZES = (0.7, 0.5, 0.35, 0.25, 0.18, 0.125, 0.09, 0.0625)
 """Shares of the encoder's parameters, word vectors not counted, for which children are made where no size is asked
@@ -58,13 +59,17 @@ def screened_children(
         limits: see ``screen_children``.
         number: of the file that keeps them: a run that goes on reads it.
     """
-    resources = run.cluster.resources_per_trial
+    resources, model_dir = run.cluster.resources_per_trial, run.models_dir / parent.candidate.spec.hash
+    places = {"data_dir": str(run.data.path), "model_dir": str(model_dir)}
+    if run.storage is not None:
+        names = data_name(run.data.path), model_name(model_dir.name)
+        in_storage(run.storage, dict(zip(names, (run.data.path, model_dir), strict=True)))
+        places = {**dict(zip(places, names, strict=True)), "storage": run.storage.uri}
     job = ScreeningJob(
-        data_dir=str(run.data.path),
-        model_dir=str(run.models_dir / parent.candidate.spec.hash),
         costs=run.exact,
         num_threads=max(1, int(resources.get("cpu", 1))),
         plugins=loaded_plugins(),
+        **places,
     )
     assert parent.score is not None
     found = screen_children(

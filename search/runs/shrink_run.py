@@ -30,7 +30,7 @@ from ..tune.cluster import ray_cluster
 from ..tune.options import BudgetOptions, ClusterOptions
 from ..tune.runner import LevelRun
 from .comparison import Compared, compare_models, comparison_table
-from .level import begin, keep_options
+from .level import begin, saved
 from .options import LENGTHS, GoalOptions, SearchOptions, teacher_or_place
 from .roots import RootOptions
 from .shrinking import ShrinkGoals, Shrunk, shrink
@@ -128,7 +128,8 @@ def _finish(
     directory, data = run.directory, run.data.tasks[run.data.largest_task]
     goals = Goals(constraints=shrunk.limits)
     limits = tuple(f"{name}={limit!r}" for name, limit in shrunk.limits.items())
-    keep_options(replace(of_search, wanted=GoalOptions(constraints=limits)), directory)
+    kept = saved(replace(of_search, wanted=GoalOptions(constraints=limits)))
+    directory.keep(kept, directory.saved_config(with_fingerprint=True)["library_fingerprint"])
     records = list(directory.journal.trials().values())
     evaluation = keep_best(directory, run.models_dir, records, run.data, goals)
     write_summary(directory, records, evaluation, goals)

@@ -5,12 +5,12 @@ of the best of the level above are screened within the level's limits, BOSHNAS c
 best is the parent of the next level. All levels share one journal; a run that was cut goes on from it.
 """
 
-import itertools
 import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -37,7 +37,7 @@ _MARGIN = 0.97
 """Share of a limit on time that predictions must keep: they may be wrong by a little."""
 
 _TIMED_VOCABULARY = 1000  # word vectors take room, and no time
-_LATENCY_FILE = "latency.json"
+_LATENCY_FILE, _LEVELS_FILE = "latency.json", "levels.json"
 
 LATENCY, PARAMETERS = "latency_ms", "parameters"
 
@@ -101,7 +101,7 @@ def shrink(
     """
     run = replace(run, latency=_latency_model(run, length), timing={"batch_size": 1, "length": length, "threads": 1})
     wanted = _wanted(run, goals)
-    _check_reachable(run, wanted)
+    _check_reachable(run, wanted, goals)
     begun_s = time.monotonic()
     root = trained_root(run, console)
     run = with_teacher(run, teacher, root, console)
@@ -141,21 +141,43 @@ def descend(
         limits: of each level, the most costly first.
         begun_s: when ``max_hours`` began, by ``time.monotonic``.
     """
+    chosen = _ChosenTrials(run.directory.path / _LEVELS_FILE)
     parent, screened = root, dict[ModelSpec, float]()
     for number, of_level in enumerate(limits, start=1):
         console.rule(f"level {number}: {_said(of_level)}")
-        screened |= screened_children(run, parent, [of_level], count=num_screened, number=number, console=console)
         goals = Goals(constraints=of_level, exact=run.exact)
         budget = replace(run.budget, max_trials=(1 + number * trials,))
-        level = replace(run, goals=goals, screened=screened, budget=budget)
+        level = replace(run, goals=goals, budget=budget)
+        if num_screened:
+            screened |= screened_children(run, parent, [of_level], count=num_screened, number=number, console=console)
+            level = replace(level, screened=screened)
         if max_hours is not None:
             left = max(0.0, max_hours - (time.monotonic() - begun_s) / 3600) / (len(limits) - number + 1)
             level = _within_hours(level, left)
         able = [record for record in run_level(level, console) if _keeps(record, goals)]
-        if not able:
+        best = chosen.of_level(number, able)
+        if best is None:
             return
-        parent = max(able, key=lambda record: record.score or -math.inf)
-        yield parent
+        parent = best
+        yield best
+
+
+class _ChosenTrials:
+    """The best trial of each level that has ended, kept in a file: trials of later levels keep the limits of the
+    earlier ones too, and must not change what was chosen when the run goes on."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._trials: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+    def of_level(self, number: int, able: Sequence[TrialRecord]) -> TrialRecord | None:
+        """The one that was chosen when the level ended, or the best of those given; None of none."""
+        before = next((record for record in able if record.trial == self._trials.get(str(number))), None)
+        best = before or max(able, key=lambda record: record.score or -math.inf, default=None)
+        if best is not None and before is None:
+            self._trials[str(number)] = best.trial
+            write_atomically(self._file, json.dumps(self._trials))
+        return best
 
 
 def _within_hours(run: LevelRun, hours: float) -> LevelRun:
@@ -186,14 +208,14 @@ def _latency_model(run: LevelRun, length: int) -> LatencyModel:
 
 def _wanted(run: LevelRun, goals: ShrinkGoals) -> dict[str, float]:
     """The limits that the result must keep; on time, where nothing else is asked for, that of the smallest part."""
-    now = _costs(run, [_reference(run)])
+    now = _costs(run, _reference(run))
     wanted = {}
     if goals.faster is not None or goals.latency_ms is not None:
         times = now[LATENCY] / (goals.faster or 1), goals.latency_ms or math.inf
         wanted[LATENCY] = _MARGIN * min(times)
     if goals.smaller is not None:
         wanted[PARAMETERS] = now[PARAMETERS] / goals.smaller
-    return wanted or {LATENCY: _least(run)[LATENCY]}
+    return wanted or {LATENCY: _costs(run, Subarchitectures(_reference(run)).smallest)[LATENCY]}
 
 
 def _reference(run: LevelRun) -> ModelSpec:
@@ -201,38 +223,35 @@ def _reference(run: LevelRun) -> ModelSpec:
     return run.roots.reference
 
 
-def _costs(run: LevelRun, specs: Sequence[ModelSpec]) -> dict[str, float]:
-    """The least that any of some architectures costs."""
-    return {name: float(run.exact[name](specs).min()) for name in (LATENCY, PARAMETERS)}
+def _costs(run: LevelRun, spec: ModelSpec) -> dict[str, float]:
+    return {name: float(run.exact[name]([spec])[0]) for name in (LATENCY, PARAMETERS)}
 
 
-def _least(run: LevelRun) -> dict[str, float]:
-    """The least that any part of the encoder costs."""
-    space = Subarchitectures(_reference(run))
-    corners = itertools.product((0.0, 1.0 - 1e-9), repeat=2)
-    return _costs(
-        run, [space.at([1 - 1e-9, depth, width, *[0.5] * (space.num_coordinates - 3)]) for depth, width in corners]
-    )
-
-
-def _check_reachable(run: LevelRun, wanted: Mapping[str, float]) -> None:
-    least, now = _least(run), _costs(run, [_reference(run)])
+def _check_reachable(run: LevelRun, wanted: Mapping[str, float], goals: ShrinkGoals) -> None:
+    """Raises ``ValueError`` where even the smallest part of the encoder keeps not what is wanted."""
+    reference = _reference(run)
+    least, now = _costs(run, Subarchitectures(reference).smallest), _costs(run, reference)
     problems = []
-    for name, limit in wanted.items():
-        if least[name] > limit:
-            most = now[name] / least[name]
-            what = "faster" if name == LATENCY else "smaller"
-            hint = "" if name == LATENCY else "; --trim_vocabulary drops word vectors"
-            problems.append(
-                f"'{what}' must be at most {most:.1f}, what one layer with one head is of the encoder{hint}"
-            )
+    if wanted.get(LATENCY, math.inf) < least[LATENCY]:
+        fastest = least[LATENCY] / _MARGIN
+        if goals.faster is not None:
+            problems.append(f"'faster' must be at most {now[LATENCY] / fastest:.1f}. Got {goals.faster:g}")
+        if goals.latency_ms is not None:
+            problems.append(f"'latency_ms' must be at least {fastest:.2f} here. Got {goals.latency_ms:g}")
+    if wanted.get(PARAMETERS, math.inf) < least[PARAMETERS]:
+        most = now[PARAMETERS] / least[PARAMETERS]
+        problems.append(
+            f"'smaller' must be at most {most:.1f}: word vectors stay; --trim_vocabulary drops some. Got "
+            f"{goals.smaller:g}"
+        )
     if problems:
-        raise ValueError("This goal cannot be reached: " + "; ".join(problems))
+        heading = "No part of the encoder reaches this goal, not even one layer with one head:"
+        raise ValueError("\n  - ".join([heading, *problems]))
 
 
 def _limits(run: LevelRun, wanted: Mapping[str, float]) -> list[dict[str, float]]:
     """Of each level, from the root down to what is wanted in even ratios."""
-    now = _costs(run, [_reference(run)])
+    now = _costs(run, _reference(run))
     ratios = {name: now[name] / limit for name, limit in wanted.items()}
     count = max(1, math.ceil(math.log(max(1.0, *ratios.values()), STEP) - 1e-6))
     return [

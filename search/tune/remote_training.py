@@ -53,7 +53,7 @@ def train_remotely(job: TrainingJob, report: Report) -> TrainingResult | str:
         DiskFull: when a disk is full.
     """
     storage = Storage(job.storage)
-    node = Path(tempfile.gettempdir()) / f"flexibert-nas-{hashlib.sha256(job.storage.encode()).hexdigest()[:12]}"
+    node = node_folder(job.storage)
     own = node / f"{job.trial}-{job.candidate.spec.hash[:12]}"
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir(parents=True)
@@ -69,9 +69,7 @@ def train_remotely(job: TrainingJob, report: Report) -> TrainingResult | str:
     )
     try:
         for name in filter(None, (job.data_dir, job.teacher)):
-            with FileLock(node / f".{name}.lock"):  # trials side by side on one node
-                if not (node / name).exists():
-                    _fetch(storage, name, node / name)
+            fetched(storage, name, node)
         for graph_hash in job.candidate.origin.parents:
             _fetch(storage, model_name(graph_hash), own / "models" / graph_hash)
         for name, place in job.roots.items():
@@ -87,6 +85,24 @@ def train_remotely(job: TrainingJob, report: Report) -> TrainingResult | str:
         return result
     finally:
         shutil.rmtree(own, ignore_errors=True)
+
+
+def node_folder(uri: str) -> Path:
+    """Returns the folder of this node in which what a run has in its storage is kept for all its workers."""
+    return Path(tempfile.gettempdir()) / f"flexibert-nas-{hashlib.sha256(uri.encode()).hexdigest()[:12]}"
+
+
+def fetched(storage: Storage, name: str, node: Path) -> Path:
+    """Returns a folder of the storage, in the node's; the first of several workers fetches it.
+
+    Raises:
+        ValueError: when the storage does not hold it.
+    """
+    node.mkdir(parents=True, exist_ok=True)
+    with FileLock(node / f".{name.replace('/', '-')}.lock"):
+        if not (node / name).exists():
+            _fetch(storage, name, node / name)
+    return node / name
 
 
 class _Keeping:

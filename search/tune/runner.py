@@ -287,9 +287,7 @@ def _places(run: LevelRun, trial: str, candidate: Candidate) -> dict[str, Any]:
     needed = {data_name(run.data.path): run.data.path} | teacher
     needed |= {model_name(parent): run.models_dir / parent for parent in candidate.origin.parents}
     needed |= {root_name(name): folder for name, folder in roots.items()}
-    for name, folder in needed.items():
-        if not run.storage.has(name):
-            run.storage.push(folder, name)
+    in_storage(run.storage, needed)
     return {
         "data_dir": data_name(run.data.path),
         "models_dir": "",
@@ -298,6 +296,13 @@ def _places(run: LevelRun, trial: str, candidate: Candidate) -> dict[str, Any]:
         "teacher": next(iter(teacher), ""),
         "storage": run.storage.uri,
     }
+
+
+def in_storage(storage: Storage, folders: Mapping[str, Path]) -> None:
+    """Puts folders, by name, where they are not yet."""
+    for name, folder in folders.items():
+        if not storage.has(name):
+            storage.push(folder, name)
 
 
 def _receive(storage: Storage, models_dir: Path, candidate: Candidate) -> None:

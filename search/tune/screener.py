@@ -20,6 +20,8 @@ from ..objectives import Exact
 from ..training.evaluate import outputs_on
 from ..training.initial_weights import first_batches
 from ..training.task_heads import model_class
+from .remote_training import fetched, node_folder
+from .storage import Storage
 
 EXAMPLES = 16
 """Batches by which heads, neurons and layers are judged and children are repaired."""
@@ -34,6 +36,7 @@ class ScreeningJob:
 
     Attributes:
         data_dir: folder of the prepared data. model_dir: of the parent.
+        storage: URI through which both travel when nodes share no folder; they are then names there.
         costs: exact ones by name, which limits are about.
         num_threads: of torch.
         plugins: modules that are imported first.
@@ -43,6 +46,7 @@ class ScreeningJob:
     model_dir: str
     costs: Mapping[str, Exact]
     num_threads: int
+    storage: str = ""
     plugins: tuple[str, ...] = ()
 
 
@@ -52,9 +56,13 @@ class Screener:
     def __init__(self, job: ScreeningJob) -> None:
         load_plugins(job.plugins)
         torch.set_num_threads(job.num_threads)
-        data = PreparedData.load(job.data_dir)
+        data_dir, model_dir = Path(job.data_dir), Path(job.model_dir)
+        if job.storage:
+            storage, node = Storage(job.storage), node_folder(job.storage)
+            data_dir, model_dir = (fetched(storage, name, node) for name in (job.data_dir, job.model_dir))
+        data = PreparedData.load(data_dir)
         self._data, self._costs = data.tasks[data.largest_task], job.costs
-        parent = model_class(self._data).from_pretrained(Path(job.model_dir)).eval()
+        parent = model_class(self._data).from_pretrained(model_dir).eval()
         batches = list(first_batches(self._data, parent.config.model_spec, EXAMPLES))
         self._shrinker = Shrinker(parent, batches)
         rows = self._data.split("validation")

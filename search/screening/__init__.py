@@ -1,1 +1,0 @@
-"""What children of trained models are worth before any training: many are looked at, few are trained."""
