@@ -11,10 +11,8 @@ Scores are those of the test split, each with its share of the root's; seconds a
 
 import argparse
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +20,14 @@ from rich.console import Console
 
 from design_space import ModelSpec
 from flexibert import Child, Materials, Morphism, prune, register_morphism
-from flexibert.pruning import Shrinker, linear_weights
+from flexibert.pruning import linear_weights
 from search import Candidate, Origin
 from search.records.journal import TrialRecord
-from search.records.run_directory import RunDirectory
-from search.runs.level import begin, with_teacher
-from search.runs.screening import trained_root
-from search.runs.shrink_run import ShrinkOptions
-from search.runs.shrinking import ShrinkGoals, descend
+from search.runs.shrinking import descend
 from search.training.evaluate import evaluate
-from search.training.initial_weights import first_batches
-from search.training.recipe import TrainingJob
-from search.training.task_heads import model_class
-from search.training.train import train_candidate
 from search.tune.cluster import ray_cluster
 from search.tune.runner import LevelRun
+from tests.benchmarks.fine_tuned import add_root_arguments, alone, fine_tuned, pruned, train_beside
 
 SHARES = (1 / 2, 1 / 4, 1 / 8, 1 / 16)
 
@@ -62,18 +53,12 @@ class LowerLayers(Morphism):
 def main() -> None:
     """Read the arguments, run, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("encoder")
+    add_root_arguments(parser)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--screen", type=int, default=24)
     parser.add_argument("--trials", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--folder", type=Path, default=Path("runs/roots"))
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--task", default="python_docs")
-    parser.add_argument("--data_dir")
-    parser.add_argument("--max_train_examples", type=int)
-    parser.add_argument("--max_length", type=int, default=48)
     arguments = parser.parse_args()
     rows = [row for seed in range(arguments.seeds) for row in _of_seed(arguments, seed)]
     if arguments.out:
@@ -81,35 +66,13 @@ def main() -> None:
 
 
 def _of_seed(arguments: argparse.Namespace, seed: int) -> Iterator[dict[str, Any]]:
-    from dataset.prepare import DataOptions
-
-    folder = arguments.folder / f"{Path(arguments.task).stem}-{seed}"
-    options = ShrinkOptions(
-        model=arguments.encoder,
-        target=folder / "unused",
-        wanted=ShrinkGoals(smaller=2.0),
-        run_dir=folder,
-        data=DataOptions(
-            task=arguments.task,
-            data_dir=arguments.data_dir,
-            max_length=arguments.max_length,
-            max_train_examples=arguments.max_train_examples,
-            seed=seed,
-        ),
-    )
-    options = replace(
-        options, training=replace(options.training, epochs=arguments.epochs, max_length=arguments.max_length)
-    )
-    console, directory = Console(), RunDirectory(folder)
+    run, root = fine_tuned(arguments, seed, console := Console())
+    split = "test" if "test" in run.data.sizes else "validation"
+    of_root = _score(run, root.candidate.spec.hash, split)
+    console.print(f"root: {of_root:.4f} on {split}; {root.cost_s:.0f} s")
     with ray_cluster(None):
-        run = begin(options.search_options(), directory, console)
-        root = trained_root(run, console)
-        run = with_teacher(run, "root", root, console)
-        split = "test" if "test" in run.data.sizes else "validation"
-        of_root = _score(run, root.candidate.spec.hash, split)
-        print(f"root: {of_root:.4f} on {split}; {root.cost_s:.0f} s", flush=True)
         for method in arguments.methods:
-            own = _alone(run, root, method)
+            own = alone(run, root, method)
             begun_s = time.monotonic()
             for share, graph_hash in METHODS[method](own, root, arguments):
                 score, seconds = _score(own, graph_hash, split), round(time.monotonic() - begun_s)
@@ -117,16 +80,6 @@ def _of_seed(arguments: argparse.Namespace, seed: int) -> Iterator[dict[str, Any
                 print(f"{method} 1/{1 / share:.0f}: {score:.4f}, {kept}; {seconds} s", flush=True)
                 found = {"share": share, "root": of_root, "score": score, "seconds": seconds, "hash": graph_hash}
                 yield {"task": run.data.name, "seed": seed, "method": method, **found}
-
-
-def _alone(run: LevelRun, root: TrialRecord, method: str) -> LevelRun:
-    """The run with folders of its own, in which only the root is trained: no method finds another's models."""
-    directory = RunDirectory(run.directory.path.with_name(f"{run.directory.path.name}-{method}"))
-    shutil.rmtree(directory.path, ignore_errors=True)
-    name = root.candidate.spec.hash
-    shutil.copytree(run.models_dir / name, directory.models_dir / name)
-    shutil.copy(run.directory.journal.path, directory.journal.path)
-    return replace(run, directory=directory, models_dir=directory.models_dir)
 
 
 def _score(run: LevelRun, graph_hash: str, split: str) -> float:
@@ -149,14 +102,14 @@ def _search(run: LevelRun, root: TrialRecord, arguments: argparse.Namespace) -> 
 def _steps(run: LevelRun, root: TrialRecord, arguments: argparse.Namespace) -> Iterator[tuple[float, str]]:
     parent = root.candidate.spec.hash
     for share, limit in zip(SHARES, _limits(run), strict=True):
-        parent = _trained(run, _candidate(_pruned(run, parent, limit), "prune", parent, share), "steps")
+        parent = _trained(run, _candidate(pruned(run, parent, limit), "prune", parent, share), "steps")
         yield share, parent
 
 
 def _straight(run: LevelRun, root: TrialRecord, arguments: argparse.Namespace) -> Iterator[tuple[float, str]]:
     parent = root.candidate.spec.hash
     for share, limit in zip(SHARES, _limits(run), strict=True):
-        yield share, _trained(run, _candidate(_pruned(run, parent, limit), "prune", parent, share), "straight")
+        yield share, _trained(run, _candidate(pruned(run, parent, limit), "prune", parent, share), "straight")
 
 
 def _uniform(run: LevelRun, root: TrialRecord, arguments: argparse.Namespace) -> Iterator[tuple[float, str]]:
@@ -188,33 +141,8 @@ def _candidate(spec: ModelSpec, morphism: str, parent: str, share: float) -> Can
     return Candidate(spec, Origin(morphism, parent, density=share))
 
 
-def _pruned(run: LevelRun, parent: str, limit: Mapping[str, float]) -> ModelSpec:
-    """What is left of a trained model when the least important goes from all layers."""
-    model = model_class(run.data).from_pretrained(run.models_dir / parent).eval()
-    shrinker = Shrinker(model, first_batches(run.data, model.config.model_spec, 16))
-    found = shrinker.largest(
-        len(model.config.model_spec.layers),
-        lambda spec: all(float(run.exact[name]([spec])[0]) <= most for name, most in limit.items()),
-    )
-    assert found is not None
-    return found
-
-
 def _trained(run: LevelRun, candidate: Candidate, method: str) -> str:
-    """Trains as a trial is trained, with all threads; returns the hash of what was saved, beside the run's models."""
-    job = TrainingJob(
-        trial=f"{method}-{candidate.spec.hash[:8]}",
-        candidate=candidate,
-        data_dir=str(run.data.path),
-        models_dir=str(run.models_dir),
-        work_dir=str(run.directory.work_dir / f"{method}-{candidate.spec.hash[:12]}"),
-        recipe=run.recipe,
-        seed=run.seed,
-        num_threads=2,
-        network=run.network,
-        teacher=str(run.teacher or ""),
-    )
-    train_candidate(job, report=lambda _: None)
+    train_beside(run, candidate, method)
     return candidate.spec.hash
 
 

@@ -1,0 +1,53 @@
+"""Whether children of an encoder learn more with the encoder's outputs beside the labels, and what that costs.
+
+    python -m tests.benchmarks.teacher ENCODER [--task python_docs] [--weights 0 0.5 0.8 1] [--seeds 3]
+
+The fine-tuned encoder is pruned in one shot to shares of its linear weights, and each child is trained with the
+teacher at several weights of the loss; 0 is without it. Scores are those of the test split, or of validation.
+"""
+
+import argparse
+import statistics
+from dataclasses import replace
+
+from rich.console import Console
+
+from flexibert.pruning import linear_weights
+from search import Candidate, Origin
+from search.training.evaluate import evaluate
+from tests.benchmarks.fine_tuned import add_root_arguments, alone, fine_tuned, pruned, train_beside
+
+
+def main() -> None:
+    """Read the arguments, train, and print a line for each training and the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_root_arguments(parser)
+    parser.add_argument("--weights", type=float, nargs="+", default=[0.0, 0.5, 0.8, 1.0])
+    parser.add_argument("--shares", type=float, nargs="+", default=[1 / 4, 1 / 16])
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    run, root = fine_tuned(arguments, 0, Console())
+    parent, split = root.candidate.spec, "test" if "test" in run.data.sizes else "validation"
+    whole, linear = float(run.exact["parameters"]([parent])[0]), linear_weights(parent, run.config)
+    print(f"| share | {' | '.join(f'{weight:g}' for weight in arguments.weights)} |", flush=True)
+    for share in arguments.shares:
+        spec = pruned(run, parent.hash, {"parameters": whole - (1 - share) * linear})
+        cells = []
+        for weight in arguments.weights:
+            scores, seconds = [], []
+            for seed in range(arguments.seeds):
+                own = replace(
+                    alone(run, root, f"teacher-{weight:g}-{seed}"),
+                    seed=seed,
+                    recipe=replace(run.recipe, distillation_weight=weight),
+                    teacher=run.teacher if weight else None,
+                )
+                trained = train_beside(own, Candidate(spec, Origin("prune", parent.hash, density=share)), "child")
+                scores.append(100 * evaluate(own.models_dir / spec.hash, run.data, split)[run.data.metric])
+                seconds.append(trained.cost_s)
+            cells.append(f"{statistics.mean(scores):.1f} ({statistics.median(seconds):.0f} s)")
+        print(f"| {share:g} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
