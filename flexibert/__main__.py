@@ -18,6 +18,7 @@ COMMANDS = {
     "stitch": ("flexibert.commands.stitch", "two models side by side in one"),
     "prune": ("flexibert.commands.prune", "heads and neurons removed without training, and what that leaves"),
     "merge-layers": ("flexibert.commands.merge_layers", "pairs of layers as one layer each"),
+    "export": ("flexibert.commands.export", "a model for outside of PyTorch: ONNX, 8-bit numbers, predict.py"),
     "retrain-block": ("flexibert.commands.retrain_block", "attention blocks anew, with other heads"),
 }
 

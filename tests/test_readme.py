@@ -32,7 +32,7 @@ SCRIPTS = {
 }
 WITH_VALUES = ("embeddings.generate_library", "dataset.prepare", "search.run_boshnas", "search.hierarchical")
 MODULES = ("search.evaluation", "search.benchmark", "search.report", "search.serve", "search.quickstart")
-OPERATIONS = ("transfer", "stitch", "prune", "merge-layers", "retrain-block")
+OPERATIONS = ("transfer", "stitch", "prune", "merge-layers", "retrain-block", "export")
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 FLAGS_OF_OTHERS = {"--generate", "--head", "--address", "--nproc_per_node", "--cpu", "--json"}
 

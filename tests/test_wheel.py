@@ -57,7 +57,13 @@ def wheel(tmp_path_factory) -> Path:
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for room in ROOMS:
         shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in (MODULE, "pyproject.toml", "README.md", "LICENSE", "requirements.txt", "requirements-dev.txt"):
+    for name in (
+        MODULE,
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        *(path.name for path in ROOT.glob("requirements*.txt")),
+    ):
         shutil.copy(ROOT / name, source)
     _run(
         sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", target, ".", at=source

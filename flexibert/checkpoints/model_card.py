@@ -25,6 +25,7 @@ def write_model_card(
     scores: Mapping[str, float] | None = None,
     scores_heading: str = "measured",
     notes: Sequence[str] = (),
+    loading: str = "",
 ) -> None:
     """Write ``README.md`` beside a saved model, unless there is one without the line that marks ours.
 
@@ -34,6 +35,7 @@ def write_model_card(
         title: default: the class and the first digits of the architecture's hash.
         scores: name -> value, for a table under ``scores_heading``.
         notes: further paragraphs.
+        loading: how the model is used; default: by ``transformers``.
     """
     card = Path(folder) / "README.md"
     if card.exists() and GENERATED not in card.read_text(encoding="utf-8"):
@@ -45,7 +47,7 @@ def write_model_card(
         GENERATED,
         f"# {title or f'{name} {spec.hash[:12]}'}",
         *notes,
-        _loading(name, model.config.model_type),
+        loading or _loading(name, model.config.model_type),
         *([_padding_note()] if spec.depends_on_length else []),
         _table(scores_heading, scores) if scores else "",
         f"## Architecture\n\n{_sizes(model)}\n\n```json\n{json.dumps(spec.to_dict())}\n```",

@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--glue", type=Path, required=True)
     parser.add_argument("--tasks", nargs="+", default=["sst2", "mrpc", "rte", "cola"])
     parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--threads", type=int, default=2, help="1 on a machine that does other things too")
     parser.add_argument("--folder", type=Path, default=Path("runs/root-recipes"))
     arguments = parser.parse_args()
     scores = {
@@ -60,7 +61,7 @@ def _score(arguments: argparse.Namespace, task: str, pooling: str, rate: float) 
         work_dir=str(folder / f"work-{rate:g}"),
         recipe=replace(load_recipe("pretrained"), learning_rate=rate),
         seed=0,
-        num_threads=2,
+        num_threads=arguments.threads,
         network=roots.network,
         roots={name: str(roots.folders[name])},
     )

@@ -1,0 +1,162 @@
+"""The folder of an exported model: ONNX file, tokenizer, labels, card with measured times, and ``predict.py``."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from ..checkpoints.model_card import write_model_card
+from ..conversion.folders import check_target
+from ..model.heads import (
+    FlexiBERTForMultipleChoice,
+    FlexiBERTForNextSentencePrediction,
+    FlexiBERTForQuestionAnswering,
+    FlexiBERTForSequenceClassification,
+    FlexiBERTForTokenClassification,
+)
+from .onnx_file import logits_of
+from .runtime import OnnxModel, Quantiles, time_in_turn
+
+TASKS = {
+    FlexiBERTForSequenceClassification: "classes",
+    FlexiBERTForNextSentencePrediction: "classes",
+    FlexiBERTForTokenClassification: "words",
+    FlexiBERTForQuestionAnswering: "answers",
+    FlexiBERTForMultipleChoice: "choices",
+}
+_FILE = "model.onnx"
+_TIMED = ((1, 32), (8, 64))
+"""Batch sizes and lengths for which times are measured, on one thread."""
+
+
+class Timed(NamedTuple):
+    """How long one batch takes in PyTorch and in ONNX Runtime, in turn, on one thread."""
+
+    batch_size: int
+    length: int
+    torch: Quantiles
+    onnx: Quantiles
+
+
+def task_of(model: Any) -> str:
+    """What ``predict.py`` calls the model's task.
+
+    Raises:
+        ValueError: for a model without a task head.
+    """
+    task = TASKS.get(type(model))
+    if task is None:
+        names = ", ".join(known.__name__ for known in TASKS)
+        raise ValueError(f"The model must have a task head ({names}). Got {type(model).__name__}")
+    if task == "classes" and model.config.problem_type == "multi_label_classification":
+        return "several"
+    return "numbers" if task == "classes" and model.config.num_labels == 1 else task
+
+
+def longest_text(model: Any, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Tokens after which texts are cut."""
+    return min(model.config.max_position_embeddings, tokenizer.model_max_length)
+
+
+def write_folder(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    onnx_file: Path,
+    target: Path,
+    *,
+    notes: Sequence[str],
+    padded_length: int | None = None,
+) -> list[Timed]:
+    """Put an exported model into a folder, whole or not at all, and measure it.
+
+    Args:
+        notes: paragraphs for its card.
+        padded_length: tokens that ``predict.py`` pads texts to; None for no padding.
+
+    Raises:
+        ValueError: when ``target`` exists, for a tokenizer that the package ``tokenizers`` cannot run, or for a padded
+            length above that of the longest text.
+    """
+    check_target(target)
+    if not tokenizer.is_fast:
+        raise ValueError(f"The tokenizer must be a fast one, with a tokenizer.json. Got {type(tokenizer).__name__}")
+    longest = longest_text(model, tokenizer)
+    if padded_length is not None and padded_length > longest:
+        raise ValueError(f"'padded_length' must be at most that of the longest text, {longest}. Got {padded_length}")
+    times, config = measured(model, onnx_file), model.config
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".flexibert-") as temporary:
+        folder = Path(temporary) / "model"
+        config.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        shutil.copy(onnx_file, folder / _FILE)
+        (folder / "predict.py").write_text(files(__package__).joinpath("predict.py").read_text(encoding="utf-8"))
+        about = {
+            "file": _FILE,
+            "task": task_of(model),
+            "labels": [config.id2label[number] for number in range(config.num_labels)],
+            "max_length": longest,
+            "padded_length": padded_length,
+            "pad_token_id": config.pad_token_id or 0,
+        }
+        (folder / "export.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        texts = [*notes, f"`predict.py` cuts texts at {longest:,} tokens.", _times_table(times)]
+        write_model_card(folder, model, title=target.name, notes=texts, loading=_LOADING)
+        folder.rename(target)
+    return times
+
+
+_LOADING = """```sh
+pip install onnxruntime tokenizers
+python predict.py "a text" "another one"      # or one text a line on standard input
+```
+
+Nothing else is needed. `from predict import Predictor` does the same in Python. Other programs give `model.onnx` the
+`input_ids`, `attention_mask` and, where it has them, `token_type_ids` that `tokenizer.json` makes, of any batch size
+and length; it returns logits."""
+
+
+def measured(model: Any, onnx_file: Path) -> list[Timed]:
+    """Times in PyTorch and of the file, for some batch sizes and lengths."""
+    is_choice, runner, found = isinstance(model, FlexiBERTForMultipleChoice), OnnxModel(onnx_file), []
+    threads_before, was_training = torch.get_num_threads(), model.training
+    torch.set_num_threads(1)
+    model.eval()
+    try:
+        for batch_size, longest in _TIMED:
+            length = min(longest, model.config.max_position_embeddings)
+            ids = torch.full((batch_size, 1, length) if is_choice else (batch_size, length), 1)
+            inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+            with torch.no_grad():
+                in_turn = time_in_turn([lambda: logits_of(model, inputs), lambda: runner(inputs)])  # noqa: B023
+            found.append(Timed(batch_size, length, *in_turn))
+    finally:
+        torch.set_num_threads(threads_before)
+        model.train(was_training)
+    return found
+
+
+def _times_table(times: Sequence[Timed]) -> str:
+    rows = [
+        f"| {one.batch_size} x {one.length} | {one.torch.p50_ms:.2f} / {one.torch.p95_ms:.2f} "
+        f"| {one.onnx.p50_ms:.2f} / {one.onnx.p95_ms:.2f} | {one.torch.p50_ms / one.onnx.p50_ms:.1f} |"
+        for one in times
+    ]
+    heading = (
+        "Milliseconds on one thread of the machine that exported the model, median / 95 of 100, measured in turn"
+        f"{_load()}:"
+    )
+    table = "| texts x tokens | PyTorch | this file | times as fast |\n| --- | --- | --- | --- |\n"
+    return f"{heading}\n\n{table}" + "\n".join(rows)
+
+
+def _load() -> str:
+    """How busy the machine was, where it says so."""
+    return f", at a load of {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores" if hasattr(os, "getloadavg") else ""

@@ -1,0 +1,125 @@
+"""A model as an ONNX file that takes any batch size and length, checked against PyTorch.
+
+Shapes: B batch, S sequence, C choices of a multiple-choice model.
+"""
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..model.heads import FlexiBERTForMultipleChoice
+from .runtime import OnnxModel
+
+TOLERANCE = 1e-4
+"""Largest difference to PyTorch that is taken for rounding, as a share of the largest output where this is above 1."""
+
+SCOPES = "pkg.torch.onnx.name_scopes"
+"""By what key a node tells the modules that it is of."""
+
+PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+_LENGTH = 17  # of the example that is traced
+_NUM_CHOICES = 3
+
+
+def check_packages() -> None:
+    """Raises ``ValueError`` when what exports and runs ONNX files is not installed."""
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(f"To export, {' and '.join(missing)} must be installed: pip install 'flexibert-nas[export]'")
+
+
+def write_onnx(model: Any, file: Path) -> float:
+    """Write a model of text, with whichever head, as an ONNX file, and run it.
+
+    Its inputs are ``input_ids``, ``attention_mask`` and, of models that know segments, ``token_type_ids``, each
+    (B, S), or (B, C, S) for multiple choice; its outputs are the logits, in PyTorch's order.
+
+    Returns:
+        The largest difference to PyTorch over several batch sizes and lengths, some with padding.
+
+    Raises:
+        ValueError: when the exporter knows not all of the model's operations, or what it writes differs.
+    """
+    was_training = model.training
+    model.eval()
+    example = next(_inputs(model, [(2, min(_LENGTH, model.config.max_position_embeddings))]))
+    axes = ("batch", "choices", "length") if isinstance(model, FlexiBERTForMultipleChoice) else ("batch", "length")
+    shapes = {name: dict(enumerate(axes)) for name in example}
+    try:
+        _export(model, example, shapes, file)
+        return _difference(model, file)
+    finally:
+        model.train(was_training)
+
+
+def _export(model: Any, example: dict[str, Tensor], shapes: dict[str, Any], file: Path) -> None:
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # else it tells which packages for images are not installed
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                model, (), kwargs=example, dynamic_shapes=shapes, dynamo=True, verbose=False, optimize=True
+            )
+        assert program is not None
+        _save(program.model_proto, file)
+    except torch.onnx.errors.OnnxExporterError as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise ValueError(f"The model cannot be written as ONNX: {reason}") from error
+    finally:
+        logger.setLevel(level)
+
+
+def _save(proto: Any, file: Path) -> None:
+    """Without what the exporter notes beside every node, such as places in the code of this machine; but which module
+    of the model it comes from."""
+    import onnx  # an extra: only who exports needs it
+
+    for part in (proto, proto.graph, *proto.graph.node, *proto.graph.input, *proto.graph.output):
+        kept = [entry for entry in part.metadata_props if entry.key == SCOPES]
+        del part.metadata_props[:]
+        part.metadata_props.extend(kept)
+    del proto.graph.value_info[:]  # shapes on the way: a quantiser would take them for those of what it writes
+    onnx.save(proto, file)
+
+
+def _difference(model: Any, file: Path) -> float:
+    longest, runner, largest = model.config.max_position_embeddings, OnnxModel(file), 0.0
+    for inputs in _inputs(model, [(1, 1), (2, min(9, longest)), (3, min(64, longest))]):
+        with torch.no_grad():
+            expected = logits_of(model, inputs)
+        for found, wanted in zip(runner(inputs), expected, strict=True):
+            scale = max(1.0, float(wanted.abs().max()))
+            largest = max(largest, float((torch.from_numpy(found) - wanted).abs().max()) / scale)
+    if not largest <= TOLERANCE:
+        raise ValueError(f"The ONNX file must compute what the model does. Its outputs differ by {largest:.2g}")
+    return largest
+
+
+def logits_of(model: Any, inputs: dict[str, Tensor]) -> list[Tensor]:
+    """The model's outputs, as the file has them."""
+    return [value for value in model(**inputs).values() if isinstance(value, Tensor)]
+
+
+def _inputs(model: Any, sizes: list[tuple[int, int]]) -> Iterator[dict[str, Tensor]]:
+    """Random tokens of so many texts and tokens; of several texts the first is padded from its middle on."""
+    generator, config = torch.Generator().manual_seed(0), model.config
+    for batch_size, length in sizes:
+        shape: tuple[int, ...] = (batch_size, length)
+        if isinstance(model, FlexiBERTForMultipleChoice):
+            shape = (batch_size, _NUM_CHOICES, length)
+        ids = torch.randint(config.vocab_size, shape, generator=generator)
+        mask = torch.ones_like(ids)
+        if batch_size > 1:
+            mask[0, ..., length // 2 + 1 :] = 0
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        if config.type_vocab_size > 1:
+            inputs["token_type_ids"] = torch.randint(config.type_vocab_size, shape, generator=generator)
+        yield inputs

@@ -1,0 +1,215 @@
+"""Exported folders: what their program answers, without torch, is what the model computes."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertTokenizer
+
+from flexibert import (
+    FlexiBERTForMaskedLM,
+    FlexiBERTForMultipleChoice,
+    FlexiBERTForNextSentencePrediction,
+    FlexiBERTForQuestionAnswering,
+    FlexiBERTForSequenceClassification,
+    FlexiBERTForTokenClassification,
+    stitch,
+)
+from flexibert.__main__ import main
+from flexibert.export import onnx_file
+from flexibert.export.int8 import parts_of, quantize, quantize_within
+from flexibert.export.onnx_file import write_onnx
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+
+LAYERS = {"l": 2, "o": ["sa", "c"], "h": [16, 16], "n": [2, 2], "f": [[32]] * 2, "p": ["sdp", 3]}
+LINEAR = {"l": 2, "o": ["l", "l"], "h": [16, 16], "n": [2, 2], "f": [[32]] * 2, "p": ["dft", "dft"]}
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"the film is good bad long and short what dull".split(), "##y"]
+
+
+@pytest.fixture
+def folder(tiny: Callable, tmp_path: Path) -> Callable[..., tuple[Any, Path]]:
+    """Makes a model with a head, saved with a tokenizer."""
+
+    def made(head: Any, layers: dict[str, Any] = LAYERS, **options: Any) -> tuple[Any, Path]:
+        config = tiny(layers, vocab_size=len(WORDS), max_position_embeddings=12, pad_token_id=0, **options)
+        model = head(config).eval()
+        model.save_pretrained(tmp_path / "model")
+        vocabulary = {word: number for number, word in enumerate(WORDS)}
+        BertTokenizer(vocab=vocabulary, model_max_length=10).save_pretrained(tmp_path / "model")
+        return model, tmp_path / "model"
+
+    return made
+
+
+def export(source: Path, target: Path, *flags: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["export", str(source), str(target), *flags])
+    assert not ended.value.code
+
+
+def answers(target: Path, lines: list[str]) -> list[dict[str, Any]]:
+    """What the folder's program says, run in this process."""
+    found = importlib.util.spec_from_file_location("predict", target / "predict.py")
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return [module.Predictor(target)(line) for line in lines]
+
+
+def tokens(source: Path, *texts: Any, **options: Any) -> dict[str, torch.Tensor]:
+    tokenizer = BertTokenizer.from_pretrained(source)
+    return dict(tokenizer(*texts, **({"truncation": True, "max_length": 10, "return_tensors": "pt"} | options)))
+
+
+def test_classes_without_torch(folder: Callable, tmp_path: Path) -> None:
+    labels = {0: "bad", 1: "so so", 2: "good"}
+    model, source = folder(FlexiBERTForSequenceClassification, num_labels=3, id2label=labels)
+    target = tmp_path / "out"
+    export(source, target)
+    code = "import sys, runpy; sys.modules['torch'] = sys.modules['transformers'] = None; "
+    code += "sys.argv = ['predict.py']; runpy.run_path('predict.py', run_name='__main__')"
+    texts = ["the film is good", "dully\tthe film is short", "long " * 30]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=target,
+        input="\n".join(texts),
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+    )
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    for text, one in zip(texts, found, strict=True):
+        shares = model(**tokens(source, *text.split("\t"))).logits.softmax(-1)[0]
+        assert one["label"] == labels[int(shares.argmax())]
+        assert one["score"] == pytest.approx(float(shares.max()), abs=1e-4)
+    card = (target / "README.md").read_text()
+    assert "cuts texts at 10 tokens" in card
+    assert "| 1 x 12 |" in card
+    assert str(Path(__file__).parents[3]).encode() not in (target / "model.onnx").read_bytes()
+
+
+def test_linear_transforms_are_padded_as_in_training(folder: Callable, tmp_path: Path) -> None:
+    model, source = folder(FlexiBERTForSequenceClassification, layers=LINEAR, num_labels=2)
+    export(source, tmp_path / "out", "--padded_length", "9")
+    [answer] = answers(tmp_path / "out", ["the film"])
+    padded, plain = (
+        float(model(**tokens(source, "the film", **options)).logits.softmax(-1).max())
+        for options in ({"padding": "max_length", "max_length": 9}, {})
+    )
+    assert answer["score"] == pytest.approx(padded, abs=1e-4)
+    assert padded != pytest.approx(plain, abs=1e-3)
+    with pytest.raises(SystemExit):
+        main(["export", str(source), str(tmp_path / "long"), "--padded_length", "11"])
+
+
+def test_numbers_and_several_labels(folder: Callable, tmp_path: Path) -> None:
+    model, source = folder(FlexiBERTForSequenceClassification, num_labels=1, problem_type="regression")
+    export(source, tmp_path / "number")
+    [answer] = answers(tmp_path / "number", ["the film"])
+    assert answer == {"label": pytest.approx(float(model(**tokens(source, "the film")).logits), abs=1e-4)}
+    model, source = folder(FlexiBERTForSequenceClassification, num_labels=4, problem_type="multi_label_classification")
+    export(source, tmp_path / "several")
+    [answer] = answers(tmp_path / "several", ["the film"])
+    shares = model(**tokens(source, "the film")).logits.sigmoid()[0]
+    assert [one["label"] for one in answer["labels"]] == [f"LABEL_{place}" for place in range(4) if shares[place] > 0.5]
+
+
+def test_a_label_for_every_word(folder: Callable, tmp_path: Path) -> None:
+    model, source = folder(FlexiBERTForTokenClassification, num_labels=3)
+    export(source, tmp_path / "out")
+    [answer] = answers(tmp_path / "out", ["the dully film"])
+    assert [one["word"] for one in answer["words"]] == ["the", "dully", "film"]
+    labels = model(**tokens(source, "the dully film")).logits[0].argmax(-1)
+    assert [one["label"] for one in answer["words"]] == [f"LABEL_{labels[place]}" for place in (1, 2, 4)]
+
+
+def test_the_answer_is_a_piece_of_the_context(folder: Callable, tmp_path: Path) -> None:
+    model, source = folder(FlexiBERTForQuestionAnswering)
+    export(source, tmp_path / "out")
+    context = "the film is long"
+    [answer] = answers(tmp_path / "out", [f"what\t{context}"])
+    inputs = tokens(source, "what", context)
+    output = model(**inputs)
+    begins, ends = output.start_logits.softmax(-1)[0].detach(), output.end_logits.softmax(-1)[0].detach()
+    places = range(3, 7)  # [CLS] what [SEP] the film is long [SEP]
+    best = max(((b, e) for b in places for e in places if b <= e), key=lambda pair: begins[pair[0]] * ends[pair[1]])
+    assert answer["label"] == " ".join(context.split()[best[0] - 3 : best[1] - 2])
+    assert answer["score"] == pytest.approx(float(begins[best[0]] * ends[best[1]]), abs=1e-4)
+
+
+def test_one_of_the_choices(folder: Callable, tmp_path: Path) -> None:
+    model, source = folder(FlexiBERTForMultipleChoice)
+    export(source, tmp_path / "out")
+    choices = ["good", "bad and dull"]
+    [answer] = answers(tmp_path / "out", ["\t".join(["what is the film", *choices])])
+    inputs = tokens(source, ["what is the film"] * 2, choices, padding=True)
+    shares = model(**{name: tensor[None] for name, tensor in inputs.items()}).logits.softmax(-1)[0]
+    assert answer["label"] == choices[int(shares.argmax())]
+    assert answer["score"] == pytest.approx(float(shares.max()), abs=1e-4)
+
+
+def test_every_other_head_and_grouped_models(tiny: Callable, tmp_path: Path) -> None:
+    config = tiny(LAYERS)
+    classifiers = [FlexiBERTForSequenceClassification(config) for _ in range(2)]
+    for number, model in enumerate((FlexiBERTForNextSentencePrediction(config), stitch(*classifiers))):
+        assert write_onnx(model, tmp_path / f"{number}.onnx") < 1e-5
+
+
+def test_whole_numbers_lose_little_and_take_a_quarter(tiny: Callable, tmp_path: Path) -> None:
+    wide = {"l": 2, "o": ["sa", "sa"], "h": [64, 64], "n": [2, 2], "f": [[512]] * 2, "p": ["sdp", "sdp"]}
+    model = FlexiBERTForSequenceClassification(tiny(wide, vocab_size=2000, initializer_range=0.05))
+    source, target = tmp_path / "float.onnx", tmp_path / "int8.onnx"
+    write_onnx(model, source)
+    quantize(source, target)
+    assert target.stat().st_size < 0.35 * source.stat().st_size
+    inputs = {"input_ids": torch.randint(2000, (4, 12)), "attention_mask": torch.ones(4, 12, dtype=torch.long)}
+    inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])
+    of_float, of_whole = (onnx_file.OnnxModel(file)(inputs)[0] for file in (source, target))
+    assert 0 < np.abs(of_float - of_whole).max() < 0.05
+    parts = parts_of(source)
+    assert parts == ["embeddings", "encoder.layer.0", "encoder.layer.1", "pooler", "classifier"]
+
+    sizes = [source.stat().st_size, target.stat().st_size]
+
+    def score(file: Path) -> float:  # loses with what is in whole numbers
+        return (file.stat().st_size - sizes[1]) / (sizes[0] - sizes[1])
+
+    drop, in_float = quantize_within(source, tmp_path / "within.onnx", score, 0.6)
+    assert drop <= 0.6
+    assert in_float[0] in ("encoder.layer.0", "embeddings", "encoder.layer.1")
+    assert len(in_float) < len(parts)
+    with pytest.raises(ValueError, match="'max_drop' must be at least what whole numbers cost. Got 0"):
+        quantize_within(source, tmp_path / "never.onnx", score, 0.0)
+
+
+def test_what_cannot_be_exported_is_refused(
+    folder: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def message(*arguments: Path) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(["export", *map(str, arguments)])
+        assert ended.value.code == 2
+        return capsys.readouterr().err
+
+    _, source = folder(FlexiBERTForMaskedLM)
+    assert "The model must have a task head (FlexiBERTForSequenceClassification" in message(source, tmp_path / "out")
+    _, source = folder(FlexiBERTForSequenceClassification)
+    assert "exists already" in message(source, source)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        (source / file).unlink()
+    assert "holds no tokenizer" in message(source, tmp_path / "out")
+    monkeypatch.setattr(onnx_file, "PACKAGES", ("onnx", "no_such_package"))
+    assert "no_such_package must be installed: pip install 'flexibert-nas[export]'" in message(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
