@@ -11,7 +11,6 @@ from .conversion.families import from_transformers
 from .conversion.pretrained import PretrainedEncoder, load_encoder, save_encoder
 from .conversion.vocabulary import with_vocabulary
 from .cost.flops import Cost, cost_of, count_flops, flops_per_token
-from .cost.latency import Latency, measure_in_turn, measure_latency
 from .cost.latency_model import LatencyModel, fit_latency_model
 from .cost.parameters import count_parameters
 from .model.configuration_flexibert import FlexiBERTConfig
@@ -32,6 +31,7 @@ from .morphisms.layer_merging import merge_layers
 from .morphisms.registry import MORPHISMS, Child, Materials, Morphism, register_morphism
 from .morphisms.stitching import random_like, stitch
 from .pruning import MovementPruner, PruningConfig, prune
+from .runtimes.latency import Latency, measure_in_turn, measure_latency
 from .transfer.layer_alignment import transfer_overlap
 from .transfer.plan import TransferPlan, transfer_plan
 from .vision.configuration_flexivit import FlexiViTConfig

@@ -9,8 +9,8 @@ from design_space.options import ARGUMENT, Count, Place, Switch, flag, options
 
 from ..conversion.folders import check_target, load_tokenizer
 from ..export.folder import task_of, write_folder
-from ..export.int8 import quantize
-from ..export.onnx_file import check_packages, write_onnx
+from ..runtimes.int8 import quantize
+from ..runtimes.onnx_file import check_packages, write_onnx
 from .model_folders import load_model
 
 

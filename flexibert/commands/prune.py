@@ -15,11 +15,11 @@ from design_space.files import read_text
 from design_space.options import ARGUMENT, Count, Number, Place, Switch, Whole, flag, options
 
 from ..conversion.folders import check_target
-from ..cost.latency import measure_latency
 from ..model.heads import FlexiBERTForSequenceClassification, WordPredictor
 from ..pruning.importance import Batch
 from ..pruning.one_shot import prune
 from ..pruning.report import DensityReport, report_of_specs
+from ..runtimes.latency import measure_latency
 from .model_folders import LossOptions, load_model, save_model, summary, text_inputs
 
 

@@ -21,8 +21,8 @@ from ..model.heads import (
     FlexiBERTForSequenceClassification,
     FlexiBERTForTokenClassification,
 )
-from .onnx_file import logits_of
-from .runtime import OnnxModel, Quantiles, time_in_turn
+from ..runtimes.onnx_file import logits_of
+from ..runtimes.onnx_model import OnnxModel, Quantiles, time_in_turn
 
 TASKS = {
     FlexiBERTForSequenceClassification: "classes",

@@ -9,7 +9,7 @@ from torch import nn
 
 from design_space import ModelSpec
 
-from ..cost.latency import forward_times_ms
+from ..runtimes.latency import forward_times_ms
 from .extraction import KeptStructure, extract_submodel, submodel_spec
 from .families import Family
 from .importance import Batch, Importance, on_device

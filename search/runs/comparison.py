@@ -47,15 +47,24 @@ class Compared:
 
 
 def compare_models(
-    folders: Mapping[str, Path], data: PreparedData, split: str, *, length: int, threads: int, batch_size: int = 1
+    folders: Mapping[str, Path],
+    data: PreparedData,
+    split: str,
+    *,
+    length: int,
+    threads: int,
+    batch_size: int = 1,
+    runtime: str = "torch",
 ) -> list[Compared]:
     """Models in folders, by name; the first is the reference.
 
     Args:
-        split: whose rows are scored. length: tokens of the sequences that are timed.
+        split: whose rows are scored, in PyTorch. length: tokens of the sequences that are timed. runtime: that is
+            timed.
     """
     loaded = [model_class(data).from_pretrained(folder).eval() for folder in folders.values()]
-    speeds = measure_in_turn(loaded, batch_size=batch_size, length=length, threads=threads, repeats=_REPEATS)
+    condition = {"batch_size": batch_size, "length": length, "threads": threads}
+    speeds = measure_in_turn(loaded, **condition, runtime=runtime, repeats=_REPEATS)
     outputs = [data.answers(predict(folder, data, split), split) for folder in folders.values()]
     scores = [data.compute_metrics(*answers)[data.metric] for answers in outputs]
     resampled = np.array([_resampled_scores(data, *answers) for answers in outputs])

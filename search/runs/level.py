@@ -10,6 +10,7 @@ from rich.console import Console
 from design_space.options import as_values
 from embeddings import GraphLibrary
 from embeddings.library_file import check_measured_on
+from flexibert.runtimes.runner import check_runtime
 
 from ..baselines import SAME_SIZE, baseline_spec, same_size
 from ..evaluation import compare_baselines
@@ -79,6 +80,7 @@ def begin(options: SearchOptions, directory: RunDirectory, console: Console) -> 
     Raises:
         ValueError: as ``search``.
     """
+    check_runtime(options.wanted.runtime)
     library = GraphLibrary.load(options.dataset_file) if options.dataset_file else None
     fingerprint = library.fingerprint if library else " ".join(options.roots.start_from)
     directory.check(fingerprint, resume=options.resume)
@@ -110,6 +112,7 @@ def begin(options: SearchOptions, directory: RunDirectory, console: Console) -> 
         settings=options.settings,
         recipe=recipe,
         goals=options.wanted.goals(),
+        timing={"runtime": options.wanted.runtime},
         budget=options.budget,
         cluster=options.cluster,
         storage=Storage.of_run(storage, models_dir) if storage else None,

@@ -14,6 +14,7 @@ from design_space.command import CommandOptions, given_options
 from design_space.files import read_yaml, unknown_keys
 from design_space.options import Count, OneOf, Only, Place, Switch, below_home, options, options_of, validated
 from design_space.plugins import load_plugins
+from flexibert.runtimes.runner import Runtime
 
 from ..baselines import BASELINES, SAME_SIZE
 from ..candidate import origin_names
@@ -71,6 +72,8 @@ class GoalOptions:
     constraints: tuple[Annotated[str, AfterValidator(_limit)], ...] = ()
     """The most that one of parameters, flops, latency_ms may be, for example parameters=2e6 latency_ms=10
     ('parameters<=2e6' in quotes will do too)."""
+    runtime: Runtime = "torch"
+    """What runs the models whose latency_ms is measured: torch, torch-compile, onnx or onnx-int8 (8-bit numbers)."""
 
     @model_validator(mode="after")
     def _check(self) -> "GoalOptions":

@@ -17,6 +17,7 @@ from design_space.command import CommandOptions
 from design_space.options import ARGUMENT, Count, Only, Place, Positive, Switch, options
 from flexibert import write_model_card
 from flexibert.convert_bert import check_target
+from flexibert.runtimes.runner import Runtime
 
 from ..candidate import RESULT_FILE, describe
 from ..objectives import Goals
@@ -48,6 +49,8 @@ class ShrinkOptions(CommandOptions):
     target: Annotated[Place, ARGUMENT]
     """Folder to write the model to; must not exist."""
     wanted: ShrinkGoals = ShrinkGoals()
+    runtime: Runtime = "torch"
+    """What runs the models whose times are meant: torch, torch-compile, onnx or onnx-int8 (8-bit numbers)."""
     run_dir: Place | None = None
     """Where everything of the search goes, and what a stopped one goes on from; TARGET.run when not given."""
     max_hours: Positive | None = None
@@ -81,6 +84,7 @@ class ShrinkOptions(CommandOptions):
             resume=directory.exists(),
             quiet=self.quiet,
             data=self.data,
+            wanted=GoalOptions(runtime=self.runtime),
             roots=replace(self.reading, start_from=(self.model,)),
             budget=BudgetOptions(),
             cluster=self.cluster,
@@ -128,7 +132,7 @@ def _finish(
     directory, data = run.directory, run.data.tasks[run.data.largest_task]
     goals = Goals(constraints=shrunk.limits)
     limits = tuple(f"{name}={limit!r}" for name, limit in shrunk.limits.items())
-    kept = saved(replace(of_search, wanted=GoalOptions(constraints=limits)))
+    kept = saved(replace(of_search, wanted=replace(of_search.wanted, constraints=limits)))
     directory.keep(kept, directory.saved_config(with_fingerprint=True)["library_fingerprint"])
     records = list(directory.journal.trials().values())
     evaluation = keep_best(directory, run.models_dir, records, run.data, goals)
@@ -138,8 +142,9 @@ def _finish(
         names[record.trial]: run.models_dir / record.candidate.spec.hash for record in (shrunk.root, *shrunk.levels)
     }
     split = evaluation["split"]
-    compared = compare_models(folders, data, split, length=length, threads=1)
-    heading = f"On {split} ({data.sizes[split]:,} rows); times are of one text of {length} tokens on one thread."
+    compared = compare_models(folders, data, split, length=length, threads=1, runtime=options.runtime)
+    by = "" if options.runtime == "torch" else f", by {options.runtime}"
+    heading = f"On {split} ({data.sizes[split]:,} rows); times are of one text of {length} tokens on one thread{by}."
     table = comparison_table(compared, data.metric)
     verdict = _verdict(compared, names[shrunk.chosen.trial], shrunk)
     _write(options.target, folders[names[shrunk.chosen.trial]], data, [verdict, f"{heading}\n\n{table}"])

@@ -99,7 +99,8 @@ def shrink(
         ValueError: for a goal that no sub-architecture can reach.
         RuntimeError: when the encoder could not be fine-tuned.
     """
-    run = replace(run, latency=_latency_model(run, length), timing={"batch_size": 1, "length": length, "threads": 1})
+    run = replace(run, timing={**run.timing, "batch_size": 1, "length": length, "threads": 1})
+    run = replace(run, latency=_latency_model(run))
     wanted = _wanted(run, goals)
     _check_reachable(run, wanted, goals)
     begun_s = time.monotonic()
@@ -188,8 +189,8 @@ def _within_hours(run: LevelRun, hours: float) -> LevelRun:
     return replace(run, budget=replace(run.budget, max_hours=spent_s / 3600 + max(hours * side_by_side, 1e-3)))
 
 
-def _latency_model(run: LevelRun, length: int) -> LatencyModel:
-    """Fitted to this machine, one text on one thread, and kept: a run that goes on has the same limits."""
+def _latency_model(run: LevelRun) -> LatencyModel:
+    """Fitted to this machine and kept: a run that goes on has the same limits."""
     assert run.roots is not None
     file = run.directory.path / _LATENCY_FILE
     if not file.exists():
@@ -198,9 +199,9 @@ def _latency_model(run: LevelRun, length: int) -> LatencyModel:
         specs = [root, *space.stream(seed=run.seed, limit=min(_MEASURED, space.size))]
         options = {**run.network, "vocab_size": _TIMED_VOCABULARY, "pad_token_id": 0}
         models = [FlexiBERTModel(FlexiBERTConfig(model_dict=spec.to_dict(), **options)) for spec in specs]
-        speeds = measure_in_turn(models, batch_size=1, length=length, threads=1, repeats=_REPEATS)
-        model = fit_latency_model(specs, [speed.median_ms for speed in speeds], length=length)
-        content = {"shares": model.shares.tolist(), "length": length, "error": model.error}
+        speeds = measure_in_turn(models, **run.timing, repeats=_REPEATS)
+        model = fit_latency_model(specs, [speed.median_ms for speed in speeds], length=run.timing["length"])
+        content = {"shares": model.shares.tolist(), "length": model.length, "error": model.error}
         write_atomically(file, json.dumps(content, indent=2))
     content = json.loads(file.read_text())
     return LatencyModel(np.array(content.pop("shares")), **content)

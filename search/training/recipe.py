@@ -162,7 +162,7 @@ class TrainingJob:
     recipe: Recipe
     seed: int
     num_threads: int = 1
-    timing: Mapping[str, int] = field(default_factory=dict)
+    timing: Mapping[str, Any] = field(default_factory=dict)
     roots: Mapping[str, str] = field(default_factory=dict)
     network: Mapping[str, Any] = field(default_factory=dict)
     storage: str = ""

@@ -106,7 +106,7 @@ def speed_again(model_dir: Path, data: PreparedData) -> Latency | None:
     speed = json.loads(file.read_text())["result"].get("speed") if file.is_file() else None
     if not speed:
         return None
-    condition = {name: speed[name] for name in ("batch_size", "length", "threads")}
+    condition = {name: speed[name] for name in ("batch_size", "length", "threads", "runtime") if name in speed}
     return measure_latency(_load(model_dir, data), **condition, repeats=_REPEATS)
 
 

@@ -84,7 +84,7 @@ class LevelRun:
     seed: int
     screened: Mapping[ModelSpec, float] | None = None
     latency: LatencyModel | None = None
-    timing: Mapping[str, int] = field(default_factory=dict)
+    timing: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def exact(self) -> dict[str, Exact]:

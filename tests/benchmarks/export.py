@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader
 
 from dataset import PreparedData
 from flexibert.export.folder import measured
-from flexibert.export.int8 import quantize
-from flexibert.export.onnx_file import write_onnx
-from flexibert.export.runtime import OnnxModel
+from flexibert.runtimes.int8 import quantize
+from flexibert.runtimes.onnx_file import write_onnx
+from flexibert.runtimes.onnx_model import OnnxModel
 from search.training.collators import collator
 from search.training.evaluate import outputs_on
 from search.training.task_heads import model_class

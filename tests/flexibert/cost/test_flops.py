@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from design_space import ModelSpec
 from flexibert import FlexiBERTModel, FlexiViTConfig, FlexiViTModel
 from flexibert.cost.flops import cost_of, count_flops, flops_per_token
-from flexibert.cost.latency import measure_latency
 from flexibert.cost.parameters import count_parameters
+from flexibert.runtimes.latency import measure_latency
 from tests.flexibert.random_specs import random_spec
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from transformers import BertTokenizer
@@ -17,16 +16,12 @@ from transformers import BertTokenizer
 from flexibert import (
     FlexiBERTForMaskedLM,
     FlexiBERTForMultipleChoice,
-    FlexiBERTForNextSentencePrediction,
     FlexiBERTForQuestionAnswering,
     FlexiBERTForSequenceClassification,
     FlexiBERTForTokenClassification,
-    stitch,
 )
 from flexibert.__main__ import main
-from flexibert.export import onnx_file
-from flexibert.export.int8 import parts_of, quantize, quantize_within
-from flexibert.export.onnx_file import write_onnx
+from flexibert.runtimes import onnx_file
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -158,40 +153,6 @@ def test_one_of_the_choices(folder: Callable, tmp_path: Path) -> None:
     shares = model(**{name: tensor[None] for name, tensor in inputs.items()}).logits.softmax(-1)[0]
     assert answer["label"] == choices[int(shares.argmax())]
     assert answer["score"] == pytest.approx(float(shares.max()), abs=1e-4)
-
-
-def test_every_other_head_and_grouped_models(tiny: Callable, tmp_path: Path) -> None:
-    config = tiny(LAYERS)
-    classifiers = [FlexiBERTForSequenceClassification(config) for _ in range(2)]
-    for number, model in enumerate((FlexiBERTForNextSentencePrediction(config), stitch(*classifiers))):
-        assert write_onnx(model, tmp_path / f"{number}.onnx") < 1e-5
-
-
-def test_whole_numbers_lose_little_and_take_a_quarter(tiny: Callable, tmp_path: Path) -> None:
-    wide = {"l": 2, "o": ["sa", "sa"], "h": [64, 64], "n": [2, 2], "f": [[512]] * 2, "p": ["sdp", "sdp"]}
-    model = FlexiBERTForSequenceClassification(tiny(wide, vocab_size=2000, initializer_range=0.05))
-    source, target = tmp_path / "float.onnx", tmp_path / "int8.onnx"
-    write_onnx(model, source)
-    quantize(source, target)
-    assert target.stat().st_size < 0.35 * source.stat().st_size
-    inputs = {"input_ids": torch.randint(2000, (4, 12)), "attention_mask": torch.ones(4, 12, dtype=torch.long)}
-    inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])
-    of_float, of_whole = (onnx_file.OnnxModel(file)(inputs)[0] for file in (source, target))
-    assert 0 < np.abs(of_float - of_whole).max() < 0.05
-    parts = parts_of(source)
-    assert parts == ["embeddings", "encoder.layer.0", "encoder.layer.1", "pooler", "classifier"]
-
-    sizes = [source.stat().st_size, target.stat().st_size]
-
-    def score(file: Path) -> float:  # loses with what is in whole numbers
-        return (file.stat().st_size - sizes[1]) / (sizes[0] - sizes[1])
-
-    drop, in_float = quantize_within(source, tmp_path / "within.onnx", score, 0.6)
-    assert drop <= 0.6
-    assert in_float[0] in ("encoder.layer.0", "embeddings", "encoder.layer.1")
-    assert len(in_float) < len(parts)
-    with pytest.raises(ValueError, match="'max_drop' must be at least what whole numbers cost. Got 0"):
-        quantize_within(source, tmp_path / "never.onnx", score, 0.0)
 
 
 def test_what_cannot_be_exported_is_refused(

@@ -8,7 +8,8 @@ import onnxruntime
 import pytest
 import torch
 
-from flexibert import FlexiBERTForSequenceClassification
+from flexibert import FlexiBERTForNextSentencePrediction, FlexiBERTForSequenceClassification, stitch
+from flexibert.runtimes.onnx_file import write_onnx
 from flexibert.vision.configuration_flexivit import FlexiViTConfig
 from flexibert.vision.modeling_flexivit import FlexiViTModel
 
@@ -72,6 +73,14 @@ def test_the_older_exporter_knows_every_operation(tiny: Callable, tmp_path: Path
     (found,) = session.run(None, dict(zip(names, (ids.numpy(), mask.numpy()), strict=True)))
     with torch.no_grad():
         torch.testing.assert_close(torch.from_numpy(found), model(ids, mask), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_every_other_head_and_grouped_models(tiny: Callable, tmp_path: Path) -> None:
+    config = tiny(PLAIN)
+    classifiers = [FlexiBERTForSequenceClassification(config) for _ in range(2)]
+    for number, model in enumerate((FlexiBERTForNextSentencePrediction(config), stitch(*classifiers))):
+        assert write_onnx(model, tmp_path / f"{number}.onnx") < 1e-5
 
 
 class Logits(torch.nn.Module):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..model.heads import FlexiBERTForMultipleChoice
-from .runtime import OnnxModel
+from .onnx_model import OnnxModel
 
 TOLERANCE = 1e-4
 """Largest difference to PyTorch that is taken for rounding, as a share of the largest output where this is above 1."""

@@ -1,0 +1,1 @@
+"""What runs a model: PyTorch, or ONNX Runtime, in float or in whole numbers of 8 bits; and how long that takes."""

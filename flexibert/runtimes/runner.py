@@ -1,0 +1,44 @@
+"""What runs a model: PyTorch, as it is or compiled, or ONNX Runtime, in float or in whole numbers of 8 bits."""
+
+import copy
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from .int8 import quantize
+from .onnx_file import check_packages, write_onnx
+from .onnx_model import OnnxModel
+
+Runtime = Literal["torch", "torch-compile", "onnx", "onnx-int8"]
+RUNTIMES: tuple[str, ...] = get_args(Runtime)
+
+
+def check_runtime(name: str) -> None:
+    """Raises ``ValueError`` for a name that is none of ``RUNTIMES``, and for one whose packages are missing."""
+    if name not in RUNTIMES:
+        raise ValueError(f"'runtime' must be one of {', '.join(RUNTIMES)}. Got {name!r}")
+    if name.startswith("onnx"):
+        check_packages()
+
+
+def runner(model: Any, runtime: str, *, threads: int = 1) -> Callable[[Mapping[str, Tensor]], object]:
+    """What takes tensors by name and runs the model.
+
+    Args:
+        runtime: one of ``RUNTIMES``; those of ONNX run on the processor.
+        threads: that ONNX Runtime uses; those of torch are set elsewhere.
+    """
+    if runtime.startswith("torch"):
+        run = torch.compile(model) if runtime == "torch-compile" else model
+        return lambda inputs: run(**inputs)
+    with tempfile.TemporaryDirectory() as folder:
+        file, whole = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        write_onnx(model if model.device.type == "cpu" else copy.deepcopy(model).cpu(), file)
+        if runtime == "onnx-int8":
+            quantize(file, whole)
+            file = whole
+        return OnnxModel(file, threads=threads)
