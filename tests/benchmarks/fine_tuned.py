@@ -35,6 +35,7 @@ def add_root_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max_train_examples", type=int)
     parser.add_argument("--max_length", type=int, default=48)
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--learning_rate", type=float, help="the recipe's when not given")
     parser.add_argument("--folder", type=Path, default=Path("runs/roots"))
 
 
@@ -54,9 +55,10 @@ def fine_tuned(arguments: argparse.Namespace, seed: int, console: Console) -> tu
             seed=seed,
         ),
     )
-    options = replace(
-        options, training=replace(options.training, epochs=arguments.epochs, max_length=arguments.max_length)
-    )
+    training = replace(options.training, epochs=arguments.epochs, max_length=arguments.max_length)
+    if arguments.learning_rate is not None:
+        training = replace(training, learning_rate=arguments.learning_rate)
+    options = replace(options, training=training)
     with ray_cluster(None):
         run = begin(options.search_options(), RunDirectory(folder), console)
         root = trained_root(run, console)

@@ -20,7 +20,7 @@ from search.runs.roots import RootOptions, prepare_roots, with_tokenizer
 from search.training.recipe import TrainingJob, load_recipe
 from search.training.train import train_candidate
 
-RATES, POOLINGS = (5e-5, 1e-4, 2e-4), ("cls", "mean")
+POOLINGS = ("cls", "mean")
 
 
 def main() -> None:
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("encoder")
     parser.add_argument("--glue", type=Path, required=True)
     parser.add_argument("--tasks", nargs="+", default=["sst2", "mrpc", "rte", "cola"])
+    parser.add_argument("--rates", type=float, nargs="+", default=[5e-5, 1e-4, 2e-4])
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=2, help="1 on a machine that does other things too")
     parser.add_argument("--folder", type=Path, default=Path("runs/root-recipes"))
@@ -36,7 +37,7 @@ def main() -> None:
     scores = {
         (pooling, rate): [100 * _score(arguments, task, pooling, rate) for task in arguments.tasks]
         for pooling in POOLINGS
-        for rate in RATES
+        for rate in arguments.rates
     }
     print(f"| pooling | learning rate | {' | '.join(arguments.tasks)} | mean |")
     print("| --- " * (len(arguments.tasks) + 3) + "|")

@@ -1,9 +1,10 @@
-"""Whether children of an encoder learn more with the encoder's outputs beside the labels, and what that costs.
+"""How children of an encoder are trained best: learning rates, with the encoder as teacher and without.
 
-    python -m tests.benchmarks.teacher ENCODER [--task python_docs] [--weights 0 0.5 0.8 1] [--seeds 3]
+    python -m tests.benchmarks.child_recipes ENCODER [--task python_docs] [--weights 0 0.5] [--rates 1e-4] [--seeds 3]
 
-The fine-tuned encoder is pruned in one shot to shares of its linear weights, and each child is trained with the
-teacher at several weights of the loss; 0 is without it. Scores are those of the test split, or of validation.
+The fine-tuned encoder is pruned in one shot to shares of its linear weights, and each child is trained at several
+learning rates and weights of the teacher in the loss; 0 is without it. Scores are those of the test split, or of
+validation, and in brackets seconds of a training.
 """
 
 import argparse
@@ -23,23 +24,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_root_arguments(parser)
     parser.add_argument("--weights", type=float, nargs="+", default=[0.0, 0.5, 0.8, 1.0])
+    parser.add_argument("--rates", type=float, nargs="+", default=[5e-5, 1e-4, 2e-4])
     parser.add_argument("--shares", type=float, nargs="+", default=[1 / 4, 1 / 16])
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     run, root = fine_tuned(arguments, 0, Console())
     parent, split = root.candidate.spec, "test" if "test" in run.data.sizes else "validation"
     whole, linear = float(run.exact["parameters"]([parent])[0]), linear_weights(parent, run.config)
-    print(f"| share | {' | '.join(f'{weight:g}' for weight in arguments.weights)} |", flush=True)
+    recipes = [(weight, rate) for weight in arguments.weights for rate in arguments.rates]
+    print(f"| share | {' | '.join(f'{weight:g}, {rate:g}' for weight, rate in recipes)} |", flush=True)
     for share in arguments.shares:
         spec = pruned(run, parent.hash, {"parameters": whole - (1 - share) * linear})
         cells = []
-        for weight in arguments.weights:
+        for weight, rate in recipes:
             scores, seconds = [], []
             for seed in range(arguments.seeds):
                 own = replace(
-                    alone(run, root, f"teacher-{weight:g}-{seed}"),
+                    alone(run, root, f"child-{weight:g}-{rate:g}-{seed}"),
                     seed=seed,
-                    recipe=replace(run.recipe, distillation_weight=weight),
+                    recipe=replace(run.recipe, distillation_weight=weight, learning_rate=rate),
                     teacher=run.teacher if weight else None,
                 )
                 trained = train_beside(own, Candidate(spec, Origin("prune", parent.hash, density=share)), "child")
