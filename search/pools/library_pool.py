@@ -160,11 +160,15 @@ class Scaling:
 def infeasible_message(goals: Goals, columns: Array, where: str) -> str:
     """The message that exact limits leave no architecture; the least of each quantity (N, E), and its limit."""
     least = [
-        f"'{name}' is at least {value:,.0f}, and its limit {goals.constraints[name]:,.0f}"
+        f"'{name}' is at least {_said(value)}, and its limit {_said(goals.constraints[name])}"
         for name, value in zip(goals.analytic, columns.min(0).tolist(), strict=True)
         if name in goals.constraints
     ]
     return f"None of {where} keeps all constraints: {'; '.join(least)}. Raise a limit, or search smaller architectures"
+
+
+def _said(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def sobol_point(dimension: int, number: int, seed: int) -> Tensor:

@@ -99,8 +99,7 @@ def shrink(
         ValueError: for a goal that no sub-architecture can reach.
         RuntimeError: when the encoder could not be fine-tuned.
     """
-    run = replace(run, timing={**run.timing, "batch_size": 1, "length": length, "threads": 1})
-    run = replace(run, latency=_latency_model(run))
+    run = timed(run, length)
     wanted = _wanted(run, goals)
     _check_reachable(run, wanted, goals)
     begun_s = time.monotonic()
@@ -122,6 +121,12 @@ def shrink(
         if goals.max_drop is not None and _drop(root, best) > goals.max_drop:
             break
     return _chosen(root, levels, limits, goals)
+
+
+def timed(run: LevelRun, length: int) -> LevelRun:
+    """The run with ``latency_ms`` that of one text of so many tokens on one thread, predicted for all architectures."""
+    run = replace(run, timing={**run.timing, "batch_size": 1, "length": length, "threads": 1})
+    return replace(run, latency=_latency_model(run))
 
 
 def descend(
@@ -151,6 +156,8 @@ def descend(
         level = replace(run, goals=goals, budget=budget)
         if num_screened:
             screened |= screened_children(run, parent, [of_level], count=num_screened, number=number, console=console)
+            if not any(goals.constraint_violation(goals.values(spec, {})) == 0 for spec in screened):
+                return
             level = replace(level, screened=screened)
         if max_hours is not None:
             left = max(0.0, max_hours - (time.monotonic() - begun_s) / 3600) / (len(limits) - number + 1)

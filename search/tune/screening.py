@@ -111,12 +111,20 @@ def _mutations(
     scores: Mapping[ModelSpec, float],
     seed: int,
 ) -> Iterator[ModelSpec]:
-    """New members, for each limit in turn, near the best that keep it; ends where none is found any more."""
+    """New members, for each limit in turn, near the best that keep it, or where there are none yet near the largest
+    of some at random, or the smallest; ends where none is found any more."""
     rng, seen = np.random.default_rng([seed, len(scores)]), set(scores)
     for _ in range(_TRIES):
         for limit in limits:
             able = [spec for spec in scores if _cost(spec, limit, costs) <= 1]
-            parents = sorted(able, key=lambda spec: -scores[spec])[:_BEST] or [space.root]
+            parents = sorted(able, key=lambda spec: -scores[spec])[:_BEST]
+            if not parents:
+                others = [spec for spec in space.stream(seed=seed, limit=_TRIES) if _cost(spec, limit, costs) <= 1]
+                parents = [max(others, key=lambda spec: _cost(spec, limit, costs), default=space.smallest)]
+                if parents[0] not in seen and _cost(parents[0], limit, costs) <= 1:
+                    seen.add(parents[0])
+                    yield parents[0]
+                    continue
             for _ in range(_TRIES):
                 spec = parents[int(rng.integers(len(parents)))]
                 for _ in range(int(rng.integers(1, 4))):

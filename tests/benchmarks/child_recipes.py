@@ -35,6 +35,7 @@ def main() -> None:
     print(f"| share | {' | '.join(f'{weight:g}, {rate:g}' for weight, rate in recipes)} |", flush=True)
     for share in arguments.shares:
         spec = pruned(run, parent.hash, {"parameters": whole - (1 - share) * linear})
+        assert spec is not None
         cells = []
         for weight, rate in recipes:
             scores, seconds = [], []

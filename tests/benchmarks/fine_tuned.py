@@ -75,16 +75,17 @@ def alone(run: LevelRun, root: TrialRecord, method: str) -> LevelRun:
     return replace(run, directory=directory, models_dir=directory.models_dir)
 
 
-def pruned(run: LevelRun, parent: str, limit: Mapping[str, float]) -> ModelSpec:
-    """The architecture that is left of a trained model when the least important goes from all layers."""
+def keeps(run: LevelRun, spec: ModelSpec, limits: Mapping[str, float]) -> bool:
+    """Whether an architecture costs at most so much."""
+    return all(float(run.exact[name]([spec])[0]) <= limit for name, limit in limits.items())
+
+
+def pruned(run: LevelRun, parent: str, limits: Mapping[str, float]) -> ModelSpec | None:
+    """The architecture that is left of a trained model when the least important goes from all layers until the limits
+    are kept; None where they cannot be."""
     model = model_class(run.data).from_pretrained(run.models_dir / parent).eval()
     shrinker = Shrinker(model, first_batches(run.data, model.config.model_spec, 16))
-    found = shrinker.largest(
-        len(model.config.model_spec.layers),
-        lambda spec: all(float(run.exact[name]([spec])[0]) <= most for name, most in limit.items()),
-    )
-    assert found is not None
-    return found
+    return shrinker.largest(len(model.config.model_spec.layers), lambda spec: keeps(run, spec, limits))
 
 
 def train_beside(run: LevelRun, candidate: Candidate, name: str) -> TrainingResult:
