@@ -28,6 +28,20 @@ def is_empty(cell: Any) -> bool:
     return not is_list(cell) and bool(cell is None or cell is pd.NA or cell != cell or not str(cell).strip())
 
 
+def is_object(cell: Any) -> bool:
+    """Whether a cell is a list, an object or bytes, and so neither a text nor one label."""
+    return is_list(cell) or isinstance(cell, (Mapping, bytes))
+
+
+def check_texts(cells: pd.Series, origin: str, name: str) -> pd.Series:
+    """The texts in a column. Raises ``ValueError`` for empty cells and objects, with the rows."""
+    for wrong, problem in ((is_empty, f"is empty; {EMPTY_REMEDY}"), (is_object, "holds a list or an object, no text")):
+        places = cells.index[cells.map(wrong).astype(bool)]
+        if len(places):
+            raise ValueError(f"{where(origin, list(places))}: column '{name}' {problem}")
+    return cells.astype(str)
+
+
 def without_empty(part: pd.DataFrame, origin: str, columns: Sequence[str]) -> pd.DataFrame:
     """The rows that have something in all of the columns; how many others there are is said."""
     empty = part[list(columns)].map(is_empty).any(axis=1).astype(bool)
@@ -72,7 +86,7 @@ def _problem(cell: Any, several: bool, has_flags: bool) -> str:
     entries = _entries(cell)
     if any(map(is_empty, entries)):
         return "holds an empty label" if several else f"is empty; {EMPTY_REMEDY}"
-    if any(is_list(label) or isinstance(label, (Mapping, bytes)) for label in entries):
+    if any(map(is_object, entries)):
         return "holds an object or a list in a list. Labels are words, numbers, or lists of them"
     if any(map(_is_list_as_text, entries)):
         return "holds a list that is written as text. Save it as JSONL, or write a;b and give label_separator"

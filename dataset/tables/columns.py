@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..kinds.token_classification import is_list
+from .cells import is_object
 from .options import TableOptions
 from .readers import check_columns
 
@@ -56,7 +57,7 @@ def find_columns(frame: pd.DataFrame, path: Path, origin: str, options: TableOpt
         rest = [name for name in names if name not in (text, pair)]
         listed = [name for name in rest if frame[name].map(is_list).any()]
         named = [name for name in rest if name.lower() in LABEL_NAMES]
-        likely = listed or named or [name for name in rest if name.lower() not in TEXT_NAMES] or rest
+        likely = named or listed or [name for name in rest if name.lower() not in TEXT_NAMES] or rest
         label = likely[0] if named or listed else min(likely, key=lambda name: _variety(frame[name].astype(str)))
         guessed.insert(0, f"labels from '{label}'")
     if text is None:
@@ -92,7 +93,8 @@ def text_column(frame: pd.DataFrame, path: Path) -> str:
     names = [str(name) for name in frame.columns]
     if not names:
         raise ValueError(f"{path} has no column left for texts")
-    likely = [name for name in names if name.lower() in TEXT_NAMES] or names
+    likely = [name for name in names if name.lower() in TEXT_NAMES]
+    likely = likely or [name for name in names if not frame[name].map(is_object).any()] or names
     return max(likely, key=lambda name: frame[name].astype(str).str.len().mean())
 
 

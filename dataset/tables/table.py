@@ -15,11 +15,11 @@ import pandas as pd
 
 from ..task import SPLITS, Task, make_split
 from .annotated import load_annotated
-from .cells import EMPTY_REMEDY, is_empty, without_empty
+from .cells import check_texts, without_empty
 from .columns import find_columns
 from .labels import read_labels, shown
 from .options import TableOptions
-from .readers import check_columns, is_dataset, read_dataset, read_table, where
+from .readers import check_columns, is_dataset, read_dataset, read_table
 from .splitting import split_off
 
 UNBALANCED = 3.0  # a class so many times as frequent as another is worth a word
@@ -98,11 +98,7 @@ def _normalised(frame: pd.DataFrame, origin: str, columns: dict[str, str], optio
     texts = {name: column for name, column in columns.items() if column != "label"}
     if options.skip_empty:
         part = without_empty(part, origin, [*texts.values(), *(["label"] if options.label_separator is None else [])])
-    for name, column in texts.items():
-        empty = part.index[part[column].map(is_empty).astype(bool)]
-        if len(empty):
-            raise ValueError(f"{where(origin, list(empty))}: column '{name}' is empty; {EMPTY_REMEDY}")
-    return part.assign(**{column: part[column].astype(str) for column in texts.values()})
+    return part.assign(**{column: check_texts(part[column], origin, name) for name, column in texts.items()})
 
 
 def _report(name: str, frames: dict[str, pd.DataFrame], names: tuple[str, ...], is_multi_label: bool) -> None:

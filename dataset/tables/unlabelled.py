@@ -7,10 +7,10 @@ import datasets as hf_datasets
 import pandas as pd
 
 from ..task import TEXT, Task
-from .cells import EMPTY_REMEDY, is_empty, without_empty
+from .cells import check_texts, without_empty
 from .columns import PAIR_NAMES, pair_columns, text_column
 from .options import TableOptions
-from .readers import check_columns, read_table, where
+from .readers import check_columns, read_table
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +32,7 @@ def load_unlabelled(path: Path, task: Task, options: TableOptions) -> hf_dataset
     columns = dict(zip(wanted, _text_columns(frame, path, options, task), strict=True))
     if options.skip_empty:
         frame = without_empty(frame, str(path), list(columns.values()))
-    texts = {}
-    for name, column in columns.items():
-        empty = frame.index[frame[column].map(is_empty).astype(bool)]
-        if len(empty):
-            raise ValueError(f"{where(str(path), list(empty))}: column '{column}' is empty; {EMPTY_REMEDY}")
-        texts[name] = frame[column].astype(str).tolist()
+    texts = {name: check_texts(frame[column], str(path), column).tolist() for name, column in columns.items()}
     return hf_datasets.Dataset.from_dict(texts)
 
 

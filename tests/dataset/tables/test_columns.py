@@ -1,7 +1,9 @@
 """Columns guessed: pairs under names of their own, headers that are missing, and what is not used."""
 
+import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from dataset import TableOptions, load_task
@@ -51,3 +53,15 @@ def test_a_header_with_usual_names_or_numbers_from_0_is_one(tmp_path: Path, head
     labels = {"text,good": TAGS, "0,1": (0, 1), "text,2024": (3, 4)}[header]
     rows = [f"boat {i} came in,{labels[i % 2]}" for i in range(40)]
     assert load_task(_write(tmp_path / "mine.csv", header, rows)).num_labels == 2
+
+
+def test_lists_are_no_texts_and_a_column_called_label_is_the_labels(tmp_path: Path) -> None:
+    rows = [{"body": f"boat {i}", "spans": ["a long one"] * 9, "label": TAGS[i % 2]} for i in range(20)]
+    path = _write(tmp_path / "mine.jsonl", "", list(map(json.dumps, rows)))
+    task = load_task(path)
+    assert (task.label_names, task.train[0]["text"][:4]) == (TAGS, "boat")
+    with pytest.raises(ValueError, match="lines 1, 2, .*column 'spans' holds a list or an object, no text"):
+        load_task(path, table=TableOptions(text_column="spans"))
+    pd.DataFrame({"text": [b"boat", b"ship"] * 9, "label": TAGS * 9}).to_parquet(tmp_path / "mine.parquet")
+    with pytest.raises(ValueError, match="mine.parquet, rows 1, 2, .*column 'text' holds a list or an object, no text"):
+        load_task(tmp_path / "mine.parquet")
