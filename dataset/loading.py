@@ -57,7 +57,7 @@ def load_task(
             f"Unknown task '{task}'. {names}, a file ending in {', '.join(TABLE_SUFFIXES)}, "
             "a saved dataset, or a dataset of the Hub (owner/name)"
         )
-    unused = [field.name for field in dataclasses.fields(options) if getattr(options, field.name) is not None]
+    unused = [field.name for field in dataclasses.fields(options) if getattr(options, field.name) != field.default]
     if name == EMBEDDED_TASK and data_dir is not None:
         unused.append("data_dir")
     if unused:

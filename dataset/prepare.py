@@ -142,7 +142,8 @@ class DataOptions:
         return [Path(source) for source in sources if source is not None]
 
     def _check(self, data: PreparedData, console: Console) -> PreparedData:
-        wanted, there = self._made_from(), with_places(data.made_from)
+        # An option that the folder does not know had its default.
+        wanted, there = self._made_from(), as_values(DataOptions()) | with_places(data.made_from)
         gone = [str(source) for source in self._sources() if not source.exists()]
         if gone:
             wanted["files"] = there.get("files")

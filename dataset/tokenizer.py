@@ -13,6 +13,8 @@ from transformers import (
     RobertaTokenizer,
 )
 
+from design_space.files import read_text
+
 TRAIN = "train"
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]",
@@ -62,6 +64,12 @@ def build_tokenizer(
     return tokenizer
 
 
+def vocabulary_size(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The largest id and one more: as many rows as a table of tokens needs. A vocabulary may leave ids out, as one with
+    a line that comes twice does."""
+    return max(tokenizer.get_vocab().values()) + 1
+
+
 def _trained(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerBase:
     if vocab_size < 300:
         raise ValueError(f"'vocab_size' must be at least 300 to hold letters and special tokens. Got {vocab_size}")
@@ -88,7 +96,7 @@ def _trained(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerBase:
 
 
 def _word_piece(file: Path) -> PreTrainedTokenizerBase:
-    words = file.read_text(encoding="utf-8").splitlines()
+    words = [line.removesuffix("\r") for line in read_text(file, "a vocabulary").removesuffix("\n").split("\n")]
     missing = [token for token in SPECIAL_TOKENS.values() if token not in words]
     if missing:
         raise ValueError(f"{file} is no BERT vocabulary: it lacks {', '.join(missing)}")

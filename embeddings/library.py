@@ -194,13 +194,11 @@ class GraphLibrary:
     def record(
         path: Path | str, scores: Mapping[str, float], *, task: str, measured_on: Mapping[str, str] | None = None
     ) -> None:
-        """Add scores by hash to a library file. Those that other processes write meanwhile stay.
+        """Add scores by hash to a library file. Those that other processes write meanwhile stay, and those of the task
+        that were measured on something else: these scores then have another name (see ``scored_as``).
 
         Args:
             measured_on: metric and digests of the data, by name.
-
-        Raises:
-            ValueError: when the file's scores of the task were measured on something else.
         """
         performances = {graph_hash: {task: score} for graph_hash, score in scores.items()}
         add_performances(path, performances, None if measured_on is None else {task: measured_on})

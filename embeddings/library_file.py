@@ -7,6 +7,7 @@ what there is per graph makes the columns, and the rest is JSON in the schema's 
 when it is asked for, so that loading does not grow with it.
 """
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -84,43 +85,32 @@ def read_library(path: Path | str) -> dict[str, Any]:
 def add_performances(
     path: Path | str, performances: Mapping[str, Mapping[str, float]], measured_on: MeasuredOn | None = None
 ) -> None:
-    """Write further scores (hash -> task -> score) into a library file, beside those that are there by then. Of
-    processes that do so at once, each waits for the one before.
-
-    Raises:
-        ValueError: when those that are there were measured on something else.
-    """
+    """Write further scores (hash -> task -> score) into a library file, beside those that are there by then, tasks
+    under the names of ``scored_as``. Of processes that do so at once, each waits for the one before."""
     path = check_library_path(path)
     # The lock lies beside the file, which is replaced when it is written.
     with FileLock(path.parent / f".{path.name}.lock"):
         content = read_library(path)
+        merged: dict[str, dict[str, float]] = content["performances"]
+        names = {}
         if measured_on:
             known = content.get(MEASURED_ON, {})
-            check_measured_on(content["performances"], known, measured_on, path)
-            content[MEASURED_ON] = known | {task: dict(identity) for task, identity in measured_on.items()}
-        merged: dict[str, dict[str, float]] = content["performances"]
+            names = {task: scored_as(merged, known, task, identity) for task, identity in measured_on.items()}
+            content[MEASURED_ON] = known | {names[task]: dict(identity) for task, identity in measured_on.items()}
         for graph_hash, scores in performances.items():
-            merged.setdefault(graph_hash, {}).update(scores)
+            merged.setdefault(graph_hash, {}).update({names.get(task, task): score for task, score in scores.items()})
         arrays = {key: np.asarray(content[key]) for key in ("embeddings", "neighbors")}
         write_library(path, {**content, **arrays})
 
 
-def check_measured_on(
-    performances: Mapping[str, Mapping[str, float]], known: MeasuredOn, wanted: MeasuredOn, path: Path | str
-) -> None:
-    """A check that scores of some tasks may stand beside those that are there, so that tasks of one name are not taken
-    for each other. Older scores, of which nothing is known, stay.
-
-    Raises:
-        ValueError: when there are scores of a task that were measured on something else.
-    """
-    for task, identity in wanted.items():
-        different = differences(known.get(task, {}), identity)
-        if different and any(task in scores for scores in performances.values()):
-            raise ValueError(
-                f"{path} holds scores of another task of the name '{task}': different {', '.join(different)}. Rename "
-                "the task's file, or search a library without these scores (a copy of it as generate_library made it)"
-            )
+def scored_as(
+    performances: Mapping[str, Mapping[str, float]], known: MeasuredOn, task: str, identity: Mapping[str, str]
+) -> str:
+    """The name that a task's scores have in a library: its own; or ``films-2``, ``films-3``, ... where scores of that
+    name were measured on something else. Older scores, of which nothing is known, are the task's."""
+    names = itertools.chain([task], (f"{task}-{number}" for number in itertools.count(2)))
+    scored = {name for scores in performances.values() for name in scores}
+    return next(name for name in names if name not in scored or not differences(known.get(name, {}), identity))
 
 
 def differences(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:

@@ -1,8 +1,9 @@
 """A pre-training corpus: a stream of documents (column ``text``), never in memory as a whole.
 
 Sources are text files (every line that is not blank is one document), JSONL and Parquet files with a column ``text``,
-folders of such files, saved datasets, and datasets of the Hub; plain or, of lines, gzipped. They follow one another,
-or are drawn from by weight, as the original FlexiBERT mixes its five corpora.
+folders of such files, saved datasets, and datasets of the Hub; plain or, of lines, gzipped. Very long documents of
+files become several. Sources follow one another, or are drawn from by weight, as the original FlexiBERT mixes its five
+corpora.
 """
 
 import gzip
@@ -21,6 +22,7 @@ TEXT_SUFFIXES = (".txt", ".txt.gz", ".md", ".rst")
 JSON_SUFFIXES = (".jsonl", ".jsonl.gz")
 SUFFIXES = (*TEXT_SUFFIXES, *JSON_SUFFIXES, ".parquet")
 _TEXT = "text"
+_MOST_CHARACTERS = 100_000  # of a document; tokenizers need some hundred bytes for each
 
 
 def load_corpus(
@@ -97,8 +99,21 @@ def _documents(files: Sequence[str]) -> Iterator[dict[str, str]]:
     for name in files:
         reader = _rows if name.endswith(".parquet") else _json_lines if name.endswith(JSON_SUFFIXES) else _lines
         for text in reader(Path(name)):
-            if text.strip():
-                yield {_TEXT: text.strip()}
+            for piece in _pieces(text):
+                yield {_TEXT: piece}
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A long text in parts that end at blanks, where it has some; nothing of an empty one."""
+    start = 0
+    while start < len(text):
+        end = start + _MOST_CHARACTERS
+        if end < len(text):
+            end = text.rfind(" ", start + 1, end) + 1 or end
+        piece = text[start:end].strip()
+        if piece:
+            yield piece
+        start = end
 
 
 def _lines(file: Path) -> Iterator[str]:

@@ -26,7 +26,10 @@ TOKEN_NAMES = ("tokens", "words", "text", "sentence")
 TAG_NAMES = ("tags", "ner_tags", "labels", "label", "ner", "pos_tags", "pos", "upos", "chunk_tags")
 ENTITY_F1 = "entity_f1"
 IGNORED = -100
-_ENTITY_TAG = re.compile(r"O|[BIES]-.+")
+_BLANKS = " \t\r\n"  # other spaces, as the one that joins two words, are part of a word
+_ENTITY_TAG = re.compile(r"([BIESLUMW])(?:-(.+))?")
+_SCHEMES = ("BIO", "BIOES", "BILOU", "BMOES", "BMEWO")
+_AS_IOBES = str.maketrans("LUMW", "ESIS")
 _FEATURES = hf_datasets.Features(
     {
         "tokens": hf_datasets.List(hf_datasets.Value("string")),
@@ -76,13 +79,13 @@ def tagged_rows(frame: pd.DataFrame, origin: str, unit: str, tokens: str, tags: 
             )
         if len(words) == 0:
             raise ValueError(f"{where}: '{tokens}' is an empty list; leave the row out")
-        wrong = [word for word in words if not isinstance(word, str) or not word.strip()]
+        wrong = [word for word in words if not isinstance(word, str) or not word.strip(_BLANKS)]
         if wrong:
             raise ValueError(f"{where}: '{tokens}' must hold words. Got {wrong[0]!r}")
         missing = [name for name in names if name is None or not str(name).strip()]
         if missing:
             raise ValueError(f"{where}: '{tags}' holds an empty tag")
-        rows[place] = [str(word).strip() for word in words], [str(name).strip() for name in names]
+        rows[place] = [str(word).strip(_BLANKS) for word in words], [str(name).strip() for name in names]
     return pd.DataFrame(list(rows.values()), columns=["tokens", "tags"], index=list(rows))
 
 
@@ -95,8 +98,13 @@ def tag_names(tags: pd.Series) -> tuple[str, ...]:
 
 
 def is_entity_scheme(names: Sequence[str]) -> bool:
-    """Whether tags say where entities begin and end (IOB1, IOB2, IOBES)."""
-    return any(name != "O" for name in names) and all(_ENTITY_TAG.fullmatch(name) for name in names)
+    """Whether tags say where entities begin and end (IOB1, IOB2, IOBES, BILOU, BMES, BMEWO), of a type or, where there
+    is one type alone, as B, I and O."""
+    found = [_ENTITY_TAG.fullmatch(name) for name in names if name != "O"]
+    parts = [(tag[1], tag[2]) for tag in found if tag is not None]
+    letters, types = {letter for letter, _ in parts}, {kind is not None for _, kind in parts}
+    is_scheme = len(parts) == len(found) > 0 and any(letters <= set(scheme) for scheme in _SCHEMES)
+    return is_scheme and len(types) == 1 and (types == {True} or "B" in letters)
 
 
 def tag_split(rows: pd.DataFrame, names: Sequence[str], origin: str, unit: str) -> hf_datasets.Dataset:
@@ -194,6 +202,7 @@ def tag_metrics(
 def _entity_metrics(pairs: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]], names: Sequence[str]) -> Metrics:
     from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
 
+    names = [name[0].translate(_AS_IOBES) + name[1:] for name in names]
     predicted, truth = ([[names[int(tag)] for tag in pair[side]] for pair in pairs] for side in (0, 1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)  # no entity found, or none there: 0

@@ -15,9 +15,15 @@ import pandas as pd
 from ..kinds.question_answering import question_columns, question_rows
 from ..kinds.token_classification import ENTITY_F1, is_entity_scheme, tag_columns, tag_names, tag_split, tagged_rows
 from ..task import QUESTIONS, SPLITS, TOKENS, Task
+from .cells import without_empty
 from .options import TableOptions
 from .readers import check_columns, unit_of
 from .splitting import split_off
+
+NO_ENTITIES = (
+    "tags are scored word by word, 'O' among them. Entities are scored when all other tags are like B-PER, by one of "
+    "the schemes IOB, IOBES, BILOU, BMES"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +48,15 @@ def load_annotated(
     if tagged:
         if tagged != named[::2]:
             logger.warning("%s: words from '%s', their tags from '%s'", path.name, *tagged)
-        tables, names = _tagged(_only(frames, tagged, origins), origins, path, tagged, seed)
+        tables, names = _tagged(_only(frames, tagged, origins, options), origins, path, tagged, seed)
         usual = ENTITY_F1 if is_entity_scheme(names) else "accuracy"
+        if usual == "accuracy" and "O" in names:
+            logger.warning("%s: %s", path.name, NO_ENTITIES)
         content = {"task_type": TOKENS, "label_names": names, "metric": options.metric or usual}
     elif asked:
         if asked != named:
             logger.warning("%s: questions from '%s', contexts from '%s', answers from '%s'", path.name, *asked)
-        tables = _asked(_only(frames, asked, origins), origins, path, asked, seed)
+        tables = _asked(_only(frames, asked, origins, options), origins, path, asked, seed)
         lacks = any(not answers for table in tables.values() for answers in table["answers"])
         content = {"task_type": QUESTIONS, "metric": options.metric or "answer_f1", "may_lack_answers": lacks}
     else:
@@ -81,8 +89,11 @@ def _asked(
 
 
 def _only(
-    frames: Mapping[str, pd.DataFrame], columns: tuple[str, ...], origins: Mapping[str, str]
+    frames: Mapping[str, pd.DataFrame], columns: tuple[str, ...], origins: Mapping[str, str], options: TableOptions
 ) -> dict[str, pd.DataFrame]:
     for split, frame in frames.items():
         check_columns(frame, columns, origins[split])
-    return {split: frame[list(columns)] for split, frame in frames.items()}
+    parts = {split: frame[list(columns)] for split, frame in frames.items()}
+    if options.skip_empty:
+        return {split: without_empty(part, origins[split], columns) for split, part in parts.items()}
+    return parts

@@ -1,129 +1,199 @@
-"""Labels of whole texts in one's own table: classes, several classes a text, or the numbers of a regression.
+"""Labels of whole texts in one's own table, all looked at together: classes, several classes a text, or the numbers of
+a regression; and in words what they are taken for.
 
-Labels that are words, or few whole numbers, are classes; many different numbers are a regression. What would make
-classes of a column by mistake is refused: a stray word among measured numbers, and labels of which nearly every row has
-another.
+Labels that are words, or few whole numbers, are classes; many different numbers, and numbers written as only amounts
+are (1,5 or 15%), a regression. Lists hold names, or are vectors of zeros and ones with a place for each class. What
+would make classes of a column by mistake is refused: a stray word among measured numbers, labels of which nearly every
+row has another, the number -100 that marks a missing class, lists of numbers that are neither.
 """
 
 import re
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from ..kinds.token_classification import is_list
-from .readers import unit_of
+from .amounts import PLAIN, find_writing, numbers
+from .cells import label_cells
+from .readers import where
 
 MOST_CLASSES = 50
+MOST_SHOWN = 10  # names in a message
+_MISSING = "-100"  # what losses pass over
 _MOST_STRAY = 0.1  # numbers with a larger share of words among them are names, as of codes
 _FEWEST_ROWS = 20  # in fewer rows nothing is said of how often a class comes
 _LIKE_NUMBERS = re.compile(r"[-+]?\d[\d.,']*%?")
 
 
-def label_cells(cells: pd.Series, origin: str, name: str, separator: str | None = None) -> pd.Series:
-    """The labels in a column's cells, as strings without blanks around them: one each, or lists.
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """The labels of a table, and what they are taken for.
 
     Args:
-        origin, name: of the table and the column, for messages.
-        separator: what stands between several labels in a cell; a cell may then be empty.
-
-    Raises:
-        ValueError: for empty labels, and cells of which only some are lists; with the first row.
+        names: of the classes; none when the labels are numbers of a regression.
+        taken_for: the same in words.
+        by_split: numbers of a regression, class ids, or lists of zeros and ones.
     """
-    if separator is not None:
-        cells = cells.map(lambda cell: _separated(cell, separator))
-    are_lists = cells.map(is_list).astype(bool)
-    several = bool(are_lists.any())
-    empty = cells.map(lambda cell: any(map(_is_empty, cell)) if is_list(cell) else _is_empty(cell)).astype(bool)
-    for wrong, problem in (
-        (~are_lists & several, "is no list, as others are"),
-        (empty, "holds an empty label" if several else "is empty"),
-    ):
-        if wrong.any():
-            raise ValueError(f"{origin}, {unit_of(origin)} {cells.index[wrong][0]}: column '{name}' {problem}")
-    if several:
-        return cells.map(lambda labels: [str(label).strip() for label in labels])
-    return cells.astype(object).map(lambda label: str(label).strip())
+
+    names: tuple[str, ...]
+    is_multi_label: bool
+    taken_for: str
+    by_split: Mapping[str, pd.Series]
 
 
-def label_names(labels: pd.Series, is_multi_label: bool, origin: str) -> tuple[str, ...]:
-    """The names of the classes; none when the labels are numbers of a regression.
+def read_labels(
+    columns: Mapping[str, pd.Series], origins: Mapping[str, str], name: str, separator: str | None = None
+) -> Labels:
+    """The labels in a column's cells.
 
     Args:
-        labels: strings of the training rows, or lists of them.
+        columns: cells by split, ``train`` among them. origins: of each split, for messages.
+        name: of the column. separator: what stands between several labels in a cell.
 
     Raises:
-        ValueError: for a single class, nearly as many classes as rows, or a label that is no number as others are.
+        ValueError: for cells that are no labels, a single class, nearly as many classes as rows, a label that is no
+            number as others are, or one that training does not have; with the row.
     """
-    names = sorted({name for found in labels for name in found} if is_multi_label else set(labels))
-    if not is_multi_label:
-        if _are_measured(labels, origin):
-            return ()
-        if len(names) < 2:
-            raise ValueError(f"A task needs at least two classes. All labels are {names[0]!r}")
-        if len(labels) >= _FEWEST_ROWS and len(names) > len(labels) / 2:
-            shown = ", ".join(map(repr, list(dict.fromkeys(labels))[:3]))
-            raise ValueError(
-                f"{origin} has {len(names)} different labels in {len(labels)} rows ({shown}, ...); a class needs "
-                f"several. {_remedy(labels)}"
-            )
-    elif not names:
+    cells = {split: label_cells(column, origins[split], name, separator) for split, column in columns.items()}
+    holds = {split: "lists" if part.map(_is_list).any() else "single labels" for split, part in cells.items()}
+    for split, found in holds.items():
+        if found != holds["train"]:
+            raise ValueError(f"{origins[split]}: column '{name}' holds {found}, in training {holds['train']}")
+    if holds["train"] == "lists":
+        return _several(cells, origins, name)
+    writing = _writing_of_amounts(cells["train"], f"{origins['train']}, column '{name}'")
+    if writing is not None:
+        by_split = {split: numbers(part, writing) for split, part in cells.items()}
+        for split, part in cells.items():
+            _refuse_words(part, by_split[split], origins[split])
+        taken_for = "amounts" + (f" written like {writing}" if writing != PLAIN else "")
+        return Labels(names=(), is_multi_label=False, taken_for=taken_for, by_split=by_split)
+    names = _class_names(cells["train"], origins["train"])
+    by_split = {split: _ids(part, names, origins[split]) for split, part in cells.items()}
+    return Labels(names=names, is_multi_label=False, taken_for=f"classes: {shown(names)}", by_split=by_split)
+
+
+def shown(names: Sequence[str]) -> str:
+    """The names for a message; of many the first."""
+    return ", ".join(map(repr, names[:MOST_SHOWN])) + (", ..." if len(names) > MOST_SHOWN else "")
+
+
+def _several(cells: Mapping[str, pd.Series], origins: Mapping[str, str], name: str) -> Labels:
+    """The labels in lists: vectors, or names."""
+    length = _length_of_vectors(cells, origins, name)
+    if length:
+        vectors = {split: part.map(lambda row: [float(place) for place in row]) for split, part in cells.items()}
+        names = tuple(map(str, range(length)))
+        return Labels(
+            names=names,
+            is_multi_label=True,
+            taken_for=f"vectors of zeros and ones for {length} classes",
+            by_split=vectors,
+        )
+    names = _ordered({label for row in cells["train"] for label in row})
+    if not names:
         raise ValueError("No text has a label")
-    numbers = _numbers(pd.Series(names))
-    is_numeric = bool(numbers.notna().all())
+    for split, part in cells.items():
+        _refuse_numbers(part, f"{origins[split]}", name)
+    by_split = {split: _zeros_and_ones(part, names, origins[split]) for split, part in cells.items()}
+    return Labels(names=names, is_multi_label=True, taken_for=f"lists of classes: {shown(names)}", by_split=by_split)
+
+
+def _length_of_vectors(cells: Mapping[str, pd.Series], origins: Mapping[str, str], name: str) -> int:
+    """The number of places in lists of zeros and ones; 0 for lists of names, among them 0 and 1, each once in a row."""
+    rows = [row for part in cells.values() for row in part]
+    if not all(label in ("0", "1") for row in rows for label in row):
+        return 0
+    ((usual, count),) = Counter(map(len, rows)).most_common(1)
+    if all(len(set(row)) == len(row) for row in rows) and (usual < 2 or count < len(rows)):
+        return 0
+    for split, part in cells.items():
+        other = part[part.map(len) != usual]
+        if len(other):
+            raise ValueError(
+                f"{where(origins[split], list(other.index))}: column '{name}' holds {len(other.iloc[0])} zeros and "
+                f"ones, other rows {usual}"
+            )
+    return usual
+
+
+def _refuse_numbers(part: pd.Series, origin: str, name: str) -> None:
+    """Lists of numbers are class numbers, each once, whole and from 0."""
+    wrong = part[part.map(lambda row: not all(map(str.isdecimal, row)) or len(set(row)) < len(row)).astype(bool)]
+    are_numbers = all(_LIKE_NUMBERS.fullmatch(label) for row in part for label in row)
+    if are_numbers and len(wrong):
+        raise ValueError(
+            f"{where(origin, list(wrong.index))}: column '{name}' must hold class numbers, each once, or vectors of "
+            f"zeros and ones. Got [{', '.join(wrong.iloc[0][:MOST_SHOWN])}]"
+        )
+
+
+def _writing_of_amounts(labels: pd.Series, place: str) -> str | None:
+    """How the numbers of a regression are written; None where labels are classes."""
+    least = (1 - _MOST_STRAY) * len(labels)
+    try:
+        writing = find_writing(labels, least)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+    known = numbers(labels, writing).dropna()
+    most = min(MOST_CLASSES, len(labels) / 2) if len(labels) >= _FEWEST_ROWS else MOST_CLASSES
+    are_amounts = writing != PLAIN or (known % 1 != 0).any() or known.nunique() > most
+    return writing if are_amounts and len(known) >= least else None
+
+
+def _class_names(labels: pd.Series, origin: str) -> tuple[str, ...]:
+    names = _ordered(set(labels))
+    if len(names) < 2:
+        raise ValueError(f"A task needs at least two classes. All labels are {names[0]!r}")
+    if len(labels) >= _FEWEST_ROWS and len(names) > len(labels) / 2:
+        raise ValueError(
+            f"{origin} has {len(names)} different labels in {len(labels)} rows ({shown(list(labels.unique())[:3])}, "
+            f"...); a class needs several. {_remedy(labels)}"
+        )
+    values = numbers(pd.Series(names), PLAIN)
+    if values.notna().all():
+        if _MISSING in names:
+            rows = list(labels.index[labels == _MISSING])
+            raise ValueError(f"{where(origin, rows)}: {_MISSING} is no class number. Leave rows without a class out")
+        if not values.is_unique:
+            alike = [name for name, same in zip(names, values.duplicated(keep=False), strict=True) if same]
+            raise ValueError(f"{origin} has the labels {shown(alike)}, which are the same number; write them alike")
+    return names
+
+
+def _ordered(names: set[str]) -> tuple[str, ...]:
+    """Numbers by their value, all else by the alphabet."""
+    values = numbers(pd.Series(sorted(names), dtype=object), PLAIN)
+    is_numeric = bool(values.notna().all())
     return tuple(sorted(names, key=lambda name: (float(name) if is_numeric else 0.0, name)))
 
 
-def encoded(labels: pd.Series, names: tuple[str, ...], is_multi_label: bool, origin: str) -> pd.Series:
-    """The labels as numbers of a regression, class ids, or lists of zeros and ones.
-
-    Raises:
-        ValueError: naming the first row whose label is no number, or one that training does not have.
-    """
-    if not names:
-        numbers = _numbers(labels)
-        _refuse_words(labels, numbers, origin)
-        return numbers
+def _ids(labels: pd.Series, names: Sequence[str], origin: str) -> pd.Series:
     ids = {name: number for number, name in enumerate(names)}
-    of_each = labels if is_multi_label else labels.map(lambda label: [label])
-    for place, found in of_each.items():
-        unknown = [name for name in found if name not in ids]
-        if unknown:
-            raise ValueError(
-                f"{origin}, {unit_of(origin)} {place}: label {unknown[0]!r}, which training does not have. "
-                f"Training has {', '.join(names)}"
-            )
-    if is_multi_label:
-        return of_each.map(lambda found: [float(name in found) for name in names])
-    return of_each.map(lambda found: ids[found[0]]).astype(int)
+    _refuse_unknown(labels[~labels.isin(names)], names, origin)
+    return labels.map(ids).astype(int)
 
 
-def _separated(cell: Any, separator: str) -> list[Any]:
-    if is_list(cell):
-        return list(cell)
-    return [] if _is_empty(cell) else [label for label in str(cell).split(separator or None) if label.strip()]
+def _zeros_and_ones(labels: pd.Series, names: Sequence[str], origin: str) -> pd.Series:
+    flat = labels.explode().dropna()
+    _refuse_unknown(flat[~flat.isin(names)], names, origin)
+    return labels.map(lambda found: [float(name in found) for name in names])
 
 
-def _is_empty(label: Any) -> bool:
-    return bool(label is None or label is pd.NA or label != label or not str(label).strip())
+def _refuse_unknown(unknown: pd.Series, names: Sequence[str], origin: str) -> None:
+    if len(unknown):
+        raise ValueError(
+            f"{where(origin, [unknown.index[0]])}: label {unknown.iloc[0]!r}, which training does not have. Training "
+            f"has {', '.join(names)}"
+        )
 
 
-def _are_measured(labels: pd.Series, origin: str) -> bool:
-    """Whether labels are numbers that are no classes."""
-    numbers = _numbers(labels)
-    known = numbers.dropna()
-    most = min(MOST_CLASSES, len(labels) / 2) if len(labels) >= _FEWEST_ROWS else MOST_CLASSES
-    if not ((known % 1 != 0).any() or known.nunique() > most) or len(known) < (1 - _MOST_STRAY) * len(labels):
-        return False
-    _refuse_words(labels, numbers, origin)
-    return True
-
-
-def _refuse_words(labels: pd.Series, numbers: pd.Series, origin: str) -> None:
-    wrong = numbers.isna()
+def _refuse_words(labels: pd.Series, values: pd.Series, origin: str) -> None:
+    wrong = values.isna()
     if wrong.any():
         raise ValueError(
-            f"{origin}, {unit_of(origin)} {labels.index[wrong][0]}: the label must be a number, as others are. Got "
+            f"{where(origin, [labels.index[wrong][0]])}: the label must be a number, as others are. Got "
             f"{labels[wrong].iloc[0]!r} (such rows: {wrong.sum()}). {_remedy(labels[wrong])}"
         )
 
@@ -133,7 +203,5 @@ def _remedy(labels: pd.Series) -> str:
     return "Write numbers like 1234.5" if like_numbers else "Leave such rows out, or name another column of labels"
 
 
-def _numbers(labels: pd.Series) -> pd.Series:
-    """The labels as finite numbers; nan for all else."""
-    numbers = pd.to_numeric(labels, errors="coerce").astype(float)
-    return numbers.where(np.isfinite(numbers))
+def _is_list(cell: object) -> bool:
+    return isinstance(cell, list)

@@ -1,6 +1,6 @@
 """The options of an own table: which of its columns are texts and labels, and where further rows are."""
 
-from design_space.options import Place, options
+from design_space.options import Place, Switch, options
 
 
 @options
@@ -20,6 +20,8 @@ class TableOptions:
     """Column of the labels in one's own table; guessed when not given."""
     label_separator: str | None = None
     """Separator of the labels of a text that may have several, in one's own table."""
+    skip_empty: Switch = False
+    """Leave rows out whose text or label is empty, in one's own table, instead of stopping."""
     validation_file: Place | None = None
     """Table with the validation rows of one's own; split off when not given."""
     test_file: Place | None = None

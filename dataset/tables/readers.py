@@ -4,13 +4,10 @@ Rows come as a frame whose index is the line they start on (the row, counted fro
 that every complaint about a row can say where it is.
 """
 
-import contextlib
-import csv
-import io
 import json
 import logging
-import threading
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +17,17 @@ import pandas as pd
 from design_space.files import read_text
 
 from ..hub import is_hub_name, is_saved_dataset, load_from_hub
+from .conll import read_conll
+from .separated import read_separated
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".conll")
 _LINE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".conll")
-_SPLIT_NAMES = {"validation": ("validation", "dev", "valid"), "train": ("train",), "test": ("test",)}
-
-_CELL_LIMIT = threading.Lock()
+_SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "dev", "valid", "val"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+_MOST_PLACES = 10  # in a message
 
 logger = logging.getLogger(__name__)
 
@@ -48,38 +50,29 @@ def read_table(path: Path) -> pd.DataFrame:
             frame = pd.read_parquet(path)
             frame.index = pd.RangeIndex(1, len(frame) + 1)
         else:
-            readers = {".jsonl": _json_lines, ".conll": _conll}
-            frame = readers[suffix](text) if suffix in readers else _separated(text, suffix)
-    except (ValueError, TypeError, OSError, csv.Error) as error:
+            usual = "," if suffix == ".csv" else "\t"
+            readers = {".jsonl": _json_lines, ".conll": read_conll}
+            frame = readers[suffix](text) if suffix in readers else read_separated(text, usual, path.name)
+    except (ValueError, TypeError, OSError) as error:
         raise ValueError(f"{path} cannot be read as a table: {error}") from error
     if frame.empty:
         raise ValueError(f"{path} holds no rows")
     return frame
 
 
-def read_dataset(source: str) -> dict[str, pd.DataFrame]:
+def read_dataset(source: str) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
     """Splits of a saved dataset, a folder of data files, or a dataset of the Hub (``owner/name`` or
-    ``owner/name:configuration``): ``train`` and, where there are, ``validation`` and ``test``.
+    ``owner/name:configuration``): ``train`` and, where there are, ``validation`` and ``test``; and where each is from,
+    for messages. CSV, TSV, JSONL and CoNLL files of a folder are read as the files themselves are.
 
     Raises:
         ValueError: when it cannot be loaded or has no rows to train on.
     """
     path = Path(source)
-    if is_saved_dataset(path):
-        try:
-            loaded = hf_datasets.load_from_disk(str(path.absolute()))
-        except (OSError, ValueError, KeyError) as error:
-            raise ValueError(f"{path} is a damaged saved dataset: {error}") from error
-    elif path.is_dir():
-        try:
-            loaded = hf_datasets.load_dataset(str(path.absolute()))
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ValueError(f"The folder {path} cannot be read as a dataset: {error}") from error
-    else:
-        name, _, configuration = source.partition(":")
-        loaded = load_from_hub(name, configuration or None)
-    if isinstance(loaded, hf_datasets.Dataset):
-        loaded = {"train": loaded}
+    files = [] if not path.is_dir() or is_saved_dataset(path) else _files(path)
+    if files:
+        return _of_files(path, files)
+    loaded = _loaded(source)
     frames = {}
     for split, names in _SPLIT_NAMES.items():
         found = next((name for name in names if name in loaded), None)
@@ -88,7 +81,7 @@ def read_dataset(source: str) -> dict[str, pd.DataFrame]:
     frames = {split: frame for split, frame in frames.items() if len(frame)}
     if "train" not in frames:
         raise ValueError(f"{source} has no rows to train on. Its splits: {', '.join(loaded)}")
-    return frames
+    return frames, {split: source if split == "train" else f"{source}, {split}" for split in frames}
 
 
 def is_table(source: Path | str) -> bool:
@@ -107,6 +100,15 @@ def unit_of(origin: str) -> str:
     return "line" if origin.lower().endswith(_LINE_SUFFIXES) else "row"
 
 
+def where(origin: str, places: Sequence[object]) -> str:
+    """The places of some rows of a table, for a message: all of them, or the first of many and how many there are."""
+    unit = unit_of(origin)
+    if len(places) == 1:
+        return f"{origin}, {unit} {places[0]}"
+    more = f" and {len(places) - _MOST_PLACES:,} more" if len(places) > _MOST_PLACES else ""
+    return f"{origin}, {unit}s {', '.join(map(str, places[:_MOST_PLACES]))}{more}"
+
+
 def check_columns(frame: pd.DataFrame, columns: Iterable[str], origin: Path | str) -> None:
     """Raise ``ValueError`` when a frame lacks some of the columns."""
     there = [str(name) for name in frame.columns]
@@ -115,21 +117,79 @@ def check_columns(frame: pd.DataFrame, columns: Iterable[str], origin: Path | st
         raise ValueError(f"{origin} has no column {', '.join(map(repr, missing))}. Its columns: {', '.join(there)}")
 
 
+def _loaded(source: str) -> Any:
+    """What the library ``datasets`` makes of a folder or a name, by split."""
+    path = Path(source)
+    if is_saved_dataset(path):
+        try:
+            loaded = hf_datasets.load_from_disk(str(path.absolute()))
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(f"{path} is a damaged saved dataset: {error}") from error
+    elif path.is_dir():
+        try:
+            loaded = hf_datasets.load_dataset(str(path.absolute()))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ValueError(f"The folder {path} cannot be read as a dataset: {error}") from error
+    else:
+        name, _, configuration = source.partition(":")
+        loaded = load_from_hub(name, configuration or None)
+    return {"train": loaded} if isinstance(loaded, hf_datasets.Dataset) else loaded
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files in a folder that have lines, without hidden ones."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in _LINE_SUFFIXES and path.is_file())
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def _of_files(folder: Path, files: Sequence[Path]) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
+    """The splits in files, which their names tell; all are for training where no name tells any."""
+    split_of = {path: _split_of(path.relative_to(folder)) for path in files}
+    if not any(split_of.values()):
+        split_of = dict.fromkeys(files, "train")
+    parts = {split: [path for path in files if split_of[path] == split] for split in _SPLIT_NAMES}
+    parts = {split: paths for split, paths in parts.items() if paths}
+    unused = [path.name for path in files if not split_of[path]]
+    if "train" not in parts:
+        raise ValueError(f"{folder} has no file to train on, such as train.csv. Its files: {', '.join(unused)}")
+    read = [f"{split} from {', '.join(path.name for path in paths)}" for split, paths in parts.items()]
+    read += [f"not used: {', '.join(unused)}"] if unused else []
+    logger.warning("%s: %s", folder.name, "; ".join(read))
+    frames, origins = {}, {}
+    for split, paths in parts.items():
+        tables = [read_table(path) for path in paths]
+        for path, table in zip(paths, tables, strict=True):
+            check_columns(table, map(str, tables[0].columns), path)
+        frames[split] = tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True, join="inner")
+        if len(tables) > 1:
+            frames[split].index += 1
+        origins[split] = str(paths[0]) if len(paths) == 1 else f"{folder}, {split}"
+    return frames, origins
+
+
+def _split_of(path: Path) -> str:
+    """The split that the name of a file, or of a folder that it is in, tells; empty where none does."""
+    words = set(re.split(r"[^a-z]+", str(path.with_suffix("")).lower()))
+    return next((split for split, names in _SPLIT_NAMES.items() if words & set(names)), "")
+
+
 def _frame(rows: hf_datasets.Dataset, source: str, split: str) -> pd.DataFrame:
-    """The rows as a frame, classes by their names, without rows that have no label (-1, as the Hub marks secret
-    ones)."""
+    """The rows as a frame, classes by their names, without rows that have no label (none, or a number below 0, as the
+    Hub marks secret ones). A missing class in a list of them is None."""
     frame = rows.to_pandas()
     frame.index = pd.RangeIndex(1, len(frame) + 1)
     for column, feature in rows.features.items():
         if isinstance(feature, hf_datasets.ClassLabel):
-            secret = frame[column] == -1
+            secret = ~(frame[column] >= 0)
             if secret.any():
                 logger.warning("%s, %s: %d rows without a label left out", source, split, int(secret.sum()))
             frame = frame[~secret]
-            frame = frame.assign(**{column: [feature.names[number] for number in frame[column]]})
+            frame = frame.assign(**{column: [feature.names[int(number)] for number in frame[column]]})
         inner = getattr(feature, "feature", None)
         if isinstance(inner, hf_datasets.ClassLabel):
-            frame = frame.assign(**{column: [[inner.names[number] for number in row] for row in frame[column]]})
+            names = dict(enumerate(inner.names))
+            lists = [None if row is None else [names.get(number) for number in row] for row in frame[column]]
+            frame = frame.assign(**{column: pd.Series(lists, index=frame.index, dtype=object)})
     return frame
 
 
@@ -145,70 +205,3 @@ def _json_lines(text: str) -> pd.DataFrame:
         if not isinstance(rows[number], dict):
             raise ValueError(f'line {number} must be an object like {{"text": ..., "label": ...}}. Got {line[:50]}')
     return pd.DataFrame(list(rows.values()), index=list(rows))
-
-
-def _conll(text: str) -> pd.DataFrame:
-    """The texts between blank lines, a word a line: the first field is the word, the last its tag (as of
-    CoNLL-2003)."""
-    rows: dict[int, tuple[list[str], list[str]]] = {}
-    start, width = 0, 0
-    for number, line in enumerate(text.splitlines(), start=1):
-        fields = line.split()
-        if not fields or fields[0] == "-DOCSTART-":
-            start = 0
-            continue
-        width = width or len(fields)
-        if len(fields) < 2 or len(fields) != width:
-            raise ValueError(
-                f"line {number} has {len(fields)} fields, the first one {width}; needed are a word and, last, its tag"
-            )
-        start = start or number
-        words, tags = rows.setdefault(start, ([], []))
-        words.append(fields[0])
-        tags.append(fields[-1])
-    return pd.DataFrame(list(rows.values()), columns=["tokens", "tags"], index=list(rows))
-
-
-@contextlib.contextmanager
-def _cells_of_any_length(length: int) -> Iterator[None]:
-    """Lift Python's limit of 131,072 characters a cell, which is one for the whole process, and put it back."""
-    with _CELL_LIMIT:
-        before = csv.field_size_limit()
-        csv.field_size_limit(max(before, length))
-        try:
-            yield
-        finally:
-            csv.field_size_limit(before)
-
-
-def _rows(text: str, delimiter: str) -> dict[int, list[str]]:
-    """The fields of each row by the line it starts on, without blank lines."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows: dict[int, list[str]] = {}
-    start = 1
-    while True:
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            unclosed = "; a quote that opens there is never closed" if "end of data" in str(error) else ""
-            raise ValueError(f"line {start}: {error}{unclosed}") from None
-        if row is None:
-            return rows
-        if row:
-            rows[start] = row
-        start = reader.line_num + 1
-
-
-def _separated(text: str, suffix: str) -> pd.DataFrame:
-    with _cells_of_any_length(len(text)):
-        rows = _rows(text, "," if suffix == ".csv" else "\t")
-    if not rows:
-        return pd.DataFrame()
-    (first, header), *body = rows.items()
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if repeated:
-        raise ValueError(f"line {first}: two columns are called {', '.join(map(repr, repeated))}")
-    for number, row in body:
-        if len(row) != len(header):
-            raise ValueError(f"line {number} has {len(row)} fields, the header {len(header)}")
-    return pd.DataFrame([row for _, row in body], columns=header, index=[number for number, _ in body])

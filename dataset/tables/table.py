@@ -1,6 +1,6 @@
 """One's own table: texts, single or in pairs, and labels, in a file or a dataset of the Hub.
 
-Columns that are not named are guessed, and what was guessed is logged. What labels mean is told by ``labels``. Lists of
+Columns that are not named are guessed by ``columns``. What labels mean is told by ``labels``. Lists of
 words with as many tags, and questions with answers, are read by ``annotated``. Without files for validation and test
 the rows are split 80/10/10, reproducibly, classes in proportion. Classes that are far from equally frequent, and texts
 that are in two splits, are logged too.
@@ -13,31 +13,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..kinds.token_classification import is_list
 from ..task import SPLITS, Task, make_split
 from .annotated import load_annotated
-from .labels import encoded, label_cells, label_names
+from .cells import check_texts, without_empty
+from .columns import find_columns
+from .labels import read_labels, shown
 from .options import TableOptions
-from .readers import check_columns, is_dataset, read_dataset, read_table, unit_of
+from .readers import check_columns, is_dataset, read_dataset, read_table
 from .splitting import split_off
 
-LABEL_NAMES = ("label", "labels", "target", "class", "category", "score", "rating", "y")
-TEXT_NAMES = ("text", "sentence", "review", "comment", "content", "document", "tweet", "message")
-PAIR_NAMES = (
-    ("sentence1", "sentence2"),
-    ("text1", "text2"),
-    ("text_a", "text_b"),
-    ("question1", "question2"),
-    ("premise", "hypothesis"),
-    ("question", "sentence"),
-    ("question", "answer"),
-    ("question", "passage"),
-    ("question", "context"),
-    ("query", "document"),
-    ("text", "text_pair"),
-)
 UNBALANCED = 3.0  # a class so many times as frequent as another is worth a word
-MOST_SHOWN = 10  # names in a message
 FAR, WIDE = 10.0, 100.0  # a model's first outputs are near 0: the mean in standard deviations, and these, to warn of
 
 logger = logging.getLogger(__name__)
@@ -52,22 +37,28 @@ def load_table(source: Path | str, options: TableOptions, *, seed: int = 0) -> T
     """
     path = Path(source)
     _check_named(options)
-    frames = read_dataset(str(source)) if is_dataset(source) else {"train": read_table(path)}
-    origins = {split: str(source) if split == "train" else f"{source}, {split}" for split in frames}
+    if is_dataset(source):
+        frames, origins = read_dataset(str(source))
+    else:
+        frames, origins = {"train": read_table(path)}, {"train": str(source)}
     for split, file in (("validation", options.validation_file), ("test", options.test_file)):
         if file is not None:
             frames[split], origins[split] = read_table(Path(file)), str(file)
     annotated = load_annotated(frames, origins, path, options, seed=seed)
     if annotated is not None:
         return annotated
-    columns = _columns(frames["train"], path, options)
+    columns = find_columns(frames["train"], path, origins["train"], options)
     frames = {split: _normalised(frame, origins[split], columns, options) for split, frame in frames.items()}
-    is_multi_label = bool(frames["train"]["label"].map(lambda label: isinstance(label, list)).any())
-    names = label_names(frames["train"]["label"], is_multi_label, origins["train"])
+    (label,) = (name for name, column in columns.items() if column == "label")
+    cells = {split: part["label"] for split, part in frames.items()}
+    labels = read_labels(cells, origins, label, options.label_separator)
+    names, is_multi_label = labels.names, labels.is_multi_label
+    logger.warning("%s: labels are %s", path.name, labels.taken_for)
     for split, part in frames.items():
-        frames[split] = part.assign(label=encoded(part["label"], names, is_multi_label, origins[split]))
+        frames[split] = part.assign(label=labels.by_split[split])
         if names and not is_multi_label and split != "train" and frames[split]["label"].nunique() < 2:
-            raise ValueError(f"{origins[split]} has only the class {part['label'].iloc[0]!r}; give rows of every class")
+            only = names[frames[split]["label"].iloc[0]]
+            raise ValueError(f"{origins[split]} has only the class {only!r}; give rows of every class")
     evenly = {"several": "label"} if is_multi_label else {"classes": "label"} if names else {}
     split_off(frames, seed, **evenly)
     _report(path.name, frames, names, is_multi_label)
@@ -100,50 +91,14 @@ def _check_named(options: TableOptions) -> None:
         named[name] = option
 
 
-def _columns(frame: pd.DataFrame, path: Path, options: TableOptions) -> dict[str, str]:
-    """The task's columns by those of the table: named ones checked, others guessed."""
-    names = [str(name) for name in frame.columns]
-    text, pair, label = options.text_column, options.text_pair_column, options.label_column
-    check_columns(frame, [name for name in (text, pair, label) if name is not None], path)
-    if len(names) < 2:
-        raise ValueError(f"{path} needs a column of texts and one of labels. Its columns: {', '.join(names)}")
-    guessed = []
-    if text is None and pair is None:
-        known = {name.lower(): name for name in names if name != label}
-        couple = next((couple for couple in PAIR_NAMES if set(couple) <= known.keys()), None)
-        if couple is not None and len(names) > 2:
-            text, pair = (known[name] for name in couple)
-            guessed.append(f"pairs of texts from '{text}' and '{pair}'")
-    if label is None:
-        rest = [name for name in names if name not in (text, pair)]
-        listed = [name for name in rest if frame[name].map(is_list).any()]
-        named = [name for name in rest if name.lower() in LABEL_NAMES]
-        likely = listed or named or [name for name in rest if name.lower() not in TEXT_NAMES] or rest
-        label = likely[0] if named or listed else min(likely, key=lambda name: frame[name].astype(str).nunique())
-        guessed.insert(0, f"labels from '{label}'")
-    if text is None:
-        rest = [name for name in names if name not in (label, pair)]
-        if not rest:
-            raise ValueError(f"{path} has no column left for texts. Its columns: {', '.join(names)}")
-        likely = [name for name in rest if name.lower() in TEXT_NAMES] or rest
-        text = max(likely, key=lambda name: frame[name].astype(str).str.len().mean())
-        guessed.append(f"texts from '{text}'")
-    if guessed:
-        logger.warning("%s: %s", path.name, ", ".join(guessed))
-    return {text: "text", **({pair: "text_pair"} if pair else {}), label: "label"}
-
-
 def _normalised(frame: pd.DataFrame, origin: str, columns: dict[str, str], options: TableOptions) -> pd.DataFrame:
+    """The task's columns, labels as they are."""
     check_columns(frame, columns, origin)
     part = frame[list(columns)].rename(columns=columns)
     texts = {name: column for name, column in columns.items() if column != "label"}
-    for name, column in texts.items():
-        empty = part[column].isna() | (part[column].astype(str).str.strip() == "")
-        if empty.any():
-            raise ValueError(f"{origin}, {unit_of(origin)} {part.index[empty][0]}: column '{name}' is empty")
-    (name,) = columns.keys() - texts.keys()
-    labels = label_cells(part["label"], origin, name, options.label_separator)
-    return part.assign(label=labels, **{column: part[column].astype(str) for column in texts.values()})
+    if options.skip_empty:
+        part = without_empty(part, origin, [*texts.values(), *(["label"] if options.label_separator is None else [])])
+    return part.assign(**{column: check_texts(part[column], origin, name) for name, column in texts.items()})
 
 
 def _report(name: str, frames: dict[str, pd.DataFrame], names: tuple[str, ...], is_multi_label: bool) -> None:
@@ -152,10 +107,10 @@ def _report(name: str, frames: dict[str, pd.DataFrame], names: tuple[str, ...], 
     labels = {split: frames[split]["label"] for split in SPLITS if split in frames}
     for split, part in labels.items() if names else ():
         there = np.flatnonzero(np.vstack(part).any(axis=0)) if is_multi_label else part
-        missing = [repr(names[number]) for number in sorted(set(range(len(names))) - set(there))]
+        missing = [names[number] for number in sorted(set(range(len(names))) - set(there))]
         if missing:
-            shown = ", ".join(missing[:MOST_SHOWN]) + (", ..." if len(missing) > MOST_SHOWN else "")
-            logger.warning("%s: %s has no row of %d of %d classes: %s", name, split, len(missing), len(names), shown)
+            some = len(missing), len(names), shown(missing)
+            logger.warning("%s: %s has no row of %d of %d classes: %s", name, split, *some)
     if not names and (labels["train"] % 1 == 0).all():
         logger.warning(
             "%s: %d different whole numbers as labels are taken for amounts to predict, not for classes; if they "

@@ -1,14 +1,18 @@
 """Further texts of a task, without labels: a teacher says what they are."""
 
+import logging
 from pathlib import Path
 
 import datasets as hf_datasets
 import pandas as pd
 
 from ..task import TEXT, Task
+from .cells import check_texts, without_empty
+from .columns import PAIR_NAMES, pair_columns, text_column
 from .options import TableOptions
-from .readers import check_columns, read_table, unit_of
-from .table import PAIR_NAMES, TEXT_NAMES
+from .readers import check_columns, read_table
+
+logger = logging.getLogger(__name__)
 
 
 def load_unlabelled(path: Path, task: Task, options: TableOptions) -> hf_datasets.Dataset:
@@ -26,12 +30,9 @@ def load_unlabelled(path: Path, task: Task, options: TableOptions) -> hf_dataset
     frame = read_table(path)
     wanted = ("text", "text_pair") if task.is_paired else ("text",)
     columns = dict(zip(wanted, _text_columns(frame, path, options, task), strict=True))
-    texts = {}
-    for name, column in columns.items():
-        empty = frame[column].isna() | (frame[column].astype(str).str.strip() == "")
-        if empty.any():
-            raise ValueError(f"{path}, {unit_of(str(path))} {frame.index[empty][0]}: column '{column}' is empty")
-        texts[name] = frame[column].astype(str).tolist()
+    if options.skip_empty:
+        frame = without_empty(frame, str(path), list(columns.values()))
+    texts = {name: check_texts(frame[column], str(path), column).tolist() for name, column in columns.items()}
     return hf_datasets.Dataset.from_dict(texts)
 
 
@@ -41,14 +42,14 @@ def _text_columns(frame: pd.DataFrame, path: Path, options: TableOptions, task: 
     if given:
         check_columns(frame, given, path)
         return tuple(given)
-    known = {name.lower(): name for name in names}
     if task.is_paired:
-        couple = next((couple for couple in PAIR_NAMES if set(couple) <= known.keys()), None)
+        couple = pair_columns(frame)
         if couple is None:
             examples = " or ".join(map(", ".join, PAIR_NAMES[:2]))
             raise ValueError(
                 f"{path} must have two columns of texts, named as in {examples}. Its columns: {', '.join(names)}"
             )
-        return tuple(known[name] for name in couple)
-    likely = [known[name] for name in TEXT_NAMES if name in known] or names
-    return (max(likely, key=lambda name: frame[name].astype(str).str.len().mean()),)
+        return couple
+    text = text_column(frame, path)
+    logger.warning("%s: texts from '%s'", path.name, text)
+    return (text,)

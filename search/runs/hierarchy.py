@@ -15,11 +15,13 @@ from design_space.options import as_flags, as_values
 from embeddings import GraphLibrary
 from embeddings.generate_library import LibraryOptions
 from embeddings.library import default_embedding_size
+from embeddings.library_file import scored_as
 
 from ..hierarchical import HierarchicalOptions, write_next_library
 from ..records.run_directory import RunDirectory
 from .level import saved, search
 from .options import SearchOptions
+from .provenance import measured_on
 from .summary import keep_best, write_summary
 
 
@@ -83,7 +85,7 @@ def _between(
     max_graphs: int | None,
 ) -> HierarchicalOptions:
     """How the library is made that lies between the best of the old one."""
-    library = GraphLibrary.load(old)
+    library, data = GraphLibrary.load(old), PreparedData.load(data_dir)
     size = library.embeddings.shape[1]
     return HierarchicalOptions(
         plugin=options.plugin,
@@ -91,7 +93,7 @@ def _between(
         new_dataset_file=new,
         old_layers_per_stack=layers_per_stack[0],
         new_layers_per_stack=layers_per_stack[1],
-        task=PreparedData.load(data_dir).name,
+        task=scored_as(library.performances, library.measured_on, data.name, measured_on(data)),
         build=LibraryOptions(
             kernel=library.kernel,
             algo=library.algo,

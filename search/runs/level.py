@@ -9,7 +9,7 @@ from rich.console import Console
 
 from design_space.options import as_values
 from embeddings import GraphLibrary
-from embeddings.library_file import check_measured_on
+from embeddings.library_file import differences, scored_as
 from flexibert.runtimes.runner import check_runtime
 
 from ..baselines import SAME_SIZE, baseline_spec, same_size
@@ -34,8 +34,8 @@ def search(options: SearchOptions, console: Console) -> dict[str, Any]:
     """Run one level; returns the evaluation of the best model (see ``keep_best``).
 
     Raises:
-        ValueError: for options that do not fit the library, the data or the cluster, a run directory in use, or scores
-            or models of another task.
+        ValueError: for options that do not fit the library, the data or the cluster, a run directory in use, or models
+            of another task.
     """
     directory = RunDirectory(options.run_dir)
     with directory.locked():
@@ -68,7 +68,6 @@ def search(options: SearchOptions, console: Console) -> dict[str, Any]:
         report = write_report(directory.path)
         console.print(f"How it was found: {directory.summary_file} and {report}", highlight=False, soft_wrap=True)
         if options.dataset_file:
-            # Last: a library that got scores of another task meanwhile refuses these, which costs no result then.
             scores = {record.candidate.spec.hash: record.score for record in records if record.score is not None}
             GraphLibrary.record(options.dataset_file, scores, task=data.name, measured_on=measured_on(data))
     return evaluation
@@ -91,8 +90,15 @@ def begin(options: SearchOptions, directory: RunDirectory, console: Console) -> 
     data = data_options.prepare(options.prepared_dir or directory.data_dir, console)
     models_dir = options.models_dir or directory.models_dir
     identity = measured_on(data)
-    if library:
-        check_measured_on(library.performances, library.measured_on, {data.name: identity}, options.library_file)
+    name = scored_as(library.performances, library.measured_on, data.name, identity) if library else data.name
+    if library and name != data.name:
+        different = ", ".join(differences(library.measured_on[data.name], identity))
+        console.print(
+            f"{options.library_file} holds scores of another task '{data.name}' (different {different}); those of this "
+            f"search are called '{name}' there",
+            highlight=False,
+            soft_wrap=True,
+        )
     check_models(models_dir, data.name, identity, recipe, resume=options.resume)
     directory.keep(saved(options), fingerprint)
     searched = [f"{len(library):,} architectures"] if library else []
@@ -108,6 +114,7 @@ def begin(options: SearchOptions, directory: RunDirectory, console: Console) -> 
         library=library,
         roots=roots,
         data=data,
+        scored_as=name,
         models_dir=models_dir,
         settings=options.settings,
         recipe=recipe,

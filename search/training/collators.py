@@ -22,6 +22,7 @@ from transformers import (
 
 from dataset import PreparedData
 from dataset.task import TEXT, TOKENS
+from dataset.tokenizer import vocabulary_size
 from design_space import ModelSpec
 
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "labels", "start_positions", "end_positions")
@@ -85,7 +86,7 @@ class MaskedBlocks:
         self._masking = DataCollatorForLanguageModeling(
             tokenizer, mlm_probability=share, whole_word_mask=whole_words, seed=seed, **kept
         )
-        self._is_special_V = np.isin(np.arange(len(tokenizer)), tokenizer.all_special_ids)
+        self._is_special_V = np.isin(np.arange(vocabulary_size(tokenizer)), tokenizer.all_special_ids)
         self._begins_V = _word_beginnings(tokenizer) if whole_words else None
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
@@ -106,7 +107,8 @@ class MaskedBlocks:
 
 def _word_beginnings(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
     """Says with 0 or 1 whether each token begins a word, (V,)."""
-    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    names = {number: token for token, number in tokenizer.get_vocab().items()}
+    tokens = [names.get(number, "") for number in range(vocabulary_size(tokenizer))]
     if any(token.startswith("##") for token in tokens):
         return np.asarray([not token.startswith("##") for token in tokens], dtype=np.int64)
     return np.asarray([token.startswith(("Ġ", "▁")) for token in tokens], dtype=np.int64)

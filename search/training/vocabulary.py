@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from dataset import trimmed_tokenizer
+from dataset.tokenizer import vocabulary_size
 from flexibert import FlexiBERTPreTrainedModel, with_vocabulary
 
 
@@ -45,10 +46,10 @@ def trim(
     Raises:
         ValueError: for a tokenizer that cannot be trimmed, or has more tokens than the model.
     """
-    if len(tokenizer) > model.config.vocab_size:
+    if vocabulary_size(tokenizer) > model.config.vocab_size:
         raise ValueError(
             f"'tokenizer' must be the model's, which knows {model.config.vocab_size:,} tokens. Got one of "
-            f"{len(tokenizer):,}"
+            f"{vocabulary_size(tokenizer):,}"
         )
     smaller, old_ids = trimmed_tokenizer(tokenizer, texts, least_count=least_count)
     small = with_vocabulary(model, old_ids)

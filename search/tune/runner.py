@@ -58,7 +58,7 @@ class LevelRun:
     Attributes:
         library: what is searched, unless it is the parts of ``roots``, or beside them; scores of it that are of the
             task are observations.
-        data: the task.
+        data: the task. scored_as: the name that its scores have in the library.
         screened: of children of trained models the scores before training, where no others are to be proposed.
         latency: what predicts ``latency_ms``; None where it is measured. timing: how (see ``TrainingJob``).
         models_dir: where trained models lie and parents are looked for, by hash.
@@ -72,6 +72,7 @@ class LevelRun:
     library: GraphLibrary | None
     roots: Roots | None
     data: PreparedData
+    scored_as: str
     models_dir: Path
     settings: BOSHNASSettings
     recipe: Recipe
@@ -179,8 +180,8 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
     own = {event["hash"] for event in events if event["event"] == "suggested"}
     if run.library is not None:
         for graph_hash, scores in run.library.performances.items():
-            if run.data.name in scores and graph_hash not in own:
-                _tell_known(run, boshnas, graph_hash, scores[run.data.name])
+            if run.scored_as in scores and graph_hash not in own:
+                _tell_known(run, boshnas, graph_hash, scores[run.scored_as])
     search = BOSHNASSearch(
         boshnas,
         make_config=functools.partial(_trial_config, run, boshnas),

@@ -213,3 +213,26 @@ def test_long_documents_are_tokenized_a_few_at_a_time_to_the_same_blocks(
     assert sum(sizes) == 60
     parts = _prepare(options, tmp_path / "parts")
     assert parts.pretrain["input_ids"][:] == whole.pretrain["input_ids"][:]
+
+
+def test_ids_beyond_the_number_of_tokens_have_rows(options: DataOptions, tmp_path: Path) -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789,"
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = [*special, *letters, *(f"##{letter}" for letter in letters), "the", "the", "film"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    data = _prepare(dataclasses.replace(options, tokenizer=str(tmp_path / "vocab.txt")), tmp_path / "out")
+    assert data.vocab_size == len(words)
+    assert max(map(max, data.split("train")["input_ids"])) == len(words) - 1
+
+
+def test_texts_that_are_cut_are_said_with_their_share(
+    options: DataOptions, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [f"{'a b ' * (10 if i % 4 == 0 else 2)}{i % 2},{'yes' if i % 2 else 'no'}" for i in range(40)]
+    Path(options.task).write_text("\n".join(["review,verdict", *rows]))
+    _prepare(dataclasses.replace(options, max_length=23), tmp_path / "longer")
+    assert "--max_length" not in caplog.text
+    _prepare(options, tmp_path / "out")
+    assert "mine: 10 of 40 texts (25%) are longer than --max_length 16 tokens and cut there; the longest has 23" in (
+        caplog.text
+    )

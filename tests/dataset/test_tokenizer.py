@@ -10,6 +10,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from dataset import build_tokenizer
+from dataset.tokenizer import vocabulary_size
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = ["The quick brown fox jumps over the lazy dog.", "A dog and a fox are quick."] * 5
@@ -87,3 +88,21 @@ def test_a_vocabulary_without_special_tokens_is_refused(tmp_path):
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\nword\n")
     with pytest.raises(ValueError, match=r"it lacks \[CLS\], \[SEP\], \[MASK\]"):
         build_tokenizer(str(tmp_path / "vocab.txt"))
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\x85", "\x0b", "\x1f", "q1"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_number_of_a_line_is_the_id_of_its_token(tmp_path, odd, end):
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", odd, "harbour", "zebra"]
+    (tmp_path / "vocab.txt").write_bytes((end.join(words) + end).encode())
+    tokenizer = build_tokenizer(str(tmp_path / "vocab.txt"))
+    assert tokenizer.convert_tokens_to_ids(["harbour", "zebra"]) == [6, 7]
+    assert vocabulary_size(tokenizer) == len(tokenizer) == 8
+
+
+def test_ids_that_no_token_has_count(tmp_path):
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "boat", "boat", "zebra"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    tokenizer = build_tokenizer(str(tmp_path / "vocab.txt"))
+    assert (len(tokenizer), vocabulary_size(tokenizer)) == (7, 8)
+    assert tokenizer("boat zebra")["input_ids"] == [2, 6, 7, 3]

@@ -11,19 +11,23 @@ HERE = {"metric": "accuracy", "rows": "ab", "vocabulary": "cd"}
 
 
 @pytest.mark.parametrize("suffix", [".json", ".parquet"])
-def test_scores_of_something_else_under_one_name_are_refused(tiny_library, tmp_path, suffix):
+def test_scores_of_something_else_have_a_name_of_their_own(tiny_library, tmp_path, suffix):
     path, (a, b) = tmp_path / f"library{suffix}", tiny_library.hashes[:2]
     tiny_library.save(path)
     GraphLibrary.record(path, {a: 0.5}, task="train", measured_on=HERE)
     assert GraphLibrary.load(path).measured_on == {"train": HERE}
-    message = r"holds scores of another task of the name 'train': different metric, rows. Rename the task's file"
-    with pytest.raises(ValueError, match=message):
-        GraphLibrary.record(path, {b: 0.1}, task="train", measured_on=HERE | {"metric": "f1", "rows": "xy"})
+    other, third = HERE | {"metric": "f1", "rows": "xy"}, HERE | {"rows": "z"}
+    GraphLibrary.record(path, {b: 0.1}, task="train", measured_on=other)
+    GraphLibrary.record(path, {b: 0.3}, task="train", measured_on=third)
+    GraphLibrary.record(path, {a: 0.4}, task="train", measured_on=other)
     GraphLibrary.record(path, {b: 0.7}, task="train", measured_on=HERE)
     GraphLibrary.record(path, {b: 0.2}, task="cola", measured_on=HERE | {"metric": "f1"})
     loaded = GraphLibrary.load(path)
-    assert loaded.performances == {a: {"train": 0.5}, b: {"train": 0.7, "cola": 0.2}}
-    assert loaded.measured_on == {"train": HERE, "cola": HERE | {"metric": "f1"}}
+    assert loaded.performances == {
+        a: {"train": 0.5, "train-2": 0.4},
+        b: {"train": 0.7, "train-2": 0.1, "train-3": 0.3, "cola": 0.2},
+    }
+    assert loaded.measured_on == {"train": HERE, "train-2": other, "train-3": third, "cola": HERE | {"metric": "f1"}}
     loaded.save(path)
     assert GraphLibrary.load(path).measured_on == loaded.measured_on
 

@@ -29,6 +29,13 @@ def test_every_format_gives_its_documents_in_order(tmp_path: Path) -> None:
     assert list(load_corpus([tmp_path / "saved"])) == [{"text": "eight"}]
 
 
+def test_a_very_long_line_is_cut_at_blanks_into_documents(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(f"{'abc ' * 60_000}\n{'x' * 150_000}\n{' ' * 300_000}\nshort\n")
+    texts = _texts(tmp_path / "a.txt")
+    assert [len(text) for text in texts] == [99_999, 99_999, 39_999, 100_000, 50_000, 5]
+    assert " ".join(texts[:3]).split() == ["abc"] * 60_000
+
+
 def test_a_stream_reads_no_further_than_it_is_asked(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"good\n" * 5000 + b"b\xe4d\n")
     assert len(list(load_corpus([tmp_path / "a.txt"]).take(4000))) == 4000

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from dataset import TableOptions, build_tokenizer, load_task
-from dataset.kinds.token_classification import encode_tags, sentences_of, tag_metrics
+from dataset.kinds.token_classification import encode_tags, is_entity_scheme, sentences_of, tag_metrics
 from dataset.prepare import DataOptions
 from dataset.task import Task
 
@@ -160,6 +160,48 @@ def test_entities_are_counted_whole() -> None:
     assert set(by_word) == {"f1_macro", "accuracy"}
     with pytest.raises(ValueError, match="Text 1 has 1 predictions and 2 labels"):
         tag_metrics([[0], [0]], [[0], [0, 1]], names, "entity_f1")
+
+
+@pytest.mark.parametrize(
+    ("names", "is_scheme"),
+    [
+        ("O B I", True),
+        ("O B-X L-X U-X I-X", True),
+        ("B M E S", True),
+        ("O B-X M-X E-X W-X", True),
+        ("O I-X", True),
+        ("O I", False),
+        ("O B-X I", False),
+        ("O L-X M-X", False),
+        ("DET NOUN", False),
+        ("O", False),
+    ],
+)
+def test_schemes_of_entities_are_known(names: str, is_scheme: bool) -> None:
+    assert is_entity_scheme(names.split()) == is_scheme
+
+
+@pytest.mark.parametrize(
+    ("names", "truth", "predicted"),
+    [
+        ("O B I", "B I B O B", "B I I O B"),  # entities of lengths 2, 1, 1; found 3, 1
+        ("O B-X I-X L-X U-X", "B-X L-X U-X O U-X", "B-X I-X L-X O U-X"),
+        ("O B-X M-X E-X S-X", "B-X E-X S-X O S-X", "B-X M-X E-X O S-X"),
+        ("O B-X M-X E-X W-X", "B-X E-X W-X O W-X", "B-X M-X E-X O W-X"),
+    ],
+)
+def test_entities_of_every_scheme_are_counted_whole(names: str, truth: str, predicted: str) -> None:
+    ids = {name: number for number, name in enumerate(names.split())}
+    rows = [[[ids[name] for name in row.split()]] for row in (predicted, truth)]
+    measured = tag_metrics(*rows, names.split(), "entity_f1")
+    assert (measured["entity_precision"], measured["entity_recall"]) == (pytest.approx(1 / 2), pytest.approx(1 / 3))
+
+
+def test_tags_with_o_that_are_no_scheme_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert (
+        load_task(_write(tmp_path / "a.jsonl", [{"tokens": ["a", "b"], "tags": ["PER", "O"]}] * 9)).metric == "accuracy"
+    )
+    assert "a.jsonl: tags are scored word by word, 'O' among them" in caplog.text
 
 
 def test_prepared_tags_come_back_and_are_measured(tmp_path: Path) -> None:

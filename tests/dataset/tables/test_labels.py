@@ -35,10 +35,10 @@ def test_a_word_among_measured_numbers_is_told_with_its_line(tmp_path: Path, str
         load_task(_table(tmp_path / "mine.csv", labels))
 
 
-@pytest.mark.parametrize("form", ["{},{:02}", "1,{}{:02}.5", "opinion {}{}"])
+@pytest.mark.parametrize("form", ["{}-{:02}", "1,{}{:02}.5", "opinion {}{}"])
 def test_labels_that_nearly_all_differ_are_no_classes(tmp_path: Path, form: str) -> None:
     labels = [form.format(i, i % 100) for i in range(180)] + [form.format(0, 0)] * 20
-    remedy = "name another column" if "opinion" in form else r"Write numbers like 1234\.5"
+    remedy = r"Write numbers like 1234\.5" if "," in form else "name another column"
     with pytest.raises(
         ValueError, match=rf"has 180 different labels in 200 rows \('.*; a class needs several.*{remedy}"
     ):
@@ -76,7 +76,7 @@ def test_a_separator_leaves_lists_as_they_are_and_null_has_no_label(tmp_path: Pa
 
 def test_an_empty_label_in_a_list_is_told_with_its_line(tmp_path: Path) -> None:
     path = _table(tmp_path / "mine.jsonl", [["a"], ["b"], ["a", None]] * 5)
-    with pytest.raises(ValueError, match=r"mine\.jsonl, line 3: column 'label' holds an empty label"):
+    with pytest.raises(ValueError, match=r"mine\.jsonl, lines 3, 6, 9, 12, 15: column 'label' holds an empty label"):
         load_task(path)
 
 
@@ -91,3 +91,93 @@ def test_a_column_cannot_be_text_and_label(tmp_path: Path) -> None:
     path = _table(tmp_path / "mine.csv", ["a", "b"] * 10)
     with pytest.raises(ValueError, match=r"'text_column' and 'label_column' name the same column 'text'"):
         load_task(path, table=TableOptions(text_column="text", label_column="text"))
+
+
+VECTORS = [[int(i % 2 == 0), int(i % 3 == 0), 0] for i in range(60)]
+
+
+@pytest.mark.parametrize("kind", [int, float, bool])
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_zeros_and_ones_of_one_length_are_vectors(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: type, suffix: str
+) -> None:
+    path = _table(tmp_path / f"mine.{suffix}", [[kind(place) for place in vector] for vector in VECTORS])
+    assert load_task(path).label_names == ("0", "1", "2")
+    assert _by_text(path) == {f"text number {i}": vector for i, vector in enumerate(VECTORS)}
+    assert "mine." + suffix + ": labels are vectors of zeros and ones for 3 classes" in caplog.text
+
+
+def test_class_numbers_in_lists_are_names(tmp_path: Path) -> None:
+    path = _table(tmp_path / "mine.jsonl", [[0], [1], [0, 1], [10, 2]] * 10)
+    assert load_task(path).label_names == ("0", "1", "2", "10")
+    assert _by_text(path)["text number 3"] == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("odd", "usual", "message"),
+    [
+        ([0, 1], [1, 0, 1], "line 3: column 'label' holds 2 zeros and ones, other rows 3"),
+        ([0.2, 0.8], [0.5, 0.5], "must hold class numbers, each once, or vectors of zeros and ones"),
+        ([-100, 1], [2, 1], r"line 3: column 'label' must hold class numbers.* Got \[-100, 1\]"),
+        ([3, 3], [1, 2], r"line 3: column 'label' must hold class numbers.* Got \[3, 3\]"),
+        ([{"start": 1}], [{"start": 2}], "holds an object or a list in a list"),
+        ([[0, 1]], [[1, 1]], "holds an object or a list in a list"),
+        ([True, 1], [0, 1], "column 'label' is not true or false, as others are"),
+        ({"name": "a"}, "b", "line 3: column 'label' holds an object"),
+        ("['a', 'b']", "a", "line 3: column 'label' holds a list that is written as text"),
+        ("[1 0 1]", "[0 0 1]", "holds a list that is written as text"),
+        (True, "yes", "lines 1, 2, 4, .* and 10 more: column 'label' is not true or false, as others are"),
+        (-100, 1, "line 3: -100 is no class number"),
+        ("07", "7", "has the labels '07', '7', which are the same number"),
+    ],
+    ids=str,
+)
+def test_what_is_no_label_is_told_with_its_row(tmp_path: Path, odd: Any, usual: Any, message: str) -> None:
+    other = "c" if isinstance(usual, str) and not usual[0].isdigit() else 0 if isinstance(usual, int) else usual
+    labels = [usual, other, odd, *[usual, other] * 9]
+    with pytest.raises(ValueError, match=message):
+        load_task(_table(tmp_path / "mine.jsonl", labels))
+
+
+def test_a_word_in_brackets_is_a_class(tmp_path: Path) -> None:
+    assert load_task(_table(tmp_path / "mine.csv", ["[laughs]", "(unknown)"] * 10)).num_labels == 2
+
+
+def test_one_number_is_one_class_however_it_is_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    task = load_task(_table(tmp_path / "mine.jsonl", [1, 1.0, "1", "2.0", 2, "-1"] * 10))
+    assert task.label_names == ("-1", "1", "2")
+    assert "mine.jsonl: labels are classes: '-1', '1', '2'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("form", "writing"),
+    [
+        (lambda x: f"{x:.1f}".replace(".", ","), "1.234,5"),
+        (lambda x: f"{x:.1f}%", "1,234.5%"),
+        (lambda x: f"{1000 * x:,.2f}", "1,234.5"),
+        (lambda x: f"{1000 * x:,.2f}".translate(str.maketrans(",.", "\xa0,")), "1.234,5"),
+    ],
+    ids=["comma", "percent", "thousands", "blanks"],
+)
+def test_amounts_are_numbers_as_they_are_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, form: Any, writing: str
+) -> None:
+    path = _table(tmp_path / "mine.csv", [form(1 + (i % 9) / 2) for i in range(90)])
+    factor = 1000 if "00" in form(1) else 1
+    assert _by_text(path)["text number 3"] == 2.5 * factor
+    assert f"mine.csv: labels are amounts written like {writing}" in caplog.text
+
+
+def test_a_number_of_two_meanings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"column 'label': a label like '1,250' may be 1250 or not"):
+        load_task(_table(tmp_path / "mine.csv", ["1,250", "2,500", "3,750"] * 10))
+
+
+def test_empty_rows_are_left_out_on_demand(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("text,label\n" + "".join(f"text {i},{'' if i in (4, 7) else i % 2}\n" for i in range(30)))
+    with pytest.raises(ValueError, match=r"mine.csv, lines 6, 9: column 'label' is empty; .*skip_empty"):
+        load_task(path)
+    task = load_task(path, table=TableOptions(skip_empty=True))
+    assert sum(map(len, task.splits.values())) == 28
+    assert "mine.csv, lines 6, 9: rows left out that have an empty cell (2 of 30)" in caplog.text

@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import datasets as hf_datasets
 import pandas as pd
 import pytest
 
@@ -85,3 +86,58 @@ def test_rows_of_parquet_are_no_lines(tmp_path: Path) -> None:
     pd.DataFrame({"text": ["a", "b"], "label": ["yes", "perhaps"]}).to_parquet(path)
     with pytest.raises(ValueError, match=r"more\.parquet, row 2: label 'perhaps', which training does not have"):
         load_task(train, table=TableOptions(validation_file=path))
+
+
+@pytest.mark.parametrize(
+    ("texts", "classes"),
+    [([], ("None", "some")), (["null", "NA"], ("old", "new")), ([], ("007", "012")), ([], ("true", "false"))],
+    ids=["None", "null", "007", "true"],
+)
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_folder_gives_the_task_of_its_file(
+    tmp_path: Path, texts: list[str], classes: tuple[str, str], suffix: str
+) -> None:
+    rows = [(text, classes[i % 2]) for i, text in enumerate([*texts, *(f"boat {i}" for i in range(40))])]
+    path = _csv(tmp_path / "boats" / "train.csv", rows)
+    if suffix == "jsonl":
+        path.unlink()
+        path = path.with_suffix(".jsonl")
+        path.write_text("\n".join(json.dumps({"text": text, "label": label}) for text, label in rows))
+    (tmp_path / "boats" / "README.md").write_text("test")
+    of_file, of_folder = load_task(path), load_task(tmp_path / "boats")
+    assert of_folder.label_names == of_file.label_names == tuple(sorted(classes))
+    assert of_folder.train[:] == of_file.train[:]
+
+
+def test_the_names_of_files_tell_their_splits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("train-1", "train-2", "dev", "test/rows", "notes"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        _csv(tmp_path / f"{name}.csv")
+    task = load_task(tmp_path)
+    assert {split: len(table) for split, table in task.splits.items()} == {"train": 40, "validation": 20, "test": 20}
+    assert "train from train-1.csv, train-2.csv; validation from dev.csv; test from rows.csv; not used: notes.csv" in (
+        caplog.text
+    )
+    (tmp_path / "dev.csv").write_text("text,label\na,yes\n,no\n")
+    with pytest.raises(ValueError, match=r"dev\.csv, line 3: column 'text' is empty"):
+        load_task(tmp_path)
+    (tmp_path / "train-2.csv").write_text("words,label\na,yes\n")
+    with pytest.raises(ValueError, match=r"train-2\.csv has no column 'text'. Its columns: words, label"):
+        load_task(tmp_path)
+
+
+@pytest.mark.parametrize("missing", [None, -1, -100])
+def test_missing_classes_of_a_saved_dataset_are_left_out_or_refused(tmp_path: Path, missing: int | None) -> None:
+    names = hf_datasets.ClassLabel(names=["O", "B-PER", "B-LOC"])
+    texts = [f"boat {i} came in" for i in range(40)]
+    of_texts = hf_datasets.Features({"text": hf_datasets.Value("string"), "label": names})
+    rows = {"text": texts, "label": [missing] * 4 + [i % 3 for i in range(36)]}
+    hf_datasets.Dataset.from_dict(rows).cast(of_texts).save_to_disk(str(tmp_path / "classes"))
+    found = {row["text"]: row["label"] for part in load_task(tmp_path / "classes").splits.values() for row in part}
+    assert set(found) == set(texts[4:])
+    words = hf_datasets.List(hf_datasets.Value("string"))
+    of_tags = hf_datasets.Features({"tokens": words, "tags": hf_datasets.List(names)})
+    rows = {"tokens": [text.split() for text in texts], "tags": [[0, 1, 2, 0]] * 39 + [[0, 1, missing, 0]]}
+    hf_datasets.Dataset.from_dict(rows).cast(of_tags).save_to_disk(str(tmp_path / "tags"))
+    with pytest.raises(ValueError, match=r"tags, row 40: 'tags' holds an empty tag"):
+        load_task(tmp_path / "tags")

@@ -40,8 +40,8 @@ def test_pairs_are_found_by_their_names(tmp_path):
     (tmp_path / "more.csv").write_text("premise,hypothesis,genre\nit rains,it is wet,x\n")
     rows = load_unlabelled(tmp_path / "more.csv", _task(is_paired=True), TableOptions())
     assert rows.to_dict() == {"text": ["it rains"], "text_pair": ["it is wet"]}
-    (tmp_path / "more.csv").write_text("first,second\nit rains,it is wet\n")
-    with pytest.raises(ValueError, match="two columns of texts, named as in .*Its columns: first, second"):
+    (tmp_path / "more.csv").write_text("this,that\nit rains,it is wet\n")
+    with pytest.raises(ValueError, match="two columns of texts, named as in .*Its columns: this, that"):
         load_unlabelled(tmp_path / "more.csv", _task(is_paired=True), TableOptions())
 
 

@@ -102,23 +102,33 @@ def test_a_run_goes_on_with_its_own_models_and_older_folders_are_taken_over(tmp_
     assert "trained_for.json is damaged" in _error(capsys, "--run_dir", str(tmp_path / "a" / "run"), "--resume")
 
 
-def test_scores_of_another_task_of_the_same_name_are_refused(tmp_path, tiny_library, capsys):
-    first = _flags(tmp_path, tiny_library, "a")
-    _start(*first)
+def test_scores_of_another_task_of_the_same_name_are_kept_apart(tmp_path, tiny_library, capsys, monkeypatch):
+    names = []
+
+    def start(run, console):
+        names.append(run.scored_as)
+        raise _Started
+
+    monkeypatch.setattr(search.runs.level, "run_level", start)
+    _start(*_flags(tmp_path, tiny_library, "a"))
     library, data = tmp_path / "a" / "library.json", PreparedData.load(tmp_path / "a" / "run" / "data")
     measured = {"metric": "accuracy", **data_identity(data)}
     GraphLibrary.record(library, {tiny_library.hashes[0]: 0.5}, task="train", measured_on=measured)
     _start("--run_dir", str(tmp_path / "a" / "run"), "--resume")
+    capsys.readouterr()
     second = [*_flags(tmp_path, tiny_library, "b", ("long", "short")), "--models_dir", str(tmp_path / "others")]
-    error = _error(capsys, *second, "--dataset_file", str(library))
-    assert f"{library} holds scores of another task of the name 'train': different labels, rows" in error
-    assert "Rename the task's file, or search a library without these scores" in error
+    _start(*second, "--dataset_file", str(library))
+    told = f"{library} holds scores of another task 'train' (different labels, rows"
+    assert told in (out := capsys.readouterr().out)
+    assert "those of this search are called 'train-2' there" in out
     third = [*_flags(tmp_path, tiny_library, "c"), "--models_dir", str(tmp_path / "others"), "--metric", "f1_macro"]
-    assert "name 'train': different metric. Rename" in _error(capsys, *third, "--dataset_file", str(library))
-    _start(*second)  # a library of its own
+    _start(*third, "--dataset_file", str(library))
+    assert "another task 'train' (different metric)" in capsys.readouterr().out
+    _start("--run_dir", str(tmp_path / "c" / "run"), "--resume")
+    assert names == ["train", "train", "train-2", "train-2", "train-2"]
 
 
-def test_a_run_has_its_result_before_a_changed_library_refuses_the_scores(tmp_path, tiny_library, monkeypatch, capsys):
+def test_scores_of_a_run_stand_beside_others_that_came_meanwhile(tmp_path, tiny_library, monkeypatch):
     flags = _flags(tmp_path, tiny_library, "a")
     library, done = tmp_path / "a" / "library.json", []
     other = {"metric": "accuracy", "rows": "others"}
@@ -132,6 +142,7 @@ def test_a_run_has_its_result_before_a_changed_library_refuses_the_scores(tmp_pa
     monkeypatch.setattr(search.runs.level, "keep_best", lambda *_: done.append("best") or evaluation)
     monkeypatch.setattr(search.runs.level, "write_summary", lambda *_: done.append("summary"))
     monkeypatch.setattr(search.runs.level, "write_report", lambda _: done.append("report"))
-    assert "holds scores of another task of the name 'train': different rows" in _error(capsys, *flags)
+    run_boshnas(flags)
     assert done == ["best", "summary", "report"]
-    assert GraphLibrary.load(library).performances == {tiny_library.hashes[0]: {"train": 0.5}}
+    first = tiny_library.hashes[0]
+    assert GraphLibrary.load(library).performances == {first: {"train": 0.5, "train-2": 0.9}}

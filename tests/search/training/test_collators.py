@@ -57,6 +57,7 @@ def test_whole_words_are_hidden_or_shown_with_all_their_pieces(tokenizer, kind, 
             "[MASK]",
             *"abcdefghijklmnopqrstuvwxyz,",
             *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"),
+            "a",  # once more: the largest id is above the number of tokens
         ]
         (tmp_path / "vocab.txt").write_text("\n".join(pieces))
         tokenizer = build_tokenizer(str(tmp_path / "vocab.txt"))
