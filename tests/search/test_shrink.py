@@ -81,10 +81,18 @@ def test_a_finished_run_gives_its_model_again_without_training(inputs, shrunk, t
 
 @pytest.mark.integration
 def test_a_search_from_an_encoder_trains_it_first_and_then_parts_that_were_screened(inputs, tmp_path):
+    """Encoder, data, teacher's outputs and models travel through a storage, as between nodes without shared folders."""
     encoder, table, corpus = inputs
     options = {"corpus": str(corpus), "epochs": 2, "learning_rate": 3e-3, "max_length": 16, "pooling": "mean"}
     found = flexibert_nas.search(
-        table, start_from=encoder, run_dir=tmp_path / "run", screen=4, max_trials=2, quiet=True, **options
+        table,
+        start_from=encoder,
+        run_dir=tmp_path / "run",
+        screen=4,
+        max_trials=2,
+        storage=tmp_path / "away",
+        quiet=True,
+        **options,
     )
     root, child = RunDirectory(tmp_path / "run").journal.trials().values()
     assert str(root.candidate.origin) == "pretrained(tiny-bert)"
@@ -92,6 +100,10 @@ def test_a_search_from_an_encoder_trains_it_first_and_then_parts_that_were_scree
     assert child.candidate.spec.hash in {one["hash"] for one in screened}
     assert child.candidate.origin.parents == (root.candidate.spec.hash,)
     assert len(found.trials) == 2
+    [away] = (tmp_path / "away").iterdir()
+    assert {root.candidate.spec.hash, child.candidate.spec.hash} <= {
+        path.name.removesuffix(".tar") for path in away.rglob("*")
+    }
     assert found.best == tmp_path / "run" / "best"
     assert "pretrained(tiny-bert)" in (tmp_path / "run" / "summary.md").read_text()
 
