@@ -33,7 +33,7 @@ from ..training.recipe import Recipe, TrainingJob
 from ..training.retries import disk_full_cause
 from ..training.roots import Roots
 from ..training.task_heads import head_size, scratch_network
-from .cluster import check_resources, fitting_trials, ray_cluster
+from .cluster import NODE_PATIENCE_S, check_resources, fitting_trials, ray_cluster
 from .journal_callback import JournalCallback
 from .model_retention import ModelKeeper, removed_candidate
 from .options import BudgetOptions, ClusterOptions
@@ -131,7 +131,8 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
         console.print(f"The run has its {search.num_finished} trials; nothing is left to train", highlight=False)
         return list(run.directory.journal.trials().values())
     with ray_cluster(run.cluster.address):
-        check_resources(run.cluster.resources_per_trial)
+        patience_s = 0.0 if run.cluster.address in (None, "local") else NODE_PATIENCE_S
+        check_resources(run.cluster.resources_per_trial, console, patience_s=patience_s)
         search.set_max_concurrency(run.budget.max_concurrent or fitting_trials(run.cluster.resources_per_trial))
         progress = ProgressCallback(
             console,

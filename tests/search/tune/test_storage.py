@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from ray.cluster_utils import Cluster
 
 from search.records.journal import Journal
 from search.tune.storage import Storage
+from tests.search.tune.clusters import head_node
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -108,28 +108,23 @@ def test_a_search_needs_no_folder_that_its_nodes_share(tmp_path, tiny_library, m
         "--keep_models",
         "3",
     ]
-    # No fixed port: where another Ray has it, ours would leave a socket open, a warning in any later test.
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "dashboard_port": None})
-    node = None
-    try:
+    with head_node(os.environ) as address:
         start = [shutil.which("ray", path=str(Path(sys.executable).parent)), "start", "--block", "--num-cpus", "1"]
         hide = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none "{hidden}" && exec "$@"', "sh"]
         node = subprocess.Popen(
-            [*hide, *map(str, start), "--address", cluster.address],
+            [*hide, *map(str, start), "--address", address],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        cluster.wait_for_nodes()
-        command = [sys.executable, "-m", "search.run_boshnas", *flags, "--address", cluster.address]
-        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-        assert run.returncode == 0, run.stdout + run.stderr
-    finally:
-        if node is not None:
+        try:
+            command = [sys.executable, "-m", "search.run_boshnas", *flags, "--address", address]
+            run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+            assert run.returncode == 0, run.stdout + run.stderr
+        finally:
             os.killpg(node.pid, 15)
             node.wait(timeout=60)
-        cluster.shutdown()
     trials = Journal(hidden / "run" / "journal.jsonl").trials().values()
     assert [record.state for record in trials] == ["finished"] * 4
     assert any(record.candidate.origin.parents for record in trials)
