@@ -96,8 +96,7 @@ def shrink(
         max_hours: about how long all may take; each level gets an even share of what is left. None for no limit.
 
     Raises:
-        ValueError: for a goal that no sub-architecture can reach.
-        RuntimeError: when the encoder could not be fine-tuned.
+        ValueError: for a goal that no sub-architecture can reach, or an encoder that could not be fine-tuned.
     """
     run = replace(run, latency=_latency_model(run, length), timing={"batch_size": 1, "length": length, "threads": 1})
     wanted = _wanted(run, goals)

@@ -54,6 +54,7 @@ def ray_cluster(address: str | None) -> Iterator[None]:
     is_local = address in (None, "local")
     if not is_local and address != "auto":
         _check_reachable(str(address))
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address=address or "local",
@@ -72,8 +73,7 @@ def ray_cluster(address: str | None) -> Iterator[None]:
         raise ValueError(f"{where}: {error}") from error
     try:
         if threading.current_thread() is threading.main_thread():
-            # Ray's own would print the stacks of all threads, and leave at once.
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own prints the stacks of all threads
         if not is_local:
             _check_workers(str(address))
         yield

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from search.records.journal import Journal
+from search.runs.level import saved
+from search.runs.options import search_options
+from search.tune.options import without_password
 from search.tune.storage import Storage
 from tests.search.tune.clusters import head_node
 
@@ -74,6 +77,43 @@ def test_a_storage_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(ValueError, match=r"'storage' must be writable. At .*file: "):
         Storage.of_run(str(tmp_path / "file"), tmp_path / "models")
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("sftp://bob:p%40ss@nas:22/x", "sftp://bob:***@nas:22/x"),
+        ("simplecache::ftp://bob:a@b@nas/x", "simplecache::ftp://bob:***@nas/x"),
+        ("s3://bucket/folder", "s3://bucket/folder"),
+        ("http://nas:8080/x", "http://nas:8080/x"),
+        ("/nas/bob@home", "/nas/bob@home"),
+    ],
+)
+def test_a_password_is_not_shown(uri, shown):
+    assert without_password(uri) == shown
+    assert without_password(f"cannot open {uri}: no", uri) == f"cannot open {shown}: no"
+
+
+def test_a_password_is_nowhere_in_another_form_either():
+    assert without_password("user bob, password p@ss", "sftp://bob:p%40ss@nas") == "user bob, password ***"
+
+
+@pytest.mark.parametrize("uri", ["gopher://bob:secret@x", "sftp://bob:sec/ret@nas:1/x"])
+def test_a_refusal_does_not_tell_the_password(uri):
+    with pytest.raises(ValueError, match="'storage' must be") as refusal:
+        Storage(uri)
+    assert "secret" not in str(refusal.value)
+    assert "sec/ret" not in str(refusal.value)
+    assert refusal.value.__cause__ is None
+
+
+def test_a_password_is_not_written_down_and_asked_for_again():
+    given = {"dataset_file": "library.json", "storage": "sftp://bob:secret@nas/x"}
+    kept = saved(search_options(("", given)))
+    assert kept["storage"] == "sftp://bob:***@nas/x"
+    with pytest.raises(ValueError, match="'storage' in the saved run was given with a password, which is not kept"):
+        search_options(("the saved run", kept))
+    assert search_options(("the saved run", kept), ("", given)).cluster.storage == given["storage"]
 
 
 def test_runs_have_folders_of_their_own_and_levels_share_one(tmp_path):
