@@ -78,7 +78,7 @@ class ShrinkOptions(CommandOptions):
         return SearchOptions(
             plugin=self.plugin,
             run_dir=directory.path,
-            resume=directory.exists(),
+            resume=directory.has_begun(),
             quiet=self.quiet,
             data=self.data,
             roots=replace(self.reading, start_from=(self.model,)),
