@@ -7,6 +7,7 @@ texts, and all else is pydantic's.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -64,7 +65,7 @@ def given_options(command: type[CommandOptions], arguments: Sequence[str] | None
     if unknown:
         flags = [f"--{name}" for name in declared]
         near = get_close_matches(unknown[0].split("=")[0], flags, n=1, cutoff=0.5)
-        parser.error(f"unknown argument {unknown[0]}." + (f" Did you mean '{near[0]}'?" if near else ""))
+        parser.error(f"unknown argument {unknown[0].split('=')[0]}." + (f" Did you mean '{near[0]}'?" if near else ""))
     return vars(given)
 
 
@@ -112,12 +113,20 @@ def shown_default(option: Option) -> str:
 
 
 def run_command(command: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command's body; ``ValueError`` and file errors become one line on stderr and exit code 2."""
+    """Run a command's body; ``ValueError`` and file errors become one line on stderr and exit code 2. ``SIGTERM`` ends
+    it as Ctrl-C does; notes of that say how to go on."""
+    received = [signal.SIGINT]
+
+    def stop(number: int, frame: object) -> NoReturn:
+        received[0] = signal.Signals(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
     try:
         command(arguments)
-    except KeyboardInterrupt:
-        print("stopped by the user", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as end:
+        print(". ".join(["stopped", *getattr(end, "__notes__", [])]), file=sys.stderr)
+        sys.exit(128 + received[0])
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

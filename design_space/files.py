@@ -6,6 +6,7 @@ silently ignored.
 
 import difflib
 import os
+import secrets
 import tempfile
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -19,17 +20,24 @@ def write_atomically(path: Path | str, content: str | bytes | memoryview) -> Non
     one, never a part."""
     path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with temporary.open("xb") as stream:  # by the user's umask, as any other file
             stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def check_writable(folder: Path | str) -> None:
+    """A check that files can be written into a folder, before work that ends in one. Raises ``ValueError``."""
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written to: {error.strerror}") from error
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Modules of the user's own that register operations or morphisms when they are imported."""
 
 import importlib
+import importlib.machinery
+import importlib.util
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,6 +32,20 @@ def load_plugins(names: Iterable[str]) -> None:
                 "it where 'flexibert' is not imported, with trust_remote_code=True)"
             ) from error
         _loaded[name] = None
+
+
+def check_not_hidden() -> None:
+    """A check that the working directory holds nothing that Ray's workers, which look there first, would import in
+    place of our packages. Raises ``ValueError`` with its name."""
+    here = Path.cwd()
+    for room in ("design_space", "dataset", "embeddings", "flexibert", "search"):
+        found = importlib.machinery.PathFinder.find_spec(room, [str(here)])
+        ours = importlib.util.find_spec(room)
+        if found and found.origin and ours and ours.origin and not Path(found.origin).samefile(ours.origin):
+            raise ValueError(
+                f"{found.origin} would be imported in place of this project's package '{room}'. Rename it, or start "
+                "from another folder"
+            )
 
 
 def loaded_plugins() -> tuple[str, ...]:

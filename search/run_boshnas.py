@@ -6,20 +6,26 @@ from rich.console import Console
 
 from design_space.command import run_command
 
-from .runs.hierarchy import search_levels
-from .runs.level import search
-from .runs.options import parse
-from .training.retries import disk_full_cause
-
 
 def run_boshnas(arguments: Sequence[str] | None = None) -> None:
     """Read the options and search."""
+    # Here, and not above, so that Ctrl-C meets ``run_command`` while they are imported.
+    from .records.run_directory import RunDirectory
+    from .runs.hierarchy import search_levels
+    from .runs.level import search
+    from .runs.options import parse
+    from .training.retries import disk_full_cause
+
     options = parse(arguments)
     try:
         if options.levels:
             search_levels(options, Console())
         else:
             search(options, Console())
+    except KeyboardInterrupt as stop:
+        if RunDirectory(options.run_dir).exists():
+            stop.add_note(f"Go on with: run_boshnas --run_dir {options.run_dir} --resume")
+        raise
     except OSError as error:
         if disk_full_cause(error) is None:
             raise

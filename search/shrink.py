@@ -6,12 +6,18 @@ from rich.console import Console
 
 from design_space.command import read_options, run_command
 
-from .runs.shrink_run import ShrinkOptions, shrink_run
-
 
 def shrink_model(arguments: Sequence[str] | None = None) -> None:
     """Read the options and shrink."""
-    shrink_run(read_options(ShrinkOptions, arguments), Console())
+    # Here, and not above, so that Ctrl-C meets ``run_command`` while it is imported.
+    from .runs.shrink_run import ShrinkOptions, shrink_run
+
+    options = read_options(ShrinkOptions, arguments)
+    try:
+        shrink_run(options, Console())
+    except KeyboardInterrupt as stop:
+        stop.add_note("The same command goes on where it was")
+        raise
 
 
 def main() -> None:

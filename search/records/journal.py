@@ -69,9 +69,17 @@ class Journal:
         """
         if not self.path.exists():
             return
-        text = self.path.read_text(encoding="utf-8", errors="replace")
-        whole, _, _torn = text.rpartition("\n")
-        for number, line in enumerate(whole.split("\n") if whole else [], start=1):
+        whole, _, _torn = self.path.read_bytes().rpartition(b"\n")
+        yield from self.events_of(whole)
+
+    def events_of(self, whole: bytes, first: int = 1) -> Iterator[dict[str, Any]]:
+        """Yields the events of whole lines that were read from the file, from line ``first`` on.
+
+        Raises:
+            ValueError: for a damaged line.
+        """
+        text = whole.decode("utf-8", errors="replace")
+        for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=first):
             try:
                 event = json.loads(line)
             except json.JSONDecodeError as error:

@@ -57,6 +57,10 @@ class RunDirectory:
         """Says whether a run was set up here."""
         return self.config_file.exists()
 
+    def has_begun(self) -> bool:
+        """Says whether a trial was ever proposed here."""
+        return next(self.journal.events(), None) is not None
+
     def check(self, fingerprint: str, *, resume: bool) -> None:
         """Checks that a run may start, or go on, here with this library.
 
@@ -64,7 +68,7 @@ class RunDirectory:
             ValueError: when a new run would mix with another one's trials, or the run to resume searches another
                 library.
         """
-        if not resume and next(self.journal.events(), None) is not None:
+        if not resume and self.has_begun():
             raise ValueError(f"{self.path} already holds a run. Go on with --resume, or choose another --run_dir")
         if resume and self.saved_config(with_fingerprint=True)["library_fingerprint"] != fingerprint:
             raise ValueError(

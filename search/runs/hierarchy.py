@@ -44,8 +44,8 @@ def search_levels(options: SearchOptions, console: Console, *, max_graphs: int |
         )
     levels = [RunDirectory(directory.path / f"level-{i}") for i in range(1, len(layers_per_stack) + 1)]
     with directory.locked():
-        if levels[0].exists() and not options.resume:
-            raise ValueError(f"{directory.path} already holds a run. Go on with --resume, or choose another --run_dir")
+        if not options.resume:
+            levels[0].check(library.fingerprint, resume=False)
         directory.check(library.fingerprint, resume=options.resume)
         directory.keep(saved(options), library.fingerprint)
         data_dir = options.prepared_dir or directory.data_dir
@@ -62,7 +62,7 @@ def search_levels(options: SearchOptions, console: Console, *, max_graphs: int |
                     write_next_library(between, console)
                 path = finer
             places = {"run_dir": level.path, "models_dir": models_dir, "prepared_dir": data_dir}
-            search(options.of_level(i, path, **places, resume=level.exists()), console)
+            search(options.of_level(i, path, **places, resume=options.resume and level.exists()), console)
         console.rule("result")
         records = [
             dataclasses.replace(record, trial=f"L{number}-{record.trial}")

@@ -3,11 +3,16 @@ report."""
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from dataset import PreparedData
+from dataset.prepare import DataOptions
+from design_space.files import check_writable
 from design_space.options import as_values
+from design_space.plugins import check_not_hidden
 from embeddings import GraphLibrary
 from embeddings.library_file import differences, scored_as
 from flexibert.runtimes.runner import check_runtime
@@ -18,6 +23,7 @@ from ..records.journal import TrialRecord
 from ..records.run_directory import RunDirectory
 from ..report import write_report
 from ..tune.cluster import ray_cluster
+from ..tune.options import without_password
 from ..tune.runner import LevelRun, run_level
 from ..tune.storage import Storage
 from .options import SearchOptions
@@ -80,14 +86,17 @@ def begin(options: SearchOptions, directory: RunDirectory, console: Console) -> 
         ValueError: as ``search``.
     """
     check_runtime(options.wanted.runtime)
+    check_not_hidden()
     library = GraphLibrary.load(options.dataset_file) if options.dataset_file else None
+    if options.dataset_file:
+        check_writable(options.dataset_file.parent)  # scores are added at the end
     fingerprint = library.fingerprint if library else " ".join(options.roots.start_from)
     directory.check(fingerprint, resume=options.resume)
     recipe, roots, data_options = options.tuned_recipe, None, options.data
     if options.roots.start_from:
         roots = prepare_roots(options.roots, options.data, directory.path / "roots", console)
         data_options = with_tokenizer(options.data, roots)
-    data = data_options.prepare(options.prepared_dir or directory.data_dir, console)
+    data = _prepared(data_options, options.prepared_dir, directory, console)
     models_dir = options.models_dir or directory.models_dir
     identity = measured_on(data)
     name = scored_as(library.performances, library.measured_on, data.name, identity) if library else data.name
@@ -129,6 +138,19 @@ def begin(options: SearchOptions, directory: RunDirectory, console: Console) -> 
     return run if roots else with_teacher(run, options.chosen_teacher, None, console)
 
 
+def _prepared(
+    options: DataOptions, prepared_dir: Path | None, directory: RunDirectory, console: Console
+) -> PreparedData:
+    """The data, prepared anew where a start that came to nothing left other data in the run directory."""
+    try:
+        return options.prepare(prepared_dir or directory.data_dir, console)
+    except ValueError:
+        if prepared_dir or directory.has_begun() or not directory.data_dir.is_dir():
+            raise
+        shutil.rmtree(directory.data_dir)
+        return options.prepare(directory.data_dir, console)
+
+
 def _trained(run: LevelRun, options: SearchOptions, console: Console) -> list[TrialRecord]:
     """All trials. Where a search starts from an encoder, this is trained first: it may be the teacher, and its parts
     are screened."""
@@ -155,5 +177,6 @@ def with_teacher(run: LevelRun, teacher: str, root: TrialRecord | None, console:
 
 
 def saved(options: SearchOptions) -> dict[str, Any]:
-    """The options as a run's ``config.yaml`` keeps them."""
-    return {name: value for name, value in as_values(options).items() if name not in NOT_SAVED}
+    """The options as a run's ``config.yaml`` keeps them, without a password."""
+    values = {name: value for name, value in as_values(options).items() if name not in NOT_SAVED}
+    return values | ({"storage": without_password(values["storage"])} if values.get("storage") else {})

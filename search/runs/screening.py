@@ -32,7 +32,7 @@ def trained_root(run: LevelRun, console: Console) -> TrialRecord:
     for record in run_level(replace(run, cluster=cluster, budget=budget, goals=known), console):
         if record.candidate.origin.name == "pretrained" and record.score is not None:
             return record
-    raise RuntimeError("The encoder could not be fine-tuned; see the errors above")
+    raise ValueError("The encoder could not be fine-tuned; see the errors above")
 
 
 def sizes(run: LevelRun) -> list[dict[str, float]]:

@@ -81,7 +81,7 @@ class ShrinkOptions(CommandOptions):
         return SearchOptions(
             plugin=self.plugin,
             run_dir=directory.path,
-            resume=directory.exists(),
+            resume=directory.has_begun(),
             quiet=self.quiet,
             data=self.data,
             wanted=GoalOptions(runtime=self.runtime),

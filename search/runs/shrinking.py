@@ -96,8 +96,7 @@ def shrink(
         max_hours: about how long all may take; each level gets an even share of what is left. None for no limit.
 
     Raises:
-        ValueError: for a goal that no sub-architecture can reach.
-        RuntimeError: when the encoder could not be fine-tuned.
+        ValueError: for a goal that no sub-architecture can reach, or an encoder that could not be fine-tuned.
     """
     run = timed(run, length)
     wanted = _wanted(run, goals)

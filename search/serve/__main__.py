@@ -57,13 +57,23 @@ def serve(arguments: Sequence[str] | None = None) -> None:
 def _serve(settings: ServiceSettings, listener: socket.socket, console: Console, *, is_token_new: bool) -> None:
     import uvicorn
 
+    from . import reading
     from .app import create_app
+    from .connections import ImpatientProtocol, most_connections
     from .jobs import Jobs
 
     settings.root.mkdir(parents=True, exist_ok=True)
+    reading.get_ready()
     # Uploads pass through temporary files without names; they too stay below the root.
     tempfile.tempdir = str(settings.root)
-    server = uvicorn.Server(uvicorn.Config(create_app(Jobs(settings)), log_level="warning", server_header=False))
+    config = uvicorn.Config(
+        create_app(Jobs(settings)),
+        http=ImpatientProtocol,
+        backlog=max(1, most_connections() // 5),  # as many are accepted before one is looked at
+        log_level="warning",
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
     if is_token_new:

@@ -23,19 +23,21 @@ from ..report import write_report
 from ..report.page import REPORT_FILE
 from ..runs.options import SearchOptions
 from .download import zipped
-from .folder import SearchFolder
+from .folder import DamagedSearchError, SearchFolder, UnknownSearchError
 from .guard import Guard
-from .jobs import FullQueueError, Jobs, UnknownSearchError, WrongStateError
+from .jobs import FullQueueError, Jobs, WrongStateError
 from .options import describe_options
+from .reading import BusyError
 from .schemas import Options, Problem, Resume, SearchStatus
-from .status import model_dir
 from .submission import TASKS, Submission
 
 SEARCHES = "/api/searches"
 _REFUSALS: dict[type[Exception], int] = {
     UnknownSearchError: 404,
     WrongStateError: 409,
+    DamagedSearchError: 409,
     FullQueueError: 429,
+    BusyError: 429,
 }
 
 
@@ -124,7 +126,7 @@ def _add_results(app: FastAPI, jobs: Jobs) -> None:
     def model(search_id: str) -> StreamingResponse:
         """The best model as a zip of its Hugging Face folder; of a search that goes on, the best so far."""
         folder = jobs.find(search_id)
-        place = model_dir(folder, jobs.reader.progress(folder))
+        place = jobs.reader.model_dir(folder)
         if place is None:
             raise WrongStateError(f"The search is {folder.state()} and has no model yet")
         return StreamingResponse(zipped(place), media_type="application/zip", headers=_attachment(search_id, "zip"))

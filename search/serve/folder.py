@@ -6,12 +6,14 @@ uploaded; ``run/`` the run directory; and the files of ``worker``.
 
 import fcntl
 import json
+import math
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from design_space.files import write_atomically
 
@@ -20,6 +22,15 @@ from .schemas import State
 
 ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}", re.ASCII)
 _TAIL_BYTES = 64 * 1024
+_ASKED = ("name", "task_name", "created", "options", "library", "library_options", "corpus")
+
+
+class UnknownSearchError(LookupError):
+    """No search has this id."""
+
+
+class DamagedSearchError(RuntimeError):
+    """A file of a search is not what the service wrote."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,14 @@ class SearchFolder:
     @property
     def id(self) -> str:
         return self.path.name
+
+    @property
+    def created(self) -> float:
+        """When it was handed in, by its name; 0 where that is no time."""
+        try:
+            return datetime.strptime(f"{self.id[:15]}+0000", "%Y%m%d-%H%M%S%z").timestamp()
+        except ValueError:
+            return 0.0
 
     @property
     def run(self) -> RunDirectory:
@@ -47,8 +66,13 @@ class SearchFolder:
 
     @property
     def request(self) -> dict[str, Any]:
-        """What was asked for."""
-        return _json(self.path / "search.json") or {}
+        """What was asked for. Raises ``DamagedSearchError``, or ``UnknownSearchError`` when the search is gone."""
+        content = _json(self.path / "search.json")
+        if content is None:
+            raise UnknownSearchError(f"There is no search {self.id!r}")
+        if missing := [name for name in _ASKED if name not in content]:
+            raise DamagedSearchError(f"search.json is damaged: it has no {', '.join(missing)}")
+        return content
 
     @property
     def started(self) -> float | None:
@@ -65,24 +89,32 @@ class SearchFolder:
         return self.path / "log.txt"
 
     def state(self) -> State:
-        """From the lock and the files, in the order in which they are believed."""
+        """From the lock and the files, in the order in which they are believed.
+
+        Raises:
+            DamagedSearchError: when a file that tells is damaged.
+        """
         for _ in range(2):  # between two looks at files a worker may have started
             if self.is_locked():
                 return "stopping" if (self.path / "stop").exists() else "running"
             if (self.path / "queued").exists():
                 return "queued"
             if ended := self.ended:
+                if ended.get("state") not in get_args(State):
+                    raise DamagedSearchError(f"ended.json is damaged: its state is {ended.get('state')!r}")
                 state: State = ended["state"]
                 return state
         return "stopped" if (self.path / "stop").exists() else "interrupted"
 
     def is_locked(self) -> bool:
-        """Whether a process of the search lives."""
-        with (self.path / "lock").open("a") as lock:
-            try:
+        """Whether a process of the search lives. To look makes no file: the folder may be about to be removed."""
+        try:
+            with (self.path / "lock").open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
         return False
 
     def enqueue(self, since: float) -> None:
@@ -97,11 +129,15 @@ class SearchFolder:
 
     def change_request(self, **content: Any) -> None:
         """Write down more of what was asked for, or something else."""
-        write_atomically(self.path / "search.json", json.dumps(self.request | content, indent=2))
+        file = self.path / "search.json"
+        write_atomically(file, json.dumps((_json(file) or {}) | content, indent=2))
 
     def queued_since(self) -> float:
-        """Infinite when it is not waiting."""
-        return float((_json(self.path / "queued") or {}).get("time", float("inf")))
+        """Infinite when it is not waiting, or the file does not say."""
+        try:
+            return float((_json(self.path / "queued") or {}).get("time", math.inf))
+        except (DamagedSearchError, ValueError, TypeError):
+            return math.inf
 
     def log(self) -> str:
         """The end of what its processes printed."""
@@ -125,7 +161,11 @@ def folders(root: Path) -> Iterator[SearchFolder]:
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
+    except (ValueError, RecursionError) as error:
+        raise DamagedSearchError(f"{path.name} is damaged or cut off: {error}") from error
+    if not isinstance(content, dict):
+        raise DamagedSearchError(f"{path.name} is damaged: it holds no JSON object")
     return content

@@ -1,8 +1,9 @@
-"""Who may call, and how much may be sent: checked before a byte of a body is read.
+"""Who may call, how much may be sent and how slowly: checked before a byte of a body is read, and while it comes.
 
 A plain ASGI application around the real one: FastAPI would read a form before it asks who sent it.
 """
 
+import asyncio
 import secrets
 from collections.abc import MutableMapping
 from typing import Any
@@ -16,6 +17,7 @@ OPEN_PATHS = ("/", "/page.js")
 """The page, which holds nothing but code."""
 
 _MAX_SMALL_BYTES = 2**20
+_IDLE_S = 60.0
 _SECURITY_HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src data: blob:; "
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -57,7 +59,8 @@ class Guard:
     def _refusal(self, scope: MutableMapping[str, Any], headers: Headers, limit: int) -> JSONResponse | None:
         if scope["path"] not in OPEN_PATHS and not self._is_authorized(headers):
             reason = "Send the service's token: 'Authorization: Bearer TOKEN'"
-            return JSONResponse({"detail": reason}, 401, {"www-authenticate": "Bearer"})
+            # its body is not waited for
+            return JSONResponse({"detail": reason}, 401, {"www-authenticate": "Bearer", "connection": "close"})
         announced = headers.get("content-length", "0")
         if announced.isdecimal() and len(announced) < 20 and int(announced) <= limit:
             return None
@@ -70,12 +73,16 @@ class Guard:
 
 
 def _limited(receive: Receive, limit: int) -> Receive:
-    """Counts what comes, whatever was announced."""
-    received = 0
+    """Counts what comes, whatever was announced, and waits only so long for more of it."""
+    received, is_whole = 0, False
 
     async def receive_limited() -> Message:
-        nonlocal received
-        message = await receive()
+        nonlocal received, is_whole
+        try:
+            message = await asyncio.wait_for(receive(), None if is_whole else _IDLE_S)
+        except TimeoutError:
+            raise HTTPException(408, "The rest of the request does not come", {"connection": "close"}) from None
+        is_whole = not message.get("more_body", False)
         received += len(message.get("body", b""))
         if received > limit:
             raise HTTPException(413, _too_large(limit), {"connection": "close"})

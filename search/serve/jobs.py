@@ -7,6 +7,7 @@ them. A service that comes after one that died finds its searches running, and t
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -27,20 +28,17 @@ from design_space.files import read_yaml, write_atomically
 from design_space.options import as_flags
 
 from . import worker
-from .folder import ID, SearchFolder, folders
+from .folder import ID, DamagedSearchError, SearchFolder, UnknownSearchError, folders
 from .options import check_search_options
-from .schemas import SearchStatus
+from .schemas import SearchStatus, State
 from .settings import TOKEN_VARIABLE, ServiceSettings
 from .status import StatusReader
 from .submission import Submission
 
 _POLL_S = 0.5
 _START_PATIENCE_S = 10.0
+_logger = logging.getLogger(__name__)
 _PACKAGES = Path(__file__).absolute().parents[2]
-
-
-class UnknownSearchError(LookupError):
-    """No search has this id."""
 
 
 class WrongStateError(RuntimeError):
@@ -53,6 +51,9 @@ class FullQueueError(RuntimeError):
 
 class Jobs:
     """All searches below a root. For several threads; for one process a root.
+
+    What goes wrong with one search, or in one round of the scheduler, is logged and tried again in the next round; it
+    keeps no other search from anything.
 
     Raises:
         ValueError: when another service uses the root.
@@ -73,9 +74,9 @@ class Jobs:
             self._root_lock.close()
             raise ValueError(f"Another service runs on {settings.root}. Stop it, or choose another --root") from None
         shutil.rmtree(self._incoming, ignore_errors=True)
-        for folder in folders(self._searches):
-            if folder.state() == "interrupted":
-                folder.enqueue(folder.request["created"])
+        self._problems: dict[str, str] = {}
+        self._to_take_up = {folder.id for folder in self._in_state("interrupted")}
+        self._take_up()
         self._thread = threading.Thread(target=self._schedule, name="scheduler", daemon=True)
         self._thread.start()
 
@@ -121,14 +122,17 @@ class Jobs:
         folder = self.find(search_id)
         waiting = [queued.id for queued in self._waiting()]
         position = waiting.index(search_id) + 1 if search_id in waiting else None
-        return self.reader.status(folder, queue_position=position)
+        return self.reader.status(folder, queue_position=position, problem=self._problems.get(search_id))
 
     def everything(self) -> list[SearchStatus]:
         """All searches, the latest first."""
         positions = {folder.id: number for number, folder in enumerate(self._waiting(), start=1)}
-        found = [
-            self.reader.status(folder, queue_position=positions.get(folder.id)) for folder in folders(self._searches)
-        ]
+        found, there = [], list(folders(self._searches))
+        for folder in there:
+            with contextlib.suppress(UnknownSearchError):  # removed meanwhile
+                problem = self._problems.get(folder.id)
+                found.append(self.reader.status(folder, queue_position=positions.get(folder.id), problem=problem))
+        self.reader.forget_others(there)
         return found[::-1]
 
     def stop(self, search_id: str) -> SearchStatus:
@@ -187,37 +191,72 @@ class Jobs:
 
     def _waiting(self) -> list[SearchFolder]:
         """Queued searches, the next one first; not those that are starting."""
-        found = [folder for folder in folders(self._searches) if folder.id not in self._workers]
-        return sorted(
-            (folder for folder in found if folder.state() == "queued"), key=lambda folder: folder.queued_since()
-        )
+        found = [folder for folder in self._in_state("queued") if folder.id not in self._workers]
+        return sorted(found, key=lambda folder: folder.queued_since())
 
     def _free_slots(self) -> int:
-        running = [
-            folder
-            for folder in folders(self._searches)
-            if folder.id in self._workers or folder.state() in ("running", "stopping")
-        ]
+        running = self._workers.keys() | {folder.id for folder in self._in_state("running", "stopping")}
         return max(0, self.settings.max_running - len(running))
+
+    def _in_state(self, *states: State) -> list[SearchFolder]:
+        """The searches in one of the states, without those whose files do not tell."""
+        found = []
+        for folder in folders(self._searches):
+            with contextlib.suppress(DamagedSearchError, OSError):
+                if folder.state() in states:
+                    found.append(folder)
+        return found
 
     def _schedule(self) -> None:
         while not self._closing.wait(_POLL_S):
-            self._start_next()
+            with self._noting("the scheduler"):
+                self._start_next()
 
     def _start_next(self) -> None:
         with self._mutex:
             self._reap()
-            if not self._closing.is_set():
-                for folder in self._waiting()[: self._free_slots()]:
+            if self._closing.is_set():
+                return
+            self._take_up()
+            for folder in self._waiting():
+                if self._free_slots() == 0:
+                    break
+                with self._noting(folder.id):
                     self._start(folder)
+
+    def _take_up(self) -> None:
+        """Queue what the end of the service before this one, or of the machine, has interrupted."""
+        for name in list(self._to_take_up):
+            folder = SearchFolder(self._searches / name)
+            with self._noting(name):
+                if folder.state() == "interrupted":
+                    folder.enqueue(folder.request["created"])
+                self._to_take_up.discard(name)
 
     def _reap(self) -> None:
         for name, process in list(self._workers.items()):
             if process.poll() is not None:
-                del self._workers[name]
                 folder = SearchFolder(self._searches / name)
-                if process.returncode != 0 and folder.state() == "queued":  # it broke before it began
-                    folder.end("failed")
+                with self._noting(name):
+                    if process.returncode != 0 and folder.state() == "queued":  # it broke before it began
+                        folder.end("failed")
+                    del self._workers[name]
+
+    @contextlib.contextmanager
+    def _noting(self, what: str) -> Iterator[None]:
+        """Log what goes wrong with a search, once, and keep it for whoever asks."""
+        try:
+            yield
+        except UnknownSearchError:  # removed meanwhile
+            self._to_take_up.discard(what)
+            self._workers.pop(what, None)
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+            if self._problems.get(what) != problem:
+                _logger.warning("%s: %s; it is tried again", what, problem)
+            self._problems[what] = problem
+        else:
+            self._problems.pop(what, None)
 
     def _start(self, folder: SearchFolder) -> None:
         write_atomically(folder.path / "commands.json", json.dumps(self._commands(folder)))

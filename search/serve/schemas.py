@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-State = Literal["queued", "running", "stopping", "finished", "stopped", "failed", "interrupted"]
+State = Literal["queued", "running", "stopping", "finished", "stopped", "failed", "interrupted", "damaged"]
 Stage = Literal["library", "data", "search"]
 
 
@@ -47,26 +47,29 @@ class RunningTrial(BaseModel):
 
 
 class SearchStatus(BaseModel):
-    """One search. ``interrupted``: its process was ended from outside; it is taken up when the service starts."""
+    """One search. ``interrupted``: its process was ended from outside; it is taken up when the service starts.
+    ``damaged``: a file of it is; ``error`` says which."""
 
     id: str
     name: str
     task: str
     state: State
-    stage: Stage | None = Field(None, description="what a running search is at: its graph library, its data, or trials")
-    queue_position: int | None = Field(None, description="1 for the next one to start")
+    stage: Stage | None = Field(
+        default=None, description="what a running search is at: its graph library, its data, or trials"
+    )
+    queue_position: int | None = Field(default=None, description="1 for the next one to start")
     created: float
-    started: float | None = Field(None, description="of the last attempt")
+    started: float | None = Field(default=None, description="of the last attempt")
     ended: float | None = None
-    elapsed_s: float | None = Field(None, description="of the last attempt")
-    training_s: float = Field(0.0, description="spent on finished trials, all attempts together")
-    max_trials: int | None = Field(None, description="none: until BOSHNAS converges")
+    elapsed_s: float | None = Field(default=None, description="of the last attempt")
+    training_s: float = Field(default=0.0, description="spent on finished trials, all attempts together")
+    max_trials: int | None = Field(default=None, description="none: until BOSHNAS converges")
     options: dict[str, Any] = {}
     trials: TrialCounts = TrialCounts()
     best: BestTrial | None = None
     running_trials: list[RunningTrial] = []
     has_model: bool = False
-    error: str | None = None
+    error: str | None = Field(default=None, description="why it failed, cannot start, or cannot be read")
 
 
 class Resume(BaseModel):

@@ -1,111 +1,110 @@
-"""What the folder of a search tells about it: its progress is read from the journal, each time it has grown."""
+"""What the folder of a search tells about it."""
 
-import threading
+import contextlib
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
 
 from ..candidate import describe
-from ..objectives import Goals, parse_limit
-from ..records.journal import Journal, TrialRecord, best_record
-from .folder import SearchFolder
-from .schemas import BestTrial, RunningTrial, SearchStatus, Stage, TrialCounts
+from ..records.journal import TrialRecord
+from .folder import SearchFolder, UnknownSearchError
+from .progress import Progress
+from .schemas import BestTrial, RunningTrial, SearchStatus, Stage, State, TrialCounts
 
 _ENDED = ("finished", "failed")
-_REPORTED = ("phase", "progress", "loss", "validation_score")
 _ERROR_LINES = 5
 
 
-@dataclass
-class Progress:
-    """A journal, digested. ``started`` when a trial was last taken up, ``reported`` what it said last."""
-
-    records: dict[str, TrialRecord] = field(default_factory=dict)
-    started: dict[str, float] = field(default_factory=dict)
-    reported: dict[str, dict[str, Any]] = field(default_factory=dict)
-    damage: str | None = None
-
-    def best(self, options: Mapping[str, Any]) -> TrialRecord | None:
-        """The best finished trial, by what the search's options say it is for; None when there is none."""
-        if all(record.score is None for record in self.records.values()):
-            return None
-        constraints = dict(map(parse_limit, options.get("constraints", [])))
-        return best_record(list(self.records.values()), Goals(constraints=constraints))
-
-
 class StatusReader:
-    """Reads folders; keeps the last digest of each journal. For several threads."""
+    """Reads folders; keeps the digest of each journal. For several threads, of which none waits for the journal of
+    another search."""
 
     def __init__(self) -> None:
-        self._digests: dict[Path, tuple[int, Progress]] = {}
-        self._lock = threading.Lock()
+        self._digests: dict[Path, Progress] = {}
 
-    def progress(self, folder: SearchFolder) -> Progress:
-        """The trials of a search; of a damaged journal, what is wrong with it."""
-        path = folder.run.journal.path
-        size = path.stat().st_size if path.exists() else 0
-        with self._lock:
-            if path not in self._digests or self._digests[path][0] != size:
-                self._digests[path] = size, _digest(path)
-            return self._digests[path][1]
+    def forget_others(self, folders: Collection[SearchFolder]) -> None:
+        """Keep the digests of these alone."""
+        for path in self._digests.keys() - {folder.run.journal.path for folder in folders}:
+            self._digests.pop(path, None)
 
-    def status(self, folder: SearchFolder, *, queue_position: int | None = None) -> SearchStatus:
-        """All that is known of a search."""
-        state, request, progress = folder.state(), folder.request, self.progress(folder)
-        started, ended, now = folder.started, folder.ended, time.time()
-        is_alive = state in ("running", "stopping")
-        end = now if is_alive else ended.get("time")
-        running = _running(progress, started or now, now) if is_alive else []
-        options = request["options"]
-        best = progress.best(options)
-        return SearchStatus(
-            id=folder.id,
-            name=request["name"],
-            task=request["task_name"],
-            state=state,
-            stage=_stage(folder) if is_alive else None,
-            queue_position=queue_position if state == "queued" else None,
-            created=request["created"],
-            started=started,
-            ended=None if is_alive else ended.get("time"),
-            elapsed_s=None if started is None or end is None else max(0.0, end - started),
-            training_s=sum(record.cost_s or 0.0 for record in progress.records.values()),
-            max_trials=options.get("max_trials"),
-            options=options,
-            trials=_counts(progress, len(running)),
-            best=None if best is None else _best(best),
-            running_trials=running,
-            has_model=model_dir(folder, progress) is not None,
-            error=progress.damage or (_error(folder) if state == "failed" else None),
-        )
+    @contextlib.contextmanager
+    def _progress(self, folder: SearchFolder) -> Iterator[Progress]:
+        """The trials of a search; of a damaged journal, those before the damage, and what is wrong with it."""
+        journal = folder.run.journal
+        progress = self._digests.setdefault(journal.path, Progress())
+        with progress.lock:
+            progress.read_on(journal)
+            yield progress
+
+    def model_dir(self, folder: SearchFolder) -> Path | None:
+        """The best model there is: the tested one of a finished search, else that of the best trial so far."""
+        with self._progress(folder) as progress:
+            return _model_dir(folder, folder.state(), progress.best(folder.request["options"]))
+
+    def status(
+        self, folder: SearchFolder, *, queue_position: int | None = None, problem: str | None = None
+    ) -> SearchStatus:
+        """All that is known of a search; of a damaged one, what is wrong with it.
+
+        Args:
+            problem: why it cannot be started.
+
+        Raises:
+            UnknownSearchError: when it is gone.
+        """
+        try:
+            with self._progress(folder) as progress:
+                return _status(folder, progress, queue_position, problem)
+        except UnknownSearchError:
+            raise
+        except Exception as error:  # whatever is wrong with one must not hide the others
+            return SearchStatus(
+                id=folder.id,
+                name="",
+                task="",
+                state="running" if folder.is_locked() else "damaged",
+                created=folder.created,
+                error=f"{folder.without_places(str(error))}. Put the file right, or remove the search's folder",
+            )
 
 
-def model_dir(folder: SearchFolder, progress: Progress) -> Path | None:
-    """The best model there is: the tested one of a finished search, else that of the best trial so far."""
-    best_dir, best = folder.run.best_dir, progress.best(folder.request["options"])
-    if folder.state() == "finished" and best_dir.is_dir():
+def _status(folder: SearchFolder, progress: Progress, queue_position: int | None, problem: str | None) -> SearchStatus:
+    state, request = folder.state(), folder.request
+    started, ended, now = folder.started, folder.ended, time.time()
+    is_alive = state in ("running", "stopping")
+    end = now if is_alive else ended.get("time")
+    running = _running(progress, started or now, now) if is_alive else []
+    options = request["options"]
+    best = progress.best(options)
+    return SearchStatus(
+        id=folder.id,
+        name=request["name"],
+        task=request["task_name"],
+        state=state,
+        stage=_stage(folder) if is_alive else None,
+        queue_position=queue_position if state == "queued" else None,
+        created=request["created"],
+        started=started,
+        ended=None if is_alive else ended.get("time"),
+        elapsed_s=None if started is None or end is None else max(0.0, end - started),
+        training_s=sum(record.cost_s or 0.0 for record in progress.records.values()),
+        max_trials=options.get("max_trials"),
+        options=options,
+        trials=_counts(progress, len(running)),
+        best=None if best is None else _best(best),
+        running_trials=running,
+        has_model=_model_dir(folder, state, best) is not None,
+        error=progress.damage or problem or (_error(folder) if state == "failed" else None),
+    )
+
+
+def _model_dir(folder: SearchFolder, state: State, best: TrialRecord | None) -> Path | None:
+    best_dir = folder.run.best_dir
+    if state == "finished" and best_dir.is_dir():
         return best_dir
     if best is not None and (trained := folder.run.models_dir / best.candidate.spec.hash).is_dir():
         return trained
     return None
-
-
-def _digest(path: Path) -> Progress:
-    progress = Progress()
-    try:
-        progress.records = Journal(path).trials()
-        for event in Journal(path).events():
-            trial = event["trial"]
-            if event["event"] == "started":
-                progress.started[trial] = event["time"]
-                progress.reported.pop(trial, None)
-            elif event["event"] == "reported":
-                progress.reported[trial] = {name: event[name] for name in _REPORTED if name in event}
-    except (ValueError, KeyError, TypeError) as error:
-        progress.damage = f"The journal is damaged: {str(error).removeprefix(f'{path}, ')}"
-    return progress
 
 
 def _running(progress: Progress, attempt_started: float, now: float) -> list[RunningTrial]:

@@ -1,14 +1,15 @@
-"""What a client hands in, put into a folder and checked with the code that will read it, before it counts.
+"""What a client hands in, put into a folder and checked with the code that will read it (see ``reading``), before it
+counts.
 
 Names of uploaded files are only looked at: files are stored under names of ours.
 """
 
-import functools
-import io
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,27 +23,16 @@ from dataset.corpora.python_docs import EMBEDDED_TASK
 from dataset.glue import GLUE
 from dataset.loading import ALL_OF_GLUE
 from dataset.tables.readers import TABLE_SUFFIXES
-from design_space import DesignSpace
 from design_space.files import nearest_name, write_atomically
 from embeddings import GraphLibrary
-from embeddings.library import checked_sizes, number_to_list
 from embeddings.library_file import SUFFIXES as LIBRARY_SUFFIXES
 
 from .options import TABLE_OPTIONS, check_library_options, check_search_options
+from .reading import Reading, check_space, problems_of
 
 TASKS = (EMBEDDED_TASK, ALL_OF_GLUE, *GLUE)
 _LARGEST_SPACE_BYTES = 64 * 1024
 _LONGEST_NAME = 100
-_DEEPEST = 10
-_OPENING = (
-    yaml.FlowSequenceStartToken,
-    yaml.FlowMappingStartToken,
-    yaml.BlockSequenceStartToken,
-    yaml.BlockMappingStartToken,
-)
-_CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
-_READ_ERRORS = (ValueError, OSError, RuntimeError, MemoryError, ArithmeticError, LookupError, TypeError, AttributeError)
-"""What damaged files of any format make their readers raise."""
 
 
 class Submission(BaseModel):
@@ -65,8 +55,10 @@ class Submission(BaseModel):
 
         Raises:
             ValueError: listing everything that is wrong, one problem a line.
+            BusyError: when too many others do so at the same time.
         """
         problems: list[str] = []
+        readings: list[Reading] = []
 
         def checked(check: Callable[..., Any], *arguments: Any) -> Any:
             try:
@@ -76,15 +68,17 @@ class Submission(BaseModel):
 
         name = checked(_checked_name, self.name)
         options = checked(check_search_options, self.options) or {}
-        source = checked(self._store_source, folder) or {}
-        data = checked(self._store_data, folder, options) or {}
+        source = checked(self._store_source, folder, readings) or {}
+        data = checked(self._store_data, folder, options, readings) or {}
+        num_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        problems += problems_of(readings, num_bytes) if readings else []
         if problems:
             raise ValueError("\n".join(problems).replace(f"{folder}/", ""))
         write_atomically(folder / "options.yaml", yaml.safe_dump(options))
         request = {"name": name or data["task_name"], "options": options, **source, **data}
         write_atomically(folder / "search.json", json.dumps(request, indent=2))
 
-    def _store_source(self, folder: Path) -> dict[str, Any]:
+    def _store_source(self, folder: Path, readings: list[Reading]) -> dict[str, Any]:
         """The design space or the library."""
         if (self.design_space is None) == (self.library is None):
             raise ValueError("Give either 'design_space' (a YAML file) or 'library' (of generate_library)")
@@ -93,7 +87,7 @@ class Submission(BaseModel):
                 raise ValueError("'library_options' are for a design space; leave them out with a library")
             path = folder / f"library{_suffix(self.library, 'library', LIBRARY_SUFFIXES)}"
             _store(self.library, path)
-            _readable("library", lambda: GraphLibrary.load(path))
+            readings.append(Reading("library", partial(GraphLibrary.load, path)))
             return {"library": path.name, "library_options": None}
         assert self.design_space is not None
         _suffix(self.design_space, "design_space", (".yaml", ".yml"))
@@ -102,16 +96,16 @@ class Submission(BaseModel):
         _store(self.design_space, path)
         if path.stat().st_size > _LARGEST_SPACE_BYTES:
             raise ValueError(f"'design_space' must be a YAML file of at most {_LARGEST_SPACE_BYTES // 1024} KiB")
-        _readable("design_space", lambda: _check_space(path, options))
+        readings.append(Reading("design_space", partial(check_space, path, options)))
         return {"library": "library.json", "library_options": options}
 
-    def _store_data(self, folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    def _store_data(self, folder: Path, options: Mapping[str, Any], readings: list[Reading]) -> dict[str, Any]:
         """The task, the corpus, or the names of those that the server has."""
         content: dict[str, Any] = {"corpus": []}
         for number, source in enumerate(self.corpus, start=1):
             path = folder / "corpus" / f"{number:03d}{_suffix(source, 'corpus', CORPUS_SUFFIXES)}"
             _store(source, path)
-            _readable("corpus", functools.partial(load_corpus, (path,)))
+            readings.append(Reading("corpus", partial(load_corpus, (path,))))
             content["corpus"].append(str(path.relative_to(folder)))
         weights = options.get("corpus_weights", [])
         if weights and (len(weights) != len(self.corpus) or min(weights) <= 0):
@@ -129,7 +123,7 @@ class Submission(BaseModel):
                 _store(upload, files[what])
         columns = {name: options[name] for name in TABLE_OPTIONS if name in options}
         table = TableOptions(**columns, validation_file=files.get("validation"), test_file=files.get("test"))
-        _readable("table", lambda: load_task(files["table"], table=table, seed=options.get("seed", 0)))
+        readings.append(Reading("table", partial(load_task, files["table"], table=table, seed=options.get("seed", 0))))
         stored = {what: str(path.relative_to(folder)) for what, path in files.items()}
         return content | {"task_name": files["table"].stem, **stored}
 
@@ -171,36 +165,5 @@ def _store(upload: UploadFile, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as stream:
         shutil.copyfileobj(upload.file, stream)
-
-
-def _readable(what: str, read: Callable[[], object]) -> None:
-    try:
-        read()
-    except _READ_ERRORS as error:
-        reason = str(error) if isinstance(error, ValueError) else f"it is damaged ({type(error).__name__})"
-        raise ValueError(f"'{what}' cannot be used: {reason[:2000]}") from None
-
-
-def _check_space(path: Path, options: Mapping[str, Any]) -> None:
-    _check_nesting(path.read_text(encoding="utf-8"))
-    space = DesignSpace.from_yaml(path)
-    size = space.size(
-        layers_per_stack=options.get("layers_per_stack", 2),
-        heterogeneous_feed_forward=options.get("heterogeneous_feed_forward", False),
-    )
-    number = number_to_list(size, options.get("max_graphs"))
-    checked_sizes(number, options.get("embedding_size"), options.get("num_neighbors"))
-
-
-def _check_nesting(text: str) -> None:
-    """Whether reading the text takes no more time and memory than its length says."""
-    depth = 0
-    try:
-        for token in yaml.scan(io.StringIO(text), Loader=yaml.SafeLoader):
-            depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
-            if isinstance(token, yaml.AliasToken):
-                raise ValueError("aliases (*name) are not allowed in an uploaded file")
-            if depth > _DEEPEST:
-                raise ValueError(f"it is nested more than {_DEEPEST} levels deep")
-    except yaml.YAMLError as error:
-        raise ValueError(f"it is not valid YAML: {error}") from None
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -10,6 +10,7 @@ with the state: ``stopped`` when the file ``stop`` asked for it, ``interrupted``
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import math
@@ -26,6 +27,7 @@ import psutil
 _LOCK_PATIENCE_S = 1.0
 """The service tests the lock by taking it for a moment."""
 _POLL_S = 0.1
+_SPACE_POLL_S = 1.0
 
 
 class Worker:
@@ -120,9 +122,20 @@ def kill_tree(pid: int) -> None:
 
 
 def _write(path: Path, content: dict[str, object]) -> None:
+    """Onto the disk; where that is full, when there is space again."""
     temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    temporary.replace(path)
+    while path.parent.is_dir():
+        try:
+            with temporary.open("w", encoding="utf-8") as stream:
+                json.dump(content, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+        time.sleep(_SPACE_POLL_S)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,18 @@
 """How long a search goes on, and on which machines."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 from design_space.options import Count, Positive, below_home, flag, options
+
+_HIDDEN = "***"
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*:)(.+)(?=@)")
+"""After the user's name."""
 
 
 def _split(value: Any) -> Any:
@@ -31,8 +37,18 @@ def _resources(value: Any) -> dict[str, float]:
     return resources
 
 
+def without_password(text: str, uri: str | None = None) -> str:
+    """A text without the password of a URI in it, and of ``uri`` wherever it is."""
+    for _, secret in _PASSWORD.findall(uri or ""):
+        for form in (secret, unquote(secret)):
+            text = text.replace(form, _HIDDEN)
+    return _PASSWORD.sub(rf"\1{_HIDDEN}", text)
+
+
 def _storage(text: str) -> str:
     """A URI, or an absolute path."""
+    if any(secret == _HIDDEN for _, secret in _PASSWORD.findall(text)):
+        raise ValueError(f"was given with a password, which is not kept: give it again. Got {text!r}")
     return text if "://" in text else str(below_home(text).absolute())
 
 
@@ -76,4 +92,4 @@ class ClusterOptions:
     """Running Ray cluster (host:port, ray://host:port or auto); a local Ray is started when not given."""
     storage: Annotated[str, AfterValidator(_storage)] | None = None
     """Where data and weights travel when nodes of the cluster share no folder: a URI that fsspec can open, for
-    example s3://bucket/folder."""
+    example s3://bucket/folder. A password in it is not kept: --resume needs it again."""

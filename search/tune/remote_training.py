@@ -20,40 +20,47 @@ from ..training.callbacks import Report
 from ..training.recipe import TrainingJob
 from ..training.result import TrainingResult
 from ..training.retries import DiskFull, train_with_retries
+from .options import without_password
 from .storage import Storage, model_name
 
 
-def train_trial(config: dict[str, Any]) -> None:
+def train_trial(config: dict[str, Any], storage: str | None) -> None:
     """Trains the job of a trial's config, as Ray asks; reports figures on the way and the result at the end, or why
-    there is none."""
+    there is none.
+
+    Args:
+        storage: the URI of the run's, with its password: what lies in ``config`` is written down by Tune.
+    """
     try:
         job = TrainingJob.from_json(config["job"])
     except ValueError as error:  # a plugin that is not here
         tune.report({"score": math.nan, "error": str(error)})
         return
     try:
-        result = (train_remotely if job.storage else train_with_retries)(job, report=tune.report)
+        if storage is None:
+            result = train_with_retries(job, tune.report)
+        else:
+            result = train_remotely(job, Storage(storage), tune.report)
     except DiskFull as error:
         tune.report({"disk_full": str(error)})
         return
     if isinstance(result, str):
-        tune.report({"score": math.nan, "error": result})
+        tune.report({"score": math.nan, "error": without_password(result, storage)})
         return
     tune.report(
         {"score": result.score, "objectives": result.objectives, "cost_s": result.cost_s, "overlap": result.overlap}
     )
 
 
-def train_remotely(job: TrainingJob, report: Report) -> TrainingResult | str:
-    """Trains as ``train_with_retries`` does, with the folders of ``job.storage``; ``job.data_dir`` and ``job.teacher``
-    are names there.
+def train_remotely(job: TrainingJob, storage: Storage, report: Report) -> TrainingResult | str:
+    """Trains as ``train_with_retries`` does, with the folders of a storage; ``job.data_dir`` and ``job.teacher`` are
+    names there.
 
     Raises:
         ValueError: when the storage holds not what the job needs.
         DiskFull: when a disk is full.
     """
-    storage = Storage(job.storage)
-    node = node_folder(job.storage)
+    node = node_folder(storage.uri)
     own = node / f"{job.trial}-{job.candidate.spec.hash[:12]}"
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir(parents=True)
@@ -132,4 +139,4 @@ class _Keeping:
 def _fetch(storage: Storage, name: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not storage.fetch(name, folder):
-        raise ValueError(f"The run's storage {storage.uri} does not hold '{name}'")
+        raise ValueError(f"The run's storage {storage.shown} does not hold '{name}'")

@@ -33,7 +33,7 @@ from ..training.recipe import Recipe, TrainingJob
 from ..training.retries import disk_full_cause
 from ..training.roots import Roots
 from ..training.task_heads import head_size, scratch_network
-from .cluster import check_resources, fitting_trials, ray_cluster
+from .cluster import NODE_PATIENCE_S, check_resources, fitting_trials, ray_cluster
 from .journal_callback import JournalCallback
 from .model_retention import ModelKeeper, removed_candidate
 from .options import BudgetOptions, ClusterOptions
@@ -123,8 +123,7 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
     """Searches until ``max_trials`` are finished or BOSHNAS has converged; returns all trials of the journal.
 
     Raises:
-        ValueError: when the cluster cannot be reached or has not what one trial needs.
-        RuntimeError: when every trial failed.
+        ValueError: when the cluster cannot be reached or has not what one trial needs, or every trial failed.
         OSError: when a disk is full.
     """
     search = _restored_search(run)
@@ -132,7 +131,8 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
         console.print(f"The run has its {search.num_finished} trials; nothing is left to train", highlight=False)
         return list(run.directory.journal.trials().values())
     with ray_cluster(run.cluster.address):
-        check_resources(run.cluster.resources_per_trial)
+        patience_s = 0.0 if run.cluster.address in (None, "local") else NODE_PATIENCE_S
+        check_resources(run.cluster.resources_per_trial, console, patience_s=patience_s)
         search.set_max_concurrency(run.budget.max_concurrent or fitting_trials(run.cluster.resources_per_trial))
         progress = ProgressCallback(
             console,
@@ -157,9 +157,10 @@ def run_level(run: LevelRun, console: Console) -> list[TrialRecord]:
         raise OSError(errno.ENOSPC, search.disk_full)
     records = list(run.directory.journal.trials().values())
     if search.has_only_failures:
-        errors = [record.error for record in records if record.error]
-        raise RuntimeError(
-            f"All {search.num_failed} trials failed. The last one:\n{errors[-1] if errors else 'unknown'}"
+        reasons = [record.error.strip().splitlines()[-1] for record in records if record.error and record.error.strip()]
+        raise ValueError(
+            f"All {search.num_failed} trials failed, the last one with: {reasons[-1] if reasons else 'unknown'}. Their "
+            f"tracebacks are in {run.directory.journal.path}"
         )
     return records
 
@@ -226,7 +227,10 @@ def _best_so_far(run: LevelRun, boshnas: BOSHNAS) -> tuple[str, float] | None:
 def _tuner(run: LevelRun, search: BOSHNASSearch, progress: ProgressCallback) -> tune.Tuner:
     attempt = sum(1 for _ in (run.directory.path / "tune").glob("*")) + 1
     return tune.Tuner(
-        tune.with_resources(train_trial, dict(run.cluster.resources_per_trial)),
+        tune.with_resources(
+            tune.with_parameters(train_trial, storage=run.storage and run.storage.uri),
+            dict(run.cluster.resources_per_trial),
+        ),
         tune_config=tune.TuneConfig(
             search_alg=search,
             scheduler=_scheduler(run),
@@ -295,7 +299,7 @@ def _places(run: LevelRun, trial: str, candidate: Candidate) -> dict[str, Any]:
         "work_dir": "",
         "roots": {name: root_name(name) for name in roots},
         "teacher": next(iter(teacher), ""),
-        "storage": run.storage.uri,
+        "storage": run.storage.shown,
     }
 
 
@@ -314,7 +318,7 @@ def _receive(storage: Storage, models_dir: Path, candidate: Candidate) -> None:
     """
     name, folder = model_name(candidate.spec.hash), models_dir / candidate.spec.hash
     if not storage.fetch(name, folder) and not folder.is_dir():
-        raise ValueError(f"The run's storage {storage.uri} does not hold '{name}', whose training has ended")
+        raise ValueError(f"The run's storage {storage.shown} does not hold '{name}', whose training has ended")
 
 
 def _trial_name(trial: Any) -> str:

@@ -15,6 +15,8 @@ import fsspec
 from dataset.prepared import TASK_FILE
 from design_space.files import write_atomically
 
+from .options import without_password
+
 _MARK = ".complete"
 _ID_FILE = ".storage-id"
 
@@ -23,7 +25,8 @@ class Storage:
     """Folders by name at a URI, each there whole or not at all.
 
     Args:
-        uri: an address of any protocol whose package is installed, or the path of a shared folder.
+        uri: an address of any protocol whose package is installed, or the path of a shared folder. It may hold a
+            password.
 
     Raises:
         ValueError: for an unknown protocol, or one whose package is missing.
@@ -33,8 +36,9 @@ class Storage:
         self.uri = uri
         try:
             self._files, root = fsspec.core.url_to_fs(uri)
-        except (ValueError, ImportError) as error:
-            raise ValueError(f"'storage' must be a path or a URI that fsspec can open. Got {uri!r}: {error}") from error
+        except Exception as error:  # each protocol has its own
+            reason = without_password(f"Got {uri!r}: {error}", uri)
+            raise ValueError(f"'storage' must be a path or a URI that fsspec can open. {reason}") from None
         self._root = root.rstrip("/")
 
     @classmethod
@@ -53,8 +57,14 @@ class Storage:
             storage._write_mark("probe")
             storage.remove("probe")
         except Exception as error:  # each protocol has its own
-            raise ValueError(f"'storage' must be writable. At {uri}: {type(error).__name__}: {error}") from error
+            reason = without_password(f"At {uri}: {type(error).__name__}: {error}", uri)
+            raise ValueError(f"'storage' must be writable. {reason}") from None
         return storage
+
+    @property
+    def shown(self) -> str:
+        """The URI as it may be shown and written down."""
+        return without_password(self.uri)
 
     def has(self, name: str) -> bool:
         """Says whether a folder is there, whole."""

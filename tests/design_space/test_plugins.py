@@ -6,7 +6,7 @@ import pytest
 
 import flexibert.__main__ as flexibert_commands
 from dataset.prepare import prepare_data
-from design_space.plugins import load_plugins, loaded_plugins
+from design_space.plugins import check_not_hidden, load_plugins, loaded_plugins
 from design_space.version import __version__
 from embeddings.generate_library import generate_library
 from flexibert.convert_bert import convert_command
@@ -81,3 +81,14 @@ def test_every_command_of_flexibert_has_plugins(name, capsys):
     told = capsys.readouterr()
     assert "error: The plugin 'not_there' cannot be imported" in told.err
     assert told.out == f"flexibert-nas {__version__}\n"
+
+
+@pytest.mark.parametrize("name", ["dataset.py", "search/__init__.py"])
+def test_a_file_that_workers_would_import_in_place_of_ours_is_named(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "embeddings").mkdir()  # without __init__.py it hides nothing
+    check_not_hidden()
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=f"{name} would be imported in place of this project's package"):
+        check_not_hidden()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from design_space.command import run_command
 from embeddings import GraphLibrary
 from search.records.journal import Journal
 from search.run_boshnas import run_boshnas
+from search.runs import level
 from search.runs.level import saved
 from search.runs.options import parse, search_options
 
@@ -345,3 +347,48 @@ def test_options_saved_by_the_first_version_are_read_and_saved_alike():
     assert search_options(("", yaml.safe_load(SAVED)), ("", {"autotune": True})).tuned_recipe.autotune_trials == 6
     assert [options.of_level(i, options.dataset_file).budget.max_trials for i in (0, 1)] == [(7,), (6,)]
     assert [options.of_level(i, options.dataset_file).baseline for i in (0, 1)] == [(), ("same-size",)]
+
+
+def test_a_start_that_came_to_nothing_is_in_nobodys_way(tmp_path, tiny_library, capsys):
+    nowhere = ["--address", "127.0.0.1:1"]
+    given = [*_files(tmp_path, tiny_library), *TINY]
+    for changes in ([], ["--max_length", "24"], ["--levels", "2,1", "--max_length", "24"]):
+        assert "No Ray cluster answers" in _error(capsys, *given, *changes, *nowhere)
+    prepared = PreparedData.load(tmp_path / "run" / "data")
+    assert prepared.max_length == 24
+    assert "No Ray cluster answers" in _error(capsys, *given, "--levels", "2,1", "--max_length", "24", *nowhere)
+
+
+def test_a_library_that_cannot_be_written_is_told_at_the_start(tmp_path, tiny_library, capsys, monkeypatch):
+    given = [*_files(tmp_path, tiny_library), *TINY]
+
+    def refuse(folder):
+        raise ValueError(f"{folder} cannot be written to")
+
+    monkeypatch.setattr(level, "check_writable", refuse)
+    assert f"{tmp_path} cannot be written to" in _error(capsys, *given)
+    assert not (tmp_path / "run" / "data").exists()
+
+
+@pytest.mark.integration
+def test_a_search_that_is_told_to_end_says_how_it_goes_on(tmp_path, tiny_library):
+    given = [*_files(tmp_path, tiny_library), *TINY, "--max_trials", "30"]
+    journal = tmp_path / "run" / "journal.jsonl"
+    with subprocess.Popen(_command(*given), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (journal.exists() and '"started"' in journal.read_text()):
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=100)
+    assert process.returncode == 143
+    assert said.splitlines()[-1] == f"stopped. Go on with: run_boshnas --run_dir {tmp_path / 'run'} --resume"
+    assert "Traceback" not in said
+
+
+@pytest.mark.integration
+def test_a_search_whose_trials_all_fail_ends_in_one_message(tmp_path, tiny_library):
+    done = _run(*_files(tmp_path, tiny_library), *TINY, "--max_trials", "2", "--learning_rate", "1e30")
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert re.match(r"error: All \d trials failed, the last one with: .*training diverged: the loss is nan", last)
+    assert last.endswith(f"Their tracebacks are in {tmp_path / 'run' / 'journal.jsonl'}")
+    assert "in run_command" not in done.stderr

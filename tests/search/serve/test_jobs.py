@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -261,3 +262,103 @@ def test_the_token_is_no_business_of_a_search(tmp_path, monkeypatch):
     assert TOKEN not in "".join(path.read_text() for path in folder.path.iterdir() if path.is_file())
     assert SearchFolder(folder.path).request["options"] == {}
     assert SPACE.decode() == (folder.path / "space.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "state"),
+    [
+        ("search.json", "", "damaged"),
+        ("search.json", '{"name": "films"}', "damaged"),
+        ("started.json", "", "damaged"),
+        ("ended.json", "", "damaged"),
+        ("ended.json", '{"state": "asleep"}', "damaged"),
+        ("ended.json", "[]", "damaged"),
+        ("queued", "", "queued"),
+        ("queued", '{"time": null}', "queued"),
+    ],
+)
+def test_a_damaged_file_is_told_and_disturbs_no_other_search(tmp_path, file, content, state):
+    service = Service(tmp_path / "root")
+    bad, good = service.accepted(), service.accepted()
+    if file != "queued":
+        bad.end("failed")
+    (bad.path / file).write_text(content)
+    listed = {status["id"]: status for status in service.client.get("/api/searches").json()}
+    assert (listed[bad.id]["state"], listed[good.id]["state"]) == (state, "queued")
+    assert (file in (listed[bad.id]["error"] or "")) == (state == "damaged")
+    assert service.get(bad).json() == listed[bad.id]
+    assert service.jobs._waiting()[0].id == good.id
+    if state == "damaged":
+        assert str(service.root) not in listed[bad.id]["error"]
+        assert service.post(bad, "resume").status_code in (201, 202, 409)
+    service.jobs.close()
+    after = Service(tmp_path / "root")
+    assert _state(after, good) == "queued"
+    after.jobs.close()
+
+
+def test_a_search_that_cannot_be_started_waits_and_holds_nobody_up(tmp_path, monkeypatch):
+    service = Service(tmp_path / "root")
+    bad, good = service.accepted(), service.accepted()
+    started, commands = [], service.jobs._commands
+    monkeypatch.setattr(service.jobs, "_free_slots", lambda: 1 - len(started))
+
+    def fail_for_one(folder):
+        if folder.id == bad.id:
+            raise OSError(28, "No space left on device")
+        return commands(folder)
+
+    monkeypatch.setattr(service.jobs, "_commands", fail_for_one)
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: started.append(True) or _Done())
+    service.jobs._start_next()
+    assert list(service.jobs._workers) == [good.id]
+    assert service.get(bad).json()["error"] == "OSError: [Errno 28] No space left on device"
+    started.clear()
+    monkeypatch.setattr(service.jobs, "_commands", commands)
+    service.jobs._start_next()
+    assert bad.id in service.jobs._workers
+    assert service.get(bad).json()["error"] is None
+    service.jobs.close()
+
+
+class _Done:
+    """A process that has ended well."""
+
+    returncode = None
+
+    def poll(self):
+        return None
+
+
+def test_one_bad_round_does_not_end_the_scheduler(tmp_path, monkeypatch):
+    service, rounds = Service(tmp_path / "root"), []
+    monkeypatch.setattr(service.jobs, "_start_next", lambda: rounds.append(1) or 1 / 0)
+    wait_until(lambda: len(rounds) > 1)
+    assert service.jobs._thread.is_alive()
+    service.jobs.close()
+
+
+def test_to_look_makes_no_file_and_a_removed_search_is_gone(service):
+    folder = service.accepted()
+    before = {path.name for path in folder.path.iterdir()}
+    assert _state(service, folder) == "queued"
+    assert {path.name for path in folder.path.iterdir()} == before
+    assert "lock" not in before
+    shutil.rmtree(folder.path)
+    assert service.client.get("/api/searches").json() == []
+    assert service.get(folder).status_code == 404
+    assert not folder.path.exists()
+
+
+def test_a_worker_waits_for_space_on_the_disk(tmp_path, monkeypatch):
+    full = [OSError(28, "No space left on device"), OSError(122, "Disk quota exceeded")]
+
+    def fsync(_):
+        if full:
+            raise full.pop()
+
+    monkeypatch.setattr(worker.os, "fsync", fsync)
+    monkeypatch.setattr(worker, "_SPACE_POLL_S", 0.0)
+    worker._write(tmp_path / "ended.json", {"state": "finished"})
+    assert json.loads((tmp_path / "ended.json").read_text()) == {"state": "finished"}
+    assert not full

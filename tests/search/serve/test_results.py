@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from search.candidate import Candidate, Origin, describe
+from search.records.journal import Journal
 from search.serve import download
+from search.serve.progress import Progress
 from tests.search.serve.services import train, wait_until
 
 SLEEP = "import time; print('ready', flush=True); time.sleep(60)"
@@ -62,6 +64,30 @@ def test_it_follows_the_journal(service, running):
     status = service.get(running).json()
     assert status["trials"] == {"finished": 4, "failed": 1, "running": 0, "open": 1}
     assert status["best"]["score"] == 0.9
+
+
+def test_what_was_read_of_a_journal_is_not_read_again(tmp_path, tiny_library, monkeypatch):
+    journal = Journal(tmp_path / "journal.jsonl")
+    read, events_of = [], Journal.events_of
+    monkeypatch.setattr(Journal, "events_of", lambda self, new, first: read.append(new) or events_of(self, new, first))
+    progress = Progress()
+    progress.read_on(journal)
+    journal.append("suggested", "t0001", **Candidate(tiny_library.specs[0], Origin()).to_dict())
+    for event in ("started", "reported"):
+        journal.append(event, "t0001")
+        progress.read_on(journal)
+    progress.read_on(journal)
+    assert [new.count(b"\n") for new in read] == [2, 1]
+    journal.path.write_bytes(journal.path.read_bytes() + b"null\n")
+    progress.read_on(journal)
+    assert progress.damage.startswith("The journal is damaged: ")
+    assert list(progress.records) == ["t0001"]
+    journal.path.write_bytes(b"".join(read[:2]))  # mended
+    progress.read_on(journal)
+    assert (progress.damage, list(progress.records)) == (None, ["t0001"])
+    journal.path.unlink()
+    progress.read_on(journal)
+    assert not progress.records
 
 
 def test_nothing_trains_in_a_search_that_has_ended(service, running):

@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from ray.cluster_utils import Cluster
 
 from search.records.journal import Journal
+from search.runs.level import saved
+from search.runs.options import search_options
+from search.tune.options import without_password
 from search.tune.storage import Storage
+from tests.search.tune.clusters import head_node
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -76,6 +79,43 @@ def test_a_storage_that_cannot_be_written_is_refused(tmp_path):
         Storage.of_run(str(tmp_path / "file"), tmp_path / "models")
 
 
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("sftp://bob:p%40ss@nas:22/x", "sftp://bob:***@nas:22/x"),
+        ("simplecache::ftp://bob:a@b@nas/x", "simplecache::ftp://bob:***@nas/x"),
+        ("s3://bucket/folder", "s3://bucket/folder"),
+        ("http://nas:8080/x", "http://nas:8080/x"),
+        ("/nas/bob@home", "/nas/bob@home"),
+    ],
+)
+def test_a_password_is_not_shown(uri, shown):
+    assert without_password(uri) == shown
+    assert without_password(f"cannot open {uri}: no", uri) == f"cannot open {shown}: no"
+
+
+def test_a_password_is_nowhere_in_another_form_either():
+    assert without_password("user bob, password p@ss", "sftp://bob:p%40ss@nas") == "user bob, password ***"
+
+
+@pytest.mark.parametrize("uri", ["gopher://bob:secret@x", "sftp://bob:sec/ret@nas:1/x"])
+def test_a_refusal_does_not_tell_the_password(uri):
+    with pytest.raises(ValueError, match="'storage' must be") as refusal:
+        Storage(uri)
+    assert "secret" not in str(refusal.value)
+    assert "sec/ret" not in str(refusal.value)
+    assert refusal.value.__cause__ is None
+
+
+def test_a_password_is_not_written_down_and_asked_for_again():
+    given = {"dataset_file": "library.json", "storage": "sftp://bob:secret@nas/x"}
+    kept = saved(search_options(("", given)))
+    assert kept["storage"] == "sftp://bob:***@nas/x"
+    with pytest.raises(ValueError, match="'storage' in the saved run was given with a password, which is not kept"):
+        search_options(("the saved run", kept))
+    assert search_options(("the saved run", kept), ("", given)).cluster.storage == given["storage"]
+
+
 def test_runs_have_folders_of_their_own_and_levels_share_one(tmp_path):
     uri = str(tmp_path / "away")
     first, again = (Storage.of_run(uri, tmp_path / "models") for _ in range(2))
@@ -108,28 +148,23 @@ def test_a_search_needs_no_folder_that_its_nodes_share(tmp_path, tiny_library, m
         "--keep_models",
         "3",
     ]
-    # No fixed port: where another Ray has it, ours would leave a socket open, a warning in any later test.
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "dashboard_port": None})
-    node = None
-    try:
+    with head_node(os.environ) as address:
         start = [shutil.which("ray", path=str(Path(sys.executable).parent)), "start", "--block", "--num-cpus", "1"]
         hide = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none "{hidden}" && exec "$@"', "sh"]
         node = subprocess.Popen(
-            [*hide, *map(str, start), "--address", cluster.address],
+            [*hide, *map(str, start), "--address", address],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        cluster.wait_for_nodes()
-        command = [sys.executable, "-m", "search.run_boshnas", *flags, "--address", cluster.address]
-        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-        assert run.returncode == 0, run.stdout + run.stderr
-    finally:
-        if node is not None:
+        try:
+            command = [sys.executable, "-m", "search.run_boshnas", *flags, "--address", address]
+            run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+            assert run.returncode == 0, run.stdout + run.stderr
+        finally:
             os.killpg(node.pid, 15)
             node.wait(timeout=60)
-        cluster.shutdown()
     trials = Journal(hidden / "run" / "journal.jsonl").trials().values()
     assert [record.state for record in trials] == ["finished"] * 4
     assert any(record.candidate.origin.parents for record in trials)
