@@ -6,12 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from design_space import DesignSpace
 from design_space.command import CommandOptions, read_options, run_command
-from design_space.options import Count, Place, Switch, Whole, flag, options
+from design_space.options import NO_SWITCH, Place, Switch, Whole, flag, options
 
 from . import library as graph_library
 from .library_file import check_library_path
@@ -30,11 +31,11 @@ class LibraryOptions:
     """Dimensions of the embedding; 16 (or as many as fit) when not given."""
     num_neighbors: Whole | None = None
     """Neighbors kept per graph; 100 (or all there are) when not given."""
-    n_jobs: Whole = -1
+    n_jobs: Annotated[int, Field(ge=-1000, le=1000), NO_SWITCH] = -1
     """Processes that measure distances; -1 for one per core."""
     heterogeneous_feed_forward: Switch = False
     """Let widths inside one feed-forward stack differ."""
-    max_graphs: Count | None = None
+    max_graphs: Annotated[int, Field(ge=1, le=1_000_000), NO_SWITCH] | None = None
     """Work on this many graphs of a space too large to list."""
     seed: Whole = 0
     """Seed of sample, landmarks and embedding."""

@@ -1,11 +1,10 @@
 """Starts an architecture from the weights of a trained model."""
 
-import json
 from typing import Annotated, ClassVar
 
 from design_space import ModelSpec
 from design_space.command import CommandOptions
-from design_space.files import read_text
+from design_space.files import parse_json, read_text
 from design_space.options import ARGUMENT, OneOf, Place, below_home, options
 
 from ..conversion.folders import check_target
@@ -50,8 +49,9 @@ def run(options: Options) -> None:
 def _spec(text: str) -> ModelSpec:
     """Raises ``ValueError`` when the text is neither a file nor JSON, or describes no architecture."""
     is_inline = text.lstrip().startswith("{")
+    written = text if is_inline else read_text(below_home(text), "a JSON file")
     try:
-        written = text if is_inline else read_text(below_home(text), "a JSON file")
-        return ModelSpec.from_dict(json.loads(written))
-    except json.JSONDecodeError as error:
+        model_dict = parse_json(written)
+    except ValueError as error:
         raise ValueError(f"{'the model dict' if is_inline else text}: is not JSON: {error}") from error
+    return ModelSpec.from_dict(model_dict)
