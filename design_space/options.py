@@ -102,8 +102,8 @@ def _no_bool(value: Any) -> Any:
 
 
 def _of_64_bits(value: int) -> int:
-    if abs(value) >= 2**63:
-        raise ValueError("must have at most 18 digits")
+    if not -(2**63) <= value < 2**63:
+        raise ValueError("must be a whole number from -2^63 to 2^63 - 1")
     return value
 
 

@@ -5,12 +5,12 @@ from typing import Annotated, ClassVar
 from design_space import ModelSpec
 from design_space.command import CommandOptions
 from design_space.files import parse_json, read_text
-from design_space.options import ARGUMENT, OneOf, Place, below_home, options
+from design_space.options import ARGUMENT, OneOf, Place, Whole, below_home, options
 
 from ..conversion.folders import check_target
 from ..model.configuration_flexibert import TRANSFER_MODES
 from ..morphisms.assembly import built_like
-from .model_folders import LossOptions, Seed, load_model, save_model, summary, text_inputs
+from .model_folders import LossOptions, load_model, save_model, summary, text_inputs
 
 
 @options
@@ -26,7 +26,7 @@ class Options(CommandOptions):
     """Folder to write; must not exist."""
     transfer_mode: Annotated[str, OneOf(TRANSFER_MODES)] = TRANSFER_MODES[0]
     """How weights are fitted."""
-    seed: Seed = 0
+    seed: Whole = 0
     """Seed of projections and of weights without a counterpart."""
     loss: LossOptions = LossOptions()
 
