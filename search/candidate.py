@@ -47,14 +47,17 @@ class _Measured(TypedDict):
     speed: NotRequired[dict[str, Any] | None]
 
 
-class _Result(TypedDict):
+class _Trained(TypedDict):
     __pydantic_config__ = SHAPE  # type: ignore[misc]
     candidate: _CandidateContent
+
+
+class _Result(_Trained):
     result: _Measured
 
 
 _ORIGIN: TypeAdapter[Any] = TypeAdapter(_OriginContent)
-_CANDIDATE, _RESULT = TypeAdapter(_CandidateContent), TypeAdapter(_Result)
+_CANDIDATE, _TRAINED, _RESULT = TypeAdapter(_CandidateContent), TypeAdapter(_Trained), TypeAdapter(_Result)
 
 
 def origin_names() -> tuple[str, ...]:
@@ -157,8 +160,8 @@ class Candidate:
 
 def trained_candidate(model_dir: Path) -> Candidate | None:
     """Whose weights lie in a folder; None where there are none."""
-    result = read_result(model_dir)
-    return None if result is None else Candidate.from_dict(result["candidate"])
+    path = model_dir / RESULT_FILE
+    return Candidate.from_dict(checked(_TRAINED, read_json(path), path)["candidate"]) if path.exists() else None
 
 
 def read_result(model_dir: Path) -> Any:
