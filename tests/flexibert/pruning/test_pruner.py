@@ -286,8 +286,10 @@ def test_a_trainer_that_computes_the_loss_itself_is_refused(options, tmp_path):
 
 def test_another_scheduler_is_refused_or_has_the_scores_from_the_start(tmp_path):
     pruner = MovementPruner(bert(), PruningConfig(**HYBRID))
-    with pytest.raises(ValueError, match="'lr_scheduler_type' must be .* Got a ReduceLROnPlateau"):
-        trained(pruner, tmp_path, lr_scheduler_type="reduce_lr_on_plateau", eval_strategy="no")
+    optimizer = torch.optim.AdamW(pruner.model.parameters())
+    other = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 12)
+    with pytest.raises(ValueError, match="'lr_scheduler_type' must be .* Got a CosineAnnealingLR"):
+        trained(pruner, tmp_path, own={"optimizers": (optimizer, other)})
     pruner = MovementPruner(bert(), PruningConfig(**HYBRID))
     optimizer = torch.optim.AdamW(pruner.parameter_groups(1e-3))
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, [1e-3, 1e-2], total_steps=14)
