@@ -8,6 +8,7 @@ What somebody sets on a configuration later, as tools do for themselves, is save
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
+from numbers import Integral
 from typing import Any
 
 from transformers.activations import ACT2FN
@@ -77,9 +78,9 @@ def wrong_labels(config: Any, num_labels: Any, *, least: int = 1) -> list[str]:
         least: labels.
     """
     problems = []
-    if num_labels is not None and (not isinstance(num_labels, int) or isinstance(num_labels, bool)):
+    if num_labels is not None and (not isinstance(num_labels, Integral) or isinstance(num_labels, bool)):
         problems.append(f"'num_labels' must be a whole number. Got {num_labels!r}")
-    elif num_labels is not None and not least <= num_labels <= LARGEST_SIZE:
+    elif num_labels is not None and not least <= int(num_labels) <= LARGEST_SIZE:
         problems.append(f"'num_labels' must be at least {least}{beyond(num_labels)}. Got {num_labels}")
     if config.problem_type is not None and config.problem_type not in PROBLEM_TYPES:
         problems.append(f"'problem_type' must be one of {', '.join(PROBLEM_TYPES)}. Got {config.problem_type!r}")
