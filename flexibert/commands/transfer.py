@@ -10,6 +10,7 @@ from design_space.options import ARGUMENT, OneOf, Place, Whole, below_home, opti
 from ..conversion.folders import check_target
 from ..model.configuration_flexibert import TRANSFER_MODES
 from ..morphisms.assembly import built_like
+from .examples import ExampleOptions, read_examples
 from .model_folders import LossOptions, load_model, save_model, summary, text_inputs
 
 
@@ -29,6 +30,7 @@ class Options(CommandOptions):
     seed: Whole = 0
     """Seed of projections and of weights without a counterpart."""
     loss: LossOptions = LossOptions()
+    rows: ExampleOptions = ExampleOptions()
 
 
 def run(options: Options) -> None:
@@ -37,10 +39,12 @@ def run(options: Options) -> None:
     spec = _spec(options.architecture)
     source = load_model(options.source)
     inputs = text_inputs(options.loss, options.source, source.config.max_position_embeddings)
+    labelled = read_examples(options.rows, source, options.source)
     target = built_like(source, spec, options.seed)
     target.transfer_mode = options.transfer_mode
     overlap = target.load_model_from_source(source, seed=options.seed)
-    figures = {"overlap": f"{overlap:.4f}", "written": str(options.target.resolve())}
+    figures = {"overlap": f"{overlap:.4f}"} | (labelled.figures(source, target) if labelled else {})
+    figures["written"] = str(options.target.resolve())
     lines = summary({"source": source, "target": target}, inputs, **figures)
     save_model(target, options.target, options.source)
     print(lines)
