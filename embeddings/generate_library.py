@@ -83,6 +83,10 @@ def generate_library(arguments: Sequence[str] | None = None) -> None:
     path = check_library_path(options.dataset_file)
     if options.plot is not None:
         check_plot_path(options.plot)
+        if (there := _built_so(path, space, build)) is not None:
+            plot_embedding(there, options.plot)
+            console.print(f"{path} is there, built so: drawn as it is", soft_wrap=True, highlight=False)
+            return
     with library_progress(console) as progress:
         library = graph_library.GraphLibrary.build(
             space,
@@ -90,10 +94,30 @@ def generate_library(arguments: Sequence[str] | None = None) -> None:
             **asdict(build.library),
             progress=progress,
         )
-        library.save(path)
+        num_scored = library.save_over(path)
     if options.plot is not None:
         plot_embedding(library, options.plot)
-    console.print(describe_library(library, size, path), soft_wrap=True, highlight=False)
+    kept = f"; the scores of {num_scored:,} architectures that were there are kept" if num_scored else ""
+    console.print(describe_library(library, size, path) + kept, soft_wrap=True, highlight=False)
+
+
+def _built_so(path: Path, space: DesignSpace, build: SpaceLibraryOptions) -> graph_library.GraphLibrary | None:
+    """The library in a file, where it is there and is what the options ask for."""
+    try:
+        there = graph_library.GraphLibrary.load(path, space=space)
+    except ValueError:
+        return None
+    options = build.library
+    asked = (
+        (build.layers_per_stack, there.layers_per_stack),
+        (options.heterogeneous_feed_forward, there.heterogeneous_feed_forward),
+        (options.kernel, there.kernel),
+        (options.algo, there.algo),
+        (options.embedding_size, there.embeddings.shape[1]),
+        (options.num_neighbors, there.neighbors.shape[1]),
+        (options.max_graphs, len(there)),
+    )
+    return there if all(wanted in (None, found) for wanted, found in asked) else None
 
 
 def describe_library(library: graph_library.GraphLibrary, size: int, path: Path) -> str:

@@ -23,7 +23,7 @@ from design_space.graph import vertices_and_edges
 from .distances import Distance, Progress, fidelity_of_sample, measure_all, silent
 from .edit_distance import EditDistance
 from .landmark_mds import Algorithm, check_options, embed_landmarks, place, refine
-from .library_file import MEASURED_ON, StoredSpecs, add_performances, read_library, write_library
+from .library_file import MEASURED_ON, StoredSpecs, add_performances, read_library, replace_library, write_library
 from .nearest import NearestSearch
 from .neighbors import check_num_neighbors, nearest_by_overlap
 from .weisfeiler_lehman import WeisfeilerLehman
@@ -177,6 +177,17 @@ class GraphLibrary:
     def save(self, path: Path | str) -> None:
         """Write the library, whole or not at all."""
         write_library(path, self._content())
+
+    def save_over(self, path: Path | str) -> int:
+        """Write the library in the place of one that may be there, and keep the scores of that one.
+
+        Returns:
+            The number of architectures whose scores were there.
+
+        Raises:
+            ValueError: when they were measured on something else than those of this library.
+        """
+        return replace_library(path, self._content())
 
     @staticmethod
     def load(path: Path | str, *, space: DesignSpace | None = None) -> "GraphLibrary":

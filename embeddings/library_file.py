@@ -8,6 +8,7 @@ when it is asked for, so that loading does not grow with it.
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, overload
@@ -45,6 +46,8 @@ MeasuredOn = Mapping[str, Mapping[str, str]]
 """Task -> metric and digests of the data, by name."""
 
 _METADATA = b"graph_library"
+
+logger = logging.getLogger(__name__)
 
 
 class _Content(TypedDict):
@@ -93,6 +96,36 @@ def write_library(path: Path | str, content: Mapping[str, Any]) -> None:
         write_atomically(path, json.dumps({**content, **lists}, separators=(",", ":")))
 
 
+def replace_library(path: Path | str, content: Mapping[str, Any]) -> int:
+    """Write a library in the place of one that may be there, whose scores it keeps beside its own.
+
+    Returns:
+        The number of architectures whose scores were there.
+
+    Raises:
+        ValueError: when they were measured on something else than the library's own.
+    """
+    path = check_library_path(path)
+    with _lock(path):
+        if not path.exists():
+            write_library(path, content)
+            return 0
+        try:
+            there = read_library(path)
+        except ValueError as error:
+            logger.warning("What was there could not be read, and is replaced: %s", error)
+            there = {"performances": {}}
+        known, own = there.get(MEASURED_ON, {}), content.get(MEASURED_ON, {})
+        if content["performances"]:
+            check_measured_on(there["performances"], known, own, path)
+        scores = {key: dict(of_tasks) for key, of_tasks in there["performances"].items()}
+        for graph_hash, of_tasks in content["performances"].items():
+            scores.setdefault(graph_hash, {}).update(of_tasks)
+        identities = {MEASURED_ON: known | own} if known or own else {}
+        write_library(path, {**content, "performances": scores, **identities})
+        return len(there["performances"])
+
+
 def read_library(path: Path | str) -> dict[str, Any]:
     """A library's content with all ``KEYS``. Raises ``ValueError`` when the file is missing, cut off or no library."""
     path = check_library_path(path)
@@ -119,8 +152,7 @@ def add_performances(
         ValueError: when those that are there were measured on something else.
     """
     path = check_library_path(path)
-    # The lock lies beside the file, which is replaced when it is written.
-    with FileLock(path.parent / f".{path.name}.lock"):
+    with _lock(path):
         content = read_library(path)
         if measured_on:
             known = content.get(MEASURED_ON, {})
@@ -131,6 +163,12 @@ def add_performances(
             merged.setdefault(graph_hash, {}).update(scores)
         arrays = {key: np.asarray(content[key]) for key in ("embeddings", "neighbors")}
         write_library(path, {**content, **arrays})
+
+
+def _lock(path: Path) -> FileLock:
+    """It lies beside the file, which is replaced when it is written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path.parent / f".{path.name}.lock")
 
 
 def check_measured_on(
