@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator
 from rich.console import Console
 
 from design_space.command import CommandOptions, read_options, run_command
-from design_space.options import Count, Place, Positive, Whole, as_values, below_home, flag, options
+from design_space.options import Count, Length, Place, Positive, Whole, as_values, below_home, flag, options
 
 from .corpora.corpus import SUFFIXES, load_corpus
 from .corpora.python_docs import EMBEDDED_TASK
@@ -58,11 +58,11 @@ class DataOptions:
     """How often to draw from each source of --corpus; one after the other when not given."""
     tokenizer: NamedOrPlaced = TRAIN
     """Tokenizer: 'train' on the corpus, a vocab.txt, a folder, or a Hub name."""
-    vocab_size: Annotated[Whole, flag(unit="tokens")] = 8000
+    vocab_size: Annotated[Length, flag(unit="tokens")] = 8000
     """Most tokens of a trained tokenizer."""
-    max_length: Annotated[Whole, flag(unit="tokens")] = 64
+    max_length: Annotated[Length, flag(unit="tokens")] = 64
     """Most tokens of a text."""
-    pretrain_length: Annotated[Whole, flag(unit="tokens")] = 0
+    pretrain_length: Annotated[Length, flag(unit="tokens")] = 0
     """Tokens of a pre-training block; 0 for --max_length."""
     max_train_examples: Annotated[Count | None, flag(unit="rows")] = None
     """Train on a random part of the training rows."""

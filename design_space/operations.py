@@ -20,12 +20,15 @@ HeadParameter = str | int
 SELF_ATTENTION, LINEAR_TRANSFORM, CONVOLUTION = "sa", "l", "c"
 SCALED_DOT_PRODUCT = "sdp"
 
+LARGEST_NUMBER = 1_000_000
+"""Of any width, size or parameter: far beyond what is trained anywhere."""
+
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
 
 @dataclass(frozen=True, kw_only=True)
 class WholeNumbers:
-    """Parameters that are numbers: ``least``, ``least + step``, ``least + 2 * step``, ... without end.
+    """Parameters that are numbers: ``least``, ``least + step``, ``least + 2 * step``, ... up to a million.
 
     Attributes:
         meaning: what such a number is, with its article, for messages.
@@ -37,7 +40,9 @@ class WholeNumbers:
 
     def __contains__(self, parameter: object) -> bool:
         is_whole = isinstance(parameter, Integral) and not isinstance(parameter, bool)
-        return is_whole and parameter >= self.least and (parameter - self.least) % self.step == 0  # type: ignore[operator]
+        if not is_whole or not self.least <= parameter <= LARGEST_NUMBER:  # type: ignore[operator]
+            return False
+        return (parameter - self.least) % self.step == 0  # type: ignore[operator]
 
     @property
     def rule(self) -> str:
@@ -48,7 +53,7 @@ class WholeNumbers:
     def hint(self) -> str:
         """What to use instead of a wrong parameter, after a message."""
         first = self.least + (self.step if self.least == 1 < self.step else 0)
-        return f"; use {first}, {first + self.step}, {first + 2 * self.step}, ..."
+        return f"; use {first}, {first + self.step}, {first + 2 * self.step}, ... up to {LARGEST_NUMBER:,}"
 
     def examples(self) -> tuple[int, ...]:
         """The first few of them."""

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandle
 from pydantic.dataclasses import dataclass
 from pydantic_core import CoreSchema, core_schema
 
-from .files import nearest_name
+from .files import nearest_name, short
 
 Group = TypeVar("Group")
 
@@ -101,11 +101,19 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
+def _of_64_bits(value: int) -> int:
+    if not -(2**63) <= value < 2**63:
+        raise ValueError("must be a whole number from -2^63 to 2^63 - 1")
+    return value
+
+
 NO_SWITCH = BeforeValidator(_no_bool)
 """The rule that a number is not true or false, to be written after its bounds."""
-Whole = Annotated[int, NO_SWITCH]
-Count = Annotated[int, Field(ge=1), NO_SWITCH]
-Natural = Annotated[int, Field(ge=0), NO_SWITCH]
+Whole = Annotated[int, AfterValidator(_of_64_bits), NO_SWITCH]
+Count = Annotated[int, Field(ge=1), AfterValidator(_of_64_bits), NO_SWITCH]
+Natural = Annotated[int, Field(ge=0), AfterValidator(_of_64_bits), NO_SWITCH]
+Length = Annotated[int, Field(ge=0, le=1_000_000), NO_SWITCH]
+"""A number of tokens: of what a table has a row for each."""
 Number = Annotated[float, NO_SWITCH]
 Positive = Annotated[float, Field(gt=0), NO_SWITCH]
 NonNegative = Annotated[float, Field(ge=0), NO_SWITCH]
@@ -314,9 +322,3 @@ def _broken(option: Option, problem: Any, said: str) -> str:
     text = said or f"must be {rule}"
     text += "" if "Got" in text else f". Got {short(value)}"
     return f"{text}. Did you mean '{near[0]}'?" if near and not said else text
-
-
-def short(value: Any) -> str:
-    """A value as a message shows it."""
-    shown = repr(value)
-    return shown if len(shown) <= 80 else f"{shown[:77]}..."

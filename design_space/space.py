@@ -8,18 +8,20 @@ layer has an operation and parameter of its own.
 """
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from .bounds import MOST, is_whole, raise_all
 from .choices import FeedForwardChoices, StackChoices, shapes_of
-from .files import read_yaml, unknown_keys
+from .files import read_yaml, short, unknown_keys
 from .labels import LabelOrder
 from .level import Level
-from .operations import described, is_known, operation_named, operations
-from .spec import Head, ModelSpec, raise_all, rule_problems
+from .operations import LARGEST_NUMBER, described, is_known, operation_named, operations
+from .spec import Head, ModelSpec, rule_problems
 
 ARCHITECTURE_KEYS = (
     "hidden_size",
@@ -31,6 +33,10 @@ ARCHITECTURE_KEYS = (
     "operation_parameters",
 )
 OPTIONAL_KEYS = ("heterogeneous_heads", "head_size")
+MOST_OF = {key: MOST for key in ("num_heads", "encoder_layers", "number_of_feed-forward_stacks")}
+"""The largest value of an option that counts what is listed; of the others it is ``LARGEST_NUMBER``."""
+MOST_KINDS = 100_000
+"""Of heads in a space: hidden sizes times numbers and sizes of heads times operations, which are gone through."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +71,12 @@ class DesignSpace:
     def from_dict(content: Mapping[str, Any], where: str = "the design space") -> "DesignSpace":
         """The space that a mapping with the keys of the YAML file describes. Raises ``ValueError`` listing all
         problems."""
+        if not isinstance(content, Mapping):
+            raise ValueError(f"{where} must be a mapping with 'datasets' and 'architecture'. Got {short(content)}")
         problems = unknown_keys(content, ("datasets", "architecture"), where)
+        datasets = content.get("datasets") or []
+        if not isinstance(datasets, list) or not all(isinstance(name, str) for name in datasets):
+            problems.append(f"'datasets' must be a list of names. Got {short(datasets)}")
         architecture = content.get("architecture")
         if not isinstance(architecture, Mapping):
             raise ValueError(
@@ -79,6 +90,10 @@ class DesignSpace:
         is_hetero = architecture.get("heterogeneous_heads", False)
         head_sizes = _options(architecture, "head_size", problems) if "head_size" in architecture else []
         problems += _format_problems(is_hetero, options["operation_types"], "head_size" in architecture)
+        sizes_of_heads = [options["hidden_size"], options["num_heads"], head_sizes or [0], operations]
+        if (kinds := math.prod(map(len, sizes_of_heads))) > MOST_KINDS:
+            problems.append(f"The options make {kinds:,} kinds of heads; a space may have {MOST_KINDS:,}")
+            raise_all(problems, where)
         for hidden, heads in itertools.product(options["hidden_size"], options["num_heads"]):
             if hidden % heads and "head_size" not in architecture:
                 problems.append(
@@ -95,7 +110,7 @@ class DesignSpace:
             operations=operations,
             num_feed_forward=tuple(sorted(options["number_of_feed-forward_stacks"])),
             feed_forward_widths=tuple(sorted(options["feed-forward_hidden"])),
-            datasets=tuple(str(name) for name in content.get("datasets") or ()),
+            datasets=tuple(datasets),
             heterogeneous_heads=is_hetero,
             head_sizes=tuple(sorted(head_sizes)),
         )
@@ -181,7 +196,7 @@ def _first_level(space: DesignSpace, layers_per_stack: int, heterogeneous_feed_f
 def _format_problems(is_hetero: Any, operations: Sequence[str], has_head_size: bool) -> list[str]:
     """What is wrong with the format that members are to have."""
     if not isinstance(is_hetero, bool):
-        return [f"'heterogeneous_heads' must be true or false. Got {is_hetero!r}"]
+        return [f"'heterogeneous_heads' must be true or false. Got {short(is_hetero)}"]
     only_hetero = [
         f"operation '{name}' of 'operation_types'" for name in operations if not operation_named(name).is_standard
     ]
@@ -197,15 +212,20 @@ def _options(architecture: Mapping[str, Any], key: str, problems: list[str]) -> 
         return []
     values = architecture[key]
     if not isinstance(values, list) or not values:
-        problems.append(f"'{key}' must be a list of one or more options. Got {values!r}")
+        problems.append(f"'{key}' must be a list of one or more options. Got {short(values)}")
         return []
-    good = []
-    for value in values:
-        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if len(values) > MOST:
+        problems.append(f"'{key}' may list at most {MOST:,} options. Got {len(values):,}")
+    good: list[Any] = []
+    most = MOST_OF.get(key, LARGEST_NUMBER)
+    for value in values[:MOST]:
+        whole = is_whole(value) and value > 0
         if key == "operation_types" and not is_known(value):
-            problems.append(f"'operation_types' must be among {described()}. Got {value!r}")
+            problems.append(f"'operation_types' must be among {described()}. Got {short(value)}")
         elif key != "operation_types" and not whole:
-            problems.append(f"'{key}' must list whole numbers above 0. Got {value!r}")
+            problems.append(f"'{key}' must list whole numbers above 0. Got {short(value)}")
+        elif key != "operation_types" and value > most:
+            problems.append(f"'{key}' must list whole numbers of at most {most:,}. Got {short(value)}")
         elif value in good:
             problems.append(f"'{key}' lists {value!r} more than once")
         else:
@@ -216,20 +236,22 @@ def _options(architecture: Mapping[str, Any], key: str, problems: list[str]) -> 
 def _operations(types: list[str], parameters: Any, problems: list[str]) -> tuple[tuple[str, str | int], ...]:
     """Pairs (operation, parameter), in the order of the file's operations and the documented order of parameters."""
     if not isinstance(parameters, Mapping):
-        problems.append(f"'operation_parameters' must map every operation to its options. Got {parameters!r}")
+        problems.append(f"'operation_parameters' must map every operation to its options. Got {short(parameters)}")
         return ()
     problems += unknown_keys(parameters, [operation.name for operation in operations()], "'operation_parameters'")
     pairs: list[tuple[str, str | int]] = []
     for operation in types:
         values = parameters.get(operation)
         if not isinstance(values, list) or not values:
-            problems.append(f"'operation_parameters' must list options for '{operation}'. Got {values!r}")
+            problems.append(f"'operation_parameters' must list options for '{operation}'. Got {short(values)}")
             continue
-        for value in values:
+        if len(values) > MOST:
+            problems.append(f"'operation_parameters' of '{operation}' may list at most {MOST:,}. Got {len(values):,}")
+        for value in values[:MOST]:
             allowed = operation_named(operation).parameters
             if value not in allowed:
                 problems.append(
-                    f"'operation_parameters' of '{operation}' must be {allowed.rule}. Got {value!r}{allowed.hint}"
+                    f"'operation_parameters' of '{operation}' must be {allowed.rule}. Got {short(value)}{allowed.hint}"
                 )
             elif (operation, value) in pairs:
                 problems.append(f"'operation_parameters' of '{operation}' lists {value!r} more than once")

@@ -18,19 +18,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
-from numbers import Integral
 from typing import Any, Literal
 
 import networkx as nx
 
-from .files import unknown_keys
+from .bounds import ABSENT, MOST, is_whole, raise_all, too_many, wrong_size
+from .files import short, unknown_keys
 from .graph import canonical_hash, to_networkx
 from .operations import SCALED_DOT_PRODUCT, SELF_ATTENTION, described, is_known, operation_named
 
 STANDARD_KEYS = ("l", "o", "h", "n", "f", "p")
 HETERO_KEYS = ("l", "o", "h", "f")
 GROUPED_KEYS = ("groups",)
-_ABSENT: Any = object()  # an entry that a list of another length has and this one has not
 
 Format = Literal["standard", "hetero", "grouped"]
 Shape = tuple[int, int, int]
@@ -46,7 +45,7 @@ class Head:
     size: int
 
     def __post_init__(self) -> None:
-        problems = _operation_problems(self.operation, self.parameter, "head") + _positive(self.size, "size", "head")
+        problems = _operation_problems(self.operation, self.parameter, "head") + wrong_size(self.size, "size", "head")
         raise_all(problems or rule_problems(self.operation, self.parameter, self.size))
 
     @staticmethod
@@ -63,7 +62,9 @@ class Head:
         """The head that ``"{op}_{param}_{size}"`` names. Raises ``ValueError`` when it names none."""
         parts = text.split("_") if isinstance(text, str) else []
         if len(parts) != 3 or not parts[2].isdecimal():
-            raise ValueError(f"Got {text!r}; a head is written 'operation_parameter_size', for example 'sa_sdp_64'")
+            raise ValueError(
+                f"Got {short(text)}; a head is written 'operation_parameter_size', for example 'sa_sdp_64'"
+            )
         operation, parameter, size = parts
         return Head(operation, int(parameter) if parameter.isdecimal() else parameter, int(size))
 
@@ -78,15 +79,17 @@ class Layer:
     feed_forward: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        problems = _positive(self.hidden_size, "hidden_size", "layer")
+        problems = wrong_size(self.hidden_size, "hidden_size", "layer")
+        for name, entries in (("heads", self.heads), ("feed_forward", self.feed_forward)):
+            problems += too_many(entries, name, "layer")
         if not self.heads:
             problems.append("A layer needs at least one head")
         if len({head.size for head in self.heads}) > 1:
             problems.append(f"All heads of a layer must have one size. Got {[str(head) for head in self.heads]}")
         if not self.feed_forward:
             problems.append("A layer needs at least one feed-forward width")
-        for width in self.feed_forward:
-            problems += _positive(width, "feed_forward", "layer")
+        for width in self.feed_forward[:MOST]:
+            problems += wrong_size(width, "feed_forward", "layer")
         raise_all(problems)
 
     @staticmethod
@@ -131,6 +134,7 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         problems = [] if self.layers else ["A model needs at least one layer"]
+        problems += too_many(self.layers, "layers", "model")
         if self.format not in ("standard", "hetero") and not (self.format == "grouped" and self.groups):
             problems.append(f"'format' must be 'standard' or 'hetero'. Got {self.format!r}")
         if self.format == "standard":
@@ -155,6 +159,7 @@ class ModelSpec:
         Raises:
             ValueError: for sizes that make no architecture.
         """
+        raise_all(wrong_size(num_layers, "num_layers", "model", MOST))
         layer = {"o": SELF_ATTENTION, "h": hidden_size, "n": num_heads, "f": [feed_forward], "p": SCALED_DOT_PRODUCT}
         return ModelSpec.from_dict({"l": num_layers} | {key: [value] * num_layers for key, value in layer.items()})
 
@@ -182,7 +187,7 @@ class ModelSpec:
             ValueError: listing every problem of the dictionary.
         """
         if not isinstance(model_dict, Mapping):
-            raise ValueError(f"A model dict is a mapping with keys {', '.join(STANDARD_KEYS)}. Got {model_dict!r}")
+            raise ValueError(f"A model dict is a mapping with keys {', '.join(STANDARD_KEYS)}. Got {short(model_dict)}")
         if "groups" in model_dict:
             return _from_groups(model_dict)
         first: Any = model_dict.get("o")
@@ -240,9 +245,14 @@ def _from_groups(model_dict: Mapping[str, Any]) -> ModelSpec:
     problems = unknown_keys(model_dict, GROUPED_KEYS, "model dict")
     written = model_dict["groups"]
     if not _is_list(written):
-        problems.append(f"'groups' must be a list of model dicts. Got {written!r}")
+        problems.append(f"'groups' must be a list of model dicts. Got {short(written)}")
+        written = []
+    problems += too_many(written, "groups", "model dict")
     groups = []
-    for number, each in enumerate(written if _is_list(written) else []):
+    for number, each in enumerate(written[:MOST]):
+        if isinstance(each, Mapping) and "groups" in each:
+            problems.append(f"'groups[{number}]' must be no grouped model dict: write its groups beside the others")
+            continue
         try:
             groups.append(ModelSpec.from_dict(each))
         except ValueError as error:
@@ -255,14 +265,14 @@ def _from_standard(model_dict: Mapping[str, Any]) -> ModelSpec:
     problems, columns = _columns(model_dict, STANDARD_KEYS)
     layers = []
     for i, (operation, hidden, heads, widths, parameter) in enumerate(
-        zip_longest(*(columns[key] for key in "ohnfp"), fillvalue=_ABSENT)
+        zip_longest(*(columns[key] for key in "ohnfp"), fillvalue=ABSENT)
     ):
         found = _operation_problems(operation, parameter, f"layer {i}", f"o[{i}]", f"p[{i}]")
-        wrong_sizes = _positive(hidden, f"h[{i}]", "model dict") + _positive(heads, f"n[{i}]", "model dict")
+        wrong_sizes = wrong_size(hidden, f"h[{i}]", "model dict") + wrong_size(heads, f"n[{i}]", "model dict", MOST)
         found += wrong_sizes + _feed_forward_problems(widths, i)
-        is_whole = not wrong_sizes and _ABSENT not in (hidden, heads)
+        is_whole = not wrong_sizes and ABSENT not in (hidden, heads)
         if is_whole and hidden % heads:
-            divisors = [n for n in range(1, hidden + 1) if hidden % n == 0][:8]
+            divisors = [n for n in range(1, min(hidden, MOST) + 1) if hidden % n == 0][:8]
             found.append(
                 f"'n[{i}]' (heads) must divide the hidden size 'h[{i}]' {hidden}. Got {heads}; use one of {divisors}"
             )
@@ -279,12 +289,14 @@ def _from_standard(model_dict: Mapping[str, Any]) -> ModelSpec:
 def _from_hetero(model_dict: Mapping[str, Any]) -> ModelSpec:
     problems, columns = _columns(model_dict, HETERO_KEYS)
     layers = []
-    for i, (texts, hidden, widths) in enumerate(zip_longest(*(columns[key] for key in "ohf"), fillvalue=_ABSENT)):
-        found = _positive(hidden, f"h[{i}]", "model dict") + _feed_forward_problems(widths, i)
+    for i, (texts, hidden, widths) in enumerate(zip_longest(*(columns[key] for key in "ohf"), fillvalue=ABSENT)):
+        found = wrong_size(hidden, f"h[{i}]", "model dict") + _feed_forward_problems(widths, i)
         heads = []
-        if not _is_list(texts) and texts is not _ABSENT:
-            found.append(f"'o[{i}]' must be a list of heads, such as ['sa_sdp_64', 'c_9_64']. Got {texts!r}")
-        for j, text in enumerate(texts if _is_list(texts) else []):
+        if not _is_list(texts) and texts is not ABSENT:
+            found.append(f"'o[{i}]' must be a list of heads, such as ['sa_sdp_64', 'c_9_64']. Got {short(texts)}")
+        if _is_list(texts):
+            found += too_many(texts, f"o[{i}]", "model dict")
+        for j, text in enumerate(texts[:MOST] if _is_list(texts) else []):
             try:
                 heads.append(Head.parse(text))
             except ValueError as error:
@@ -292,7 +304,8 @@ def _from_hetero(model_dict: Mapping[str, Any]) -> ModelSpec:
         if _is_list(texts) and not texts:
             found.append(f"'o[{i}]' must list at least one head")
         if len({head.size for head in heads}) > 1:
-            found.append(f"'o[{i}]': all heads of a layer must have one size. Got {[str(head) for head in heads]}")
+            names = short([str(head) for head in heads])
+            found.append(f"'o[{i}]': all heads of a layer must have one size. Got {names}")
         problems += found
         if not problems:
             layers.append(Layer(int(hidden), tuple(heads), tuple(int(width) for width in widths)))
@@ -306,34 +319,37 @@ def _columns(model_dict: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[list
     problems += [f"Key '{key}' is missing from the model dict" for key in keys if key not in model_dict]
     lists = {key: model_dict[key] for key in keys[1:] if _is_list(model_dict.get(key))}
     problems += [
-        f"'{key}' must be a list with one entry per layer. Got {model_dict[key]!r}"
+        f"'{key}' must be a list with one entry per layer. Got {short(model_dict[key])}"
         for key in keys[1:]
         if key in model_dict and key not in lists
     ]
-    depth = model_dict.get("l", _ABSENT)
-    problems += _positive(depth, "l", "model dict")
-    if _is_whole(depth):
+    depth = model_dict.get("l", ABSENT)
+    problems += wrong_size(depth, "l", "model dict", MOST)
+    for key, column in lists.items():
+        problems += too_many(column, key, "model dict")
+    if is_whole(depth):
         problems += [
-            f"'{key}' must have 'l' = {depth} entries. Got {len(column)}"
+            f"'{key}' must have 'l' = {short(depth)} entries. Got {len(column)}"
             for key, column in lists.items()
             if len(column) != depth
         ]
-    return problems, {key: lists.get(key, []) for key in keys[1:]}
+    return problems, {key: lists.get(key, [])[:MOST] for key in keys[1:]}
 
 
 def _operation_problems(
     operation: Any, parameter: Any, where: str, name: str = "operation", of: str = "parameter"
 ) -> list[str]:
-    if operation is _ABSENT:
+    if operation is ABSENT:
         return []
     if not is_known(operation):
-        return [f"'{name}' of {where} must be an operation: {described()}. Got {operation!r}"]
-    if parameter is _ABSENT:
+        return [f"'{name}' of {where} must be an operation: {described()}. Got {short(operation)}"]
+    if parameter is ABSENT:
         return []
     allowed = operation_named(operation).parameters
     if parameter not in allowed:
         return [
-            f"'{of}' of {where} must be {allowed.rule} for operation '{operation}'. Got {parameter!r}{allowed.hint}"
+            f"'{of}' of {where} must be {allowed.rule} for operation '{operation}'. "
+            f"Got {short(parameter)}{allowed.hint}"
         ]
     return []
 
@@ -346,29 +362,15 @@ def rule_problems(operation: str, parameter: str | int, size: int) -> list[str]:
 
 
 def _feed_forward_problems(widths: Any, index: int) -> list[str]:
-    if widths is _ABSENT:
+    if widths is ABSENT:
         return []
     if not _is_list(widths) or not widths:
-        return [f"'f[{index}]' must be a list of one or more feed-forward widths. Got {widths!r}"]
-    return [problem for j, width in enumerate(widths) for problem in _positive(width, f"f[{index}][{j}]", "model dict")]
-
-
-def _positive(value: Any, name: str, where: str) -> list[str]:
-    if value is _ABSENT or (_is_whole(value) and value > 0):
-        return []
-    return [f"'{name}' of {where} must be a whole number above 0. Got {value!r}"]
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
+        return [f"'f[{index}]' must be a list of one or more feed-forward widths. Got {short(widths)}"]
+    problems = too_many(widths, f"f[{index}]", "model dict")
+    for j, width in enumerate(widths[:MOST]):
+        problems += wrong_size(width, f"f[{index}][{j}]", "model dict")
+    return problems
 
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
-
-
-def raise_all(problems: Sequence[str], where: str | None = None) -> None:
-    """Raise ``ValueError`` that lists the problems, if there are any."""
-    if problems:
-        heading = f"{len(problems)} problem{'s' * (len(problems) > 1)} in {where}:\n  - " if where else ""
-        raise ValueError(heading + "\n  - ".join(problems))

@@ -6,12 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from design_space import DesignSpace
 from design_space.command import CommandOptions, read_options, run_command
-from design_space.options import Count, Place, Switch, Whole, flag, options
+from design_space.options import NO_SWITCH, Place, Switch, Whole, flag, options
 
 from . import library as graph_library
 from .library_file import check_library_path
@@ -30,11 +31,11 @@ class LibraryOptions:
     """Dimensions of the embedding; 16 (or as many as fit) when not given."""
     num_neighbors: Whole | None = None
     """Neighbors kept per graph; 100 (or all there are) when not given."""
-    n_jobs: Whole = -1
+    n_jobs: Annotated[int, Field(ge=-1000, le=1000), NO_SWITCH] = -1
     """Processes that measure distances; -1 for one per core."""
     heterogeneous_feed_forward: Switch = False
     """Let widths inside one feed-forward stack differ."""
-    max_graphs: Count | None = None
+    max_graphs: Annotated[int, Field(ge=1, le=1_000_000), NO_SWITCH] | None = None
     """Work on this many graphs of a space too large to list."""
     seed: Whole = 0
     """Seed of sample, landmarks and embedding."""
@@ -82,6 +83,10 @@ def generate_library(arguments: Sequence[str] | None = None) -> None:
     path = check_library_path(options.dataset_file)
     if options.plot is not None:
         check_plot_path(options.plot)
+        if (there := _built_so(path, space, build)) is not None:
+            plot_embedding(there, options.plot)
+            console.print(f"{path} is there, built so: drawn as it is", soft_wrap=True, highlight=False)
+            return
     with library_progress(console) as progress:
         library = graph_library.GraphLibrary.build(
             space,
@@ -89,10 +94,30 @@ def generate_library(arguments: Sequence[str] | None = None) -> None:
             **asdict(build.library),
             progress=progress,
         )
-        library.save(path)
+        num_scored = library.save_over(path)
     if options.plot is not None:
         plot_embedding(library, options.plot)
-    console.print(describe_library(library, size, path), soft_wrap=True, highlight=False)
+    kept = f"; the scores of {num_scored:,} architectures that were there are kept" if num_scored else ""
+    console.print(describe_library(library, size, path) + kept, soft_wrap=True, highlight=False)
+
+
+def _built_so(path: Path, space: DesignSpace, build: SpaceLibraryOptions) -> graph_library.GraphLibrary | None:
+    """The library in a file, where it is there and is what the options ask for."""
+    try:
+        there = graph_library.GraphLibrary.load(path, space=space)
+    except ValueError:
+        return None
+    options = build.library
+    asked = (
+        (build.layers_per_stack, there.layers_per_stack),
+        (options.heterogeneous_feed_forward, there.heterogeneous_feed_forward),
+        (options.kernel, there.kernel),
+        (options.algo, there.algo),
+        (options.embedding_size, there.embeddings.shape[1]),
+        (options.num_neighbors, there.neighbors.shape[1]),
+        (options.max_graphs, len(there)),
+    )
+    return there if all(wanted in (None, found) for wanted, found in asked) else None
 
 
 def describe_library(library: graph_library.GraphLibrary, size: int, path: Path) -> str:

@@ -23,7 +23,7 @@ from design_space.graph import vertices_and_edges
 from .distances import Distance, Progress, fidelity_of_sample, measure_all, silent
 from .edit_distance import EditDistance
 from .landmark_mds import Algorithm, check_options, embed_landmarks, place, refine
-from .library_file import MEASURED_ON, StoredSpecs, add_performances, read_library, write_library
+from .library_file import MEASURED_ON, StoredSpecs, add_performances, read_library, replace_library, write_library
 from .nearest import NearestSearch
 from .neighbors import check_num_neighbors, nearest_by_overlap
 from .weisfeiler_lehman import WeisfeilerLehman
@@ -177,6 +177,17 @@ class GraphLibrary:
     def save(self, path: Path | str) -> None:
         """Write the library, whole or not at all."""
         write_library(path, self._content())
+
+    def save_over(self, path: Path | str) -> int:
+        """Write the library in the place of one that may be there, and keep the scores of that one.
+
+        Returns:
+            The number of architectures whose scores were there.
+
+        Raises:
+            ValueError: when they were measured on something else than those of this library.
+        """
+        return replace_library(path, self._content())
 
     @staticmethod
     def load(path: Path | str, *, space: DesignSpace | None = None) -> "GraphLibrary":
@@ -339,20 +350,28 @@ def _from_content(content: dict[str, Any], path: Path | str) -> GraphLibrary:
             if [spec.hash for spec in specs] != hashes:
                 raise ValueError("its hashes do not belong to its model dicts")
         space = content["design_space"]
+        embeddings = np.array(content["embeddings"], dtype=np.float64).reshape(len(specs), -1)
+        neighbors = np.array(content["neighbors"], dtype=np.int32).reshape(len(specs), -1)
+        landmarks = np.array(content["landmarks"], dtype=np.int32)
+        if not np.isfinite(embeddings).all():
+            raise ValueError("its embeddings must be finite numbers")
+        for name, places in (("neighbors", neighbors), ("landmarks", landmarks)):
+            if not places.size or places.min() < 0 or places.max() >= len(specs):
+                raise ValueError(f"its {name} must be places of its graphs, from 0 to {len(specs) - 1}")
         return GraphLibrary(
             space=None if space is None else DesignSpace.from_dict(space),
             **{key: content[key] for key in _AS_THEY_ARE},
             order=LabelOrder(tuple(content["ops_list"])),
             specs=specs,
-            embeddings=np.array(content["embeddings"], dtype=np.float64).reshape(len(specs), -1),
-            neighbors=np.array(content["neighbors"], dtype=np.int32).reshape(len(specs), -1),
-            landmarks=np.array(content["landmarks"], dtype=np.int32),
+            embeddings=embeddings,
+            neighbors=neighbors,
+            landmarks=landmarks,
             performances=content["performances"],
             measured_on=content.get(MEASURED_ON, {}),
             quality=content["quality"],
             stored_hashes=hashes,
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is not a sound graph library, or one that needs a plugin: {error}") from error
 
 

@@ -9,17 +9,21 @@ when it is asked for, so that loading does not grow with it.
 
 import itertools
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Annotated, Any, Literal, NotRequired, overload
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
 
 from design_space import ModelSpec
-from design_space.files import write_atomically
+from design_space.files import parse_json, read_json, write_atomically
+from design_space.schemas import SHAPE, checked
 
 PER_GRAPH = ("model_dicts", "hashes", "embeddings", "neighbors", "performances")
 KEYS = (
@@ -44,6 +48,32 @@ MeasuredOn = Mapping[str, Mapping[str, str]]
 
 _METADATA = b"graph_library"
 
+logger = logging.getLogger(__name__)
+
+
+class _Content(TypedDict):
+    """A library without what there is per graph, which may be large, and is checked when it becomes arrays."""
+
+    __pydantic_config__ = SHAPE  # type: ignore[misc]
+    dataset: list[str]
+    design_space: dict[str, Any] | None
+    ops_list: list[str]
+    num_neighbors: Annotated[int, Field(ge=1)]
+    layers_per_stack: Annotated[int, Field(ge=1)]
+    heterogeneous_feed_forward: bool
+    kernel: Literal["GraphEditDistance", "WeisfeilerLehman"]
+    algo: Literal["MDS", "GD"]
+    quality: dict[str, float]
+    landmarks: list[int]
+    hashes: list[str]
+    performances: dict[str, dict[str, float]]
+    measured_on: NotRequired[dict[str, dict[str, str]]]
+
+
+_NAMED = (*_Content.__annotations__,)
+_CONTENT: TypeAdapter[Any] = TypeAdapter(_Content)
+_IN_PARQUET: TypeAdapter[Any] = TypeAdapter(dict[str, Any])
+
 
 def check_library_path(path: Path | str) -> Path:
     """The absolute path of a library file. Raises ``ValueError`` for a name that ends neither in ``.json`` nor in
@@ -67,19 +97,42 @@ def write_library(path: Path | str, content: Mapping[str, Any]) -> None:
         write_atomically(path, json.dumps({**content, **lists}, separators=(",", ":")))
 
 
+def replace_library(path: Path | str, content: Mapping[str, Any]) -> int:
+    """Write a library in the place of one that may be there, whose scores it keeps beside its own.
+
+    Returns:
+        The number of architectures whose scores were there.
+    """
+    path = check_library_path(path)
+    with _lock(path):
+        if not path.exists():
+            write_library(path, content)
+            return 0
+        try:
+            there = read_library(path)
+        except ValueError as error:
+            logger.warning("What was there could not be read, and is replaced: %s", error)
+            there = {"performances": {}}
+        scores, measured_on = _joined(there, content["performances"], content.get(MEASURED_ON, {}))
+        identities = {MEASURED_ON: measured_on} if measured_on else {}
+        write_library(path, {**content, "performances": scores, **identities})
+        return len(there["performances"])
+
+
 def read_library(path: Path | str) -> dict[str, Any]:
     """A library's content with all ``KEYS``. Raises ``ValueError`` when the file is missing, cut off or no library."""
     path = check_library_path(path)
+    if not path.exists():
+        raise ValueError(f"No library file {path}. Make one with generate_library --dataset_file {path}")
     try:
-        content = _from_table(path) if path.suffix == ".parquet" else json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"No library file {path}. Make one with generate_library --dataset_file {path}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, pa.ArrowInvalid) as error:
-        raise ValueError(f"{path} is damaged or cut off ({error}). Build it again with generate_library") from error
+        content = _from_table(path) if path.suffix == ".parquet" else read_json(path)
+    except (ValueError, pa.ArrowException, OSError) as error:
+        raise ValueError(f"{error}. Build it again with generate_library") from error
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
         raise ValueError(f"{path} is no graph library: it has no {', '.join(missing)}")
-    return content
+    made: dict[str, Any] = content | checked(_CONTENT, {key: content[key] for key in content if key in _NAMED}, path)
+    return made
 
 
 def add_performances(
@@ -88,19 +141,31 @@ def add_performances(
     """Write further scores (hash -> task -> score) into a library file, beside those that are there by then, tasks
     under the names of ``scored_as``. Of processes that do so at once, each waits for the one before."""
     path = check_library_path(path)
-    # The lock lies beside the file, which is replaced when it is written.
-    with FileLock(path.parent / f".{path.name}.lock"):
+    with _lock(path):
         content = read_library(path)
-        merged: dict[str, dict[str, float]] = content["performances"]
-        names = {}
-        if measured_on:
-            known = content.get(MEASURED_ON, {})
-            names = {task: scored_as(merged, known, task, identity) for task, identity in measured_on.items()}
-            content[MEASURED_ON] = known | {names[task]: dict(identity) for task, identity in measured_on.items()}
-        for graph_hash, scores in performances.items():
-            merged.setdefault(graph_hash, {}).update({names.get(task, task): score for task, score in scores.items()})
+        content["performances"], identities = _joined(content, performances, measured_on or {})
+        content |= {MEASURED_ON: identities} if identities else {}
         arrays = {key: np.asarray(content[key]) for key in ("embeddings", "neighbors")}
         write_library(path, {**content, **arrays})
+
+
+def _lock(path: Path) -> FileLock:
+    """It lies beside the file, which is replaced when it is written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path.parent / f".{path.name}.lock")
+
+
+def _joined(
+    there: Mapping[str, Any], performances: Mapping[str, Mapping[str, float]], measured_on: MeasuredOn
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, str]]]:
+    """The scores of a library with further ones, tasks under the names of ``scored_as``, and what they are of."""
+    merged = {graph_hash: dict(scores) for graph_hash, scores in there["performances"].items()}
+    known = {task: dict(identity) for task, identity in there.get(MEASURED_ON, {}).items()}
+    names = {task: scored_as(merged, known, task, identity) for task, identity in measured_on.items()}
+    known |= {names[task]: dict(identity) for task, identity in measured_on.items()}
+    for graph_hash, scores in performances.items():
+        merged.setdefault(graph_hash, {}).update({names.get(task, task): score for task, score in scores.items()})
+    return merged, known
 
 
 def scored_as(
@@ -138,7 +203,7 @@ class StoredSpecs(Sequence[ModelSpec]):
             return [self[i] for i in range(*index.indices(len(self)))]
         place = range(len(self))[index]
         if place not in self._made:
-            spec = ModelSpec.from_dict(json.loads(self._model_dicts[place].as_py()))
+            spec = ModelSpec.from_dict(parse_json(self._model_dicts[place].as_py() or ""))
             if spec.hash != self._hashes[place]:
                 raise ValueError(f"The library file is damaged: the hash of graph {place} does not belong to it")
             self._made[place] = spec
@@ -166,22 +231,34 @@ def _table(content: Mapping[str, Any]) -> pa.Table:
 
 
 def _from_table(path: Path) -> dict[str, Any]:
-    table = pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is damaged or cut off ({error})") from error
     metadata = (table.schema.metadata or {}).get(_METADATA)
     if metadata is None or set(table.column_names) != set(PER_GRAPH):
         return {key: None for key in table.column_names if key in KEYS}
-    content = json.loads(metadata)
+    for key, is_right in _COLUMNS.items():
+        if not is_right(table.schema.field(key).type):
+            raise ValueError(f"{path} is damaged: column '{key}' is of type {table.schema.field(key).type}")
+    content = checked(_IN_PARQUET, parse_json(metadata), path)
     hashes = table["hashes"].to_pylist()
     scores = table["performances"].drop_null().to_pylist()
     scored = np.flatnonzero(table["performances"].is_valid())
-    performances = {hashes[i]: json.loads(text) for i, text in zip(scored, scores, strict=True)}
+    performances = {hashes[i]: parse_json(text) for i, text in zip(scored, scores, strict=True)}
+    others = checked(_IN_PARQUET, content.pop("other_performances", {}), path)
     return content | {
         "model_dicts": table["model_dicts"],
         "hashes": hashes,
         "embeddings": _matrix(table["embeddings"]),
         "neighbors": _matrix(table["neighbors"]),
-        "performances": performances | content.pop("other_performances"),
+        "performances": performances | others,
     }
+
+
+_COLUMNS = {key: pa.types.is_string for key in ("model_dicts", "hashes", "performances")} | {
+    key: pa.types.is_fixed_size_list for key in ("embeddings", "neighbors")
+}
 
 
 def _rows(matrix: np.ndarray) -> pa.FixedSizeListArray:

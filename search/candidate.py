@@ -6,17 +6,58 @@ narrower or shallower, ``stitch`` puts two side by side; users register their ow
 their parents' hashes.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from design_space import ModelSpec
+from design_space.files import read_json, short
+from design_space.schemas import SHAPE, checked
 from flexibert import MORPHISMS, Morphism
 
 RESULT_FILE = "training.json"
 """Beside a trained model's weights: its candidate, and what was measured."""
+
+
+class _OriginContent(TypedDict):
+    __pydantic_config__ = SHAPE  # type: ignore[misc]
+    kind: str
+    parent: NotRequired[str]
+    other: NotRequired[str]
+    parents: NotRequired[list[str]]
+
+
+class _CandidateContent(TypedDict):
+    spec: dict[str, Any]
+    origin: dict[str, Any]
+    proposed_by: NotRequired[str]
+
+
+class _Measured(TypedDict):
+    __pydantic_config__ = SHAPE  # type: ignore[misc]
+    score: float
+    objectives: dict[str, float]
+    cost_s: float
+    overlap: float
+    figures: NotRequired[dict[str, Any]]
+    speed: NotRequired[dict[str, Any] | None]
+
+
+class _Trained(TypedDict):
+    __pydantic_config__ = SHAPE  # type: ignore[misc]
+    candidate: _CandidateContent
+
+
+class _Result(_Trained):
+    result: _Measured
+
+
+_ORIGIN: TypeAdapter[Any] = TypeAdapter(_OriginContent)
+_CANDIDATE, _TRAINED, _RESULT = TypeAdapter(_CandidateContent), TypeAdapter(_Trained), TypeAdapter(_Result)
 
 
 def origin_names() -> tuple[str, ...]:
@@ -71,9 +112,11 @@ class Origin:
 
     @staticmethod
     def from_dict(content: Mapping[str, Any]) -> "Origin":
-        """The inverse of ``to_dict``."""
-        rest = dict(content)
+        """The inverse of ``to_dict``. Raises ``ValueError`` for what is no origin."""
+        rest: dict[str, Any] = dict(checked(_ORIGIN, content, "the origin"))
         parents = [*rest.pop("parents", ()), *(rest.pop(key) for key in ("parent", "other") if key in rest)]
+        if nested := [name for name, value in rest.items() if isinstance(value, list | dict)]:
+            raise ValueError(f"'{nested[0]}' of the origin must be a text or a number. Got {short(rest[nested[0]])}")
         return Origin(rest.pop("kind"), *parents, **rest)
 
     def __str__(self) -> str:
@@ -107,6 +150,7 @@ class Candidate:
     @staticmethod
     def from_dict(content: Mapping[str, Any]) -> "Candidate":
         """The inverse of ``to_dict``. Raises ``ValueError`` for what is no candidate."""
+        checked(_CANDIDATE, content, "the candidate")
         return Candidate(
             ModelSpec.from_dict(content["spec"]),
             Origin.from_dict(content["origin"]),
@@ -117,7 +161,13 @@ class Candidate:
 def trained_candidate(model_dir: Path) -> Candidate | None:
     """Whose weights lie in a folder; None where there are none."""
     path = model_dir / RESULT_FILE
-    return Candidate.from_dict(json.loads(path.read_text())["candidate"]) if path.exists() else None
+    return Candidate.from_dict(checked(_TRAINED, read_json(path), path)["candidate"]) if path.exists() else None
+
+
+def read_result(model_dir: Path) -> Any:
+    """What ``RESULT_FILE`` in a folder holds; None where there is none. Raises ``ValueError`` when it is damaged."""
+    path = model_dir / RESULT_FILE
+    return checked(_RESULT, read_json(path), path) if path.exists() else None
 
 
 def describe(candidate: Candidate) -> str:

@@ -115,7 +115,7 @@ def write_next_library(options: HierarchicalOptions, console: Console) -> None:
         )
         new.performances = {graph_hash: dict(scores) for graph_hash, scores in old.performances.items()}
         new.measured_on = {name: dict(identity) for name, identity in old.measured_on.items()}
-        new.save(path)
+        new.save_over(path)
     console.print(
         f"{len(level.branches)} pairs of parents span at most {level.size:,} architectures; "
         f"{len(trained)} trained ones carried over",

@@ -18,6 +18,8 @@ MAY_IMPORT = {
     "dataset": {"design_space"},
     "search": {"design_space", "embeddings", "flexibert", "dataset"},
 }
+TABLES = ROOT / "flexibert" / "commands" / "examples.py"
+"""Where the commands on model folders read tables: as tasks are read, and nowhere else below ``search``."""
 
 
 def _imported(source: str) -> set[str]:
@@ -39,8 +41,12 @@ def _violations(room: str, source: str) -> set[str]:
 def test_imports_point_down_only(room):
     modules = sorted((ROOT / room).rglob("*.py"))
     assert modules
-    wrong = {str(module): _violations(room, module.read_text()) for module in modules}
+    wrong = {
+        str(module): _violations(room, module.read_text()) - ({"dataset"} if module == TABLES else set())
+        for module in modules
+    }
     assert not {module: rooms for module, rooms in wrong.items() if rooms}
+    assert _imported(TABLES.read_text()) >= {"dataset"}
 
 
 def test_the_rule_can_be_broken():

@@ -3,10 +3,11 @@
 from typing import Annotated, ClassVar
 
 from design_space.command import CommandOptions
-from design_space.options import ARGUMENT, Place, options
+from design_space.options import ARGUMENT, Only, Place, options
 
 from ..conversion.folders import check_target
 from ..morphisms.layer_merging import merge_layers
+from .examples import ExampleOptions, read_examples
 from .model_folders import (
     LearningOptions,
     LossOptions,
@@ -32,6 +33,7 @@ class Options(CommandOptions):
     """Pairs such as 0-1 4-5; every second one when not given."""
     learning: LearningOptions
     loss: LossOptions = LossOptions()
+    rows: Annotated[ExampleOptions, Only(("examples", "max_examples"))] = ExampleOptions()
 
 
 def run(options: Options) -> None:
@@ -41,6 +43,7 @@ def run(options: Options) -> None:
     pairs = None if options.pairs is None else [_pair(text) for text in options.pairs]
     teacher = load_model(options.source)
     inputs = text_inputs(options.loss, options.source, teacher.config.max_position_embeddings)
+    labelled = read_examples(options.rows, teacher, options.source)
     models, larger = {"teacher": teacher}, load_larger(learning.larger, teacher, options.source)
     batches, training = training_inputs(
         learning, options.loss.block_length, options.source, teacher.config.max_position_embeddings
@@ -54,7 +57,8 @@ def run(options: Options) -> None:
         training=training,
     )
     models |= larger
-    lines = summary(models, inputs, written=str(options.target.resolve()))
+    figures = labelled.figures(teacher, models["merged"]) if labelled else {}
+    lines = summary(models, inputs, **figures, written=str(options.target.resolve()))
     save_model(models["merged"], options.target, options.source)
     print(lines)
 

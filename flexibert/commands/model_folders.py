@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from design_space.options import NO_SWITCH, Count, Place, Positive, Whole, flag, options
@@ -42,16 +42,6 @@ def save_model(model: Any, target: Path, tokenizer_from: Path) -> None:
     """
     with new_folder(model, target, tokenizer_from=tokenizer_from):
         pass
-
-
-def _seed(value: int) -> int:
-    if not -(2**63) <= value < 2**63:
-        raise ValueError("must be a whole number from -2^63 to 2^63 - 1")
-    return value
-
-
-Seed = Annotated[Whole, AfterValidator(_seed)]
-"""What ``torch.manual_seed`` takes."""
 
 
 @options
@@ -96,7 +86,7 @@ class LearningOptions:
     """Heads of a new block; the teacher's when not given."""
     head_size: Whole | None = None
     """Size of these heads; the teacher's when not given."""
-    seed: Seed = 0
+    seed: Whole = 0
     """Seed of first weights and of the order of texts."""
     larger: Place | None = None
     """Folder of a larger model to show the loss of too."""

@@ -1,25 +1,19 @@
 """Prunes a trained model to a smaller dense one without training, or reports what pruning removed."""
 
-import csv
-import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import torch
-from transformers import AutoTokenizer
-
 from design_space.command import CommandOptions
-from design_space.files import read_text
-from design_space.options import ARGUMENT, Count, Number, Place, Switch, Whole, flag, options
+from design_space.options import ARGUMENT, Number, Place, Switch, Whole, flag, options
 
 from ..conversion.folders import check_target
-from ..model.heads import FlexiBERTForSequenceClassification, WordPredictor
+from ..model.heads import WordPredictor
 from ..pruning.importance import Batch
 from ..pruning.one_shot import prune
 from ..pruning.report import DensityReport, report_of_specs
 from ..runtimes.latency import measure_latency
+from .examples import ExampleOptions, Examples, read_examples
 from .model_folders import LossOptions, load_model, save_model, summary, text_inputs
 
 
@@ -38,12 +32,7 @@ class Options(CommandOptions):
     """Number of all parameters, at most."""
     latency_ms: Annotated[Number | None, flag(unit="ms")] = None
     """Time of a batch of examples, at most."""
-    examples: Place | None = None
-    """TSV or CSV with a header: texts in the first columns, label last."""
-    max_examples: Count = 256
-    """Number of examples that are used, from the start."""
-    batch_size: Count = 16
-    """Examples per batch."""
+    rows: ExampleOptions = ExampleOptions()
     no_repair: Switch = False
     """Leave out the least-squares repair."""
     report: Switch = False
@@ -61,12 +50,14 @@ def run(options: Options) -> None:
         check_target(options.target)
     parent = load_model(options.source)
     inputs = text_inputs(options.loss, options.source, parent.config.max_position_embeddings)
+    labelled = read_examples(options.rows, parent, options.source)
     if given:
-        examples = list(_examples(options, parent, inputs))
-        child = prune(parent, **given, examples=examples, repair=not options.no_repair)
+        batches = _batches(labelled, parent, inputs, options)
+        child = prune(parent, **given, examples=batches, repair=not options.no_repair)
     else:
         child = load_model(options.target)
-    lines = summary({"parent": parent, "child": child}, inputs, folder=str(options.target.resolve()))
+    figures = labelled.figures(parent, child) if labelled else {}
+    lines = summary({"parent": parent, "child": child}, inputs, **figures, folder=str(options.target.resolve()))
     report = _report(parent, child) if options.report else None
     if given:
         save_model(child, options.target, options.source)
@@ -89,60 +80,18 @@ def _write_report(report: DensityReport, folder: Path) -> None:
     print(f"written: {(folder / 'report.json').resolve()}, {(folder / 'report.svg').resolve()}")
 
 
-def _examples(options: Options, parent: Any, inputs: Any) -> Iterator[Batch]:
+def _batches(labelled: Examples | None, parent: Any, inputs: Any, options: Options) -> list[Batch]:
     """Batches with labels: rows of ``--examples``, or for a model with a masked-LM head blocks of ``--text``.
 
     Raises:
-        ValueError: when there is neither, the model has no head for it, or a row or label does not fit.
+        ValueError: when there is neither, or the model has no head for it.
     """
-    if options.examples is None and inputs is None:
+    if labelled is not None:
+        return list(labelled.batches)
+    if inputs is None:
         raise ValueError("--examples must be given (or --text, for a masked-LM model): importance is measured on them")
-    needed: Any = WordPredictor if options.examples is None else FlexiBERTForSequenceClassification
-    if not isinstance(parent, needed):
-        flag = "--text" if options.examples is None else "--examples"
-        name = "model with a masked-LM head" if options.examples is None else needed.__name__
-        raise ValueError(f"{options.source}: {flag} needs a {name}. Got a {type(parent).__name__}")
-    if options.examples is None:
-        ids, labels = (x[: options.max_examples] for x in inputs)
-        for start in range(0, len(ids), options.batch_size):
-            piece = slice(start, start + options.batch_size)
-            yield {"input_ids": ids[piece], "labels": labels[piece]}
-        return
-    tokenizer = AutoTokenizer.from_pretrained(options.source)
-    rows = _rows(options.examples)[: options.max_examples]
-    label_ids = {str(label): number for number, label in parent.config.id2label.items()}
-    for start in range(0, len(rows), options.batch_size):
-        batch = rows[start : start + options.batch_size]
-        columns = [list(column) for column in zip(*(row[:-1] for row in batch), strict=True)]
-        length = parent.config.max_position_embeddings
-        encoded = tokenizer(*columns[:2], padding=True, truncation=True, max_length=length, return_tensors="pt")
-        labels = torch.tensor([_label(row[-1], label_ids, parent.config.num_labels) for row in batch])
-        yield {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"], "labels": labels}
-
-
-def _rows(path: Path) -> list[list[str]]:
-    delimiter = "," if path.suffix == ".csv" else "\t"
-    text = io.StringIO(read_text(path, "a table"), newline="")
-    is_quoted = delimiter == ","  # in GLUE's TSV files quotes are ordinary characters
-    reader = csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE)
-    try:
-        header, *rows = list(reader) or [[]]
-    except csv.Error as error:
-        raise ValueError(f"{path}: must be a table. {error}") from error
-    if len(header) not in (2, 3) or not rows:
-        raise ValueError(f"{path}: must have a header, one or two columns of text, a label last, and rows")
-    wrong = next((number for number, row in enumerate(rows, 2) if len(row) != len(header)), None)
-    if wrong is not None:
-        raise ValueError(f"{path}: line {wrong} must have {len(header)} columns as the header has")
-    return rows
-
-
-def _label(text: str, label_ids: dict[str, int], num_labels: int) -> float | int:
-    """A number where there is one label; else a label's name or number."""
-    if num_labels == 1:
-        return float(text)
-    if text in label_ids:
-        return label_ids[text]
-    if text.isdecimal() and int(text) < num_labels:
-        return int(text)
-    raise ValueError(f"Labels must be below {num_labels} or one of {', '.join(label_ids)}. Got {text!r}")
+    if not isinstance(parent, WordPredictor):
+        name = type(parent).__name__
+        raise ValueError(f"{options.source}: --text needs a model with a masked-LM head. Got a {name}")
+    ids, labels = (x[: options.rows.max_examples].split(options.rows.batch_size) for x in inputs)
+    return [{"input_ids": some, "labels": of_some} for some, of_some in zip(ids, labels, strict=True)]

@@ -3,13 +3,12 @@
 from typing import Annotated, ClassVar, Literal
 
 from design_space.command import CommandOptions
-from design_space.options import ARGUMENT, Number, Place, below_home, options
+from design_space.options import ARGUMENT, Number, Place, Whole, below_home, options
 
 from ..conversion.folders import check_target
 from ..morphisms.stitching import random_like, stitch
 from .model_folders import (
     LossOptions,
-    Seed,
     check_tokenizers,
     load_model,
     save_model,
@@ -37,7 +36,7 @@ class Options(CommandOptions):
     """Constant in off-diagonal blocks."""
     noise_std: Number = 0.0
     """Standard deviation of noise in off-diagonal blocks, instead of a constant."""
-    seed: Seed = 0
+    seed: Whole = 0
     """Seed of noise and random weights."""
     loss: LossOptions = LossOptions()
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from ..checkpoints.validation import UNREADABLE, contradictions, damage
+from ..checkpoints.validation import contradictions, damage
 from .bert import CLASSES
 from .families import family_of
 from .family import Family
@@ -65,7 +65,7 @@ def load(source: Source, *, is_encoder: bool = False, revision: str | None = Non
             model, found = model_class.from_pretrained(
                 source, dtype="auto", output_loading_info=True, revision=revision, **options
             )
-        except UNREADABLE as error:
+        except Exception as error:  # damaged files, and a config.json of another shape, may end in anything
             why = damage(error, source) or f"{source}: the model cannot be loaded ({type(error).__name__}: {error})"
             raise ValueError(why) from error
     _check_encoder(source, found)
@@ -80,7 +80,10 @@ def _class_of(source: Source, config: Mapping[str, Any], family: Family | None, 
     default = next(iter(classes))
     if is_encoder:
         return classes[default]
-    name = (config.get("architectures") or [default])[0]
+    names = config.get("architectures") or [default]
+    if not isinstance(names, list) or not isinstance(names[0], str):
+        raise ValueError(f"{source}: 'architectures' of config.json must be a list of names. Got {names!r}")
+    name = names[0]
     if family is None and name not in classes:  # the original code's "BertModelModular"
         name = f"Flexi{name.removesuffix('Modular').replace('Bert', 'BERT')}"
     if name not in classes:

@@ -1,11 +1,12 @@
 """Where models are had from: a folder, or the Hub of Hugging Face by name; their files and configurations."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 from transformers.utils import CONFIG_NAME, cached_file
+
+from design_space.files import parse_json
 
 from ..model.configuration_flexibert import FlexiBERTConfig
 
@@ -51,7 +52,7 @@ def file_of(source: Source, name: str, revision: str | None = None) -> Path | No
 def read_json(file: Path, source: Source) -> Any:
     """The content of a file of a source. Raises ``ValueError`` when it is no JSON."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return parse_json(file.read_bytes())
     except ValueError as error:
         raise ValueError(f"{source}: '{file.name}' cannot be read ({error})") from error
 

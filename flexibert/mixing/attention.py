@@ -112,22 +112,21 @@ def attend_by_bias(v_BNSD: Tensor, bias: Tensor | None, dropout: float) -> tuple
     return weights @ v_BNSD, weights
 
 
-def relative_scores(x_BNSD: Tensor, table: nn.Embedding, *, is_of_keys: bool = False) -> Tensor:
+def relative_scores(x_BNSD: Tensor, table: nn.Module, max_length: int, *, is_of_keys: bool = False) -> Tensor:
     """The share of relative positions in attention scores: x_i . r_{i-j} / sqrt(D).
 
     One product with every distance, of which row i then takes those that start at S - 1 - i.
 
     Args:
         x_BNSD: queries, or with ``is_of_keys`` keys, whose score at [i, j] is k_j . r_{i-j} / sqrt(D).
-        table: 2 M - 1 vectors; number m is r_{m - M + 1}.
+        table: 2 M - 1 vectors; number m is r_{m - M + 1}. max_length: M.
 
     Returns:
         (B, N, S, S).
     """
     length, size = x_BNSD.shape[-2:]
-    middle = (table.num_embeddings - 1) // 2
     distances = torch.arange(1 - length, length, device=x_BNSD.device)
-    vectors = table(middle + (distances if is_of_keys else -distances))  # (2 S - 1, D)
+    vectors = table(max_length - 1 + (distances if is_of_keys else -distances))  # (2 S - 1, D)
     by_distance = functional.pad(x_BNSD @ (vectors / math.sqrt(size)).transpose(0, 1), (0, 1))  # (B, N, S, 2 S)
     # In one row after the other, dropping S - 1 entries and cutting rows of 2 S - 1 moves row i by S - 1 - i.
     flat = by_distance.flatten(-2)[..., length - 1 : length - 1 + length * (2 * length - 1)]

@@ -30,7 +30,8 @@ class Mixing(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.head_size = layer.head_size
-        self.distance_embedding: nn.Embedding | None = None
+        self.distance_embedding: nn.Module | None = None
+        self.max_length: int = config.max_position_embeddings  # of the table, whatever the configuration says later
 
     @abstractmethod
     def forward(self, x_BSH: Tensor, padding: Padding, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
@@ -41,7 +42,7 @@ class Mixing(nn.Module, ABC):
 
     def _add_distance_embedding(self) -> None:
         if self.config.position_embedding_type != "absolute":
-            self.distance_embedding = nn.Embedding(2 * self.config.max_position_embeddings - 1, self.head_size)
+            self.distance_embedding = nn.Embedding(2 * self.max_length - 1, self.head_size)
 
     def _heads(self, linear: nn.Linear, x_BSH: Tensor) -> Tensor:
         """The output of a linear map as heads (B, N, S, D)."""
@@ -53,10 +54,10 @@ class Mixing(nn.Module, ABC):
         if self.distance_embedding is None:
             return padding.scores
         assert q_BNSD is not None
-        bias = relative_scores(q_BNSD, self.distance_embedding)
+        bias = relative_scores(q_BNSD, self.distance_embedding, self.max_length)
         if self.config.position_embedding_type == "relative_key_query":
             assert k_BNSD is not None
-            bias = bias + relative_scores(k_BNSD, self.distance_embedding, is_of_keys=True)
+            bias = bias + relative_scores(k_BNSD, self.distance_embedding, self.max_length, is_of_keys=True)
         return bias if padding.scores is None else bias + padding.scores
 
     def _attend(

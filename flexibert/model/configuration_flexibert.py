@@ -10,7 +10,7 @@ from transformers import GenerationConfig
 
 from design_space import ModelSpec
 
-from .options import is_size, wrong_labels, wrong_values
+from .options import beyond, is_size, wrong_labels, wrong_values
 from .spec_config import SpecConfig
 
 CONSISTENT = "consistent"
@@ -182,7 +182,8 @@ class FlexiBERTConfig(SpecConfig):
         problems += wrong_labels(self, num_labels)
         if self.word_vector_size is not None and not is_size(self.word_vector_size):
             problems.append(
-                f"'word_vector_size' must be a whole number above 0, or None. Got {self.word_vector_size!r}"
+                f"'word_vector_size' must be a whole number above 0{beyond(self.word_vector_size)}, or None. Got "
+                f"{self.word_vector_size!r}"
             )
         if self.pad_token_id is not None and not (self.pad_token_id == 0 or is_size(self.pad_token_id)):
             problems.append(f"'pad_token_id' must be a whole number of 0 or more, or None. Got {self.pad_token_id!r}")

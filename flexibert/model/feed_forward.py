@@ -44,13 +44,16 @@ class FeedForward(nn.Module):
         self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Module]]:
         """As inherited, each by one name: ``torch.func.functional_call`` puts weights in the place of others by name,
-        and takes them for the former ones when it meets them again."""
+        and takes them for the former ones when it meets them again. Of the two names of the first Linear it is BERT's,
+        ``dense``, by which adapters look for it; where duplicates are asked for, that of the files."""
         memo = set() if memo is None else memo
         if self in memo:
             return
         if remove_duplicate:
             memo.add(self)
         yield prefix, self
+        if remove_duplicate:
+            yield from self.dense.named_modules(memo, f"{prefix}.dense".lstrip("."))
         yield from self.sequential.named_modules(memo, f"{prefix}.sequential".lstrip("."), remove_duplicate)
 
     def forward(self, x_BSH: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ from typing import Any
 from transformers.activations import ACT2FN
 
 ADDITIONAL = "additional_options"
+LARGEST_SIZE = 10_000_000
+"""Of a vocabulary or another table: far more than there is anywhere, and what a damaged file goes beyond."""
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 
@@ -60,7 +62,7 @@ def wrong_values(
         (activations, _is_activation, "must be an activation of transformers, such as 'gelu'"),
     ]
     return [
-        f"'{name}' {rule}. Got {getattr(config, name)!r}"
+        f"'{name}' {rule}{beyond(getattr(config, name))}. Got {getattr(config, name)!r}"
         for names, is_right, rule in rules
         for name in names
         if not is_right(getattr(config, name))
@@ -78,16 +80,31 @@ def wrong_labels(config: Any, num_labels: Any, *, least: int = 1) -> list[str]:
     problems = []
     if num_labels is not None and (not isinstance(num_labels, Integral) or isinstance(num_labels, bool)):
         problems.append(f"'num_labels' must be a whole number. Got {num_labels!r}")
-    elif num_labels is not None and num_labels < least:
-        problems.append(f"'num_labels' must be at least {least}. Got {num_labels}")
+    elif num_labels is not None and not least <= int(num_labels) <= LARGEST_SIZE:
+        problems.append(f"'num_labels' must be at least {least}{beyond(num_labels)}. Got {num_labels}")
     if config.problem_type is not None and config.problem_type not in PROBLEM_TYPES:
         problems.append(f"'problem_type' must be one of {', '.join(PROBLEM_TYPES)}. Got {config.problem_type!r}")
     return problems
 
 
 def is_size(value: object) -> bool:
-    """Whether a value is a whole number above 0."""
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    """Whether a value is a whole number above 0, up to ``LARGEST_SIZE``."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_SIZE
+
+
+def beyond(value: object) -> str:
+    """The bound of sizes, as a part of a message, where a value is too large."""
+    return f", at most {LARGEST_SIZE:,}" if isinstance(value, int | float) and value > LARGEST_SIZE else ""
+
+
+def wrong_texts(config: Any, *names: str) -> list[str]:
+    """A sentence for every option that is neither None nor a list of texts."""
+    found = [(name, getattr(config, name)) for name in names]
+    return [
+        f"'{name}' must be a list of texts. Got {value!r}"
+        for name, value in found
+        if value is not None and not (isinstance(value, list | tuple) and all(isinstance(text, str) for text in value))
+    ]
 
 
 def _is_number(value: object) -> bool:

@@ -14,7 +14,7 @@ from transformers import PreTrainedConfig
 
 from design_space import ModelSpec
 
-from .options import ADDITIONAL, unknown_names, with_additional
+from .options import ADDITIONAL, unknown_names, with_additional, wrong_texts
 
 # Written by Hugging Face code or by the original, without a meaning here.
 IGNORED = (
@@ -63,6 +63,14 @@ class SpecConfig(PreTrainedConfig):
     lineage: list[str] | None = None
     base_model: str | list[str] | None = None
     license: str | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        try:
+            super().__post_init__(**kwargs)
+        except (TypeError, AttributeError, LookupError) as error:  # of what every model has nothing is checked there
+            raise ValueError(
+                f"A value in the {self.title} configuration is of another shape than it must be ({error})"
+            ) from error
 
     @property
     def model_spec(self) -> ModelSpec:
@@ -133,10 +141,13 @@ class SpecConfig(PreTrainedConfig):
     def _begin(self, options: dict[str, Any]) -> list[str]:
         """Import the plugins; take out of the further options what has no meaning here, and return what is wrong with
         the others' names."""
+        self._raise(wrong_texts(self, "plugins", "lineage"))
         plugins = project_module("design_space.plugins")
         if plugins is not None:  # in a folder of copied code, plugins lie beside this file
             plugins.load_plugins(self.plugins or ())
         problems = unknown_names(options, self.known_names(), type(self).__name__)
+        if not isinstance(options.get("auto_map") or {}, dict):
+            problems.append(f"'auto_map' must be a table of names. Got {options['auto_map']!r}")
         for name in (ADDITIONAL, *IGNORED):
             options.pop(name, None)
         return problems

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainerCallback
 
 from ..checkpoints.model_card import add_to_lineage
@@ -27,6 +28,11 @@ from .schedule import regularization, threshold_at
 from .spec_space import linear_axes
 
 LABELS = ("labels", "start_positions", "end_positions")
+_OWN_LOSS = (
+    "The Trainer must take the model's loss, which holds the teacher's and the regularizer's: without "
+    "'label_smoothing_factor', 'compute_loss_func' or a 'compute_loss' of another loss, and with labels in every "
+    "batch. With a loss of your own, train in a loop of your own (pruner.loss)"
+)
 
 
 class MovementPruner:
@@ -187,15 +193,16 @@ class PruningCallback(TrainerCallback):
 
     The threshold moves by step, and scores have a parameter group of their own. The trainer reads its loss from the
     model's output, into which a forward hook, there while training lasts, puts the teacher's and the regularizer's
-    part.
+    part. A trainer that computes its loss itself would leave these out, and is refused in its first step.
     """
 
     def __init__(self, pruner: MovementPruner) -> None:
         self.pruner = pruner
         self.hook: Any = None
+        self._is_used = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Raises ``ValueError`` when checkpoints are asked for."""
+        """Raises ``ValueError`` when checkpoints are asked for, or the scheduler cannot take up a group of scores."""
         if str(getattr(args.save_strategy, "value", args.save_strategy)) != "no":
             raise ValueError(
                 "'save_strategy' must be 'no' while a model is masked: matrices share scores, which a file of weights "
@@ -210,6 +217,12 @@ class PruningCallback(TrainerCallback):
         if not self.pruner.is_finetuning:
             self.pruner.set_step(state.global_step, state.max_steps, args.get_warmup_steps(state.max_steps))
 
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Raises ``ValueError`` when the step's gradients are not of the model's loss."""
+        if not self._is_used:
+            raise ValueError(_OWN_LOSS)
+        self._is_used = False
+
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Training ends at the final threshold, whatever the last step's was."""
         self.pruner.threshold.current = self.pruner.config.final_threshold
@@ -218,9 +231,15 @@ class PruningCallback(TrainerCallback):
             self.hook = None
 
     def _with_whole_loss(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Any) -> Any:
-        if model.training and getattr(outputs, "loss", None) is not None:
+        if model.training:
+            if getattr(outputs, "loss", None) is None:
+                raise ValueError(_OWN_LOSS)
             outputs.loss = self.pruner.loss(outputs.loss, kwargs, outputs)
+            outputs.loss.register_hook(self._note_use)
         return outputs
+
+    def _note_use(self, gradient: Tensor) -> None:
+        self._is_used = True
 
 
 def materialize_masks(model: Any, family: Family) -> Any:
@@ -268,11 +287,24 @@ def _evaluated_mask(linear: nn.Linear) -> Tensor:
 
 
 def _separate_scores(pruner: MovementPruner, optimizer: Any, scheduler: Any) -> None:
-    """Moves the scores into a group with their learning rate and no weight decay; the scheduler follows it."""
+    """Moves the scores into a group with their learning rate and no weight decay; the scheduler follows it. An
+    optimizer that was made with ``parameter_groups`` has that group.
+
+    Raises:
+        ValueError: for a scheduler that is not a function of the step.
+    """
     learned = pruner.learned_scores
     known = {id(parameter) for parameter in learned}
     if not learned:
         return
+    if any({id(parameter) for parameter in group["params"]} == known for group in optimizer.param_groups):
+        return
+    if not isinstance(scheduler, LambdaLR):
+        raise ValueError(
+            "'lr_scheduler_type' must be linear, cosine, constant or another function of the step, which the scores "
+            f"can follow. Got a {type(scheduler).__name__}; or give Trainer(optimizers=...) an optimizer of "
+            "pruner.parameter_groups(...), and its scheduler"
+        )
     for group in optimizer.param_groups:
         group["params"] = [parameter for parameter in group["params"] if id(parameter) not in known]
     inner = getattr(optimizer, "optimizer", optimizer)

@@ -55,7 +55,7 @@ class _Repair:
     def run(self) -> None:
         """First layer to last, then what reads the last states."""
         for number, layer in enumerate(self.small.base_model.encoder.layer):
-            self._repair_layer(number, LayerSteps(layer), dict(layer.named_parameters()))
+            self._repair_layer(number, LayerSteps(layer), dict(layer.named_parameters(remove_duplicate=False)))
         self._repair_head()
 
     def _entering(self) -> Tensor:
@@ -138,7 +138,7 @@ class _Repair:
         wanted = last_norm(model)(parent.normed(len(self.spec.layers) - 1))
         is_one_stream = self.stretches[self.places[-1]] == self.stretches[-1]
         channels = self.channels[-1] if is_one_stream else None
-        origins, parameters = outer_origins(model, self.kept), dict(self.small.named_parameters())
+        origins, parameters = outer_origins(model, self.kept), dict(self.small.named_parameters(remove_duplicate=False))
         for reader in _readers_of_states(self.small):
             ridge = RIDGE if reader.position is None else HEAD_RIDGE
             ours, theirs = (parent.tokens.read(states, reader.position) for states in (found, wanted))
@@ -182,7 +182,7 @@ def _readers_of_states(model: Any) -> Iterator[_Reader]:
         positions |= {"classifier": 0, "cls_classifier": 0, "distillation_classifier": 1}
     elif not is_pooled:
         positions |= {"classifier": None, "qa_outputs": None}
-    linears = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    linears = {name for name, module in model.named_modules(remove_duplicate=False) if isinstance(module, nn.Linear)}
     return (_Reader(path, position) for path, position in positions.items() if path in linears)
 
 
@@ -194,7 +194,7 @@ def _pooled_position(model: Any) -> int:
 def _readers_of_pooled(model: Any) -> list[str]:
     if not getattr(model, "is_pooled", False):
         return []
-    linears = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    linears = {name for name, module in model.named_modules(remove_duplicate=False) if isinstance(module, nn.Linear)}
     return [path for path in ("classifier", "cls.seq_relationship") if path in linears]
 
 

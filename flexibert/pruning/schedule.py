@@ -33,8 +33,9 @@ def threshold_at(config: PruningConfig, step: int, total_steps: int, warmup_step
 
 
 def regularization(config: PruningConfig, scores: Iterable[Scores], threshold: float) -> Tensor | None:
-    """The loss of the scores: per kind (attention, dense) the mean over its score tensors of the mean of sigma(s)
-    (``l1``), or of the probability that a gate is open (``l0``), weighted.
+    """The loss of the scores: half of each kind's (attention, dense) mean over its score tensors of the mean of
+    sigma(s) (``l1``), or of the probability that a gate is open (``l0``), weighted. In halves, as in nn_pruning, whose
+    published weights mean this.
 
     Args:
         threshold: of this step; the weight grows in proportion to it.
@@ -52,6 +53,6 @@ def regularization(config: PruningConfig, scores: Iterable[Scores], threshold: f
     for kind, factor in (("attention", config.attention_lambda), ("dense", config.dense_lambda)):
         means = [torch.sigmoid(x.scores - shift).mean() for x in learned if x.kind == kind and x.scores is not None]
         if means:
-            term = weight * factor * torch.stack(means).mean()
+            term = weight * factor / 2 * torch.stack(means).mean()
             total = term if total is None else total + term
     return total

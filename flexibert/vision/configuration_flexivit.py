@@ -8,7 +8,7 @@ from typing import Any
 
 from design_space import ModelSpec
 
-from ..model.options import is_size, wrong_labels, wrong_values
+from ..model.options import LARGEST_SIZE, is_size, wrong_labels, wrong_values
 from ..model.spec_config import SpecConfig
 
 # DeiT-base.
@@ -115,6 +115,8 @@ class FlexiViTConfig(SpecConfig):
                 problems.append(f"'{name}' must be a whole number above 0, or two. Got {value!r}")
         if not problems and not self.num_patches:
             problems.append(f"'patch_size' must fit into 'image_size' {self.image_size}. Got {self.patch_size}")
+        if not problems and not is_size(self.max_position_embeddings):
+            problems.append(f"An image must have at most {LARGEST_SIZE:,} patches. Got {self.num_patches:,}")
         return problems
 
 

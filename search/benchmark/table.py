@@ -4,7 +4,6 @@ More keys are allowed. Entries with isomorphic architectures are measurements of
 architecture whose score is missing, ``null`` or not finite is one whose training failed: searchers are told so.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from design_space import ModelSpec
-from design_space.files import nearest_name, read_text
+from design_space.files import nearest_name, parse_json, read_text
 
 from ..objectives import exact_costs
 
@@ -110,8 +109,8 @@ def load_table(path: Path | str, metric: str, *, minimize: bool = False, costs: 
 
 def _read(path: Path) -> Sequence[Any]:
     try:
-        content = json.loads(read_text(path, "a JSON file"))
-    except json.JSONDecodeError as error:
+        content = parse_json(read_text(path, "a JSON file"))
+    except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, list) or not content:
         raise ValueError(f"{path} must hold a JSON list of one or more architectures. Got {type(content).__name__}")

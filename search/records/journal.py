@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from design_space.files import short
+
 from ..candidate import Candidate
 from ..objectives import SCORE, Goals
-
-EVENTS = ("suggested", "started", "reported", "finished", "failed")
+from .events import EVENTS, read_event
 
 
 @dataclass
@@ -80,16 +81,7 @@ class Journal:
         """
         text = whole.decode("utf-8", errors="replace")
         for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=first):
-            try:
-                event = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{self.path}, line {number} is damaged: {error}") from error
-            if event.get("event") not in EVENTS:
-                raise ValueError(
-                    f"{self.path}, line {number}: unknown event {event.get('event')!r}; known are {', '.join(EVENTS)}. "
-                    "A newer version may have written it"
-                )
-            yield event
+            yield read_event(line, f"{self.path}, line {number}")
 
     def repair(self) -> None:
         """Cuts off a torn last line, so that the next one starts on a line of its own."""
@@ -101,26 +93,43 @@ class Journal:
                 stream.truncate(content.rfind(b"\n") + 1)
 
     def trials(self) -> dict[str, TrialRecord]:
-        """Returns the state of every trial, in the order they were suggested."""
+        """Returns the state of every trial, in the order they were suggested.
+
+        Raises:
+            ValueError: for a damaged line, or one that does not follow from those before it.
+        """
         records: dict[str, TrialRecord] = {}
-        for event in self.events():
-            note_event(records, event)
+        for number, event in enumerate(self.events(), start=1):
+            try:
+                note_event(records, event)
+            except ValueError as error:
+                raise ValueError(f"{self.path}, line {number} is damaged: {error}") from error
         return records
 
 
 def note_event(records: dict[str, TrialRecord], event: Mapping[str, Any]) -> None:
-    """Brings the records of a run up to an event."""
-    trial = event["trial"]
-    if event["event"] == "suggested":
+    """Brings the records of a run up to an event. A trial that has failed may be run again.
+
+    Raises:
+        ValueError: when the event cannot come after those before it, or holds no candidate.
+    """
+    trial, record = event["trial"], records.get(event["trial"])
+    if (record is None) != (event["event"] == "suggested"):
+        raise ValueError(
+            f"'{event['event']}' of trial {short(trial)}, which was "
+            + ("never suggested: a line is missing" if record is None else "suggested already")
+        )
+    if record is not None and record.state == "finished" and event["event"] in ("finished", "failed"):
+        raise ValueError(f"'{event['event']}' of trial {short(trial)}, which has finished already")
+    if record is None:
         records[trial] = TrialRecord(trial, Candidate.from_dict(event))
         if "predicted" in event:
             records[trial].predicted = event["predicted"]["mean"], event["predicted"]["deviation"]
     elif event["event"] == "finished":
-        record = records[trial]
         record.state, record.score = "finished", event["score"]
-        record.objectives, record.cost_s = event["objectives"], event["cost_s"]
+        record.objectives, record.cost_s, record.error = event["objectives"], event["cost_s"], None
     elif event["event"] == "failed":
-        records[trial].state, records[trial].error = "failed", event["error"]
+        record.state, record.error = "failed", event["error"]
 
 
 def ranked_records(records: Sequence[TrialRecord], goals: Goals) -> list[TrialRecord]:

@@ -11,13 +11,31 @@ from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from design_space.files import read_yaml, write_atomically
+from design_space.schemas import SHAPE, checked
 
 from .journal import Journal
 
 FORMAT = 1
 """Of the files of a run; raised when older versions could not go on with it."""
+
+
+class _Config(TypedDict, total=False):
+    """Of ``config.yaml``, what is read without the declarations of the options, which check all of them."""
+
+    __pydantic_config__ = SHAPE  # type: ignore[misc]
+    format: int
+    library_fingerprint: str
+    task: str | None
+    dataset_file: str | None
+    objectives: list[str] | None
+    constraints: list[str] | None
+
+
+_CONFIG: TypeAdapter[Any] = TypeAdapter(_Config)
 
 
 class RunDirectory:
@@ -70,7 +88,15 @@ class RunDirectory:
         """
         if not resume and self.has_begun():
             raise ValueError(f"{self.path} already holds a run. Go on with --resume, or choose another --run_dir")
-        if resume and self.saved_config(with_fingerprint=True)["library_fingerprint"] != fingerprint:
+        if not resume:
+            return
+        self.journal.trials()  # damage is told before long work
+        config = self.saved_config(with_fingerprint=True)
+        if "library_fingerprint" not in config:
+            raise ValueError(
+                f"{self.config_file} is damaged: 'library_fingerprint' is missing, which says what the run searches"
+            )
+        if config["library_fingerprint"] != fingerprint:
             raise ValueError(
                 f"The run in {self.path} searches another graph library than the one given. "
                 "Give the one it was started with, or choose another --run_dir"
@@ -92,7 +118,7 @@ class RunDirectory:
         """
         if not self.exists():
             raise ValueError(f"Nothing to resume: {self.path} holds no run (no config.yaml)")
-        config = read_yaml(self.config_file)
+        config = checked(_CONFIG, read_yaml(self.config_file), self.config_file)
         if (found := config.pop("format", FORMAT)) != FORMAT:
             raise ValueError(
                 f"The run in {self.path} is of format {found}; this version reads format {FORMAT}. "

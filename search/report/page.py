@@ -13,10 +13,13 @@ import jinja2
 import numpy as np
 import yaml
 from markupsafe import Markup
+from pydantic import TypeAdapter
 from scipy.stats import spearmanr
+from typing_extensions import TypedDict
 
 from design_space import ModelSpec, operations
-from design_space.files import write_atomically
+from design_space.files import read_json, write_atomically
+from design_space.schemas import SHAPE, checked
 from embeddings import GraphLibrary
 from flexibert import MORPHISMS, Latency, Morphism
 from flexibert.checkpoints.remote_code import auto_class_of
@@ -26,6 +29,25 @@ from ..objectives import SCORE, Goals, parse_limit
 from ..records.journal import TrialRecord, front_records, ranked_records
 from ..records.run_directory import RunDirectory
 from . import figures
+
+
+class _Evaluation(TypedDict):
+    __pydantic_config__ = SHAPE  # type: ignore[misc]
+    trial: str
+    metric: str
+    split: str
+    metrics: dict[str, float | None]
+
+
+class _Model(TypedDict):
+    __pydantic_config__ = SHAPE  # type: ignore[misc]
+    architectures: list[str]
+    model_type: str
+
+
+_EVALUATION: TypeAdapter[Any] = TypeAdapter(_Evaluation)
+_MODEL: TypeAdapter[Any] = TypeAdapter(_Model)
+_BASELINES: TypeAdapter[Any] = TypeAdapter(dict[str, dict[str, Any]])
 
 REPORT_FILE = "report.html"
 TRADEOFFS = {
@@ -62,7 +84,7 @@ def _content(directory: RunDirectory) -> dict[str, Any]:
     # As they finished: the order in which the searcher learned.
     order = [event["trial"] for event in directory.journal.events() if event["event"] == "finished"]
     finished = sorted((record for record in records if record.score is not None), key=lambda r: order.index(r.trial))
-    evaluation = _json(directory.best_dir / "evaluation.json")
+    evaluation = _json(directory.best_dir / "evaluation.json", _EVALUATION)
     metric = evaluation["metric"] if evaluation else "score"
     baselines = _baselines(directory.path / "baselines" / "baselines.json")
     goals = Goals(
@@ -94,7 +116,7 @@ def _content(directory: RunDirectory) -> dict[str, Any]:
         "metric": metric,
         "evaluation": evaluation,
         "best_dir": directory.best_dir,
-        "auto_class": _auto_class(_json(directory.best_dir / "config.json")),
+        "auto_class": _auto_class(_json(directory.best_dir / "config.json", _MODEL)),
         "best": ranked[:5],
         "objectives": goals.objectives,
         "front": front_records(finished, goals),
@@ -177,13 +199,12 @@ def _auto_class(config: dict[str, Any] | None) -> str:
 
 
 def _baselines(path: Path) -> dict[str, dict[str, Any]]:
-    found = _json(path) or {}
+    found = _json(path, _BASELINES) or {}
     baselines = {name: {"objectives": {}} | entry for name, entry in found.items() if "score" in entry}
     for baseline in baselines.values():
         baseline["speed"] = str(Latency(**baseline["speed"])) if baseline.get("speed") else None
     return baselines
 
 
-def _json(path: Path) -> dict[str, Any] | None:
-    found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    return found
+def _json(path: Path, schema: TypeAdapter[Any]) -> dict[str, Any] | None:
+    return checked(schema, read_json(path), path) if path.is_file() else None

@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
 from dataset import PreparedData
 from dataset.provenance import data_identity
-from design_space.files import write_atomically
+from design_space.files import read_json, write_atomically
+from design_space.schemas import SHAPE, checked
 from embeddings.library_file import differences
 
 from ..candidate import RESULT_FILE
@@ -19,6 +23,16 @@ TRAINED_FOR_FILE = "trained_for.json"
 """In a folder of trained models: what they were trained for."""
 
 _ONLY_SPEED = ("compile_backend", "num_workers")
+
+
+class _TrainedFor(TypedDict, total=False):
+    __pydantic_config__ = SHAPE  # type: ignore[misc]
+    task: str
+    metric: str
+    recipe: dict[str, Any]
+
+
+_TRAINED_FOR: TypeAdapter[Any] = TypeAdapter(_TrainedFor)
 
 
 def measured_on(data: PreparedData) -> dict[str, str]:
@@ -54,12 +68,10 @@ def _read(file: Path) -> dict[str, Any]:
     if not file.exists():
         return {}
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content: dict[str, Any] = checked(_TRAINED_FOR, read_json(file), file)
+        return content
     except ValueError as error:
-        raise ValueError(f"{file} is damaged: {error}. Choose another --models_dir") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{file} is damaged: it holds no mapping. Choose another --models_dir")
-    return content
+        raise ValueError(f"{error}. Choose another --models_dir") from error
 
 
 def _differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

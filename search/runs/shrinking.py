@@ -13,11 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import TypeAdapter
 from rich.console import Console
+from typing_extensions import TypedDict
 
 from design_space import ModelSpec, Subarchitectures
-from design_space.files import write_atomically
+from design_space.files import read_json, write_atomically
 from design_space.options import Positive, options
+from design_space.schemas import SHAPE, checked
 from flexibert import FlexiBERTConfig, FlexiBERTModel, LatencyModel, fit_latency_model, measure_in_turn
 
 from ..objectives import Goals
@@ -38,6 +41,16 @@ _MARGIN = 0.97
 
 _TIMED_VOCABULARY = 1000  # word vectors take room, and no time
 _LATENCY_FILE, _LEVELS_FILE = "latency.json", "levels.json"
+
+
+class _Timed(TypedDict):
+    __pydantic_config__ = SHAPE  # type: ignore[misc]
+    shares: list[float]
+    length: int
+    error: float
+
+
+_TIMED, _TRIALS = TypeAdapter(_Timed), TypeAdapter(dict[str, str])
 
 LATENCY, PARAMETERS = "latency_ms", "parameters"
 
@@ -175,7 +188,7 @@ class _ChosenTrials:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._trials: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        self._trials = checked(_TRIALS, read_json(file), file) if file.exists() else {}
 
     def of_level(self, number: int, able: Sequence[TrialRecord]) -> TrialRecord | None:
         """The one that was chosen when the level ended, or the best of those given; None of none."""
@@ -209,8 +222,8 @@ def _latency_model(run: LevelRun) -> LatencyModel:
         model = fit_latency_model(specs, [speed.median_ms for speed in speeds], length=run.timing["length"])
         content = {"shares": model.shares.tolist(), "length": model.length, "error": model.error}
         write_atomically(file, json.dumps(content, indent=2))
-    content = json.loads(file.read_text())
-    return LatencyModel(np.array(content.pop("shares")), **content)
+    found = checked(_TIMED, read_json(file), file)
+    return LatencyModel(np.array(found["shares"]), length=found["length"], error=found["error"])
 
 
 def _wanted(run: LevelRun, goals: ShrinkGoals) -> dict[str, float]:

@@ -6,16 +6,30 @@ chosen is kept in the run directory, in ``teacher.json``.
 
 import json
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from dataset import PreparedData
-from design_space.files import write_atomically
+from design_space.files import read_json, write_atomically
+from design_space.schemas import SHAPE, checked
 
-from ..candidate import RESULT_FILE
+from ..candidate import RESULT_FILE, read_result
 from ..training.teacher import teacher_logits
 
 BEST, ENSEMBLE, NONE, ROOT = TEACHERS = ("best", "ensemble", "none", "root")
 _LARGEST_ENSEMBLE = 3
 _CHOICE_FILE, _FOLDER = "teacher.json", ".teachers"
+
+
+class _Choice(TypedDict):
+    __pydantic_config__ = SHAPE  # type: ignore[misc]
+    teacher: str
+    logits: str | None
+
+
+_CHOICE: TypeAdapter[Any] = TypeAdapter(_Choice)
 
 
 def teacher_of_level(
@@ -33,7 +47,7 @@ def teacher_of_level(
         ValueError: when there is no root, or the teacher is none for the task.
     """
     file, folder = run_dir / _CHOICE_FILE, models_dir / _FOLDER
-    chosen = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    chosen = checked(_CHOICE, read_json(file), file) if file.is_file() else {}
     if chosen.get("teacher") == teacher and (chosen["logits"] is None or (folder / chosen["logits"]).is_dir()):
         return None if chosen["logits"] is None else folder / chosen["logits"]
     model_dirs = _model_dirs(teacher, models_dir, root)
@@ -51,7 +65,7 @@ def _model_dirs(teacher: str, models_dir: Path, root: Path | None) -> list[Path]
         return [root]
     if teacher in (BEST, ENSEMBLE):
         scores = {
-            file.parent: float(json.loads(file.read_text(encoding="utf-8"))["result"]["score"])
+            file.parent: float(read_result(file.parent)["result"]["score"])
             for file in models_dir.glob(f"*/{RESULT_FILE}")
         }
         ranked = sorted(scores, key=lambda model_dir: (-scores[model_dir], model_dir.name))

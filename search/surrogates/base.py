@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
+from botorch.acquisition.objective import PosteriorTransform
 from botorch.models.model import Model
+from botorch.posteriors import Posterior
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.distributions import MultivariateNormal
 from threadpoolctl import threadpool_limits
@@ -91,15 +93,34 @@ class Surrogate(Model):
     def predict_moments(self, X: Tensor) -> Moments:
         """Mean, epistemic and aleatoric standard deviation at X."""
 
-    def posterior(self, X: Tensor, observation_noise: bool = False, **_: object) -> GPyTorchPosterior:
-        """Normal posterior without correlation between points, unless a surrogate has a better one."""
-        moments = self.predict_moments(X)
-        variance = moments.epistemic.square() + (moments.aleatoric.square() if observation_noise else 0.0)
-        return GPyTorchPosterior(MultivariateNormal(moments.mean, torch.diag_embed(variance.clamp_min(1e-10))))
+    @abstractmethod
+    def joint(self, X: Tensor, *, observation_noise: bool = False) -> MultivariateNormal:
+        """The scores of the q points of each batch together, normally distributed."""
+
+    def posterior(
+        self,
+        X: Tensor,
+        output_indices: list[int] | None = None,
+        observation_noise: bool | Tensor = False,
+        posterior_transform: PosteriorTransform | None = None,
+    ) -> Posterior:
+        """The joint normal posterior, as BoTorch asks for it.
+
+        Raises:
+            NotImplementedError: for another output than the one there is, or noise of one's own.
+        """
+        if output_indices not in (None, [0], [-1]) or isinstance(observation_noise, Tensor):
+            raise NotImplementedError("A surrogate has one output, the score, and the noise that it was fitted with")
+        posterior = GPyTorchPosterior(self.joint(X, observation_noise=observation_noise))
+        return posterior if posterior_transform is None else posterior_transform(posterior)
 
     @property
     def num_outputs(self) -> int:
         return 1
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        return torch.Size()
 
 
 class PointwiseSurrogate(Surrogate):
@@ -108,28 +129,53 @@ class PointwiseSurrogate(Surrogate):
     A subclass fits itself on construction, to those ``columns`` of X (N, ...) and the standardised scores.
     """
 
+    target: Tensor
+
     def __init__(self, Y: Tensor, columns: Sequence[int]) -> None:
         super().__init__()
         self.columns = list(columns)
         self._standardizer = Standardizer(Y)
-        self.target = self._standardizer.transform(Y)
+        self.register_buffer("target", self._standardizer.transform(Y))
 
     @abstractmethod
     def predict_standardized(self, X: Tensor) -> Moments:
         """The moments (M,) of the standardised score at columns X (M, K)."""
 
+    @abstractmethod
+    def sampled_functions(self, X: Tensor) -> Tensor:
+        """What several functions that the surrogate holds possible are at columns X (M, K): (S, M)."""
+
     def predict_moments(self, X: Tensor) -> Moments:
-        predicted = self.predict_standardized(X[..., self.columns].reshape(-1, len(self.columns)))
+        predicted = self.predict_standardized(self._flat(X))
         return self._standardizer.untransform(Moments(*(moment.reshape(X.shape[:-1]) for moment in predicted)))
 
+    def joint(self, X: Tensor, *, observation_noise: bool = False) -> MultivariateNormal:
+        """With the moments of each point, and the correlations of the sampled functions between them."""
+        moments = self.predict_moments(X)
+        sampled = self.sampled_functions(self._flat(X)).reshape(-1, *X.shape[:-1])
+        centered = (sampled - sampled.mean(0)) * moments.epistemic
+        unit = centered / (sampled.var(0, correction=0) * len(sampled)).clamp_min(1e-18).sqrt()
+        covariance = torch.einsum("s...q,s...p->...qp", unit, unit)
+        variance = moments.epistemic.square() + (moments.aleatoric.square() if observation_noise else 0.0)
+        own = variance.clamp_min(1e-10) * (1 + 1e-6) - covariance.diagonal(dim1=-2, dim2=-1)
+        return MultivariateNormal(moments.mean, covariance + torch.diag_embed(own))
 
-class Standardizer:
+    def _flat(self, X: Tensor) -> Tensor:
+        return X[..., self.columns].reshape(-1, len(self.columns))
+
+
+class Standardizer(nn.Module):
     """Targets to mean 0 and standard deviation 1, and predictions back. All-equal targets keep their unit."""
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, Y: Tensor) -> None:
-        self.mean = Y.mean()
-        spread = Y.std(unbiased=False)
-        self.scale = spread if float(spread) > 1e-9 * max(1.0, float(self.mean.abs())) else torch.ones_like(spread)
+        super().__init__()
+        mean, spread = Y.mean(), Y.std(unbiased=False)
+        has_spread = float(spread) > 1e-9 * max(1.0, float(mean.abs()))
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", spread if has_spread else torch.ones_like(spread))
 
     def transform(self, Y: Tensor) -> Tensor:
         return (Y - self.mean) / self.scale

@@ -39,6 +39,10 @@ class DeepEnsembleSurrogate(PointwiseSurrogate):
         mean, variance = self._members(X)
         return Moments(mean.mean(0), (mean.var(0) + 1e-8).sqrt(), variance.mean(0).sqrt())
 
+    def sampled_functions(self, X: Tensor) -> Tensor:
+        """The members' means."""
+        return self._members(X)[0]
+
     def _loss(self, X: Tensor) -> Tensor:
         mean, variance = self._members(X)
         return nn.functional.gaussian_nll_loss(mean, self.target.expand_as(mean), variance) * _MEMBERS

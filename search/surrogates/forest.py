@@ -36,9 +36,13 @@ class ForestSurrogate(PointwiseSurrogate):
         self._aleatoric = float(np.clip(errors.std(), 1e-2, 1.0)) if len(errors) > 1 else 1.0
 
     def predict_standardized(self, X: Tensor) -> Moments:
-        inputs = X.detach().numpy()
-        predicted = np.stack([tree.predict(inputs) for tree in self._trees])
+        predicted = self.sampled_functions(X)
         attached = X.sum(-1) * 0.0  # keeps the graph, for those who differentiate
-        mean = torch.from_numpy(predicted.mean(0)).to(X) + attached
-        deviation = torch.from_numpy(np.maximum(predicted.std(0), 1e-3)).to(X) + attached
+        mean = predicted.mean(0) + attached
+        deviation = predicted.std(0, correction=0).clamp_min(1e-3) + attached
         return Moments(mean, deviation, torch.full_like(mean, self._aleatoric))
+
+    def sampled_functions(self, X: Tensor) -> Tensor:
+        """The trees."""
+        inputs = X.detach().cpu().numpy()
+        return torch.from_numpy(np.stack([tree.predict(inputs) for tree in self._trees])).to(X)

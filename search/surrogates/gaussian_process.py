@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.distributions import MultivariateNormal
 from scipy.optimize import minimize
 from torch import Tensor
@@ -58,6 +57,12 @@ class GaussianProcessSurrogate(Surrogate):
         log_likelihood: of each observation given all others (leave-one-out), summed; scores standardised.
     """
 
+    _X: Tensor
+    _target: Tensor
+    _factor: Tensor
+    _mean: Tensor
+    _alpha: Tensor
+
     def __init__(
         self,
         X: Tensor,
@@ -78,23 +83,31 @@ class GaussianProcessSurrogate(Surrogate):
         target = self._standardizer.transform(Y)
         few = _spread(target, MOST_FITTED)
         X_few = X[few].detach()
-        self.hyperparameters = fit_hyperparameters(X_few[:, self._numbers], X_few[:, self._codes], target[few])
+        found = fit_hyperparameters(X_few[:, self._numbers], X_few[:, self._codes], target[few])
+        for name, value in found._asdict().items():
+            self.register_buffer(name, value)
         self._observe(X, target)
 
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """Those that were found."""
+        return Hyperparameters(*(getattr(self, name) for name in Hyperparameters._fields))
+
     def condition_on_observations(self, X: Tensor, Y: Tensor, **_: Any) -> "GaussianProcessSurrogate":
-        other = copy.copy(self)
+        other = copy.deepcopy(self)
         target = torch.cat([self._target, self._standardizer.transform(Y)])
         other._observe(torch.cat([self._X, X]), target)
         return other
 
     def _observe(self, X: Tensor, target: Tensor) -> None:
         """Take up all observations: vectors (N, K) and standardised scores (N,)."""
-        self._X, self._target = X, target
         noise = self.hyperparameters.noise + _JITTER
-        self._factor = torch.linalg.cholesky(self._kernel(X, X) + noise * torch.eye(len(X)).to(X))
-        inverse = torch.cholesky_inverse(self._factor)
-        self._mean = _weighted_mean(inverse, target)
-        self._alpha = inverse @ (target - self._mean)
+        factor = torch.linalg.cholesky(self._kernel(X, X) + noise * torch.eye(len(X)).to(X))
+        inverse = torch.cholesky_inverse(factor)
+        mean = _weighted_mean(inverse, target)
+        observed = {"_X": X, "_target": target, "_factor": factor, "_mean": mean}
+        for name, value in (observed | {"_alpha": inverse @ (target - mean)}).items():
+            self.register_buffer(name, value)
         precision = inverse.diagonal()
         self.log_likelihood = float(
             (0.5 * (precision / (2 * math.pi)).log() - 0.5 * self._alpha.square() / precision).sum()
@@ -112,16 +125,14 @@ class GaussianProcessSurrogate(Surrogate):
             Moments(mean.reshape(shape), variance.sqrt().reshape(shape), noise.reshape(shape))
         )
 
-    def posterior(self, X: Tensor, observation_noise: bool = False, **_: object) -> GPyTorchPosterior:
-        """Joint normal posterior over the ``q`` points of each batch."""
+    def joint(self, X: Tensor, *, observation_noise: bool = False) -> MultivariateNormal:
+        """By the process's own covariance."""
         cross = self._kernel(X, self._X)
         reduced = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
         noise = 1e-8 + (self.hyperparameters.noise if observation_noise else 0.0)
         covariance = self._kernel(X, X) - reduced.mT @ reduced + noise * torch.eye(X.shape[-2]).to(X)
         mean, scale = self._mean + cross @ self._alpha, self._standardizer.scale
-        return GPyTorchPosterior(
-            MultivariateNormal(mean * scale + self._standardizer.mean, covariance * scale.square())
-        )
+        return MultivariateNormal(mean * scale + self._standardizer.mean, covariance * scale.square())
 
     def _kernel(self, A: Tensor, B: Tensor) -> Tensor:
         """(..., M, N) between the rows of vectors A and of B."""

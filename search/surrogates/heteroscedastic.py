@@ -2,7 +2,8 @@
 
 The natural-parameter network predicts the score and its aleatoric deviation. The teacher, an MLP with Monte Carlo
 dropout, disagrees with itself
-where data are missing: its standard deviation over samples is the epistemic one. The student learns that
+where data are missing: its standard deviation over samples is the epistemic one, and how the samples go together
+correlates points. The student learns that
 deviation, which makes it a smooth function that can be differentiated twice. Targets are standardised; the student's
 loss never reaches the teacher.
 """
@@ -45,14 +46,28 @@ class HeteroscedasticSurrogate(PointwiseSurrogate):
             everywhere = torch.cat([X, unlabelled])
             with torch.no_grad():  # the student must not train the teacher
                 deviation = torch.stack([teacher(everywhere).squeeze(-1) for _ in range(_SAMPLES)]).std(0)
+            self._teacher = teacher
             self.student = _mlp(X.shape[1], 0.0).to(X)
             minimize(self.student, lambda: mse_loss(self._epistemic(everywhere), deviation), weight_decay=_WEIGHT_DECAY)
+            for layer in range(2):  # one network per sample, the same at every point
+                mask = torch.rand(_SAMPLES, 1, _HIDDEN) >= _DROPOUT
+                self.register_buffer(f"_mask_{layer}", mask.to(X) / (1 - _DROPOUT))
         self.requires_grad_(False)
         self.eval()
 
     def predict_standardized(self, X: Tensor) -> Moments:
         mean, variance = self.scores(X)
         return Moments(mean, self._epistemic(X), variance.sqrt())
+
+    def sampled_functions(self, X: Tensor) -> Tensor:
+        """The teacher without some of its units, others in each sample."""
+        hidden, layer = X, 0
+        for module in self._teacher:
+            if isinstance(module, nn.Dropout):
+                hidden, layer = hidden * getattr(self, f"_mask_{layer}"), layer + 1
+            else:
+                hidden = module(hidden)
+        return hidden.squeeze(-1)
 
     def _score_loss(self, X: Tensor) -> Tensor:
         mean, variance = self.scores(X)

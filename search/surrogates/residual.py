@@ -7,7 +7,6 @@ Shapes: X (batch..., q, K) vectors, K their size; moments (batch..., q).
 
 from typing import Any
 
-from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.distributions import MultivariateNormal
 from torch import Tensor
 
@@ -31,10 +30,10 @@ class ResidualSurrogate(Surrogate):
         moments = Moments(*(self._unit * moment for moment in self._of_residuals.predict_moments(X)))
         return moments._replace(mean=moments.mean + X[..., self._column])
 
-    def posterior(self, X: Tensor, observation_noise: bool = False, **_: object) -> GPyTorchPosterior:
-        normal = self._of_residuals.posterior(X, observation_noise).distribution
+    def joint(self, X: Tensor, *, observation_noise: bool = False) -> MultivariateNormal:
+        normal = self._of_residuals.joint(X, observation_noise=observation_noise)
         mean = self._unit * normal.mean + X[..., self._column]
-        return GPyTorchPosterior(MultivariateNormal(mean, self._unit**2 * normal.covariance_matrix))
+        return MultivariateNormal(mean, self._unit**2 * normal.covariance_matrix)
 
     def condition_on_observations(self, X: Tensor, Y: Tensor, **options: Any) -> "ResidualSurrogate":
         residuals = (Y - X[..., self._column]) / self._unit

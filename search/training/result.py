@@ -16,7 +16,7 @@ from dataset import PreparedData
 from design_space.files import write_atomically
 from flexibert import Latency, measure_latency, write_model_card
 
-from ..candidate import RESULT_FILE
+from ..candidate import RESULT_FILE, read_result
 from .evaluate import mean_over_tasks
 from .recipe import TrainingJob
 from .task_heads import Model, model_class
@@ -102,8 +102,8 @@ def save_and_measure(
 def speed_again(model_dir: Path, data: PreparedData) -> Latency | None:
     """Measures the speed of the model in a folder as it was measured where it was trained, but here, beside nothing
     else. Returns None for a folder that does not say how."""
-    file = model_dir / RESULT_FILE
-    speed = json.loads(file.read_text())["result"].get("speed") if file.is_file() else None
+    result = read_result(model_dir)
+    speed = result["result"].get("speed") if result else None
     if not speed:
         return None
     condition = {name: speed[name] for name in ("batch_size", "length", "threads", "runtime") if name in speed}

@@ -21,7 +21,7 @@ from dataset import PreparedData
 from design_space.files import write_atomically
 from flexibert import FlexiBERTConfig, FlexiBERTForMaskedLM, add_to_lineage
 
-from ..candidate import RESULT_FILE
+from ..candidate import RESULT_FILE, read_result
 from .callbacks import Clock, Report, ReportLogs, StopWhenBehind
 from .collators import MaskedBlocks, collator, measure_input
 from .distributed import is_first, wait_for_all
@@ -58,7 +58,7 @@ def train_candidate(job: TrainingJob, report: Report) -> TrainingResult:
             save_and_measure(job, data, trained, clock.lap)
             shutil.rmtree(job.work_dir, ignore_errors=True)
         wait_for_all()
-    return TrainingResult(**json.loads(saved.read_text())["result"])
+    return TrainingResult(**read_result(saved.parent)["result"])
 
 
 class CandidateTrainer:

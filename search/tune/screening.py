@@ -10,13 +10,18 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ray
+from pydantic import TypeAdapter
 from ray.util import ActorPool
 from rich.console import Console
+from typing_extensions import TypedDict
 
 from design_space import ModelSpec, Subarchitectures
+from design_space.files import parse_json
+from design_space.schemas import SHAPE, checked
 
 from ..objectives import Exact
 from .screener import Screener, ScreeningJob
@@ -31,6 +36,15 @@ _BEST = 4
 Limits = Mapping[str, float]
 
 
+class _Child(TypedDict):
+    __pydantic_config__ = SHAPE  # type: ignore[misc]
+    spec: dict[str, Any]
+    score: float
+
+
+_CHILD = TypeAdapter(_Child)
+
+
 @dataclass
 class Screened:
     """What is known of the children of one parent, kept in a file of one JSON object a line."""
@@ -41,9 +55,13 @@ class Screened:
     def __post_init__(self) -> None:
         if self.path.exists():
             whole = self.path.read_text(encoding="utf-8").rpartition("\n")[0]
-            for line in filter(None, whole.split("\n")):
-                content = json.loads(line)
-                self.scores[ModelSpec.from_dict(content["spec"])] = content["score"]
+            for number, line in enumerate(filter(None, whole.split("\n")), start=1):
+                where = f"{self.path}, line {number}"
+                try:
+                    content = checked(_CHILD, parse_json(line), where)
+                    self.scores[ModelSpec.from_dict(content["spec"])] = content["score"]
+                except ValueError as error:
+                    raise ValueError(str(error) if where in str(error) else f"{where} is damaged: {error}") from error
 
     def add(self, spec: ModelSpec, score: float) -> None:
         """One more; on disk when this returns."""

@@ -5,6 +5,7 @@ names trials itself, so that a resumed run, which starts a fresh ``Tuner``, know
 """
 
 import json
+import logging
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +21,8 @@ from ..optimizer.boshnas import BOSHNAS
 from ..records.journal import Journal
 from .model_retention import ModelKeeper
 
+logger = logging.getLogger(__name__)
+
 MakeConfig = Callable[[str, Candidate], dict[str, Any]]
 
 _OBJECTIVES = "objectives/"
@@ -34,6 +37,10 @@ class BOSHNASSearch(Searcher):
     ``metric``, and may hold ``objectives`` (a mapping) and ``cost_s``.
 
     Args:
+        metric: what is optimised; "score" when not given. Of a name that is given Tune demands that every report holds
+            it, the intermediate ones too; wrappers such as Tune's ``Repeater`` need to be told it.
+        mode: "max", or "min" for what should be low, whose negative is then the score. ``TuneConfig``'s are taken where
+            Tune hands them on, which it does only beside a ``param_space``.
         make_config: (trial name, candidate) -> config; by default the candidate's own dictionary.
         journal: where suggestions and results are written; None for nowhere.
         max_trials: finished trials after which nothing more is proposed; None to go on until converged.
@@ -49,7 +56,8 @@ class BOSHNASSearch(Searcher):
         self,
         boshnas: BOSHNAS,
         *,
-        metric: str = "score",
+        metric: str | None = None,
+        mode: str = "max",
         make_config: MakeConfig | None = None,
         journal: Journal | None = None,
         max_trials: int | None = None,
@@ -59,9 +67,9 @@ class BOSHNASSearch(Searcher):
         receive: Callable[[Candidate], None] | None = None,
         keeper: ModelKeeper | None = None,
     ) -> None:
-        super().__init__()  # Tune would demand the metric in every intermediate report
+        super().__init__(metric)
+        self._sign = _sign(mode)
         self.boshnas = boshnas
-        self._score_key = metric
         self._make_config = make_config or (lambda _, candidate: candidate.to_dict())
         self._journal = journal
         self._max_trials = max_trials
@@ -73,6 +81,8 @@ class BOSHNASSearch(Searcher):
         self._open: dict[str, Candidate] = {}
         self._queue: deque[str] = deque()
         self._running: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+        self._failed: dict[str, Candidate] = {}
         self._history: list[dict[str, Any]] = []
         self.num_suggested = self.num_finished = self.num_failed = 0
         self.seconds_spent = 0.0
@@ -134,13 +144,18 @@ class BOSHNASSearch(Searcher):
                 return None if self._running else Searcher.FINISHED
             trial = f"t{self.num_suggested + 1:04d}"
             self._write("suggested", trial, **candidates[0].to_dict(), **self._predicted(candidates[0]))
-        self._running[trial_id] = trial
+        self._running[trial_id] = self._names[trial_id] = trial
         return {"trial": trial, **self._make_config(trial, self._open[trial])}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tells the score of a trial that ended, or that it failed (its traceback is written by
-        ``JournalCallback``)."""
-        trial, result = self._running.pop(trial_id), result or {}
+        ``JournalCallback``). One that failed may be run again, as ``Tuner.restore`` does when it is asked to."""
+        trial, result = self._running.pop(trial_id, self._names.get(trial_id)), result or {}
+        if trial is None or (trial not in self._open and trial not in self._failed):
+            logger.warning("Tune tells a result of '%s', which was never proposed or has its score; left out", trial_id)
+            return
+        if None in result:
+            raise ValueError("A wrapper around BOSHNASSearch must know what is optimised: BOSHNASSearch(metric=...)")
         if error and self._deaths[trial] < self._max_requeues:
             self._deaths[trial] += 1
             self._queue.appendleft(trial)
@@ -153,23 +168,42 @@ class BOSHNASSearch(Searcher):
         if "disk_full" in result:  # the trial stays open, for when there is space again
             self.disk_full = result["disk_full"]
             return
-        score = float(result.get(self._score_key, math.nan))
+        score = self._sign * _number(result.get(self._score_key))
         if not math.isfinite(score):
             cost_s = round(float(result.get("time_total_s", 0.0)), 2)
             self._write("failed", trial, error=_why_without_score(result, self._score_key), cost_s=cost_s)
             return
-        candidate = self._open[trial]
+        candidate = self._open.get(trial) or self._failed[trial]
         if self._receive is not None:
             self._receive(candidate)
         # Tune hands results over with nested mappings flattened.
-        objectives = {
-            name.removeprefix(_OBJECTIVES): float(result[name]) for name in result if name.startswith(_OBJECTIVES)
-        }
+        told = {name.removeprefix(_OBJECTIVES): result[name] for name in result if name.startswith(_OBJECTIVES)}
+        objectives = {name: _number(value) for name, value in told.items() if math.isfinite(_number(value))}
         objectives |= self.boshnas.goals.values(candidate.spec, {})  # the exact ones that steer
-        cost_s = float(result.get("cost_s", result.get("time_total_s", 0.0)))
+        costs = [_number(result.get(name, 0.0)) for name in ("cost_s", "time_total_s") if name in result]
+        cost_s = next((cost for cost in costs if math.isfinite(cost) and cost >= 0), 0.0)
+        odd = [*(told.keys() - objectives.keys()), *(["cost_s"] if costs and cost_s != costs[0] else [])]
+        if odd:
+            logger.warning("Trial %s: not finite, and left out: %s", trial, ", ".join(sorted(odd)))
         self._write("finished", trial, score=score, objectives=objectives, cost_s=cost_s)
         if self._keeper is not None:
             self._keeper.clean()
+
+    @property
+    def _score_key(self) -> str:
+        return self.metric or "score"
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **_: Any) -> bool:
+        """Takes over what ``TuneConfig`` says is optimised. Returns False: a search space of Tune's is not taken.
+
+        Raises:
+            ValueError: when the searcher was made for another metric, or the mode is none.
+        """
+        if metric is not None and self.metric not in (None, metric):
+            raise ValueError(f"'metric' of TuneConfig must be the searcher's, '{self.metric}'. Got '{metric}'")
+        self._metric = metric or self.metric
+        self._sign = self._sign if mode is None else _sign(mode)
+        return False
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:
         """Takes over the limit of Tune's ``ConcurrencyLimiter``."""
@@ -178,13 +212,15 @@ class BOSHNASSearch(Searcher):
 
     def save(self, checkpoint_path: str) -> None:
         """Keeps the history, and which trials Tune knows by which name, for ``Tuner.restore``."""
-        Path(checkpoint_path).write_text(json.dumps({"history": self._history, "running": self._running}))
+        state = {"history": self._history, "running": self._running, "names": self._names}
+        Path(checkpoint_path).write_text(json.dumps(state))
 
     def restore(self, checkpoint_path: str) -> None:
         """Takes up what ``save`` kept, on a searcher made with the same arguments."""
         state = json.loads(Path(checkpoint_path).read_text())
         self.replay(state["history"])
         self._running = state["running"]
+        self._names = state.get("names", dict(self._running))
         self._queue = deque(trial for trial in self._queue if trial not in self._running.values())
 
     def _predicted(self, candidate: Candidate) -> dict[str, Any]:
@@ -212,16 +248,33 @@ class BOSHNASSearch(Searcher):
             if "predicted" in event:
                 self._predictions[trial] = event["predicted"]["mean"], event["predicted"]["deviation"]
             return
-        candidate = self._open.pop(trial)
+        if trial in self._failed:  # it was run again
+            self.num_failed -= 1
+        candidate = self._open.pop(trial, None) or self._failed.pop(trial)
         self.seconds_spent += event.get("cost_s", 0.0)
         if event["event"] == "failed":
             self.num_failed += 1
+            self._failed[trial] = candidate
             self.boshnas.tell_failed(candidate)
             return
         self.num_finished += 1
         if trial in self._predictions:
             self.prediction_outcomes.append((*self._predictions.pop(trial), event["score"]))
         self.boshnas.tell(candidate, event["score"], cost_s=event["cost_s"], objectives=event["objectives"])
+
+
+def _sign(mode: str) -> float:
+    if mode not in ("max", "min"):
+        raise ValueError(f"'mode' must be 'max' or 'min'. Got {mode!r}")
+    return 1.0 if mode == "max" else -1.0
+
+
+def _number(value: Any) -> float:
+    """A figure of a trial; NaN for what is no number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _why_without_score(result: Mapping[str, Any], score_key: str) -> str:

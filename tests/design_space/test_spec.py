@@ -101,6 +101,38 @@ def test_a_wrong_hetero_entry_is_named(heads, message):
         ModelSpec.from_dict({**HETERO, "o": [heads, ["sa_wma_32"]]})
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"h": [10**13], "n": [7]},
+            "'h.0.' of model dict must be .* above 0 and at most 1,000,000. Got 1",
+        ),
+        (
+            {"h": [1000], "n": [10**9]},
+            "'n.0.' of model dict must be .* above 0 and at most 1,000. Got 1",
+        ),
+        ({"l": 10**9}, "'l' of model dict must be a whole number above 0 and at most 1,000"),
+        ({"f": [[4] * 1001]}, "'f.0.' of model dict may have at most 1,000 entries. Got 1,001"),
+        ({"o": ["c"], "p": [10**9 + 1]}, "an odd kernel size for operation 'c'.*up to 1,000,000"),
+        ({"h": [10**5000]}, "Got a number of 16,610 bits"),
+    ],
+    ids=["hidden size", "heads", "layers", "feed-forward", "kernel", "digits"],
+)
+def test_numbers_beyond_all_bounds_are_refused_before_anything_is_made_of_them(change, message):
+    model_dict = {"l": 1, "o": ["sa"], "h": [8], "n": [1], "f": [[4]], "p": ["sdp"]}
+    with pytest.raises(ValueError, match=message):
+        ModelSpec.from_dict(model_dict | change)
+
+
+def test_groups_do_not_hold_groups():
+    nested = {"groups": [HETERO]}
+    for _ in range(900):
+        nested = {"groups": [nested]}
+    with pytest.raises(ValueError, match="'groups.0.' must be no grouped model dict"):
+        ModelSpec.from_dict(nested)
+
+
 def test_a_missing_key_is_named():
     with pytest.raises(ValueError, match="Key 'p' is missing"):
         ModelSpec.from_dict({key: value for key, value in STANDARD.items() if key != "p"})

@@ -1,6 +1,10 @@
+import copy
+
 import pytest
 import torch
-from botorch.acquisition import UpperConfidenceBound
+from botorch.acquisition import UpperConfidenceBound, qLogExpectedImprovement
+from botorch.acquisition.objective import ScalarizedPosteriorTransform
+from botorch.sampling import SobolQMCNormalSampler
 from scipy.stats import spearmanr
 from torch import Tensor
 
@@ -50,6 +54,53 @@ def test_it_serves_botorch_acquisitions(fitted, data):
     assert torch.allclose(values, moments.mean + moments.epistemic, rtol=1e-3)
     noisy = fitted.posterior(unseen[:, None], observation_noise=True).variance
     assert (noisy > fitted.posterior(unseen[:, None]).variance).all()
+
+
+def test_its_posterior_is_joint(fitted, data):
+    """One point twice is one unknown, near points are nearly one, and the marginals are the moments."""
+    _, _, unseen = data
+    X = torch.stack([unseen[:4], unseen[:4], unseen[:4] + 0.01], dim=1)
+    normal = fitted.posterior(X).distribution
+    moments = fitted.predict_moments(X)
+    torch.testing.assert_close(normal.mean, moments.mean)
+    torch.testing.assert_close(normal.variance, moments.epistemic.square(), rtol=1e-3, atol=1e-6)
+    correlation = normal.covariance_matrix[:, 0] / (normal.variance[:, :1] * normal.variance).sqrt()
+    torch.testing.assert_close(correlation[:, 1], torch.ones(4, dtype=torch.float64), rtol=0, atol=1e-3)
+    assert (correlation[:, 2] > 0.8).all()
+    assert torch.isfinite(normal.rsample(torch.Size([3]))).all()
+    noise = fitted.posterior(X, observation_noise=True).distribution.covariance_matrix - normal.covariance_matrix
+    torch.testing.assert_close(noise, torch.diag_embed(moments.aleatoric.square()), rtol=1e-3, atol=1e-5)
+
+
+def test_a_point_that_is_pending_is_not_chosen_again(fitted, data):
+    _, Y, unseen = data
+    point, sampler = unseen[:1], SobolQMCNormalSampler(torch.Size([256]), seed=0)
+
+    def gain(pending: Tensor | None) -> float:
+        with torch.no_grad():
+            return float(qLogExpectedImprovement(fitted, Y.mean(), X_pending=pending, sampler=sampler)(point[None]))
+
+    assert gain(point) == pytest.approx(gain(None), abs=0.05)
+
+
+def test_botorch_transforms_are_applied_and_other_outputs_refused(fitted, data):
+    X = data[2][:, None]
+    minus = ScalarizedPosteriorTransform(torch.tensor([-1.0], dtype=torch.float64))
+    torch.testing.assert_close(fitted.posterior(X, posterior_transform=minus).mean, -fitted.posterior(X).mean)
+    torch.testing.assert_close(fitted.posterior(X, output_indices=[0]).mean, fitted.posterior(X).mean)
+    assert (fitted.num_outputs, fitted.batch_shape) == (1, ())
+    for wrong in ({"output_indices": [1]}, {"observation_noise": torch.ones(1)}):
+        with pytest.raises(NotImplementedError, match="one output, the score"):
+            fitted.posterior(X, **wrong)
+
+
+def test_it_moves_to_another_type(fitted, data):
+    X = data[2]
+    moved = copy.deepcopy(fitted).to(torch.float32)
+    moments = moved.predict_moments(X.float())
+    assert {moment.dtype for moment in moments} == {torch.float32}
+    torch.testing.assert_close(moments.mean.double(), fitted.predict_moments(X).mean, rtol=1e-2, atol=0.05)
+    assert moved.posterior(X[:3].float()).mean.dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", ["gp", "auto"])

@@ -9,13 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from flexibert import (
     FlexiBERTForMaskedLM,
     FlexiBERTForPreTraining,
     FlexiBERTForSequenceClassification,
     FlexiBERTModel,
+    prune,
 )
 from flexibert.__main__ import COMMANDS, main
 from flexibert.commands.masked_lm_loss import hide_tokens, masked_lm_loss, text_blocks
@@ -147,6 +148,64 @@ def test_retrain_block_and_merge_layers_write_models_and_losses(
     assert _run("merge-layers", teacher, tmp_path / "half", "--pairs", "0-1", *flags) == 0
     assert FlexiBERTForMaskedLM.from_pretrained(tmp_path / "half").config.num_hidden_layers == 1
     assert "merged" in capsys.readouterr().out
+
+
+ROWS = [(f"w{3 + i} w{i % 2}", f"w{9 + i}", i % 2) for i in range(20)]
+TABLES = {
+    "plain.tsv": ["sentence1\tsentence2\tlabel", *(f"{a}\t{b}\t{label}" for a, b, label in ROWS)],
+    "LABEL FIRST.TSV": ["label\tsentence1\tsentence2", *(f"{label}\t{a}\t{b}" for a, b, label in ROWS), ""],
+    "numbered.csv": ["id,sentence1,sentence2,label", *(f"{i + 100},{a},{b},{y}" for i, (a, b, y) in enumerate(ROWS))],
+    "lines.jsonl": [json.dumps({"sentence1": a, "sentence2": b, "label": str(label)}) for a, b, label in ROWS],
+}
+
+
+def _classifier(make: Callable, tmp_path: Path) -> Path:
+    """Of pairs of texts, which reads segments."""
+    torch.manual_seed(0)
+    folder = make("parent", model_class=FlexiBERTForSequenceClassification)
+    model = FlexiBERTForSequenceClassification.from_pretrained(folder)
+    with torch.no_grad():
+        model.bert.embeddings.token_type_embeddings.weight.normal_()
+    model.save_pretrained(folder)
+    names = json.loads((folder / "tokenizer_config.json").read_text())
+    names["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(names))
+    return folder
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_examples_are_read_as_tasks_are_with_segments(make: Callable, tmp_path: Path, capsys: Any, name: str) -> None:
+    folder = _classifier(make, tmp_path)
+    (tmp_path / name).write_text("\n".join(TABLES[name]) + "\n")
+    assert _run("prune", folder, tmp_path / "child", "--density", 0.7, "--examples", tmp_path / name) == 0
+    shown = capsys.readouterr().out
+    model, child = (FlexiBERTForSequenceClassification.from_pretrained(tmp_path / x) for x in ("parent", "child"))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    batch = dict(tokenizer([row[0] for row in ROWS], [row[1] for row in ROWS], return_tensors="pt", padding=True))
+    assert batch["token_type_ids"].any()
+    batch["labels"] = torch.tensor([row[2] for row in ROWS])
+    expected = prune(model, density=0.7, examples=[batch])
+    torch.testing.assert_close(child(**batch).logits, expected(**batch).logits, rtol=0, atol=1e-3)
+    right = [(x.eval()(**batch).logits.argmax(-1) == batch["labels"]).float().mean() for x in (model, child)]
+    assert f"accuracy     {right[0]:.4f} before, {right[1]:.4f} after, on 20 examples" in shown
+    assert "latency_ms   " in shown
+
+
+def test_what_is_lost_is_said_where_there_are_labelled_rows(make: Callable, tmp_path: Path, capsys: Any) -> None:
+    folder = _classifier(make, tmp_path)
+    (tmp_path / "rows.tsv").write_text("\n".join(TABLES["plain.tsv"]) + "\n")
+    rows = ["--examples", tmp_path / "rows.tsv", "--max_examples", 12]
+    half = json.dumps({key: value[:1] for key, value in BASE.items() if key != "l"} | {"l": 1})
+    assert _run("transfer", folder, half, tmp_path / "half", *rows) == 0
+    shown = capsys.readouterr().out
+    assert "overlap      1.0000" in shown
+    assert " after, on 12 examples" in shown
+    learn = ["--train_text", tmp_path / "text.txt", "--block_length", 10, "--steps", 1]
+    assert _run("merge-layers", folder, tmp_path / "merged", *learn, *rows) == 0
+    assert " after, on 12 examples" in capsys.readouterr().out
+    (tmp_path / "rows.tsv").write_text((tmp_path / "rows.tsv").read_text().replace("\t1\n", "\tfine\n"))
+    assert _run("transfer", folder, half, tmp_path / "new", *rows) == 2
+    assert "labels must be the model's, LABEL_0, LABEL_1, or their numbers. Got 0, fine" in capsys.readouterr().err
 
 
 TEXT = ["--text", "{text}"]

@@ -27,6 +27,7 @@ from transformers import (
     RobertaTokenizer,
 )
 
+from design_space import ModelSpec
 from flexibert import (
     FlexiBERTConfig,
     FlexiBERTForSequenceClassification,
@@ -36,6 +37,7 @@ from flexibert import (
     prune,
     save_encoder,
 )
+from flexibert.commands.model_folders import load_model
 from flexibert.conversion.differences import largest_difference
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", "##a", "##b"]
@@ -333,6 +335,26 @@ def test_bad_folders_end_in_one_message(make: Callable, message: str, tmp_path: 
     make(tmp_path / "theirs")
     with pytest.raises(ValueError, match=message):
         load_encoder(tmp_path / "theirs")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architectures": 7}, "'architectures' of config.json must be a list of names. Got 7"),
+        ({"id2label": []}, "the model cannot be loaded"),
+        ({"dtype": "x"}, "the model cannot be loaded"),
+        ({"auto_map": "x"}, "'auto_map' must be a table of names. Got 'x'"),
+        ({"lineage": 7}, "'lineage' must be a list of texts. Got 7"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_configuration_of_another_shape_is_told(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    config = FlexiBERTConfig(model_dict=ModelSpec.homogeneous(1, 8, 1, 8).to_dict(), vocab_size=7)
+    FlexiBERTModel(config).save_pretrained(tmp_path)
+    content = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(content | change))
+    with pytest.raises(ValueError, match=message):
+        load_model(tmp_path)
 
 
 def test_a_damaged_list_of_modules_is_said(tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def test_transforms_keep_the_type_and_work_in_training_after_inference_mode() ->
 @pytest.mark.parametrize("length", [1, 2, 7])
 def test_relative_scores_pick_the_vector_of_each_distance(length: int) -> None:
     x, table = torch.randn(2, 3, length, 4), torch.nn.Embedding(2 * 7 - 1, 4)
-    of_queries, of_keys = relative_scores(x, table), relative_scores(x, table, is_of_keys=True)
+    of_queries, of_keys = relative_scores(x, table, 7), relative_scores(x, table, 7, is_of_keys=True)
     for i in range(length):
         for j in range(length):
             vector = table.weight[i - j + 6] / 2  # the root of the head size

@@ -95,7 +95,9 @@ def test_the_whole_loss_mixes_task_teacher_and_regularizer():
     distilled = 4 * (p * (p / q).log()).sum(-1).mean()
     found = pruner.loss(outputs.loss, inputs, outputs)
     # all scores are 0: the mean sigmoid of each of the two kinds is 1/2
-    assert found.item() == pytest.approx((0.25 * outputs.loss + 0.75 * distilled + 10 * (0.5 + 0.5)).item(), rel=1e-5)
+    assert found.item() == pytest.approx(
+        (0.25 * outputs.loss + 0.75 * distilled + 10 * (0.5 + 0.5) / 2).item(), rel=1e-5
+    )
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
 
 
@@ -108,12 +110,14 @@ class Log(nn.Module):
         self.rows = [{"input_ids": x, "labels": x[0] % 2} for x in rows["input_ids"]]
 
 
-def trained(pruner, tmp_path, steps=12, save_strategy="no", **options):
+def trained(pruner, tmp_path, steps=12, save_strategy="no", trainer_class=Trainer, own=None, **options):
     arguments = TrainingArguments(
         str(tmp_path), max_steps=steps, warmup_steps=2, per_device_train_batch_size=8, learning_rate=1e-3,
         save_strategy=save_strategy, report_to=[], use_cpu=True, disable_tqdm=True, logging_steps=1, **options,
     )  # fmt: skip
-    trainer = Trainer(pruner.model, arguments, train_dataset=Log(pruner.model).rows, callbacks=[pruner.callback()])
+    trainer = trainer_class(
+        pruner.model, arguments, train_dataset=Log(pruner.model).rows, callbacks=[pruner.callback()], **(own or {})
+    )
     trainer.train()
     return trainer
 
@@ -137,8 +141,8 @@ def test_a_trainer_learns_scores_and_follows_the_schedule(tmp_path):
     inputs = inputs_of(pruner.model)
     masked = logits(pruner.model, **inputs)
     torch.testing.assert_close(logits(pruner.compact(), **inputs), masked, rtol=0, atol=1e-5)
-    # the logged loss of the first step has the regularizer in it: 1 * (1.0 / 0.5) * (0.5 + 0.5)
-    assert trainer.state.log_history[0]["loss"] > 2
+    # the logged loss of the first step has the regularizer in it: 1 * (1.0 / 0.5) * (0.5 + 0.5) / 2
+    assert trainer.state.log_history[0]["loss"] > 1
 
 
 def test_training_ends_without_a_trace_in_the_models_loss(tmp_path):
@@ -255,6 +259,43 @@ def test_warmups_that_fill_the_training_stop_it(tmp_path):
     pruner = MovementPruner(bert(), PruningConfig())
     with pytest.raises(ValueError, match="must be below the 6 steps of training"):
         trained(pruner, tmp_path, steps=6)
+
+
+def _weighted(outputs, labels, num_items_in_batch=None):
+    return nn.functional.cross_entropy(outputs.logits, labels, weight=torch.tensor([1.0, 2.0]))
+
+
+class OwnLoss(Trainer):
+    """Gives the model its labels, and takes another loss than the model's."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        outputs = model(**inputs)
+        return _weighted(outputs, inputs["labels"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"label_smoothing_factor": 0.1}, {"own": {"compute_loss_func": _weighted}}, {"trainer_class": OwnLoss}],
+    ids=["label smoothing", "compute_loss_func", "compute_loss"],
+)
+def test_a_trainer_that_computes_the_loss_itself_is_refused(options, tmp_path):
+    pruner = MovementPruner(bert(), PruningConfig(**HYBRID))
+    with pytest.raises(ValueError, match="The Trainer must take the model's loss"):
+        trained(pruner, tmp_path, **options)
+
+
+def test_another_scheduler_is_refused_or_has_the_scores_from_the_start(tmp_path):
+    pruner = MovementPruner(bert(), PruningConfig(**HYBRID))
+    optimizer = torch.optim.AdamW(pruner.model.parameters())
+    other = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 12)
+    with pytest.raises(ValueError, match="'lr_scheduler_type' must be .* Got a CosineAnnealingLR"):
+        trained(pruner, tmp_path, own={"optimizers": (optimizer, other)})
+    pruner = MovementPruner(bert(), PruningConfig(**HYBRID))
+    optimizer = torch.optim.AdamW(pruner.parameter_groups(1e-3))
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, [1e-3, 1e-2], total_steps=14)
+    trained(pruner, tmp_path, own={"optimizers": (optimizer, scheduler)})
+    assert len(optimizer.param_groups) == 2
+    assert all(bool(x.scores.ne(0).any()) for x in pruner.scores)
 
 
 def test_checkpoints_of_a_masked_model_are_refused_at_the_start(tmp_path):

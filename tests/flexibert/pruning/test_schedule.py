@@ -51,16 +51,16 @@ def of_kind(values, kind):
     return found
 
 
-def test_l1_regularizer_is_the_mean_sigmoid_of_each_kind():
+def test_l1_regularizer_is_half_the_mean_sigmoid_of_each_kind():
     config = PruningConfig(
         regularization="l1", regularization_final_lambda=10.0, attention_lambda=2.0, dense_lambda=3.0
     )
     ln3 = math.log(3.0)
     found = [of_kind([ln3, -ln3], "attention"), of_kind([ln3], "dense"), of_kind([0.0, 0.0], "dense")]
     # attention: mean(3/4, 1/4) = 1/2; dense: mean over the tensors of 3/4 and 1/2 = 5/8
-    assert regularization(config, found, 0.5).item() == pytest.approx(10 * (2 * 0.5 + 3 * 0.625))
+    assert regularization(config, found, 0.5).item() == pytest.approx(5 * (2 * 0.5 + 3 * 0.625))
     # its weight is in proportion to the threshold: here 1 / 0.5
-    assert regularization(config, found, 1.0).item() == pytest.approx(20 * (2 * 0.5 + 3 * 0.625))
+    assert regularization(config, found, 1.0).item() == pytest.approx(10 * (2 * 0.5 + 3 * 0.625))
 
 
 def test_l0_regularizer_is_the_probability_of_an_open_gate():
@@ -70,7 +70,7 @@ def test_l0_regularizer_is_the_probability_of_an_open_gate():
     assert pytest.approx(2 / 3 * math.log(0.1 / 1.1)) == L0_SHIFT
     value = regularization(config, [of_kind([0.0], "dense")], 0.5).item()
     # P(gate > 0) at score 0: 1 - sigma(2/3 ln(1/11)) = 11^(2/3) / (1 + 11^(2/3))
-    assert value == pytest.approx(11 ** (2 / 3) / (1 + 11 ** (2 / 3)))
+    assert value == pytest.approx(0.5 * 11 ** (2 / 3) / (1 + 11 ** (2 / 3)))
 
 
 def test_without_regularization_there_is_no_term():

@@ -49,6 +49,54 @@ def test_damage_in_the_middle_is_named(tmp_path):
         list(Journal(path).events())
 
 
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda lines: [*lines, lines[2]],
+            "line 4 is damaged: 'finished' of .*, which has finished already",
+        ),
+        (
+            lambda lines: lines[1:],
+            "line 1 is damaged: 'started' of trial 't0001', which was never suggested: a",
+        ),
+        (
+            lambda lines: [lines[0], *lines],
+            "line 2 is damaged: 'suggested' of .*, which was suggested already",
+        ),
+        (lambda lines: lines[::-1], "line 1 is damaged: 'finished' of trial 't0001', which was never suggested"),
+        (lambda lines: [*lines, "7"], "line 4 is damaged: it must be an object. Got 7"),
+        (lambda lines: [*lines[:2], lines[2].replace("score", "scpre")], "line 3 is damaged: 'score' is missing"),
+        (lambda lines: [*lines[:2], lines[2].replace("0.5", "null")], "line 3 is damaged: 'score': .* got None"),
+        (
+            lambda lines: [lines[0].replace('"h"', '"hh"'), *lines[1:]],
+            "line 1 is damaged: 2 problems in the model dict",
+        ),
+        (lambda lines: [lines[0].replace('"kind"', '"kimd"'), *lines[1:]], "line 1 is damaged: .*'kind' is missing"),
+        (lambda lines: ["[" * 9999, *lines], "line 1 is damaged: it is nested too deeply"),
+    ],
+    ids=["doubled", "lost", "suggested twice", "reversed", "number", "misspelt", "null", "spec", "origin", "nested"],
+)
+def test_a_damaged_line_is_named(tmp_path, candidate, damage, message):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append("suggested", "t0001", **candidate.to_dict())
+    journal.append("started", "t0001")
+    journal.append("finished", "t0001", score=0.5, objectives={"parameters": 10.0}, cost_s=2.0)
+    journal.path.write_text("\n".join(damage(journal.path.read_text().splitlines())) + "\n")
+    with pytest.raises(ValueError, match=rf"journal\.jsonl, {message}"):
+        journal.trials()
+
+
+def test_a_trial_that_failed_may_be_run_again(tmp_path, candidate):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append("suggested", "t0001", **candidate.to_dict())
+    journal.append("failed", "t0001", error="lost its node")
+    journal.append("started", "t0001")
+    journal.append("finished", "t0001", score=0.5, objectives={}, cost_s=2.0)
+    record = journal.trials()["t0001"]
+    assert (record.state, record.score, record.error) == ("finished", 0.5, None)
+
+
 def test_no_file_is_an_empty_journal(tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     journal.repair()

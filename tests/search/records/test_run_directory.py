@@ -45,3 +45,20 @@ def test_a_run_of_a_newer_version_is_refused(tmp_path):
     directory.config_file.write_text(yaml.safe_dump(config | {"format": 2}))
     with pytest.raises(ValueError, match="is of format 2; this version reads format 1"):
         directory.saved_config()
+
+
+def test_a_run_whose_files_are_damaged_does_not_go_on(tmp_path):
+    directory = RunDirectory(tmp_path)
+    directory.keep({"task": "cola"}, "fingerprint")
+    directory.check("fingerprint", resume=True)
+    directory.journal.path.write_text('{"event": "started", "trial": "t0001", "time": 1.0}\n')
+    with pytest.raises(ValueError, match="journal.jsonl, line 1 is damaged"):
+        directory.check("fingerprint", resume=True)
+    directory.journal.path.unlink()
+    for odd, message in (
+        ({"task": "cola"}, "'library_fingerprint' is missing, which says what the run searches"),
+        ({"library_fingerprint": "a", "constraints": 7}, "'constraints': input should be a valid list, got 7"),
+    ):
+        directory.config_file.write_text(yaml.safe_dump(odd))
+        with pytest.raises(ValueError, match=f"config.yaml is damaged: {message}"):
+            directory.check("a", resume=True)

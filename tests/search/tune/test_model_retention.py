@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ def _train(models_dir: Path, spec: ModelSpec, origin: Origin | None = None) -> N
     (models_dir / spec.hash).mkdir(parents=True)
     content = {"candidate": Candidate(spec, origin or Origin()).to_dict()}
     (models_dir / spec.hash / RESULT_FILE).write_text(json.dumps(content))
+    now = time.time()  # the clock of files is coarser
+    os.utime(models_dir / spec.hash / RESULT_FILE, (now, now))
 
 
 def _there(models_dir: Path) -> set[str]:

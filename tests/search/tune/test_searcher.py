@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ray.tune.search import Repeater
 
 from search import BOSHNAS, BOSHNASSearch, BOSHNASSettings, Candidate
 from search.records.journal import Journal
@@ -193,6 +194,92 @@ def test_a_trial_whose_workers_die_is_put_back_and_fails_in_the_end(tiny_library
     assert search.requeued == set()
     assert search.num_failed == 1
     assert search.suggest("c")["trial"] == "t0002"
+
+
+@pytest.mark.parametrize(
+    ("told", "objectives", "cost_s"),
+    [
+        ({"objectives/latency_ms": math.nan}, {}, 1.5),
+        ({"objectives/latency_ms": "fast", "objectives/parameters": 5}, {"parameters": 5.0}, 1.5),
+        ({"objectives/energy": math.inf}, {}, 1.5),
+        ({"cost_s": math.nan, "time_total_s": 2.0}, {}, 2.0),
+        ({"cost_s": -1.0}, {}, 0.0),
+    ],
+    ids=["nan", "text", "inf", "cost", "negative cost"],
+)
+def test_a_figure_that_is_no_number_is_left_out_and_said(tiny_library, tmp_path, caplog, told, objectives, cost_s):
+    journal = Journal(tmp_path / "journal.jsonl")
+    search = _search(tiny_library, journal)
+    search.suggest("a")
+    search.on_trial_complete("a", {"score": 0.5, "cost_s": 1.5} | told)
+    record = journal.trials()["t0001"]
+    assert (record.score, record.objectives, record.cost_s) == (0.5, objectives, cost_s)
+    assert "t0001: not finite, and left out: " in caplog.text
+    search.suggest("b")
+    search.on_trial_complete("b", {"score": None})
+    assert (search.num_finished, search.num_failed) == (1, 1)
+
+
+def test_what_should_be_low_is_searched_for(tiny_library):
+    search = _search(tiny_library, metric="loss", mode="min")
+    for trial_id, loss in (("a", 3.0), ("b", 1.0), ("c", 2.0)):
+        search.suggest(trial_id)
+        search.on_trial_complete(trial_id, {"loss": loss})
+    assert search.boshnas.best[1] == -1.0
+    with pytest.raises(ValueError, match="'mode' must be 'max' or 'min'. Got 'least'"):
+        _search(tiny_library, mode="least")
+
+
+def test_what_tune_is_told_to_optimise_is_taken_over(tiny_library):
+    search = _search(tiny_library)
+    assert search.metric is None  # Tune would demand it in every report
+    assert search.set_search_properties("loss", "min", {}) is False
+    search.suggest("a")
+    search.on_trial_complete("a", {"loss": 3.0, "score": 9.0})
+    assert search.boshnas.best[1] == -3.0
+    with pytest.raises(ValueError, match="'metric' of TuneConfig must be the searcher's, 'loss'. Got 'f1'"):
+        search.set_search_properties("f1", None, {})
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice:RuntimeWarning")  # Ray's, of no score
+def test_repeated_trials_count_once_with_their_mean(tiny_library):
+    search = _search(tiny_library, metric="score")
+    repeater = Repeater(search, repeat=3)
+    for trial_id in "abc":
+        repeater.suggest(trial_id)
+    for trial_id, score in (("a", 0.5), ("b", 0.6), ("c", 0.7)):
+        repeater.on_trial_complete(trial_id, {"score": score})
+    assert (search.num_finished, search.num_failed) == (1, 0)
+    assert search.boshnas.best[1] == pytest.approx(0.6)
+    unknowing = Repeater(_search(tiny_library), repeat=1)
+    unknowing.suggest("a")
+    with pytest.raises(ValueError, match=r"must know what is optimised: BOSHNASSearch\(metric=...\)"):
+        unknowing.on_trial_complete("a", {"score": 0.5})
+
+
+def test_a_trial_that_failed_is_taken_when_it_is_run_again(tiny_library, tmp_path, caplog):
+    """As ``Tuner.restore(resume_errored=True)`` does, under the names that Tune knows."""
+    search = _search(tiny_library)
+    for trial_id in "ab":
+        search.suggest(trial_id)
+    _finish(search, "a", 0.5)
+    search.on_trial_complete("b", error=True)
+    search.save(str(tmp_path / "state"))
+    again = _search(tiny_library)
+    again.restore(str(tmp_path / "state"))
+    again.on_trial_complete("b", error=True)
+    assert (again.num_finished, again.num_failed) == (1, 1)
+    _finish(again, "b", 0.6)
+    assert (again.num_finished, again.num_failed) == (2, 0)
+    assert again.boshnas.best[1] == 0.6
+    _finish(again, "a", 0.9)
+    _finish(again, "strange", 0.9)
+    assert (again.num_finished, again.boshnas.best[1]) == (2, 0.6)
+    assert "'strange', which was never proposed" in caplog.text
+    last = _search(tiny_library)
+    again.save(str(tmp_path / "state"))
+    last.restore(str(tmp_path / "state"))
+    assert (last.num_finished, last.num_failed) == (2, 0)
 
 
 def _trainable(config):
