@@ -104,10 +104,10 @@ def replace_library(path: Path | str, content: Mapping[str, Any]) -> int:
         The number of architectures whose scores were there.
     """
     path = check_library_path(path)
+    if not path.exists():
+        write_library(path, content)
+        return 0
     with _lock(path):
-        if not path.exists():
-            write_library(path, content)
-            return 0
         try:
             there = read_library(path)
         except ValueError as error:
@@ -151,7 +151,6 @@ def add_performances(
 
 def _lock(path: Path) -> FileLock:
     """It lies beside the file, which is replaced when it is written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(path.parent / f".{path.name}.lock")
 
 
