@@ -3,7 +3,7 @@
 This is the one place below ``search`` where models meet tasks: a table is one thing to everybody who reads it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Examples:
 
     def figures(self, before: Any, after: Any) -> dict[str, str]:
         """What two models score here, and how fast they are: a line of text for each, by name."""
-        scores = [self._score(model) for model in (before, after)]
+        scores = [self._score_of(model) for model in (before, after)]
         length = min(_LONGEST, before.config.max_position_embeddings, after.config.max_position_embeddings)
         bodies = [before.base_model, after.base_model]
         times = [speed.median_ms for speed in measure_in_turn(bodies, length=length, repeats=_REPEATS)]
@@ -55,14 +55,18 @@ class Examples:
         }
 
     @torch.no_grad()
-    def _score(self, model: Any) -> float:
-        was_training = model.training
-        model.eval()
+    def score(self, logits_of: Callable[[Batch], torch.Tensor]) -> float:
+        """The task's metric of what gives logits (B, L) of a batch without its labels."""
         inputs = [{name: x for name, x in batch.items() if name != "labels"} for batch in self.batches]
-        outputs = torch.cat([model(**batch).logits for batch in inputs]).float().numpy()
-        model.train(was_training)
+        outputs = torch.cat([logits_of(batch) for batch in inputs]).float().numpy()
         predictions = outputs[:, 0] if self.task.is_regression else outputs[:, self.places]
         return self.task.compute_metrics(predictions, self.labels)[self.task.metric]
+
+    def _score_of(self, model: Any) -> float:
+        was_training = model.training
+        score = self.score(lambda batch: model.eval()(**batch).logits)
+        model.train(was_training)
+        return score
 
 
 def read_examples(options: ExampleOptions, model: Any, folder: Path) -> Examples | None:

@@ -1,16 +1,23 @@
 """Writes a model for outside of PyTorch: an ONNX file with its tokenizer, and a program that answers."""
 
+import math
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
+
+import torch
 
 from design_space.command import CommandOptions
-from design_space.options import ARGUMENT, Count, Place, Switch, flag, options
+from design_space.options import ARGUMENT, Count, Only, Place, Positive, Switch, flag, options
 
 from ..conversion.folders import check_target, load_tokenizer
 from ..export.folder import task_of, write_folder
-from ..runtimes.int8 import quantize
+from ..runtimes.agreement import agreement_with
+from ..runtimes.int8 import quantize_within
 from ..runtimes.onnx_file import check_packages, write_onnx
+from ..runtimes.onnx_model import OnnxModel
+from .examples import ExampleOptions, Examples, read_examples
 from .model_folders import load_model
 
 
@@ -25,6 +32,10 @@ class Options(CommandOptions):
     """Folder to write; must not exist."""
     int8: Switch = False
     """Weights and products in whole numbers of 8 bits."""
+    max_drop: Positive | None = None
+    """With --int8, the most points (hundredths of the task's metric on --examples) that may be lost: layers that cost
+    more stay in float. Without examples, of 100 random texts so many may be answered otherwise than in float."""
+    rows: Annotated[ExampleOptions, Only(("examples", "max_examples"))] = ExampleOptions()
     padded_length: Annotated[Count | None, flag(unit="tokens")] = None
     """Length that predict.py pads texts to: of a model with linear transforms, that of its training. No padding when
     not given."""
@@ -34,8 +45,11 @@ def run(options: Options) -> None:
     """Export, check against PyTorch, measure, write, and say where it is and how fast."""
     check_packages()
     check_target(options.target)
+    if options.max_drop is not None and not options.int8:
+        raise ValueError("--max_drop must be given with --int8: in float nothing is lost")
     model, tokenizer = load_model(options.source).eval(), load_tokenizer(options.source)
     task_of(model)
+    examples = read_examples(options.rows, model, options.source)
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "model.onnx"
         difference = write_onnx(model, file)
@@ -43,10 +57,10 @@ def run(options: Options) -> None:
         sizes = [file.stat().st_size / 1e6]
         if options.int8:
             whole = file.with_name("int8.onnx")
-            quantize(file, whole)
+            notes.append(_quantized(model, file, whole, examples, options.max_drop))
             file, sizes = whole, [*sizes, whole.stat().st_size / 1e6]
-            notes.append("Weights and products are in whole numbers of 8 bits, each output channel with its own scale.")
         times = write_folder(model, tokenizer, file, options.target, notes=notes, padded_length=options.padded_length)
+    print("\n".join(notes))
     print(f"written: {options.target.resolve()}, {' MB in float, '.join(f'{size:.1f}' for size in sizes)} MB")
     if model.config.model_spec.depends_on_length and options.padded_length is None:
         print("linear transforms see padding: predict.py does not pad; give the length of training as --padded_length")
@@ -56,3 +70,23 @@ def run(options: Options) -> None:
             f"{one.onnx.p50_ms:.2f} ms, {one.torch.p50_ms / one.onnx.p50_ms:.1f} times as fast"
         )
     print(f"try it: python {options.target.resolve() / 'predict.py'} 'a text'")
+
+
+def _quantized(model: Any, source: Path, target: Path, examples: Examples | None, max_drop: float | None) -> str:
+    """Write the file in whole numbers; returns a sentence about what that costs."""
+    score = _score_of_files(examples) if examples else agreement_with(model, source)
+    lost, in_float = quantize_within(source, target, score, math.inf if max_drop is None else max_drop / 100)
+    rows = f"of {examples.task.metric} on {len(examples.labels)} examples" if examples else "of 100 random texts"
+    cost = f"{100 * lost:.2f} points {rows} are lost" if examples else f"{100 * lost:.1f} {rows} are answered otherwise"
+    kept = f"; in float stay {', '.join(in_float)}" if in_float else ""
+    return f"Weights and products are in whole numbers of 8 bits, each output channel with its own scale: {cost}{kept}."
+
+
+def _score_of_files(examples: Examples) -> Callable[[Path], float]:
+    def score(file: Path) -> float:
+        runner = OnnxModel(file)
+        return examples.score(
+            lambda batch: torch.from_numpy(runner({"token_type_ids": torch.zeros_like(batch["input_ids"]), **batch})[0])
+        )
+
+    return score

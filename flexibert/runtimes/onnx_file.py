@@ -48,7 +48,7 @@ def write_onnx(model: Any, file: Path) -> float:
     """
     was_training = model.training
     model.eval()
-    example = next(_inputs(model, [(2, min(_LENGTH, model.config.max_position_embeddings))]))
+    example = next(random_inputs(model, [(2, min(_LENGTH, model.config.max_position_embeddings))]))
     axes = ("batch", "choices", "length") if isinstance(model, FlexiBERTForMultipleChoice) else ("batch", "length")
     shapes = {name: dict(enumerate(axes)) for name in example}
     try:
@@ -92,7 +92,7 @@ def _save(proto: Any, file: Path) -> None:
 
 def _difference(model: Any, file: Path) -> float:
     longest, runner, largest = model.config.max_position_embeddings, OnnxModel(file), 0.0
-    for inputs in _inputs(model, [(1, 1), (2, min(9, longest)), (3, min(64, longest))]):
+    for inputs in random_inputs(model, [(1, 1), (2, min(9, longest)), (3, min(64, longest))]):
         with torch.no_grad():
             expected = logits_of(model, inputs)
         for found, wanted in zip(runner(inputs), expected, strict=True):
@@ -108,8 +108,8 @@ def logits_of(model: Any, inputs: dict[str, Tensor]) -> list[Tensor]:
     return [value for value in model(**inputs).values() if isinstance(value, Tensor)]
 
 
-def _inputs(model: Any, sizes: list[tuple[int, int]]) -> Iterator[dict[str, Tensor]]:
-    """Random tokens of so many texts and tokens; of several texts the first is padded from its middle on."""
+def random_inputs(model: Any, sizes: list[tuple[int, int]]) -> Iterator[dict[str, Tensor]]:
+    """Random tokens of so many texts and tokens, by size; of several texts the first is padded from its middle on."""
     generator, config = torch.Generator().manual_seed(0), model.config
     for batch_size, length in sizes:
         shape: tuple[int, ...] = (batch_size, length)

@@ -109,6 +109,27 @@ def test_linear_transforms_are_padded_as_in_training(folder: Callable, tmp_path:
         main(["export", str(source), str(tmp_path / "long"), "--padded_length", "11"])
 
 
+def test_what_whole_numbers_cost_is_said_and_bounded(folder: Callable, tmp_path: Path, capsys: Any) -> None:
+    labels = {0: "bad", 1: "good"}
+    model, source = folder(FlexiBERTForSequenceClassification, num_labels=2, id2label=labels)
+    texts = ["the film is good", "a dull film", "long and bad", "short", "bad film", "good and short"]
+    logits = [model(**tokens(source, text)).logits[0] for text in texts]
+    table = tmp_path / "films.csv"
+    rows = [f"{text},{labels[int(each.argmax())]}" for text, each in zip(texts, logits, strict=True)]
+    if len({row.rpartition(",")[2] for row in rows}) == 1:  # a table of one class is none
+        rows[-1] = f"{texts[-1]},{'bad' if rows[-1].endswith('good') else 'good'}"
+    table.write_text("\n".join(["text,label", *rows * 4]) + "\n")
+    export(source, tmp_path / "a", "--int8", "--examples", str(table), "--max_drop", "30")
+    assert "points of accuracy on 24 examples are lost" in capsys.readouterr().out
+    export(source, tmp_path / "b", "--int8", "--max_drop", "40")
+    said = capsys.readouterr().out
+    assert "of 100 random texts are answered otherwise" in said
+    assert said.splitlines()[1] in (tmp_path / "b" / "README.md").read_text()
+    with pytest.raises(SystemExit):
+        main(["export", str(source), str(tmp_path / "c"), "--max_drop", "1"])
+    assert "--max_drop must be given with --int8" in capsys.readouterr().err
+
+
 def test_numbers_and_several_labels(folder: Callable, tmp_path: Path) -> None:
     model, source = folder(FlexiBERTForSequenceClassification, num_labels=1, problem_type="regression")
     export(source, tmp_path / "number")
