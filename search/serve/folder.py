@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -51,7 +52,7 @@ class SearchFolder:
         except ValueError:
             return 0.0
 
-    @property
+    @cached_property
     def run(self) -> RunDirectory:
         return RunDirectory(self.path / "run")
 

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import logging
+import math
 import os
 import secrets
 import shutil
@@ -64,6 +65,7 @@ class Jobs:
         self.reader = StatusReader()
         self._searches, self._incoming = settings.root / "searches", settings.root / "incoming"
         self._mutex = threading.RLock()
+        self._listing, self._list_time, self._list = threading.Lock(), -math.inf, list[SearchStatus]()
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
         self._closing = threading.Event()
         self._searches.mkdir(parents=True, exist_ok=True)
@@ -125,7 +127,14 @@ class Jobs:
         return self.reader.status(folder, queue_position=position, problem=self._problems.get(search_id))
 
     def everything(self) -> list[SearchStatus]:
-        """All searches, the latest first."""
+        """All searches, the latest first. Those who ask while another one looks share the next look."""
+        asked = time.monotonic()
+        with self._listing:
+            if self._list_time < asked:
+                self._list_time, self._list = time.monotonic(), self._look_at_all()
+            return self._list
+
+    def _look_at_all(self) -> list[SearchStatus]:
         positions = {folder.id: number for number, folder in enumerate(self._waiting(), start=1)}
         found, there = [], list(folders(self._searches))
         for folder in there:

@@ -84,7 +84,10 @@ def _answers(readings: Sequence[Reading], num_bytes: int) -> Iterator[str]:
     process.start()
     theirs.close()
     try:
-        ours.recv()  # it has begun
+        try:
+            ours.recv()  # it has begun
+        except EOFError:
+            raise BusyError("The files cannot be read now; try again in a minute") from None
         deadline = time.monotonic() + seconds
         for reading in readings:
             if not ours.poll(max(0.0, deadline - time.monotonic())):
