@@ -5,6 +5,11 @@ mismatches (the layer-wise kernel on the architecture itself). Its hyperparamete
 posteriori; gradients are PyTorch's.
 Priors: length scales as in BoTorch (Hvarfner, Hellsten and Nardi, ICML 2024), small noise, amplitudes around 1.
 
+"Most probable" are the *logarithms*; BoTorch, with the same priors, takes the mode of the values, a term apart. Length
+scales here come out several times longer and predictions surer: of 20 observations of NAS-Bench-BERT 57 % of the other
+scores lie in the central 80 %, with the term 80 %. The search finds the best more often so: in 40 queries in 90 % of
+20 runs, with the term in 60 % (and 65 % with half the confidence). It is left out for that.
+
 Letters: N observations, M points, K numbers, C categories, P hyperparameters.
 """
 

@@ -47,7 +47,8 @@ def _add_model(data, models_dir: Path, hidden: int, score: float) -> Path:
     folder = models_dir / spec.hash
     model_class(data)(model_config(job, data)).save_pretrained(folder)
     data.tokenizer.save_pretrained(folder)
-    (folder / "training.json").write_text(json.dumps({"result": {"score": score}}))
+    result = {"score": score, "objectives": {}, "cost_s": 1.0, "overlap": 0.0}
+    (folder / "training.json").write_text(json.dumps({"candidate": job.candidate.to_dict(), "result": result}))
     return folder
 
 
