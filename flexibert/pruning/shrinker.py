@@ -26,7 +26,7 @@ from .repair import repair as repair_outputs
 from .spec_space import check_holds, linear_weights, roots_of
 from .units import ranked_units, without
 
-_JUDGING = 8
+_JUDGING = 4
 """Batches of examples by which layers are judged."""
 
 

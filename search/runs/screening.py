@@ -23,16 +23,21 @@ for."""
 
 
 def trained_root(run: LevelRun, console: Console) -> TrialRecord:
-    """The encoder, fine-tuned as it is, with all of this machine where nothing else was asked for."""
-    cluster = run.cluster
-    if cluster.address is None and cluster.resources_per_trial == {"cpu": 1.0}:
-        cluster = replace(cluster, resources_per_trial={"cpu": float(os.cpu_count() or 1)})
+    """The encoder, fine-tuned as it is."""
     budget = replace(run.budget, max_trials=(1,), max_hours=None)
     known = Goals(objectives=(SCORE, *run.exact), exact=run.exact)
-    for record in run_level(replace(run, cluster=cluster, budget=budget, goals=known), console):
+    for record in run_level(with_all_cores(replace(run, budget=budget, goals=known)), console):
         if record.candidate.origin.name == "pretrained" and record.score is not None:
             return record
     raise ValueError("The encoder could not be fine-tuned; see the errors above")
+
+
+def with_all_cores(run: LevelRun) -> LevelRun:
+    """For one trial at a time: it gets all of this machine where nothing else was asked for."""
+    cluster = run.cluster
+    if cluster.address is None and cluster.resources_per_trial == {"cpu": 1.0}:
+        cluster = replace(cluster, resources_per_trial={"cpu": float(os.cpu_count() or 1)})
+    return replace(run, cluster=cluster)
 
 
 def sizes(run: LevelRun) -> list[dict[str, float]]:

@@ -146,7 +146,7 @@ def _finish(
     by = "" if options.runtime == "torch" else f", by {options.runtime}"
     heading = f"On {split} ({data.sizes[split]:,} rows); times are of one text of {length} tokens on one thread{by}."
     table = comparison_table(compared, data.metric)
-    verdict = _verdict(compared, names[shrunk.chosen.trial], shrunk)
+    verdict = _verdict(compared, names[shrunk.chosen.trial], shrunk, options.wanted)
     _write(options.target, folders[names[shrunk.chosen.trial]], data, [verdict, f"{heading}\n\n{table}"])
     with directory.summary_file.open("a", encoding="utf-8") as stream:
         stream.write(f"\n{verdict}\n\n{heading}\n\n{table}")
@@ -157,7 +157,7 @@ def _finish(
     return compared
 
 
-def _verdict(compared: Sequence[Compared], name: str, shrunk: Shrunk) -> str:
+def _verdict(compared: Sequence[Compared], name: str, shrunk: Shrunk, wanted: ShrinkGoals) -> str:
     """What was reached, in a sentence, and which goals were not."""
     root, chosen = compared[0], next(one for one in compared if one.name == name)
     told_apart = "" if chosen.is_told_apart else ", and cannot be told apart from it"
@@ -167,7 +167,19 @@ def _verdict(compared: Sequence[Compared], name: str, shrunk: Shrunk) -> str:
         f"{root.latency.median_ms / chosen.latency.median_ms:.1f} times as fast and "
         f"{root.parameters / chosen.parameters:.1f} times smaller: {describe(shrunk.chosen.candidate)}."
     )
-    return " ".join([reached, *(f"Not reached: {problem}." for problem in shrunk.unmet)])
+    unmet = [*shrunk.unmet, *(_too_slow(root, chosen, wanted) if shrunk.limits else [])]
+    return " ".join([reached, *(f"Not reached: {problem}." for problem in unmet)])
+
+
+def _too_slow(root: Compared, chosen: Compared, wanted: ShrinkGoals) -> list[str]:
+    """What goals on time the measurement misses that the prediction kept."""
+    now, whole = chosen.latency.median_ms, root.latency.median_ms
+    missed = []
+    if wanted.faster is not None and whole / now < wanted.faster:
+        missed.append(f"{wanted.faster:g} times as fast, measured at the end {whole / now:.2f}")
+    if wanted.latency_ms is not None and now > wanted.latency_ms:
+        missed.append(f"{wanted.latency_ms:g} ms, measured at the end {now:.2f}")
+    return missed
 
 
 def _write(target: Path, model_dir: Path, data: PreparedData, notes: Sequence[str]) -> None:

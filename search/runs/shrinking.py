@@ -12,47 +12,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from pydantic import TypeAdapter
 from rich.console import Console
-from typing_extensions import TypedDict
 
 from design_space import ModelSpec, Subarchitectures
 from design_space.files import read_json, write_atomically
 from design_space.options import Positive, options
-from design_space.schemas import SHAPE, checked
-from flexibert import FlexiBERTConfig, FlexiBERTModel, LatencyModel, fit_latency_model, measure_in_turn
+from design_space.schemas import checked
 
 from ..objectives import Goals
 from ..records.journal import TrialRecord
 from ..tune.cluster import fitting_trials
 from ..tune.runner import LevelRun, run_level
 from .level import with_teacher
-from .screening import screened_children, trained_root
+from .screening import screened_children, trained_root, with_all_cores
+from .timing import LATENCY, MARGIN, fast_enough, timed
 
 STEP = 2.25
 """How many times as costly a level is as the next, at most."""
 
-_MEASURED, _REPEATS = 24, 15
-"""Architectures by whose times the latency of all is predicted, and how often each is timed."""
+_LEVELS_FILE = "levels.json"
+_TRIALS = TypeAdapter(dict[str, str])
 
-_MARGIN = 0.97
-"""Share of a limit on time that predictions must keep: they may be wrong by a little."""
-
-_TIMED_VOCABULARY = 1000  # word vectors take room, and no time
-_LATENCY_FILE, _LEVELS_FILE = "latency.json", "levels.json"
-
-
-class _Timed(TypedDict):
-    __pydantic_config__ = SHAPE  # type: ignore[misc]
-    shares: list[float]
-    length: int
-    error: float
-
-
-_TIMED, _TRIALS = TypeAdapter(_Timed), TypeAdapter(dict[str, str])
-
-LATENCY, PARAMETERS = "latency_ms", "parameters"
+PARAMETERS = "parameters"
 
 
 @options
@@ -135,12 +117,6 @@ def shrink(
     return _chosen(root, levels, limits, goals)
 
 
-def timed(run: LevelRun, length: int) -> LevelRun:
-    """The run with ``latency_ms`` that of one text of so many tokens on one thread, predicted for all architectures."""
-    run = replace(run, timing={**run.timing, "batch_size": 1, "length": length, "threads": 1})
-    return replace(run, latency=_latency_model(run))
-
-
 def descend(
     run: LevelRun,
     root: TrialRecord,
@@ -168,12 +144,15 @@ def descend(
         level = replace(run, goals=goals, budget=budget)
         if num_screened:
             screened |= screened_children(run, parent, [of_level], count=num_screened, number=number, console=console)
-            if not any(goals.constraint_violation(goals.values(spec, {})) == 0 for spec in screened):
+            within = [spec for spec in screened if goals.constraint_violation(goals.values(spec, {})) == 0]
+            if not within:
                 return
-            level = replace(level, screened=screened)
+            best_first = sorted(within, key=lambda spec: -screened[spec])
+            level = replace(level, screened={spec: screened[spec] for spec in fast_enough(run, best_first, of_level)})
         if max_hours is not None:
             left = max(0.0, max_hours - (time.monotonic() - begun_s) / 3600) / (len(limits) - number + 1)
             level = _within_hours(level, left)
+        level = with_all_cores(level) if trials == 1 else level
         able = [record for record in run_level(level, console) if _keeps(record, goals)]
         best = chosen.of_level(number, able)
         if best is None:
@@ -208,31 +187,13 @@ def _within_hours(run: LevelRun, hours: float) -> LevelRun:
     return replace(run, budget=replace(run.budget, max_hours=spent_s / 3600 + max(hours * side_by_side, 1e-3)))
 
 
-def _latency_model(run: LevelRun) -> LatencyModel:
-    """Fitted to this machine and kept: a run that goes on has the same limits."""
-    assert run.roots is not None
-    file = run.directory.path / _LATENCY_FILE
-    if not file.exists():
-        root = run.roots.reference
-        space = Subarchitectures(root)
-        specs = [root, *space.stream(seed=run.seed, limit=min(_MEASURED, space.size))]
-        options = {**run.network, "vocab_size": _TIMED_VOCABULARY, "pad_token_id": 0}
-        models = [FlexiBERTModel(FlexiBERTConfig(model_dict=spec.to_dict(), **options)) for spec in specs]
-        speeds = measure_in_turn(models, **run.timing, repeats=_REPEATS)
-        model = fit_latency_model(specs, [speed.median_ms for speed in speeds], length=run.timing["length"])
-        content = {"shares": model.shares.tolist(), "length": model.length, "error": model.error}
-        write_atomically(file, json.dumps(content, indent=2))
-    found = checked(_TIMED, read_json(file), file)
-    return LatencyModel(np.array(found["shares"]), length=found["length"], error=found["error"])
-
-
 def _wanted(run: LevelRun, goals: ShrinkGoals) -> dict[str, float]:
     """The limits that the result must keep; on time, where nothing else is asked for, that of the smallest part."""
     now = _costs(run, _reference(run))
     wanted = {}
     if goals.faster is not None or goals.latency_ms is not None:
         times = now[LATENCY] / (goals.faster or 1), goals.latency_ms or math.inf
-        wanted[LATENCY] = _MARGIN * min(times)
+        wanted[LATENCY] = MARGIN * min(times)
     if goals.smaller is not None:
         wanted[PARAMETERS] = now[PARAMETERS] / goals.smaller
     return wanted or {LATENCY: _costs(run, Subarchitectures(_reference(run)).smallest)[LATENCY]}
@@ -253,7 +214,7 @@ def _check_reachable(run: LevelRun, wanted: Mapping[str, float], goals: ShrinkGo
     least, now = _costs(run, Subarchitectures(reference).smallest), _costs(run, reference)
     problems = []
     if wanted.get(LATENCY, math.inf) < least[LATENCY]:
-        fastest = least[LATENCY] / _MARGIN
+        fastest = least[LATENCY] / MARGIN
         if goals.faster is not None:
             problems.append(f"'faster' must be at most {now[LATENCY] / fastest:.1f}. Got {goals.faster:g}")
         if goals.latency_ms is not None:

@@ -1,0 +1,82 @@
+"""How long the parts of an encoder take on this machine: predicted for all, and timed again for those that matter."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from design_space import ModelSpec, Subarchitectures
+from design_space.files import read_json, write_atomically
+from design_space.schemas import SHAPE, checked
+from flexibert import FlexiBERTConfig, FlexiBERTModel, LatencyModel, fit_latency_model, measure_in_turn
+
+from ..tune.runner import LevelRun
+
+LATENCY = "latency_ms"
+
+MARGIN = 0.97
+"""Share of a limit on time that predictions must keep: they may be wrong by a little."""
+
+_MEASURED, _REPEATS = 24, 15
+"""Architectures by whose times the latency of all is predicted, and how often each is timed."""
+
+_TIMED_AGAIN = 8
+"""The best of the children screened for a limit on time that are timed before any is trained."""
+
+_VOCABULARY = 1000  # word vectors take room, and no time
+_FILE = "latency.json"
+
+
+class _Fitted(TypedDict):
+    __pydantic_config__ = SHAPE  # type: ignore[misc]
+    shares: list[float]
+    length: int
+    error: float
+
+
+_FITTED = TypeAdapter(_Fitted)
+
+
+def timed(run: LevelRun, length: int) -> LevelRun:
+    """The run with ``latency_ms`` that of one text of so many tokens on one thread, predicted for all architectures."""
+    run = replace(run, timing={**run.timing, "batch_size": 1, "length": length, "threads": 1})
+    return replace(run, latency=_latency_model(run))
+
+
+def fast_enough(run: LevelRun, specs: Sequence[ModelSpec], limits: Mapping[str, float]) -> Sequence[ModelSpec]:
+    """Those of the first few of some architectures that keep a limit on time when they are timed beside the encoder;
+    where none does, the fastest."""
+    if LATENCY not in limits:
+        return specs
+    assert run.roots is not None
+    assert run.latency is not None
+    reference = run.roots.reference
+    whole, *times = _times_ms(run, [reference, *specs[:_TIMED_AGAIN]])
+    allowed = limits[LATENCY] / MARGIN / float(run.latency([reference])[0])
+    fast = [spec for spec, time_ms in zip(specs, times, strict=False) if time_ms / whole <= allowed]
+    return fast or [specs[int(np.argmin(times))]]
+
+
+def _latency_model(run: LevelRun) -> LatencyModel:
+    """Fitted to this machine and kept: a run that goes on has the same limits."""
+    assert run.roots is not None
+    file = run.directory.path / _FILE
+    if not file.exists():
+        root = run.roots.reference
+        space = Subarchitectures(root)
+        specs = [root, *space.stream(seed=run.seed, limit=min(_MEASURED, space.size))]
+        model = fit_latency_model(specs, _times_ms(run, specs), length=run.timing["length"])
+        content = {"shares": model.shares.tolist(), "length": model.length, "error": model.error}
+        write_atomically(file, json.dumps(content, indent=2))
+    found = checked(_FITTED, read_json(file), file)
+    return LatencyModel(np.array(found["shares"]), length=found["length"], error=found["error"])
+
+
+def _times_ms(run: LevelRun, specs: Sequence[ModelSpec]) -> list[float]:
+    """How long architectures take, in turn."""
+    options = {**run.network, "vocab_size": _VOCABULARY, "pad_token_id": 0}
+    models = [FlexiBERTModel(FlexiBERTConfig(model_dict=spec.to_dict(), **options)) for spec in specs]
+    return [speed.median_ms for speed in measure_in_turn(models, **run.timing, repeats=_REPEATS)]
