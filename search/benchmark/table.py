@@ -108,8 +108,9 @@ def load_table(path: Path | str, metric: str, *, minimize: bool = False, costs: 
 
 
 def _read(path: Path) -> Sequence[Any]:
+    text = read_text(path, "a JSON file")
     try:
-        content = parse_json(read_text(path, "a JSON file"))
+        content = parse_json(text)
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, list) or not content:

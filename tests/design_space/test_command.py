@@ -11,10 +11,13 @@ from design_space.command import run_command
 
 
 @pytest.fixture(autouse=True)
-def _own_sigterm():
-    before = signal.getsignal(signal.SIGTERM)
+def _own_signals():
+    """Python's own for Ctrl-C, which a shell takes from what it runs in the background."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def _end(command):

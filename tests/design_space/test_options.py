@@ -119,7 +119,7 @@ def test_help_tells_defaults_and_an_unknown_flag_only_the_nearest(capsys):
     assert "--mode {a,b}" in told
     for arguments, message in (
         (["x", "--colours"], "error: unknown argument --colours. Did you mean '--colors'?\nSee paint --help\n"),
-        (["x", "--zzzzzz=3"], "error: unknown argument --zzzzzz=3.\nSee paint --help\n"),
+        (["x", "--zzzzzz=3"], "error: unknown argument --zzzzzz.\nSee paint --help\n"),
         (["x", "--size"], "error: argument --size: expected one argument\nSee paint --help\n"),
     ):
         with pytest.raises(SystemExit) as stop:

@@ -46,13 +46,12 @@ def test_a_search_runs_as_a_submitted_job(tmp_path, tiny_library):
     try:
         _wait_for(dashboard, head)
         job = [sys.executable, "-m", "search.run_boshnas", *map(str, flags), "--address", "auto"]
-        submitted = subprocess.run(
-            [_ray(), "job", "submit", "--address", address, "--", *job],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        submit = [_ray(), "job", "submit", "--address", address, "--", *job]
+        for _ in range(60):
+            submitted = subprocess.run(submit, env=environment, capture_output=True, text=True, timeout=300)
+            if "No available agent" not in submitted.stderr:  # it may listen before it can start jobs
+                break
+            time.sleep(1)
         assert submitted.returncode == 0, submitted.stdout + submitted.stderr
     finally:
         os.killpg(head.pid, 15)

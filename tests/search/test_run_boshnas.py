@@ -341,7 +341,10 @@ FROM_A_ROOT = {"start_from": [], "pooling": None, "trim_vocabulary": False, "scr
 def test_options_saved_by_the_first_version_are_read_and_saved_alike():
     options = search_options(("the saved run", yaml.safe_load(SAVED)))
     taught = {"teacher": None, "distillation_weight": 0.5, "distillation_temperature": 2.0, "unlabelled": None}
-    assert saved(options) == yaml.safe_load(SAVED) | {"plugin": [], "skip_empty": False} | taught | FROM_A_ROOT
+    assert (
+        saved(options)
+        == yaml.safe_load(SAVED) | {"plugin": [], "skip_empty": False, "runtime": "torch"} | taught | FROM_A_ROOT
+    )
     assert (options.training.gradient_accumulation, options.training.batch_size) == (8, 8)  # of the recipe, of a flag
     assert options.tuned_recipe.autotune_trials == 1
     assert search_options(("", yaml.safe_load(SAVED)), ("", {"autotune": True})).tuned_recipe.autotune_trials == 6

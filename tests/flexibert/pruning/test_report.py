@@ -133,19 +133,22 @@ def test_the_command_prunes_and_reports(folder, capsys):
     [
         ([], "One of --density, --parameters and --latency_ms must be given, or --report"),
         (["--density", "0.5"], "--examples must be given"),
-        (["--density", "0.5", "--examples", "wrong.tsv"], "wrong.tsv: line 3 must have 2 columns"),
+        (
+            ["--density", "0.5", "--examples", "wrong.tsv"],
+            "wrong.tsv cannot be read as a table: line 3 has 1 fields, the header 2",
+        ),
         (
             ["--density", "0.5", "--examples", "labels.tsv"],
-            "Labels must be below 2 or one of LABEL_0, LABEL_1. Got '7'",
+            "labels.tsv: labels must be the model's, LABEL_0, LABEL_1, or their numbers. Got 7, 8",
         ),
-        (["--density", "0.5", "--examples", "empty.tsv"], "empty.tsv: must have a header"),
+        (["--density", "0.5", "--examples", "empty.tsv"], "empty.tsv holds no rows"),
     ],
     ids=["no target", "no examples", "columns", "labels", "empty"],
 )
 def test_the_command_names_mistakes(folder, capsys, monkeypatch, arguments, message):
     monkeypatch.chdir(folder)
     (folder / "wrong.tsv").write_text("sentence\tlabel\nw1\t0\nw2\n")
-    (folder / "labels.tsv").write_text("sentence\tlabel\nw1\t7\n")
+    (folder / "labels.tsv").write_text("sentence\tlabel\n" + "w1\t7\nw2\t8\n" * 20)
     (folder / "empty.tsv").write_text("")
     assert run("parent", "child", *arguments) == 2
     assert message in capsys.readouterr().err
