@@ -39,8 +39,10 @@ class ScreenedPool(Pool):
         told = torch.tensor([guesses[spec] for spec in specs], dtype=torch.float64)
         self._mean, self._deviation = float(told.mean()), float(told.std(correction=0)) or 1.0
         scaled = torch.from_numpy(self._scaling(numbers))
-        with single_thread():
-            self._of_others = GaussianProcessSurrogate(scaled, told, numbers=range(scaled.shape[1]))
+        self._of_others = None
+        if scaled.shape[1]:  # else all screened ones are alike
+            with single_thread():
+                self._of_others = GaussianProcessSurrogate(scaled, told, numbers=range(scaled.shape[1]))
         self.layout = Layout(0, scaled.shape[1] + 1, 0, len(self.goals.analytic), guess=1)
         self._members = Candidates(specs, self.vectors(specs))
         exact = self._members.vectors[:, self.layout.exact_columns].numpy()
@@ -56,7 +58,8 @@ class ScreenedPool(Pool):
         unknown = guesses.isnan()
         if unknown.any():
             with torch.no_grad():
-                guesses[unknown] = self._of_others.predict_moments(scaled[unknown]).mean
+                others = self._of_others and self._of_others.predict_moments(scaled[unknown]).mean
+            guesses[unknown] = self._mean if others is None else others
         standardized = (guesses - self._mean) / self._deviation
         exact = torch.from_numpy(self.goals.columns(specs))
         return torch.cat([scaled, standardized[:, None], exact, guesses[:, None]], dim=1)

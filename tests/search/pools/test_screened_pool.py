@@ -30,6 +30,12 @@ def test_guesses_stand_in_the_vectors_and_those_of_strangers_are_predicted(guess
     assert 0.6 < of_stranger < 0.85
 
 
+def test_one_alone_is_a_pool_and_strangers_are_taken_to_be_as_good(guesses):
+    spec = next(iter(guesses))
+    vectors = ScreenedPool({spec: 0.6}).vectors([spec, ROOT])
+    assert vectors[:, -1].tolist() == pytest.approx([0.6, 0.6])
+
+
 def test_members_are_the_screened_ones_within_the_limits_and_the_best_guess_comes_first(guesses):
     costs = exact_costs()
     sizes = sorted(float(costs["parameters"]([spec])[0]) for spec in guesses)
