@@ -22,7 +22,8 @@ def agreement_with(model: Any, reference: Path) -> Callable[[Path], float]:
     longest = min(64, model.config.max_position_embeddings)
     lengths = np.linspace(min(4, longest), longest, NUM_TEXTS // _BATCH).astype(int).tolist()
     batches = list(random_inputs(model, [(_BATCH, length) for length in lengths]))
-    expected = [OnnxModel(reference)(batch) for batch in batches]
+    of_reference = OnnxModel(reference)
+    expected = [of_reference(batch) for batch in batches]
     deviation = np.concatenate([outputs[0].ravel() for outputs in expected]).std()
 
     def score(file: Path) -> float:
