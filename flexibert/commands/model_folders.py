@@ -153,7 +153,7 @@ def words_of(folder: Path) -> dict[int, str] | None:
     if (folder / "tokenizer.json").exists() or (folder / "vocab.json").exists():
         return {number: word for word, number in AutoTokenizer.from_pretrained(folder).get_vocab().items()}
     if (folder / "vocab.txt").exists():  # alone, it is no tokenizer to ``AutoTokenizer``
-        return dict(enumerate((folder / "vocab.txt").read_text(encoding="utf-8").splitlines()))
+        return dict(enumerate((folder / "vocab.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")))
     return None
 
 

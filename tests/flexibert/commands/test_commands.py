@@ -20,6 +20,7 @@ from flexibert import (
 )
 from flexibert.__main__ import COMMANDS, main
 from flexibert.commands.masked_lm_loss import hide_tokens, masked_lm_loss, text_blocks
+from flexibert.commands.model_folders import words_of
 from tests.flexibert.conftest import tiny_config
 
 BASE = {"l": 2, "o": ["sa", "sa"], "h": [16, 16], "n": [2, 2], "f": [[32], [24]], "p": ["sdp", "sdp"]}
@@ -351,3 +352,8 @@ def test_lists_of_words_alone_are_compared_too(tiny: Callable, tmp_path: Path, c
     assert _run("stitch", tmp_path / "a", tmp_path / "same", tmp_path / "stitched") == 0
     assert _run("stitch", tmp_path / "a", tmp_path / "other", tmp_path / "never") == 2
     assert "Token 5 is 'x' here and 'w2' there" in capsys.readouterr().err
+
+
+def test_words_are_lines_and_nothing_else_ends_one(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("a\nb\u2028c\nd\n", encoding="utf-8")
+    assert words_of(tmp_path) == {0: "a", 1: "b\u2028c", 2: "d"}
