@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUN_DIR ?= runs/quickstart
 
-.PHONY: search test check bench docs
+.PHONY: search test check audit bench docs
 
 search: $(READY)  ## the quick-start search, end to end, on the embedded data: a pre-trained encoder made smaller
 	$(BIN)/python -m search.quickstart --run_dir $(RUN_DIR)
@@ -13,10 +13,13 @@ search: $(READY)  ## the quick-start search, end to end, on the embedded data: a
 test: $(READY)  ## all default and integration tests, on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: $(READY)  ## lint and types
+check: $(READY) audit  ## lint, types, known vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+audit: $(VENV)-audit/.ready  ## known vulnerabilities of the pinned versions, where a database can be reached
+	$(VENV)-audit/bin/python tests/audit.py requirements.txt requirements-export.txt
 
 bench: $(READY)  ## benchmarks; they print figures and assert nothing about time
 	$(BIN)/python -m tests.benchmarks
@@ -27,6 +30,11 @@ docs: $(VENV)-docs/.ready  ## the site, in site/
 $(VENV)-docs/.ready: requirements-docs.txt
 	$(PYTHON) -m venv $(VENV)-docs
 	$(VENV)-docs/bin/python -m pip install --quiet --requirement requirements-docs.txt
+	touch $@
+
+$(VENV)-audit/.ready: requirements-audit.txt
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet --requirement requirements-audit.txt
 	touch $@
 
 $(READY): requirements.txt requirements-dev.txt requirements-export.txt requirements-minilm.txt pyproject.toml
