@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dataset.tables.options import TableOptions
 from design_space.files import nearest_name
 from design_space.options import Option as Declared
 from design_space.options import as_values, options_of, short, validated
@@ -18,7 +19,7 @@ from ..runs.options import SearchOptions, search_options
 from ..training.recipe import RECIPES
 from .schemas import Option
 
-TABLE_OPTIONS = ("text_column", "text_pair_column", "label_column", "label_separator", "metric")
+TABLE_OPTIONS = tuple(name for name in options_of(TableOptions) if name not in ("validation_file", "test_file"))
 _TEXTS = (*TABLE_OPTIONS, "constraints", "recipe", "tokenizer", "resources_per_trial")
 _OF_THE_SERVER = ("help", "resume", "n_jobs", "quiet", "plugin")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)

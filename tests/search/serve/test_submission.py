@@ -210,6 +210,12 @@ def test_columns_of_the_table_are_checked(service):
     assert read_yaml(folder.options_file) == {"label_column": "verdict", "text_column": "review"}
 
 
+def test_rows_without_a_label_are_left_out_where_the_client_says_so(service):
+    table = ("reviews.csv", TABLE + b"\nnothing said of this,\n")
+    assert "skip_empty" in _refusal(service, table=table)
+    assert read_yaml(service.accepted(table=table, options={"skip_empty": True}).options_file) == {"skip_empty": True}
+
+
 @pytest.mark.parametrize(
     ("name", "stored"),
     [
