@@ -9,6 +9,7 @@ writing leaves a torn last line; opening the journal for appending cuts it off.
 import contextlib
 import errno
 import json
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +37,14 @@ class TrialRecord:
     cost_s: float | None = None
     error: str | None = None
     predicted: tuple[float, float] | None = None
+
+    @property
+    def scored(self) -> str:
+        """The score with its standard error, as people read it; of older runs without."""
+        if self.score is None:
+            return "-"
+        error = self.objectives.get("score_error")
+        return f"{self.score:.4f}" + ("" if error is None else f" ± {error:.4f}")
 
 
 class Journal:
@@ -145,6 +154,18 @@ def best_record(records: Sequence[TrialRecord], goals: Goals | None = None) -> T
     if not ranked:
         raise ValueError("No trial has finished: there is no best model")
     return ranked[0]
+
+
+def tied_records(records: Sequence[TrialRecord], goals: Goals) -> list[TrialRecord]:
+    """Returns the trials that the highest score is not told apart from, the smallest first: those that keep all
+    constraints and score at most one standard error of that score less (the rule of one standard error: Breiman et al.
+    1984, "Classification and regression trees", section 3.4.3). Where no trial keeps the constraints, the first of
+    ``ranked_records`` alone."""
+    highest = best_record(records, goals)
+    least = (highest.score or 0.0) - highest.objectives.get("score_error", 0.0)
+    near = [record for record in records if record.score is not None and record.score >= least]
+    tied = [record for record in near if goals.constraint_violation(record.objectives) == 0] or [highest]
+    return sorted(tied, key=lambda record: (record.objectives.get("parameters", math.inf), -(record.score or 0.0)))
 
 
 def front_records(records: Sequence[TrialRecord], goals: Goals) -> list[TrialRecord]:

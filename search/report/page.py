@@ -92,8 +92,10 @@ def _content(directory: RunDirectory) -> dict[str, Any]:
         constraints=dict(map(parse_limit, config.get("constraints") or ())),
     )
     ranked = ranked_records(records, goals)
-    if evaluation and [evaluation["trial"]] != [record.trial for record in ranked[:1]]:
+    if evaluation and [evaluation.get("highest", evaluation["trial"])] != [record.trial for record in ranked[:1]]:
         evaluation = None  # ``best/`` is of an earlier state of a run that goes on
+    if evaluation:  # the best one may be tied with the one of the highest score
+        ranked.sort(key=lambda record: record.trial != evaluation["trial"])
     limits = goals.constraints
     pictures = [
         (

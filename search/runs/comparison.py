@@ -4,11 +4,9 @@ Intervals are percentiles of a bootstrap over rows (Efron 1979): the same resamp
 difference to the reference has an interval of its own. Shapes: N rows, R resamples.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +15,7 @@ from flexibert import Latency, measure_in_turn
 
 from ..training.evaluate import predict
 from ..training.task_heads import model_class
+from ..training.uncertainty import resampled_scores
 
 RESAMPLES, CONFIDENCE, _REPEATS = 1000, 0.95, 30
 
@@ -67,7 +66,9 @@ def compare_models(
     speeds = measure_in_turn(loaded, **condition, runtime=runtime, repeats=_REPEATS)
     outputs = [data.answers(predict(folder, data, split), split) for folder in folders.values()]
     scores = [data.compute_metrics(*answers)[data.metric] for answers in outputs]
-    resampled = np.array([_resampled_scores(data, *answers) for answers in outputs])
+    resampled = np.array(
+        [resampled_scores(data, *answers, resamples=RESAMPLES, drawn=len(answers[1])) for answers in outputs]
+    )
     tails = 100 * (1 - CONFIDENCE) / 2, 100 * (1 + CONFIDENCE) / 2
     found = []
     for name, model, speed, score, of_model in zip(folders, loaded, speeds, scores, resampled, strict=True):
@@ -105,20 +106,3 @@ def comparison_table(compared: Sequence[Compared], metric: str) -> str:
             f"| {reference.latency.median_ms / one.latency.median_ms:.2f} x |"
         )
     return "\n".join(lines) + "\n"
-
-
-def _resampled_scores(data: PreparedData, predictions: Any, labels: Any) -> list[float]:
-    """(R,) scores of rows drawn with replacement, the same for every model; not a number where a resample has no
-    score, as one of a single class may."""
-    rng, rows, scores = np.random.default_rng(0), len(labels), []
-    for _ in range(RESAMPLES):
-        places = rng.integers(rows, size=rows)
-        try:
-            scores.append(data.compute_metrics(_at(predictions, places), _at(labels, places))[data.metric])
-        except ValueError:
-            scores.append(math.nan)
-    return scores
-
-
-def _at(rows: Any, places: np.ndarray) -> Any:
-    return rows[places] if isinstance(rows, np.ndarray) else [rows[place] for place in places.tolist()]

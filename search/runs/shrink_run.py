@@ -135,7 +135,7 @@ def _finish(
     kept = saved(replace(of_search, wanted=replace(of_search.wanted, constraints=limits)))
     directory.keep(kept, directory.saved_config(with_fingerprint=True)["library_fingerprint"])
     records = list(directory.journal.trials().values())
-    evaluation = keep_best(directory, run.models_dir, records, run.data, goals)
+    evaluation = keep_best(directory, run.models_dir, records, run.data, goals, best=shrunk.chosen)
     write_summary(directory, records, evaluation, goals)
     names = {shrunk.root.trial: Path(options.model).name} | {one.trial: one.trial for one in shrunk.levels}
     folders = {

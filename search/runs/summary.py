@@ -14,9 +14,9 @@ from design_space.files import write_atomically
 
 from ..candidate import describe
 from ..objectives import Goals
-from ..records.journal import TrialRecord, best_record, front_records
+from ..records.journal import TrialRecord, best_record, front_records, tied_records
 from ..records.run_directory import RunDirectory
-from ..training.evaluate import evaluate
+from ..training.evaluate import evaluate_with_error
 from ..training.result import speed_again
 
 SHOWN = ("parameters", "latency_ms")
@@ -29,17 +29,26 @@ def keep_best(
     records: Sequence[TrialRecord],
     data: PreparedData,
     goals: Goals | None = None,
+    *,
+    best: TrialRecord | None = None,
 ) -> dict[str, Any]:
     """Copy the best model to ``best/``, evaluate it on test (validation where there is no test split), and return its
-    evaluation: ``trial``, ``hash``, ``split``, ``metrics``, ``majority_share`` (None for regression), ``model``,
-    ``speed`` (measured again, when no other trial trains; with its interval), and, under constraints, these and whether
-    they are kept (``feasible``).
+    evaluation: ``trial``, ``highest`` (the trial of the highest score), ``hash``, ``split``, ``metrics``,
+    ``score_error``, ``majority_share`` (None for regression), ``model``, ``speed`` (measured again, when no other trial
+    trains; with its interval), and, under constraints, these and whether they are kept (``feasible``).
+
+    Args:
+        best: the one that was chosen; else it is the smallest of those that are not told apart from the highest score
+            (``tied_records``) and whose weights are there.
 
     Raises:
         ValueError: when the best model's weights are gone.
     """
     goals = goals or Goals()
-    best = best_record(records, goals)
+    highest = best_record(records, goals)
+    if best is None:
+        tied = tied_records(records, goals)
+        best = next((one for one in tied if (models_dir / one.candidate.spec.hash).is_dir()), highest)
     graph_hash = best.candidate.spec.hash
     if not (models_dir / graph_hash).is_dir():
         raise ValueError(
@@ -48,13 +57,16 @@ def keep_best(
         )
     split = "test" if "test" in data.sizes else "validation"
     speed = speed_again(models_dir / graph_hash, data)
+    metrics, error = evaluate_with_error(models_dir / graph_hash, data, split)
     evaluation = {
         "trial": best.trial,
+        "highest": highest.trial,
         "hash": graph_hash,
         "task": data.name,
         "metric": data.metric,
         "split": split,
-        "metrics": evaluate(models_dir / graph_hash, data, split),
+        "metrics": metrics,
+        "score_error": error,
         "majority_share": None if data.is_regression else data.majority_share(split),
         "validation_score": best.score,
         "objectives": best.objectives,
@@ -79,7 +91,7 @@ def write_summary(
     goals = goals or Goals()
     shown = list(dict.fromkeys([*SHOWN, *goals.costs, *goals.constraints]))
     trials = {record.candidate.spec.hash: record for record in records}
-    best = best_record(records, goals)
+    best = next(record for record in records if record.trial == evaluation["trial"])
     counts = [f"{sum(r.state == state for r in records)} {state}" for state in ("finished", "failed", "open")]
     inherited = sum(r.state == "finished" and bool(r.candidate.origin.parents) for r in records)
     lines = [
@@ -88,9 +100,11 @@ def write_summary(
         f"Best model: `{evaluation['model']}`",
         "",
         f"- architecture: {describe(best.candidate)}",
-        f"- {evaluation['metric']} on validation: {best.score:.4f}",
+        f"- {evaluation['metric']} on validation: {best.scored}",
+        *_ties(best, records, goals),
         f"- on {evaluation['split']}: "
-        + ", ".join(f"{name} {value:.4f}" for name, value in evaluation["metrics"].items()),
+        + ", ".join(f"{name} {value:.4f}" for name, value in evaluation["metrics"].items())
+        + f"; the standard error of {evaluation['metric']} is {evaluation['score_error']:.4f}",
     ]
     if evaluation["majority_share"] is not None:
         lines.append(f"- accuracy of always answering the most frequent class: {evaluation['majority_share']:.4f}")
@@ -104,21 +118,32 @@ def write_summary(
         f"{sum(record.cost_s or 0 for record in records):.0f} s of training.",
         "",
         *_front(records, goals),
-        "| trial | score | "
+        "| trial | score ± standard error | "
         + "".join(f"{name} | " for name in shown)
         + "seconds | origin | chosen as | architecture |",
         "| --- | --- | " + "--- | " * len(shown) + "--- | --- | --- | --- |",
     ]
     for record in sorted(records, key=lambda record: -(record.score if record.score is not None else float("-inf"))):
         figures = "".join(f"{record.objectives.get(name, float('nan')):g} | " for name in shown)
-        score = "-" if record.score is None else f"{record.score:.4f}"
         lines.append(
-            f"| {record.trial} | {score} | {figures}{record.cost_s or 0:.0f} | {_origin(record, trials)} | "
+            f"| {record.trial} | {record.scored} | {figures}{record.cost_s or 0:.0f} | {_origin(record, trials)} | "
             f"{record.candidate.proposed_by} | {describe(record.candidate)} |"
         )
     text = "\n".join(lines) + "\n"
     write_atomically(directory.summary_file, text)
     return text
+
+
+def _ties(best: TrialRecord, records: Sequence[TrialRecord], goals: Goals) -> list[str]:
+    """Why the best one has not the highest score, where it has not."""
+    highest = best_record(records, goals)
+    if highest is best or best not in tied_records(records, goals):
+        return []
+    times = highest.objectives["parameters"] / best.objectives["parameters"]
+    return [
+        f"- {highest.trial} has the highest score, {highest.scored}; the best one is within a standard error of it and "
+        f"{times:.2f} times smaller"
+    ]
 
 
 def _constraints(best: TrialRecord, goals: Goals) -> list[str]:
@@ -142,7 +167,7 @@ def _front(records: Sequence[TrialRecord], goals: Goals) -> list[str]:
     ]
     for record in front:
         figures = " | ".join(f"{record.objectives[name]:,.10g}" for name in goals.costs)
-        lines.append(f"| {record.trial} | {record.score:.4f} | {figures} | {describe(record.candidate)} |")
+        lines.append(f"| {record.trial} | {record.scored} | {figures} | {describe(record.candidate)} |")
     return [*lines, "", "All trials:", ""]
 
 

@@ -17,6 +17,7 @@ from .collators import MaskedBlocks, collator
 from .recipe import Recipe
 from .samplers import LongestFirst, lengths_of
 from .task_heads import Model, joined, model_class, predicted
+from .uncertainty import error_of_mean, score_error
 
 MOST_BLOCKS = 512
 _MASK_SEED = 0
@@ -29,9 +30,16 @@ def evaluate(model_dir: Path, data: PreparedData, split: str) -> dict[str, float
     Raises:
         ValueError: when the task has no such split.
     """
+    return evaluate_with_error(model_dir, data, split)[0]
+
+
+def evaluate_with_error(model_dir: Path, data: PreparedData, split: str) -> tuple[dict[str, float], float]:
+    """Returns what ``evaluate`` does, and the standard error of the score."""
     if data.task_names:
-        return mean_over_tasks(data, [evaluate(model_dir / task.name, task, split) for task in data.tasks])
-    return data.measure(predict(model_dir, data, split), split)
+        found = [evaluate_with_error(model_dir / task.name, task, split) for task in data.tasks]
+        return mean_over_tasks(data, [metrics for metrics, _ in found]), error_of_mean([error for _, error in found])
+    answers = data.answers(predict(model_dir, data, split), split)
+    return data.compute_metrics(*answers), score_error(data, *answers)
 
 
 def mean_over_tasks(data: PreparedData, metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -20,6 +20,7 @@ from ..candidate import RESULT_FILE, read_result
 from .evaluate import mean_over_tasks
 from .recipe import TrainingJob
 from .task_heads import Model, model_class
+from .uncertainty import error_of_mean
 
 _REPEATS = 9
 
@@ -31,7 +32,8 @@ class TrainingResult:
     Attributes:
         score: the task's metric on the validation split; higher is better. Of several tasks the mean.
         objectives: ``parameters``, ``latency_ms`` and its 95 % confidence interval (``latency_low_ms``,
-            ``latency_high_ms``), and every metric of the task, of several with the task's name before.
+            ``latency_high_ms``), the standard error of the score (``score_error``), and every metric of the task, of
+            several with the task's name before.
         cost_s: seconds of training and evaluation, of all attempts together.
         overlap: share of parameters that came from the parent; 0 from scratch.
         figures: ``pretrain_perplexity``, and of each phase (``pretrain``, ``finetune``) tokens per second of training
@@ -134,6 +136,7 @@ def _measured(
     speed = measure_latency(model, **{"length": job.recipe.max_length, "repeats": _REPEATS, **job.timing})
     objectives = {
         **metrics,
+        "score_error": error_of_mean([one.figures["score_error"] for one in trained]),
         "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
         "latency_ms": round(speed.median_ms, 3),
         "latency_low_ms": round(speed.low_ms, 3),

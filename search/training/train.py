@@ -33,6 +33,7 @@ from .samplers import OrderedTrainer
 from .task_heads import Model, model_class, model_config, outputs_of
 from .teacher import taught, taught_loss
 from .tuning import RecipeTuner
+from .uncertainty import score_error
 
 FIGURES_FILE = "figures.json"
 _NUM_CHECKPOINTS = 4
@@ -154,11 +155,11 @@ class CandidateTrainer:
         """Fine-tunes in place by the tuner's next recipe and keeps the best epoch's weights; returns validation
         metrics, and figures of the speed."""
         recipe, data, score_key = tuner.propose(), self._data, f"eval_{self._data.metric}"
-        measured: dict[str, float] = {}
+        answers: list[tuple[Any, Any]] = []
 
         def measure(predictions: Any) -> dict[str, float]:
-            measured.update(data.measure(outputs_of(predictions), "validation"))
-            return dict(measured)  # to which the trainer adds
+            answers[:] = [data.answers(outputs_of(predictions), "validation")]
+            return data.compute_metrics(*answers[0])
 
         trainer = OrderedTrainer(
             model=model,
@@ -187,9 +188,9 @@ class CandidateTrainer:
             ],
         )
         figures = _fit(trainer, "finetune")
-        trainer.evaluate()
+        trainer.evaluate()  # of the best epoch
         self._clock.lap()
-        return measured, figures
+        return data.compute_metrics(*answers[0]), figures | {"score_error": score_error(data, *answers[0])}
 
     def _arguments(self, folder: Path, **arguments: Any) -> TrainingArguments:
         return TrainingArguments(

@@ -4,7 +4,7 @@ import pytest
 
 from search import Candidate, Origin
 from search.objectives import Goals
-from search.records.journal import Journal, TrialRecord, best_record, front_records
+from search.records.journal import Journal, TrialRecord, best_record, front_records, tied_records
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_damage_in_the_middle_is_named(tmp_path):
         (lambda lines: lines[::-1], "line 1 is damaged: 'finished' of trial 't0001', which was never suggested"),
         (lambda lines: [*lines, "7"], "line 4 is damaged: it must be an object. Got 7"),
         (lambda lines: [*lines[:2], lines[2].replace("score", "scpre")], "line 3 is damaged: 'score' is missing"),
-        (lambda lines: [*lines[:2], lines[2].replace("0.5", "null")], "line 3 is damaged: 'score': .* got None"),
+        (lambda lines: [*lines[:2], lines[2].replace(": 0.5", ": null")], "line 3 is damaged: 'score': .* got None"),
         (
             lambda lines: [lines[0].replace('"h"', '"hh"'), *lines[1:]],
             "line 1 is damaged: 2 problems in the model dict",
@@ -125,6 +125,16 @@ def records(tiny_library):
 )
 def test_the_best_is_the_best_that_keeps_the_limits(records, constraints, best):
     assert best_record(records, Goals(constraints=constraints)).trial == best
+
+
+def test_what_is_within_a_standard_error_of_the_highest_score_is_tied_the_smallest_first(records):
+    """0.9 ± 0.15 is not told apart from 0.8, but from 0.5."""
+    for record, parameters in zip(records, (300.0, 200.0, 100.0, 90.0, 80.0, 70.0), strict=True):
+        record.objectives |= {"parameters": parameters, "score_error": 0.15}
+    assert [record.trial for record in tied_records(records, Goals())] == ["t1", "t0"]
+    assert [record.trial for record in tied_records(records, Goals(constraints={"latency_ms": 10}))] == ["t2"]
+    assert [record.trial for record in tied_records(records, Goals(constraints={"latency_ms": 3}))] == ["t4"]
+    assert records[1].scored == "0.8000 ± 0.1500"
 
 
 def test_the_front_keeps_the_limits_and_is_beaten_by_none(records):

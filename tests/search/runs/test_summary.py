@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from search.candidate import Candidate, Origin
+from search.objectives import Goals
 from search.records.journal import TrialRecord
 from search.records.run_directory import RunDirectory
-from search.runs.summary import _lineage, keep_best
+from search.runs.summary import _lineage, _ties, keep_best
 
 
 def test_a_lineage_of_two_that_are_parents_of_each_other_ends(tiny_library):
@@ -38,3 +39,16 @@ def test_a_best_model_without_weights_is_told_by_its_trial(tiny_library, tmp_pat
     data = SimpleNamespace(sizes={"validation": 3})
     with pytest.raises(ValueError, match=r"weights of the best trial, t0003, are gone: there is no .*models"):
         keep_best(RunDirectory(tmp_path), tmp_path / "models", [record], data)
+
+
+def test_a_best_model_that_is_tied_with_the_highest_score_says_so(tiny_library):
+    large, small, lower = (
+        TrialRecord(f"t{n}", Candidate(spec, Origin()), "finished", score, {"parameters": size, "score_error": 0.02})
+        for n, (spec, score, size) in enumerate(zip(tiny_library.specs, (0.9, 0.89, 0.7), (300, 100, 50), strict=False))
+    )
+    records = [large, small, lower]
+    assert _ties(small, records, Goals()) == [
+        "- t0 has the highest score, 0.9000 ± 0.0200; the best one is within a standard error of it and 3.00 times "
+        "smaller"
+    ]
+    assert _ties(large, records, Goals()) == _ties(lower, records, Goals()) == []
