@@ -34,7 +34,8 @@ from .comparison import Compared, compare_models, comparison_table
 from .level import begin, saved
 from .options import LENGTHS, GoalOptions, SearchOptions, teacher_or_place
 from .roots import RootOptions
-from .shrinking import ShrinkGoals, Shrunk, shrink
+from .shrink_goals import ShrinkGoals
+from .shrinking import Shrunk, shrink
 from .summary import keep_best, write_summary
 from .teaching import ROOT
 

@@ -16,8 +16,8 @@ from search.records.journal import TrialRecord
 from search.records.run_directory import RunDirectory
 from search.runs.level import begin, with_teacher
 from search.runs.screening import trained_root
+from search.runs.shrink_goals import ShrinkGoals
 from search.runs.shrink_run import ShrinkOptions
-from search.runs.shrinking import ShrinkGoals
 from search.training.initial_weights import first_batches
 from search.training.recipe import TrainingJob
 from search.training.result import TrainingResult

@@ -24,7 +24,7 @@ from flexibert import Child, Materials, Morphism, prune, register_morphism
 from flexibert.pruning import linear_weights
 from search import Candidate, Origin
 from search.records.journal import TrialRecord
-from search.runs.shrinking import descend
+from search.runs.descent import descend
 from search.runs.timing import timed
 from search.training.evaluate import evaluate
 from search.tune.cluster import ray_cluster
