@@ -2,6 +2,7 @@
 report."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,14 @@ from flexibert.runtimes.runner import check_runtime
 
 from ..baselines import SAME_SIZE, baseline_spec, same_size
 from ..evaluation import compare_baselines
-from ..records.journal import TrialRecord
+from ..records.journal import TrialRecord, tied_records
 from ..records.run_directory import RunDirectory
 from ..report import write_report
 from ..tune.cluster import ray_cluster
 from ..tune.options import without_password
 from ..tune.runner import LevelRun, run_level
 from ..tune.storage import Storage
+from .confirming import confirm
 from .options import SearchOptions
 from .provenance import check_models, measured_on
 from .roots import prepare_roots, with_tokenizer
@@ -47,13 +49,14 @@ def search(options: SearchOptions, console: Console) -> dict[str, Any]:
     with directory.locked():
         run = begin(options, directory, console)
         data, goals = run.data, run.goals
-        records = _trained(run, options, console)
-        evaluation = keep_best(directory, run.models_dir, records, data, goals)
-        best = next(record.candidate.spec for record in records if record.trial == evaluation["trial"])
+        run, records = _trained(run, options, console)
+        best = _best(run, records, console)
+        evaluation = keep_best(directory, run.models_dir, records, data, goals, best=best)
+        spec = next(record.candidate.spec for record in records if record.trial == evaluation["trial"])
         parameters = run.exact["parameters"]
         compare_baselines(
             {
-                name: same_size(best, parameters) if name == SAME_SIZE else baseline_spec(name)
+                name: same_size(spec, parameters) if name == SAME_SIZE else baseline_spec(name)
                 for name in options.baseline
             },
             data,
@@ -151,18 +154,28 @@ def _prepared(
         return options.prepare(directory.data_dir, console)
 
 
-def _trained(run: LevelRun, options: SearchOptions, console: Console) -> list[TrialRecord]:
-    """All trials. Where a search starts from an encoder, this is trained first: it may be the teacher, and its parts
-    are screened."""
+def _trained(run: LevelRun, options: SearchOptions, console: Console) -> tuple[LevelRun, list[TrialRecord]]:
+    """All trials, and the run as it was for the last of them. Where a search starts from an encoder, this is trained
+    first: it may be the teacher, and its parts are screened."""
     if run.roots is None:
-        return run_level(run, console)
+        return run, run_level(run, console)
     with ray_cluster(run.cluster.address):
         root = trained_root(run, console)
         run = with_teacher(run, options.chosen_teacher, root, console)
         if run.library is None and options.roots.screen:
             children = screened_children(run, root, sizes(run), count=options.roots.screen, number=1, console=console)
             run = replace(run, screened=children)
-        return run_level(run, console)
+        return run, run_level(run, console)
+
+
+def _best(run: LevelRun, records: Sequence[TrialRecord], console: Console) -> TrialRecord | None:
+    """The best by the means of two trainings, where they are asked for."""
+    if not run.budget.confirm:
+        return None
+    with ray_cluster(run.cluster.address):
+        means = confirm(run, records, run.budget.confirm, console)
+    chosen = next(iter(tied_records(means, run.goals)), None) if means else None
+    return next((record for record in records if chosen and record.trial == chosen.trial), None)
 
 
 def with_teacher(run: LevelRun, teacher: str, root: TrialRecord | None, console: Console) -> LevelRun:

@@ -145,6 +145,8 @@ class SearchOptions(CommandOptions):
             )
         if self.budget.scheduler == "asha" and self.autotune:
             raise ValueError("'scheduler' asha compares trials epoch by epoch; it does not go with --autotune")
+        if self.budget.confirm and (self.levels or self.cluster.storage):
+            raise ValueError("'confirm' goes neither with 'levels' nor with 'storage'")
         return self
 
     @property

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
-from design_space.options import Count, Positive, below_home, flag, options
+from design_space.options import Count, Natural, Positive, below_home, flag, options
 
 _HIDDEN = "***"
 _PASSWORD = re.compile(r"(?<=://)([^/@:]*:)(.+)(?=@)")
@@ -78,6 +78,8 @@ class BudgetOptions:
     scheduler: Literal["none", "asha"] = "none"
     """Scheduler of trials; asha: stop those early whose score after some epochs is not among the best third (successive
     halving; Li et al. 2020)."""
+    confirm: Natural = 0
+    """Train this many best trials again, with another seed, before one of them is named the best by its mean score."""
     max_concurrent: Annotated[Count | None, flag(unit="trials")] = None
     """Trials side by side; as many as fit when not given."""
 

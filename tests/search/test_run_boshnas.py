@@ -149,6 +149,23 @@ def test_objectives_and_constraints_steer_a_run(finished):
 
 
 @pytest.mark.integration
+def test_the_best_trials_are_confirmed_with_another_seed(finished):
+    """Of a finished run: nothing is proposed, three are trained again, and the mean decides."""
+    folder, flags, _ = finished
+    run_boshnas([*flags, "--max_trials", "5", "--resume", "--confirm", "3"])
+    again = json.loads((folder / "run" / "confirmed.json").read_text())
+    trials = Journal(folder / "run" / "journal.jsonl").trials()
+    ranked = sorted(trials.values(), key=lambda record: -(record.score or 0.0))
+    able = [record for record in ranked if record.objectives["parameters"] <= LIMIT]
+    assert set(again) == {record.trial for record in able[:3]}
+    means = {trial: (trials[trial].score + score) / 2 for trial, score in again.items()}
+    evaluation = json.loads((folder / "run" / "best" / "evaluation.json").read_text())
+    error = trials[evaluation["trial"]].objectives["score_error"]
+    assert means[evaluation["trial"]] >= max(means.values()) - max(error, 0.2)
+    assert evaluation["validation_score"] == trials[evaluation["trial"]].score
+
+
+@pytest.mark.integration
 def test_a_run_of_another_library_is_refused(finished, tmp_path, tiny_space, capsys):
     folder, _, _ = finished
     GraphLibrary.build(tiny_space, layers_per_stack=1, max_graphs=40, embedding_size=4).save(tmp_path / "other.json")
@@ -222,6 +239,7 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--epoch", "3"], "unknown argument --epoch. Did you mean '--epochs'"),
         (["--surrogate", "woods"], "'surrogate' must be one of auto, features,"),
         (["--origins", "transfer"], "'origins' must include 'scratch'"),
+        (["--confirm", "2", "--storage", "memory://x"], "'confirm' goes neither with 'levels' nor with 'storage'"),
         (["--objectives", "parameters"], "'objectives' must include 'score'. Got parameters"),
         (
             ["--objectives", "score", "size"],
