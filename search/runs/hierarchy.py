@@ -19,7 +19,7 @@ from embeddings.library_file import scored_as
 
 from ..hierarchical import HierarchicalOptions, write_next_library
 from ..records.run_directory import RunDirectory
-from .level import saved, search
+from .level import prepared, saved, search
 from .options import SearchOptions
 from .provenance import measured_on
 from .summary import keep_best, write_summary
@@ -50,6 +50,9 @@ def search_levels(options: SearchOptions, console: Console, *, max_graphs: int |
         directory.keep(saved(options), library.fingerprint)
         data_dir = options.prepared_dir or directory.data_dir
         models_dir = options.models_dir or directory.models_dir
+        is_new = options.prepared_dir is None and not any(level.has_begun() for level in levels)
+        if is_new and not options.roots.start_from:  # an encoder's tokenizer is read by the first level
+            prepared(options.data, data_dir, console, is_disposable=True)
         path = options.library_file
         for i, level in enumerate(levels):
             console.rule(f"level {i + 1} of {len(levels)}: layers per stack {layers_per_stack[i]}")

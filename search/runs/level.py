@@ -99,7 +99,8 @@ def begin(options: SearchOptions, directory: RunDirectory, console: Console) -> 
     if options.roots.start_from:
         roots = prepare_roots(options.roots, options.data, directory.path / "roots", console)
         data_options = with_tokenizer(options.data, roots)
-    data = _prepared(data_options, options.prepared_dir, directory, console)
+    own = options.prepared_dir is None and not directory.has_begun()
+    data = prepared(data_options, options.prepared_dir or directory.data_dir, console, is_disposable=own)
     models_dir = options.models_dir or directory.models_dir
     identity = measured_on(data)
     name = scored_as(library.performances, library.measured_on, data.name, identity) if library else data.name
@@ -141,17 +142,19 @@ def begin(options: SearchOptions, directory: RunDirectory, console: Console) -> 
     return run if roots else with_teacher(run, options.chosen_teacher, None, console)
 
 
-def _prepared(
-    options: DataOptions, prepared_dir: Path | None, directory: RunDirectory, console: Console
-) -> PreparedData:
-    """The data, prepared anew where a start that came to nothing left other data in the run directory."""
+def prepared(options: DataOptions, folder: Path, console: Console, *, is_disposable: bool) -> PreparedData:
+    """The data.
+
+    Args:
+        is_disposable: whether other data in the folder, which a start that came to nothing has left, may be removed.
+    """
     try:
-        return options.prepare(prepared_dir or directory.data_dir, console)
+        return options.prepare(folder, console)
     except ValueError:
-        if prepared_dir or directory.has_begun() or not directory.data_dir.is_dir():
+        if not (is_disposable and folder.is_dir()):
             raise
-        shutil.rmtree(directory.data_dir)
-        return options.prepare(directory.data_dir, console)
+        shutil.rmtree(folder)
+        return options.prepare(folder, console)
 
 
 def _trained(run: LevelRun, options: SearchOptions, console: Console) -> tuple[LevelRun, list[TrialRecord]]:

@@ -373,7 +373,7 @@ def test_options_saved_by_the_first_version_are_read_and_saved_alike():
 def test_a_start_that_came_to_nothing_is_in_nobodys_way(tmp_path, tiny_library, capsys):
     nowhere = ["--address", "127.0.0.1:1"]
     given = [*_files(tmp_path, tiny_library), *TINY]
-    for changes in ([], ["--max_length", "24"], ["--levels", "2,1", "--max_length", "24"]):
+    for changes in ([], ["--max_length", "32"], ["--levels", "2,1", "--max_length", "24"]):
         assert "No Ray cluster answers" in _error(capsys, *given, *changes, *nowhere)
     prepared = PreparedData.load(tmp_path / "run" / "data")
     assert prepared.max_length == 24
