@@ -60,11 +60,13 @@ class Finished(_Event):
 
 
 class Failed(_Event):
-    """It ended without a score."""
+    """It ended without a score; one that was stopped early, with what it had reached."""
 
     event: Literal["failed"]
     error: str
     cost_s: NotRequired[Annotated[float, Field(ge=0)]]
+    validation_score: NotRequired[float]
+    progress: NotRequired[float]
 
 
 _SCHEMAS: dict[str, TypeAdapter[Any]] = {

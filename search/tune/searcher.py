@@ -19,6 +19,7 @@ from design_space.plugins import load_plugins, loaded_plugins
 from ..candidate import Candidate
 from ..optimizer.boshnas import BOSHNAS
 from ..records.journal import Journal
+from .learning_curves import LearningCurves
 from .model_retention import ModelKeeper
 
 logger = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ class BOSHNASSearch(Searcher):
         self.requeued: set[str] = set()
         self.prediction_outcomes: list[tuple[float, float, float]] = []
         self._predictions: dict[str, tuple[float, float]] = {}
+        self._curves = LearningCurves()
         self.disk_full = ""
 
     def __getstate__(self) -> dict[str, Any]:
@@ -107,6 +109,8 @@ class BOSHNASSearch(Searcher):
                 self.boshnas.register_pending(Candidate.from_dict(event))
             if event["event"] in ("suggested", "finished", "failed"):
                 self._take_in(event)
+            elif {"validation_score", "progress"} <= event.keys():
+                self._curves.note(event["trial"], event["progress"], self._sign * event["validation_score"])
         self._queue.extend(self._open)
 
     @property
@@ -147,6 +151,11 @@ class BOSHNASSearch(Searcher):
         self._running[trial_id] = self._names[trial_id] = trial
         return {"trial": trial, **self._make_config(trial, self._open[trial])}
 
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Takes in the score of an epoch."""
+        if trial_id in self._running and {"validation_score", "progress"} <= result.keys():
+            self._curves.note(self._running[trial_id], result["progress"], self._sign * result["validation_score"])
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tells the score of a trial that ended, or that it failed (its traceback is written by
         ``JournalCallback``). One that failed may be run again, as ``Tuner.restore`` does when it is asked to."""
@@ -171,7 +180,9 @@ class BOSHNASSearch(Searcher):
         score = self._sign * _number(result.get(self._score_key))
         if not math.isfinite(score):
             cost_s = round(float(result.get("time_total_s", 0.0)), 2)
-            self._write("failed", trial, error=_why_without_score(result, self._score_key), cost_s=cost_s)
+            reached = {name: result[name] for name in ("validation_score", "progress") if name in result}
+            reached = reached if len(reached) == 2 and self._score_key not in result else {}
+            self._write("failed", trial, error=_why_without_score(result, self._score_key), cost_s=cost_s, **reached)
             return
         candidate = self._open.get(trial) or self._failed[trial]
         if self._receive is not None:
@@ -255,12 +266,25 @@ class BOSHNASSearch(Searcher):
         if event["event"] == "failed":
             self.num_failed += 1
             self._failed[trial] = candidate
-            self.boshnas.tell_failed(candidate)
+            self._tell_without_score(candidate, event)
             return
         self.num_finished += 1
+        self._curves.end(trial, event["score"])
         if trial in self._predictions:
             self.prediction_outcomes.append((*self._predictions.pop(trial), event["score"]))
         self.boshnas.tell(candidate, event["score"], cost_s=event["cost_s"], objectives=event["objectives"])
+
+    def _tell_without_score(self, candidate: Candidate, event: Mapping[str, Any]) -> None:
+        """Tells BOSHNAS of a trial without a score: of one that was stopped early the score that is expected of it,
+        where all else that steers is known without training; its weights are not there."""
+        expected = None
+        if "validation_score" in event and not self.boshnas.goals.measured:
+            expected = self._curves.expected(event["progress"], self._sign * event["validation_score"])
+        if expected is None:
+            self.boshnas.tell_failed(candidate)
+            return
+        self.boshnas.tell(candidate, expected, cost_s=event.get("cost_s"))
+        self.boshnas.forget_weights(candidate.spec.hash)
 
 
 def _sign(mode: str) -> float:

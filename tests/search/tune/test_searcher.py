@@ -11,6 +11,7 @@ from ray.tune.search import Repeater
 
 from search import BOSHNAS, BOSHNASSearch, BOSHNASSettings, Candidate
 from search.records.journal import Journal
+from search.tune.learning_curves import LearningCurves
 
 ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = BOSHNASSettings(num_init=3, surrogate="gp")
@@ -128,6 +129,54 @@ def test_a_trial_stopped_early_is_no_score(tiny_library, tmp_path):
     search.on_trial_complete("a", {"phase": "finetune", "validation_score": 0.41, "epoch": 2.0})
     assert journal.trials()["t0001"].error == "stopped early, at 0.4100 after epoch 2"
     assert search.boshnas.best is None
+
+
+def test_a_trial_stopped_early_is_told_with_what_others_gained_from_there(tiny_library, tmp_path, monkeypatch):
+    """Two that end gain 0.2 and 0.1 after half of their training; one that is stopped at 0.4 is expected at 0.55."""
+    told, tell = {}, BOSHNAS.tell
+
+    def noted(boshnas, candidate, score, **options):
+        told[candidate.spec.hash] = score
+        tell(boshnas, candidate, score, **options)
+
+    monkeypatch.setattr(BOSHNAS, "tell", noted)
+    journal = Journal(tmp_path / "journal.jsonl")
+    search = _search(tiny_library, journal)
+    stopped = _stop_after_two(search, journal)
+    assert told[stopped] == pytest.approx(0.55)
+    assert stopped not in search.boshnas.trained
+    told.clear()
+    again = _replayed(tiny_library, journal)
+    assert told[stopped] == pytest.approx(0.55)
+    assert stopped not in again.boshnas.trained
+
+
+def test_what_is_expected_of_a_stopped_trial_is_not_above_what_was_reached():
+    curves = LearningCurves()
+    assert curves.expected(0.5, 0.4) is None
+    curves.note("a", 0.5, 0.1)
+    curves.end("a", 0.8)
+    assert curves.expected(0.5, 0.4) == 0.8
+    assert curves.expected(0.25, 0.4) is None
+
+
+def _stop_after_two(search, journal):
+    """The hash of what was stopped."""
+    for trial_id, (halfway, end) in zip("ab", ((0.5, 0.7), (0.6, 0.7)), strict=True):
+        name = search.suggest(trial_id)["trial"]
+        _report(search, journal, trial_id, name, halfway)
+        _finish(search, trial_id, end)
+    config = search.suggest("c")
+    _report(search, journal, "c", config["trial"], 0.4)
+    search.on_trial_complete("c", {"phase": "fine-tune", "validation_score": 0.4, "progress": 0.5, "epoch": 1.0})
+    return config["hash"]
+
+
+def _report(search, journal, trial_id, name, score):
+    """As Tune tells the searcher and our callback the journal."""
+    result = {"phase": "fine-tune", "validation_score": score, "progress": 0.5, "epoch": 1.0}
+    search.on_trial_result(trial_id, result)
+    journal.append("reported", name, validation_score=score, progress=0.5)
 
 
 def test_it_gives_up_when_everything_fails(tiny_library):
