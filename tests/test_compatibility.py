@@ -26,6 +26,7 @@ from dataset import PreparedData
 from design_space import DesignSpace, ModelSpec
 from embeddings import GraphLibrary
 from search import BOSHNAS, BOSHNASSearch, BOSHNASSettings, Candidate
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "tests" / "fixtures" / "made_at_78657ac"
@@ -207,7 +208,9 @@ def _weights(models_dir: Path) -> dict[str, bytes]:
 def _resume(run_dir: Path) -> str:
     command = [sys.executable, "-m", "search.run_boshnas", "--run_dir", str(run_dir), "--resume"]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG_S, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import HANG_S
+
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r'```(\w+)(?: title="([\w.-]+)")?\n(.*?)```', flags=re.DOTALL)
 SMALLER = {
@@ -54,7 +56,7 @@ def test_the_story_can_be_lived(tmp_path):
             code = _smaller(body)
             command = ["bash", "-ec", code] if language == "shell" else [sys.executable, "-c", code]
             done = subprocess.run(
-                command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=600
+                command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=HANG_S
             )
             assert done.returncode == 0, f"{code}\n{done.stdout[-1000:]}\n{done.stderr[-2000:]}"
             printed = done.stdout

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from search.records.journal import Journal
+from tests.patience import HANG_S
 
 pytest.importorskip("aiohttp", reason="needs ray[default]")
 
@@ -48,14 +49,14 @@ def test_a_search_runs_as_a_submitted_job(tmp_path, tiny_library):
         job = [sys.executable, "-m", "search.run_boshnas", *map(str, flags), "--address", "auto"]
         submit = [_ray(), "job", "submit", "--address", address, "--", *job]
         for _ in range(60):
-            submitted = subprocess.run(submit, env=environment, capture_output=True, text=True, timeout=300)
+            submitted = subprocess.run(submit, env=environment, capture_output=True, text=True, timeout=HANG_S)
             if "No available agent" not in submitted.stderr:  # it may listen before it can start jobs
                 break
             time.sleep(1)
         assert submitted.returncode == 0, submitted.stdout + submitted.stderr
     finally:
         os.killpg(head.pid, 15)
-        head.wait(timeout=60)
+        head.wait(timeout=HANG_S)
     assert "Best: t000" in submitted.stdout
     assert [record.state for record in Journal(tmp_path / "run" / "journal.jsonl").trials().values()] == [
         "finished"
@@ -76,7 +77,7 @@ def _free_port() -> int:
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     """Until something listens there."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + HANG_S
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

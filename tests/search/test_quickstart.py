@@ -11,6 +11,7 @@ from search import quickstart
 from search.quickstart import RECIPE
 from search.records.journal import Journal
 from search.runs.options import parse
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = """
@@ -39,7 +40,7 @@ def test_two_levels_end_in_one_tested_model_and_a_second_start_says_so(tmp_path)
     (tmp_path / "tiny.yaml").write_text(TINY)
     run = [sys.executable, "-m", "search.quickstart", "--from_scratch", "--run_dir", str(tmp_path / "run")]
     run += ["--config", str(tmp_path / "tiny.yaml"), "--trials", "2", "2"]
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     origins = {}
     for level in (1, 2):
@@ -53,7 +54,7 @@ def test_two_levels_end_in_one_tested_model_and_a_second_start_says_so(tmp_path)
     assert f"{evaluation['metrics']['accuracy']:.4f}" in (tmp_path / "run" / "summary.md").read_text()
     for part in ("generate_library", "run_boshnas", "hierarchical", "Best model", "lineage"):
         assert part in done.stdout
-    again = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    again = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert again.returncode == 0
     assert "holds a finished search" in again.stdout
 

@@ -9,6 +9,7 @@ import pytest
 from design_space.options import options_of
 from search.reference import COMMANDS
 from search.training.recipe import Recipe
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -16,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_page_is_up_to_date():
     """In a process of its own: plugins of other tests would be in it."""
     command = [sys.executable, "-m", "search.reference"]
-    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True).stdout
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S, check=True).stdout
     assert made == (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     assert "| `--min_overlap` | in [0, 1] | `0.8` | Share of parameters a parent must fill for a transfer. |" in made
     assert "| `--max_hours` | a finite number above 0 (hours) |  |" in made

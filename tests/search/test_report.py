@@ -16,6 +16,7 @@ from search.records.journal import Journal
 from search.report import write_report
 from search.report.__main__ import report
 from search.report.figures import pareto_front
+from tests.patience import HANG_S
 from tests.search.optimizer.test_offspring import children
 
 BROWSER_FLAGS = (
@@ -123,7 +124,7 @@ def test_a_browser_shows_the_page_without_complaint(tiny_library, tmp_path):
         [browser, *BROWSER_FLAGS, *flags, write_report(tmp_path / "run").as_uri()],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_S,
     )
     assert shown.returncode == 0, shown.stderr
     assert "CONSOLE" not in shown.stderr  # warnings and errors of the page

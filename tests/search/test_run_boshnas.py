@@ -24,6 +24,7 @@ from search.run_boshnas import run_boshnas
 from search.runs import level
 from search.runs.level import saved
 from search.runs.options import parse, search_options
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = (
@@ -53,7 +54,7 @@ def _command(*arguments: str) -> list[str]:
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(_command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(_command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=HANG_S, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +186,7 @@ def test_a_killed_run_of_heterogeneous_heads_resumes_and_loses_no_finished_trial
     process = subprocess.Popen(
         _command(*flags), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + HANG_S
     while sum(event["event"] == "finished" for event in journal.events()) < 2 and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.2)
@@ -399,7 +400,7 @@ def test_a_search_that_is_told_to_end_says_how_it_goes_on(tmp_path, tiny_library
         while process.poll() is None and not (journal.exists() and '"started"' in journal.read_text()):
             time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=100)
+        _, said = process.communicate(timeout=HANG_S)
     assert process.returncode == 143
     assert said.splitlines()[-1] == f"stopped. Go on with: run_boshnas --run_dir {tmp_path / 'run'} --resume"
     assert "Traceback" not in said

@@ -10,6 +10,7 @@ from flexibert import FlexiBERTForSequenceClassification, FlexiViTForImageClassi
 from flexibert.pruning.compaction import structure_of
 from flexibert.pruning.extraction import extract_submodel
 from tests.flexibert.pruning.small_models import add_noise, bert, deit, flexibert, inputs_of, logits
+from tests.patience import HANG_S
 
 HEADS = {"attention_block_rows": 16, "attention_block_cols": 64, "attention_output_with_dense": False}
 SIGMOID = {"initial_threshold": 0.0, "final_threshold": 0.5}
@@ -237,7 +238,7 @@ def test_reloads_bit_for_bit_in_a_fresh_process(tmp_path):
     small.save_pretrained(tmp_path)
     torch.save({"inputs": inputs, "logits": logits(small, **inputs)}, tmp_path / "expected.pt")
     command = [sys.executable, "-c", RELOADED, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANG_S)
     assert done.returncode == 0, done.stderr
 
 

@@ -16,6 +16,7 @@ from search.runs.teaching import teacher_of_level
 from search.training.recipe import Recipe, TrainingJob
 from search.training.task_heads import model_class, model_config
 from search.training.teacher import taught, teacher_logits
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -118,5 +119,5 @@ def test_a_search_is_taught_by_another_ones_models_and_travels_through_a_storage
 
 def _search(*flags: str) -> None:
     command = [sys.executable, "-m", "search.run_boshnas", *flags]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -12,6 +12,7 @@ from search.serve.app import create_app
 from search.serve.folder import SearchFolder
 from search.serve.jobs import Jobs
 from search.serve.settings import ServiceSettings
+from tests.patience import HANG_S
 
 TOKEN = "a-token-of-the-tests"
 SPACE = b"""
@@ -62,7 +63,7 @@ class Service:
         return self.client.post(f"/api/searches/{folder.id}/{what}", **arguments)
 
 
-def wait_until(is_so, seconds=20.0):
+def wait_until(is_so, seconds=HANG_S):
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline

@@ -16,6 +16,7 @@ from search.serve import worker
 from search.serve.folder import SearchFolder
 from search.serve.jobs import Jobs, UnknownSearchError
 from search.serve.settings import ServiceSettings
+from tests.patience import HANG_S
 from tests.search.serve.services import SPACE, TOKEN, Service, train, wait_until
 
 PATIENT = (
@@ -189,7 +190,7 @@ def test_a_signal_of_someone_else_is_an_interruption(service, start):
     process = start(folder, PATIENT)
     wait_until(lambda: _is_ready(folder))
     process.terminate()
-    assert process.wait(timeout=60) is not None
+    assert process.wait(timeout=HANG_S) is not None
     wait_until(lambda: _state(service, folder) == "interrupted")
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from search.records.journal import Journal
 from search.serve.__main__ import ServeOptions, serve
+from tests.patience import HANG_S
 from tests.search.serve.services import SPACE, TABLE, TOKEN, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,7 +38,7 @@ class Server:
         address = re.fullmatch(r"Page:  (http://127\.0\.0\.1:\d+)/\n", line)
         assert address, line
         self.client = httpx2.Client(
-            base_url=address[1], headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60, trust_env=False
+            base_url=address[1], headers={"Authorization": f"Bearer {TOKEN}"}, timeout=HANG_S, trust_env=False
         )
 
     def submit(self, library, **options):
@@ -51,7 +52,7 @@ class Server:
     def status(self, search_id):
         return self.client.get(f"/api/searches/{search_id}").json()
 
-    def follow(self, search_id, is_so, seconds=240):
+    def follow(self, search_id, is_so, seconds=HANG_S):
         """Every status until one ``is_so``."""
         seen, deadline = [self.status(search_id)], time.monotonic() + seconds
         while not is_so(seen[-1]):

@@ -12,6 +12,7 @@ from torch.utils.data import BatchSampler
 from flexibert import FlexiBERTForSequenceClassification
 from search.baselines import baseline_spec
 from search.training.samplers import EpochOrder
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -44,7 +45,7 @@ def test_two_processes_train_one_model_and_the_first_writes_it(tmp_path):
         str(tmp_path / "mine.yaml"),
     ]
     run = subprocess.run(
-        [*command, "--output_dir", str(tmp_path / "out")], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [*command, "--output_dir", str(tmp_path / "out")], cwd=ROOT, capture_output=True, text=True, timeout=HANG_S
     )
     assert run.returncode == 0, run.stderr[-3000:]
     assert run.stdout.count("bert-tiny, seed 0: accuracy") == 1

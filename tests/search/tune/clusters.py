@@ -4,6 +4,8 @@ import contextlib
 import subprocess
 import sys
 
+from tests.patience import HANG_S
+
 HEAD = """
 from ray.cluster_utils import Cluster
 cluster = Cluster(initialize_head=True, head_node_args={'num_cpus': 0, 'dashboard_port': None})
@@ -24,4 +26,4 @@ def head_node(environment):
         try:
             yield next(line for line in head.stdout if ":" in line and " " not in line).strip()
         finally:
-            head.communicate("\n", timeout=100)
+            head.communicate("\n", timeout=HANG_S)

@@ -15,6 +15,7 @@ from ray.cluster_utils import Cluster
 
 from search.records.journal import Journal
 from search.tune.cluster import check_resources
+from tests.patience import HANG_S
 from tests.search.tune.clusters import head_node
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -48,14 +49,14 @@ def test_a_search_outlives_one_of_its_nodes(tmp_path, tiny_library, monkeypatch)
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + HANG_S
         while not _is_training(journal, "t0002"):
             assert process.poll() is None, (tmp_path / "log.txt").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.2)
         cluster.add_node(num_cpus=1)
         cluster.remove_node(first, allow_graceful=False)
-        assert process.wait(timeout=240) == 0, (tmp_path / "log.txt").read_text()
+        assert process.wait(timeout=HANG_S) == 0, (tmp_path / "log.txt").read_text()
     finally:
         cluster.shutdown()
     counts = Counter(event["event"] for event in journal.events())
@@ -123,7 +124,7 @@ def test_a_local_ray_is_closed_to_others(tmp_path):
     environment |= {"HOME": str(tmp_path), "TMPDIR": str(base), "PYTHONPATH": os.pathsep.join(sys.path)}
     try:
         run = subprocess.run(
-            [sys.executable, "-c", LISTEN], env=environment, capture_output=True, text=True, timeout=200
+            [sys.executable, "-c", LISTEN], env=environment, capture_output=True, text=True, timeout=HANG_S
         )
         assert run.returncode == 0, run.stderr
         addresses = [line.split()[-1] for line in run.stdout.splitlines() if line.startswith("listens on")]
@@ -147,7 +148,9 @@ def test_a_cluster_that_asks_for_this_users_token_is_given_it(tmp_path):
     code = "import sys; from search.tune.cluster import ray_cluster\nwith ray_cluster(sys.argv[1]): print('connected')"
     with head_node(environment | {"RAY_AUTH_MODE": "token"}) as address:
         run, stranger = (
-            subprocess.run([sys.executable, "-c", code, address], env=each, capture_output=True, text=True, timeout=200)
+            subprocess.run(
+                [sys.executable, "-c", code, address], env=each, capture_output=True, text=True, timeout=HANG_S
+            )
             for each in (environment, environment | {"RAY_AUTH_TOKEN": "badbad" * 8})
         )
     assert run.stdout == "connected\n", run.stderr

@@ -13,6 +13,7 @@ from search.records.journal import Journal
 from search.runs.options import parse, search_options
 from search.surrogates import SURROGATES
 from search.training.recipe import Recipe, TrainingJob
+from tests.patience import HANG_S
 from tests.search.training.test_own_morphism import documented
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -56,7 +57,7 @@ def test_a_search_with_plugins_runs_on_workers_that_have_imported_them_and_goes_
 
     def run(*arguments: str) -> set[str]:
         done = subprocess.run(
-            [*command, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400
+            [*command, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=HANG_S
         )
         assert done.returncode == 0, done.stderr[-3000:]
         processes = set((tmp_path / "imports.txt").read_text().split())

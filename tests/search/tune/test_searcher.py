@@ -12,6 +12,7 @@ from ray.tune.search import Repeater
 from search import BOSHNAS, BOSHNASSearch, BOSHNASSettings, Candidate
 from search.records.journal import Journal
 from search.tune.learning_curves import LearningCurves
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = BOSHNASSettings(num_init=3, surrogate="gp")
@@ -380,7 +381,7 @@ assert search.boshnas.best is not None and search.num_finished == 4, search.num_
 """
     tiny_library.save(tmp_path / "library.json")
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=HANG_S, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     records = Journal(tmp_path / "journal.jsonl").trials()

@@ -13,6 +13,7 @@ from search.runs.level import saved
 from search.runs.options import search_options
 from search.tune.options import without_password
 from search.tune.storage import Storage
+from tests.patience import HANG_S
 from tests.search.tune.clusters import head_node
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -160,11 +161,11 @@ def test_a_search_needs_no_folder_that_its_nodes_share(tmp_path, tiny_library, m
         )
         try:
             command = [sys.executable, "-m", "search.run_boshnas", *flags, "--address", address]
-            run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+            run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
             assert run.returncode == 0, run.stdout + run.stderr
         finally:
             os.killpg(node.pid, 15)
-            node.wait(timeout=60)
+            node.wait(timeout=HANG_S)
     trials = Journal(hidden / "run" / "journal.jsonl").trials().values()
     assert [record.state for record in trials] == ["finished"] * 4
     assert any(record.candidate.origin.parents for record in trials)
