@@ -70,13 +70,14 @@ def screened_children(
         names = data_name(run.data.path), model_name(model_dir.name)
         in_storage(run.storage, dict(zip(names, (run.data.path, model_dir), strict=True)))
         places = {**dict(zip(places, names, strict=True)), "storage": run.storage.uri}
+    assert parent.score is not None
     job = ScreeningJob(
+        score=parent.score,
         costs=run.exact,
         num_threads=max(1, int(resources.get("cpu", 1))),
         plugins=loaded_plugins(),
         **places,
     )
-    assert parent.score is not None
     found = screen_children(
         job,
         parent.candidate.spec,

@@ -38,7 +38,7 @@ def initial_model(job: TrainingJob, data: PreparedData, config: FlexiBERTConfig)
         _parent(Path(job.models_dir) / graph_hash / own, data, config.vocab_size) for graph_hash in origin.parents
     ]
     materials = Materials(
-        batches=functools.partial(first_batches, data, parents[0].config.model_spec if parents else spec),
+        batches=functools.partial(example_batches, data, parents[0].config.model_spec if parents else spec),
         blank=lambda: model_class(data)(config, transfer_mode=job.recipe.transfer_mode),
         pretrained=lambda name: FlexiBERTModel.from_pretrained(job.roots[name]),
         seed=job.seed,
@@ -66,10 +66,11 @@ def _parent(folder: Path, data: PreparedData, vocab_size: int) -> Model:
     return parent
 
 
-def first_batches(data: PreparedData, spec: ModelSpec, count: int) -> Iterator[dict[str, Any]]:
-    """So many batches of the first training rows, with labels, for a model of an architecture."""
+def example_batches(data: PreparedData, spec: ModelSpec, count: int) -> Iterator[dict[str, Any]]:
+    """So many batches of the last training rows, with labels, for a model of an architecture: what is made by them can
+    be judged by the first."""
     train = data.split("train")
-    rows = train.select(range(min(count * _BATCH_SIZE, len(train))))
+    rows = train.select(range(max(0, len(train) - count * _BATCH_SIZE), len(train)))
     return iter(DataLoader(rows, batch_size=_BATCH_SIZE, collate_fn=collator(data, spec)))
 
 

@@ -1,14 +1,16 @@
 """Children of one trained model, made and scored without training: on a worker, one after the other.
 
 What the parent's heads, neurons and layers are worth is computed once, on training rows; each child is cut out,
-repaired by least squares, and scored on validation rows.
+repaired by least squares, and scored on validation rows and other training rows.
 """
 
 import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import datasets as hf_datasets
 import torch
 
 from dataset import PreparedData
@@ -18,8 +20,8 @@ from flexibert.pruning import Shrinker
 
 from ..objectives import Exact
 from ..training.evaluate import outputs_on
-from ..training.initial_weights import first_batches
-from ..training.task_heads import model_class
+from ..training.initial_weights import example_batches
+from ..training.task_heads import Model, model_class
 from .remote_training import fetched, node_folder
 from .storage import Storage
 
@@ -27,7 +29,10 @@ EXAMPLES = 16
 """Batches by which heads, neurons and layers are judged and children are repaired."""
 
 ROWS = 512
-"""Validation rows by which a child is scored, at most."""
+"""Rows of each split by which a child is scored, at most."""
+
+SPLITS = ("validation", "train")
+"""What the parent has learned, its children must still know: training rows tell as much as others, and are more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +40,7 @@ class ScreeningJob:
     """Everything a worker needs to screen children of one parent.
 
     Attributes:
-        data_dir: folder of the prepared data. model_dir: of the parent.
+        data_dir: folder of the prepared data. model_dir: of the parent. score: that of the parent.
         storage: URI through which both travel when nodes share no folder; they are then names there.
         costs: exact ones by name, which limits are about.
         num_threads: of torch.
@@ -44,6 +49,7 @@ class ScreeningJob:
 
     data_dir: str
     model_dir: str
+    score: float
     costs: Mapping[str, Exact]
     num_threads: int
     storage: str = ""
@@ -63,10 +69,10 @@ class Screener:
         data = PreparedData.load(data_dir)
         self._data, self._costs = data.tasks[data.largest_task], job.costs
         parent = model_class(self._data).from_pretrained(model_dir).eval()
-        batches = list(first_batches(self._data, parent.config.model_spec, EXAMPLES))
+        batches = list(example_batches(self._data, parent.config.model_spec, EXAMPLES))
         self._shrinker = Shrinker(parent, batches)
-        rows = self._data.split("validation")
-        self._rows = rows.select(range(min(len(rows), ROWS)))
+        self._rows = {name: _first(self._data.split(name)) for name in SPLITS}
+        self._gain = job.score - self._measured(parent)
 
     def guided(self, num_layers: int, limits: Mapping[str, float]) -> ModelSpec | None:
         """The child of so many layers that is left when what matters least for its size goes until all limits are
@@ -74,12 +80,23 @@ class Screener:
         return self._shrinker.largest(num_layers, lambda spec: self._keeps(spec, limits))
 
     def screened(self, spec: ModelSpec) -> tuple[ModelSpec, float]:
-        """A child, and the task's metric of it before it is trained; not a number of one that cannot be made."""
+        """A child, and the parent's score with what the child loses or gains before it is trained; not a number of one
+        that cannot be made."""
         try:
             child = self._shrinker.child(spec)
         except (ValueError, RuntimeError):
             return spec, math.nan
-        return spec, self._data.measure(outputs_on(self._rows, child, self._data), "validation")[self._data.metric]
+        return spec, self._measured(child) + self._gain
+
+    def _measured(self, model: Model) -> float:
+        """The mean of the task's metric over the splits."""
+        data = self._data
+        outputs = {name: outputs_on(rows, model, data) for name, rows in self._rows.items()}
+        return statistics.fmean(data.measure(of_rows, name)[data.metric] for name, of_rows in outputs.items())
 
     def _keeps(self, spec: ModelSpec, limits: Mapping[str, float]) -> bool:
         return all(float(self._costs[name]([spec])[0]) <= limit for name, limit in limits.items())
+
+
+def _first(rows: hf_datasets.Dataset) -> hf_datasets.Dataset:
+    return rows.select(range(min(len(rows), ROWS)))

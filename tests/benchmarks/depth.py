@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from flexibert.pruning import Shrinker
 from flexibert.pruning.units import without
 from search.training.evaluate import outputs_on
-from search.training.initial_weights import first_batches
+from search.training.initial_weights import example_batches
 from search.training.task_heads import model_class
 from tests.benchmarks.fine_tuned import add_root_arguments, fine_tuned
 
@@ -26,7 +26,7 @@ def main() -> None:
     run, root = fine_tuned(parser.parse_args(), 0, Console())
     data, spec = run.data.tasks[run.data.largest_task], root.candidate.spec
     model = model_class(data).from_pretrained(run.models_dir / spec.hash).eval()
-    shrinker, rows = Shrinker(model, first_batches(data, spec, 16)), data.split("validation")
+    shrinker, rows = Shrinker(model, example_batches(data, spec, 16)), data.split("validation")
     print("| layers | which stay | as they are | repaired |\n| --- | --- | --- | --- |")
     count = len(spec.layers)
     for depth in range(count - 1, 0, -1):

@@ -18,7 +18,7 @@ from search.runs.level import begin, with_teacher
 from search.runs.screening import trained_root
 from search.runs.shrink_goals import ShrinkGoals
 from search.runs.shrink_run import ShrinkOptions
-from search.training.initial_weights import first_batches
+from search.training.initial_weights import example_batches
 from search.training.recipe import TrainingJob
 from search.training.result import TrainingResult
 from search.training.task_heads import model_class
@@ -84,7 +84,7 @@ def pruned(run: LevelRun, parent: str, limits: Mapping[str, float]) -> ModelSpec
     """The architecture that is left of a trained model when the least important goes from all layers until the limits
     are kept; None where they cannot be."""
     model = model_class(run.data).from_pretrained(run.models_dir / parent).eval()
-    shrinker = Shrinker(model, first_batches(run.data, model.config.model_spec, 16))
+    shrinker = Shrinker(model, example_batches(run.data, model.config.model_spec, 16))
     return shrinker.largest(len(model.config.model_spec.layers), lambda spec: keeps(run, spec, limits))
 
 
