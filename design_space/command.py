@@ -17,8 +17,8 @@ from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
 from pydantic import Field
 
 from .options import Option, options, options_of, validated
-from .plugins import load_plugins
-from .version import __version__
+from .plugins import check_not_hidden, load_plugins
+from .version import MissingPackage, __version__, missing_package
 
 
 @options
@@ -114,7 +114,7 @@ def shown_default(option: Option) -> str:
 
 def run_command(command: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command's body; ``ValueError`` and file errors become one line on stderr and exit code 2. ``SIGTERM`` ends
-    it as Ctrl-C does; notes of that say how to go on."""
+    it as Ctrl-C does; its arguments say how to go on."""
     received = [signal.SIGINT]
 
     def stop(number: int, frame: object) -> NoReturn:
@@ -123,10 +123,17 @@ def run_command(command: Callable[[Sequence[str] | None], None], arguments: Sequ
 
     signal.signal(signal.SIGTERM, stop)
     try:
+        check_not_hidden()
         command(arguments)
     except KeyboardInterrupt as end:
-        print(". ".join(["stopped", *getattr(end, "__notes__", [])]), file=sys.stderr)
+        print(". ".join(["stopped", *map(str, end.args)]), file=sys.stderr)
         sys.exit(128 + received[0])
+    except ModuleNotFoundError as error:
+        told = error if isinstance(error, MissingPackage) else missing_package(error)
+        if told is None:
+            raise
+        print(f"error: {told}", file=sys.stderr)
+        sys.exit(2)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

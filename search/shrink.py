@@ -16,8 +16,7 @@ def shrink_model(arguments: Sequence[str] | None = None) -> None:
     try:
         shrink_run(options, Console())
     except KeyboardInterrupt as stop:
-        stop.add_note("The same command goes on where it was")
-        raise
+        raise KeyboardInterrupt("The same command goes on where it was") from stop
 
 
 def main() -> None:

@@ -1,11 +1,14 @@
 """What tests of several rooms share."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from design_space import DesignSpace
-from embeddings import GraphLibrary
+
+if TYPE_CHECKING:
+    from embeddings import GraphLibrary
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -43,7 +46,9 @@ def tiny_space() -> DesignSpace:
 
 
 @pytest.fixture(scope="session")
-def tiny_library(tiny_space: DesignSpace) -> GraphLibrary:
+def tiny_library(tiny_space: DesignSpace) -> "GraphLibrary":
+    from embeddings import GraphLibrary  # here, so that the core's tests run without the extra 'search'
+
     return GraphLibrary.build(tiny_space, layers_per_stack=2, embedding_size=8, num_neighbors=10)
 
 

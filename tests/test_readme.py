@@ -31,7 +31,14 @@ SCRIPTS = {
     "shrink_model": "search.shrink",
 }
 WITH_VALUES = ("embeddings.generate_library", "dataset.prepare", "search.run_boshnas", "search.hierarchical")
-MODULES = ("search.evaluation", "search.benchmark", "search.report", "search.serve", "search.quickstart")
+MODULES = (
+    "search.evaluation",
+    "search.benchmark",
+    "search.report",
+    "search.serve",
+    "search.quickstart",
+    "search.track",
+)
 OPERATIONS = ("transfer", "stitch", "prune", "merge-layers", "retrain-block", "export")
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 FLAGS_OF_OTHERS = {"--generate", "--head", "--address", "--nproc_per_node", "--cpu", "--json"}
@@ -117,7 +124,8 @@ def _flags(command: str) -> frozenset[str]:
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), suppress(SystemExit):
         patch.setattr(sys, "argv", [module, *first, "--help"])
-        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # imported before, by another test
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # imported before, by another test
             runpy.run_module(module, run_name="__main__")
     return frozenset(FLAG.findall(printed.getvalue()))
 

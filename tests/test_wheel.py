@@ -6,15 +6,14 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
+tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has none")
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("design_space", "embeddings", "flexibert", "dataset", "search")
-MODULE = "flexibert_nas.py"
+ROOMS = ("design_space", "embeddings", "flexibert", "flexibert_nas", "dataset", "search")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 USE = f"""
 import sys
@@ -50,6 +49,37 @@ for command in sys.argv[1:]:
     print(json.dumps(printed.getvalue()))
 """
 
+OWN_FILES = ("dataset", "search", "embeddings", "flexibert", "design_space")
+SPACE = """
+architecture:
+  hidden_size: [16, 32]
+  num_heads: [2]
+  encoder_layers: [2]
+  operation_types: [sa]
+  number_of_feed-forward_stacks: [1]
+  feed-forward_hidden: [32]
+  operation_parameters: {sa: [sdp, wma]}
+"""
+QUICK = {"pretrain_steps": 0, "epochs": 8, "learning_rate": 3e-3, "batch_size": 16, "vocab_size": 300, "max_length": 16}
+IN_A_FOLDER_OF_ONES_OWN = f"""
+import json, sys
+import dataset, search  # the user's own
+import pandas as pd
+import flexibert_nas
+
+words = ["good", "bad"]
+rows = [f"a {{words[i % 2]}} film of a man and a boat, number {{i // 2}}" for i in range(120)]
+frame = pd.DataFrame({{"review": rows, "verdict": [words[i % 2] for i in range(120)]}})
+frame.to_csv("films.csv", index=False)
+found = flexibert_nas.search(frame, space="space.yaml", run_dir="run", max_trials=1, num_init=1, quiet=True, **{QUICK})
+assert found.predict(["a good film of a man", "a bad film of a man"]) == ["good", "bad"]
+assert len(found.trials) == len(found.front) == 1
+import embeddings
+for own in (dataset, search, embeddings):
+    assert own.MINE and own is sys.modules[own.__name__]
+print("done")
+"""
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
@@ -57,13 +87,7 @@ def wheel(tmp_path_factory) -> Path:
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for room in ROOMS:
         shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in (
-        MODULE,
-        "pyproject.toml",
-        "README.md",
-        "LICENSE",
-        *(path.name for path in ROOT.glob("requirements*.txt")),
-    ):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     _run(
         sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", target, ".", at=source
@@ -96,10 +120,33 @@ def _run(*command: str | Path, at: Path | None = None) -> str:
 def test_it_holds_every_file_of_the_rooms(wheel):
     files = {path for room in ROOMS for path in (ROOT / room).rglob("*") if path.is_file()}
     expected = {path.relative_to(ROOT).as_posix() for path in files if path.parent.name != "__pycache__"}
-    expected.add(MODULE)
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert packed == expected
     assert {f"{room}/py.typed" for room in ROOMS} < packed
+
+
+@pytest.mark.integration
+def test_it_is_small(wheel):
+    assert wheel.stat().st_size <= 1_000_000
+
+
+@pytest.mark.integration
+def test_files_of_a_users_own_that_are_called_as_our_packages_are_in_nobodys_way(environment, tmp_path):
+    """From a script beside them, by the installed command, and on Ray's workers."""
+    for name in OWN_FILES:
+        (tmp_path / f"{name}.py").write_text("MINE = True\n")
+    (tmp_path / "space.yaml").write_text(SPACE)
+    (tmp_path / "script.py").write_text(IN_A_FOLDER_OF_ONES_OWN)
+    said = _run(environment / "bin" / "python", tmp_path / "script.py", at=tmp_path)
+    assert said.splitlines()[-1] == "done"
+    flags = [str(text) for name, value in QUICK.items() for text in (f"--{name}", value)]
+    flags += ["--dataset_file", "run/library.json", "--task", "films.csv", "--run_dir", "again", "--max_trials", "1"]
+    _run(environment / "bin" / "run_boshnas", *flags, "--num_init", "1", "--quiet", at=tmp_path)
+    assert (tmp_path / "again" / "best" / "model.safetensors").exists()
+    command = [environment / "bin" / "python", "-m", "search.evaluation"]
+    (tmp_path / "search.py").unlink()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
 
 
 @pytest.mark.integration

@@ -6,18 +6,20 @@ This is the one place below ``search`` where models meet tasks: a table is one t
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from transformers import AutoTokenizer
 
-from dataset import Task, load_task
 from design_space.options import Count, Place, options
 
 from ..model.heads import FlexiBERTForSequenceClassification
 from ..pruning.importance import Batch
 from ..runtimes.latency import measure_in_turn
+
+if TYPE_CHECKING:
+    from dataset import Task
 
 _REPEATS, _LONGEST = 10, 128
 
@@ -38,7 +40,7 @@ class ExampleOptions:
 class Examples:
     """Rows of a task as a model reads them. ``places``: where the model has the task's labels, (C,)."""
 
-    task: Task
+    task: "Task"
     places: Sequence[int]
     batches: Sequence[Batch]
     labels: np.ndarray
@@ -80,6 +82,8 @@ def read_examples(options: ExampleOptions, model: Any, folder: Path) -> Examples
     if not isinstance(model, FlexiBERTForSequenceClassification):
         needed = FlexiBERTForSequenceClassification.__name__
         raise ValueError(f"{folder}: --examples needs a {needed}. Got a {type(model).__name__}")
+    from dataset import load_task  # here, since it needs more than models do
+
     task = load_task(options.examples)
     places = _places(task, model.config, options.examples)
     columns: dict[str, list[Any]] = {name: [] for name in task.train.column_names}
@@ -106,7 +110,7 @@ def read_examples(options: ExampleOptions, model: Any, folder: Path) -> Examples
     return Examples(task, places, batches, labels)
 
 
-def _places(task: Task, config: Any, path: Path) -> list[int]:
+def _places(task: "Task", config: Any, path: Path) -> list[int]:
     """Where the model has each label of the task: by name, or where all are numbers by number."""
     if task.is_regression and config.num_labels == 1:
         return [0]
@@ -119,7 +123,7 @@ def _places(task: Task, config: Any, path: Path) -> list[int]:
     raise ValueError(f"{path}: labels must be the model's, {', '.join(ours)}, or their numbers. Got {found}")
 
 
-def _as_model_has_them(labels: np.ndarray, task: Task, places: Sequence[int], num_labels: int) -> torch.Tensor:
+def _as_model_has_them(labels: np.ndarray, task: "Task", places: Sequence[int], num_labels: int) -> torch.Tensor:
     if task.is_regression:
         return torch.tensor(labels, dtype=torch.float32)
     if not task.is_multi_label:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import nnls
 
 from design_space import ModelSpec
 
@@ -44,6 +43,8 @@ def fit_latency_model(specs: Sequence[ModelSpec], milliseconds: Sequence[float],
     Raises:
         ValueError: for fewer than two architectures, or times that are not above 0.
     """
+    from scipy.optimize import nnls  # here, since it takes a while
+
     times = np.asarray(milliseconds, dtype=float)
     if len(specs) < 2 or len(specs) != len(times) or not (np.isfinite(times) & (times > 0)).all():
         raise ValueError(f"'milliseconds' must be times above 0 of two or more architectures. Got {len(times)}")

@@ -8,7 +8,6 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
-from scipy.stats import binom
 from torch import nn
 
 from design_space import ModelSpec
@@ -175,6 +174,8 @@ def _built(spec: ModelSpec, config: Any) -> FlexiBERTModel:
 
 def _interval(times: list[float]) -> tuple[float, float]:
     """The order statistics between which the median lies with at least 95 % probability."""
+    from scipy.stats import binom  # here, since it takes a third of a second
+
     ordered = sorted(times)
     below = int(binom.ppf((1 - CONFIDENCE) / 2, len(ordered), 0.5))
     place = max(below - 1, 0)

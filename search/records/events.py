@@ -1,9 +1,9 @@
 """The lines of a journal: what each event holds, and a line as an event."""
 
-from typing import Annotated, Any, Literal, NotRequired, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from design_space.files import parse_json, short
 from design_space.schemas import SHAPE, checked

@@ -5,7 +5,7 @@ The journal is the source; what is not there yet (a best model, a library file, 
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def _content(directory: RunDirectory) -> dict[str, Any]:
         "describe": describe,
         "json": json.dumps,
         "task": config.get("task") or directory.path.name,
-        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "written": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "metric": metric,
         "evaluation": evaluation,
         "best_dir": directory.best_dir,

@@ -13,7 +13,6 @@ from dataset import PreparedData
 from dataset.prepare import DataOptions
 from design_space.files import check_writable
 from design_space.options import as_values
-from design_space.plugins import check_not_hidden
 from embeddings import GraphLibrary
 from embeddings.library_file import differences, scored_as
 from flexibert.runtimes.runner import check_runtime
@@ -23,6 +22,7 @@ from ..evaluation import compare_baselines
 from ..records.journal import TrialRecord, tied_records
 from ..records.run_directory import RunDirectory
 from ..report import write_report
+from ..tracking.follow import followed
 from ..tune.cluster import ray_cluster
 from ..tune.options import without_password
 from ..tune.runner import LevelRun, run_level
@@ -46,7 +46,7 @@ def search(options: SearchOptions, console: Console) -> dict[str, Any]:
             of another task.
     """
     directory = RunDirectory(options.run_dir)
-    with directory.locked():
+    with directory.locked(), followed(directory, options.track, console):
         run = begin(options, directory, console)
         data, goals = run.data, run.goals
         run, records = _trained(run, options, console)
@@ -89,7 +89,6 @@ def begin(options: SearchOptions, directory: RunDirectory, console: Console) -> 
         ValueError: as ``search``.
     """
     check_runtime(options.wanted.runtime)
-    check_not_hidden()
     library = GraphLibrary.load(options.dataset_file) if options.dataset_file else None
     if options.dataset_file:
         check_writable(options.dataset_file.parent)  # scores are added at the end

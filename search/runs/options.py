@@ -21,6 +21,7 @@ from ..candidate import origin_names
 from ..objectives import SCORE, Goals, parse_limit
 from ..optimizer.settings import BOSHNASSettings
 from ..records.run_directory import RunDirectory
+from ..tracking.destinations import Destination
 from ..training.recipe import Recipe, load_recipe
 from ..tune.options import BudgetOptions, ClusterOptions
 from .roots import RootOptions
@@ -101,6 +102,8 @@ class SearchOptions(CommandOptions):
     """YAML file with any of these flags."""
     quiet: Switch = False
     """For logs: what went wrong, the result, and a line of progress every minute."""
+    track: tuple[Destination, ...] = ()
+    """Trackers that are told of every trial: mlflow[:URI], tensorboard:DIR, wandb[:PROJECT]."""
     models_dir: Place | None = None
     """Trained models by hash, shared between levels; RUN_DIR/models when not given."""
     prepared_dir: Place | None = None

@@ -24,6 +24,8 @@ from ..objectives import Goals
 from ..optimizer.settings import BOSHNASSettings
 from ..records.run_directory import RunDirectory
 from ..report import write_report
+from ..tracking.destinations import Destination
+from ..tracking.follow import followed
 from ..training.recipe import Recipe, load_recipe
 from ..training.samplers import lengths_of
 from ..training.task_heads import model_class
@@ -60,6 +62,8 @@ class ShrinkOptions(CommandOptions):
     """Children that are trained on each level."""
     quiet: Switch = False
     """For logs: what went wrong, the result, and a line of progress every minute."""
+    track: tuple[Destination, ...] = ()
+    """Trackers that are told of every trial: mlflow[:URI], tensorboard:DIR, wandb[:PROJECT]."""
     data: DataOptions = DataOptions()
     reading: Annotated[RootOptions, Only(("pooling", "trim_vocabulary", "screen"))] = RootOptions(screen=8)
     teacher: Annotated[str, AfterValidator(teacher_or_place)] = ROOT
@@ -84,6 +88,7 @@ class ShrinkOptions(CommandOptions):
             run_dir=directory.path,
             resume=directory.has_begun(),
             quiet=self.quiet,
+            track=self.track,
             data=self.data,
             wanted=GoalOptions(runtime=self.runtime),
             roots=replace(self.reading, start_from=(self.model,)),
@@ -104,7 +109,7 @@ def shrink_run(options: ShrinkOptions, console: Console) -> list[Compared]:
     check_target(options.target)
     of_search = options.search_options()
     directory = RunDirectory(of_search.run_dir)
-    with directory.locked():
+    with directory.locked(), followed(directory, options.track, console):
         run = begin(of_search, directory, console)
         length = _usual_length(run)
         with ray_cluster(options.cluster.address):

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ _POLL_S = 0.5
 _START_PATIENCE_S = 10.0
 _logger = logging.getLogger(__name__)
 _PACKAGES = Path(__file__).absolute().parents[2]
+_PYTHON = [sys.executable, *(["-P"] if sys.version_info >= (3, 11) else [])]  # no modules from the working folder
 
 
 class WrongStateError(RuntimeError):
@@ -97,7 +98,7 @@ class Jobs:
         """
         self._check_room()
         now = time.time()
-        name = f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+        name = f"{datetime.fromtimestamp(now, timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
         incoming = SearchFolder(self._incoming / name)
         incoming.path.mkdir(parents=True)
         try:
@@ -275,7 +276,7 @@ class Jobs:
         environment |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
         with folder.log_file.open("ab") as log:
             self._workers[folder.id] = subprocess.Popen(
-                [sys.executable, "-P", worker.__file__, str(folder.path), str(self.settings.stop_grace_s)],
+                [*_PYTHON, worker.__file__, str(folder.path), str(self.settings.stop_grace_s)],
                 cwd=folder.path,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -286,7 +287,7 @@ class Jobs:
 
     def _commands(self, folder: SearchFolder) -> list[list[str]]:
         """What the worker runs: the library when it is not there yet, then the search, resumed when it has begun."""
-        python, request, commands = [sys.executable, "-P", "-m"], folder.request, []
+        python, request, commands = [*_PYTHON, "-m"], folder.request, []
         plugins = {"plugin": list(self.settings.plugins)}
         if not folder.library.exists():
             places = {"design_space_file": folder.path / "space.yaml", "dataset_file": folder.library}

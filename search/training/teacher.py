@@ -130,8 +130,7 @@ def _key(folders: Sequence[Path], data: PreparedData) -> str:
     for folder in folders:
         digest = hashlib.sha256()
         for file in sorted(path for pattern in _MODEL_FILES for path in folder.glob(pattern)):
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
         models.append(digest.hexdigest())
     further = [rows_identity(task.unlabelled[FURTHER]) for task in data.tasks if FURTHER in task.unlabelled]
     return hashlib.sha256(json.dumps([sorted(models), data_identity(data), further]).encode()).hexdigest()[:16]

@@ -17,6 +17,8 @@ import ray
 from ray.util import placement_group, remove_placement_group
 from rich.console import Console
 
+from design_space.plugins import check_not_hidden
+
 os.environ.pop("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", None)
 # Read by Ray when it is imported or by its workers when they start.
 _ENVIRONMENT = {
@@ -28,6 +30,8 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TOKENIZERS_PARALLELISM": "false",
 }
+_OWN_PACKAGES = "flexibert_nas.own_packages.prefer_own_packages"
+"""What workers call first: they look for modules in the driver's folder, where a user may have a ``dataset.py``."""
 _REACH_S = 5.0
 _PROBE_S = 120.0
 _PROBES = 3
@@ -44,11 +48,14 @@ def ray_cluster(address: str | None) -> Iterator[None]:
         address: where a cluster runs (``host:port``, ``ray://host:port`` or ``auto``); None starts a local one.
 
     Raises:
-        ValueError: when the cluster cannot be reached, or its workers do not run.
+        ValueError: when the cluster cannot be reached, or its workers do not run or would import files of the user's
+            in place of our packages.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if ray.is_initialized():
+        if ray.get_runtime_context().runtime_env.get("worker_process_setup_hook") != _OWN_PACKAGES:
+            check_not_hidden([str(Path.cwd())])
         yield
         return
     is_local = address in (None, "local")
@@ -60,7 +67,7 @@ def ray_cluster(address: str | None) -> Iterator[None]:
             address=address or "local",
             log_to_driver=False,
             logging_level=logging.ERROR,
-            runtime_env={"env_vars": _ENVIRONMENT},
+            runtime_env={"env_vars": _ENVIRONMENT, "worker_process_setup_hook": _OWN_PACKAGES},
             **(_closed() if is_local else {}),
         )
     except (ConnectionError, RuntimeError, ray.exceptions.AuthenticationError) as error:

@@ -37,9 +37,7 @@ def test_signals_end_a_command_in_one_line(capsys, number, code):
 
 def test_whoever_is_stopped_may_say_how_to_go_on(capsys):
     def command(_):
-        stop = KeyboardInterrupt()
-        stop.add_note("Go on with --resume")
-        raise stop
+        raise KeyboardInterrupt("Go on with --resume")
 
     assert _end(command) == 130
     assert capsys.readouterr().err == "stopped. Go on with --resume\n"

@@ -176,6 +176,7 @@ def _classifier(make: Callable, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_examples_are_read_as_tasks_are_with_segments(make: Callable, tmp_path: Path, capsys: Any, name: str) -> None:
+    pytest.importorskip("datasets", reason="needs the extra 'search'")
     folder = _classifier(make, tmp_path)
     (tmp_path / name).write_text("\n".join(TABLES[name]) + "\n")
     assert _run("prune", folder, tmp_path / "child", "--density", 0.7, "--examples", tmp_path / name) == 0
@@ -193,6 +194,7 @@ def test_examples_are_read_as_tasks_are_with_segments(make: Callable, tmp_path: 
 
 
 def test_what_is_lost_is_said_where_there_are_labelled_rows(make: Callable, tmp_path: Path, capsys: Any) -> None:
+    pytest.importorskip("datasets", reason="needs the extra 'search'")
     folder = _classifier(make, tmp_path)
     (tmp_path / "rows.tsv").write_text("\n".join(TABLES["plain.tsv"]) + "\n")
     rows = ["--examples", tmp_path / "rows.tsv", "--max_examples", 12]

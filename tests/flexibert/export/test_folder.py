@@ -23,6 +23,8 @@ from flexibert import (
 from flexibert.__main__ import main
 from flexibert.runtimes import onnx_file
 
+pytest.importorskip("onnxruntime", reason="needs the extra 'export'")
+
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
 LAYERS = {"l": 2, "o": ["sa", "c"], "h": [16, 16], "n": [2, 2], "f": [[32]] * 2, "p": ["sdp", 3]}

@@ -4,10 +4,8 @@ import copy
 from collections.abc import Callable
 from pathlib import Path
 
-import accelerate
 import pytest
 import torch
-from accelerate.hooks import AlignDevicesHook
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
@@ -89,6 +87,7 @@ def test_masked_weights_are_used_and_can_be_trained(tiny, model_dict, positions)
 
 @every_model
 def test_weights_may_be_elsewhere_until_they_are_read(tiny, model_dict, positions, tmp_path: Path):
+    accelerate = pytest.importorskip("accelerate", reason="needs the extra 'search'")
     model = _model(tiny, model_dict, positions)
     expected = _states(model)
     model.save_pretrained(tmp_path / "model")
@@ -108,8 +107,9 @@ def test_linear_maps_may_be_quantised(tiny, model_dict, positions):
 
 
 def test_padding_follows_the_states_to_another_device():
+    hooks = pytest.importorskip("accelerate.hooks", reason="needs the extra 'search'")
     padding = Padding.from_mask((IDS > 0).long(), torch.float32)
-    hook = AlignDevicesHook(execution_device="meta")
+    hook = hooks.AlignDevicesHook(execution_device="meta")
     (states, moved), _ = hook.pre_forward(nn.Identity(), torch.zeros(2, 7, 16), padding)
     assert isinstance(moved, Padding)
     assert {x.device.type for x in (states, moved.scores, moved.keep)} == {"meta"}

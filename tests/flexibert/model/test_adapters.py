@@ -11,7 +11,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from flexibert import FlexiBERTForSequenceClassification, from_bert
 
-peft = pytest.importorskip("peft", reason="needs peft, of requirements-dev.txt")
+peft = pytest.importorskip("peft", reason="needs peft, of the extra dev")
 
 STANDARD = {"l": 3, "o": ["sa", "l", "c"], "h": [16] * 3, "n": [2] * 3, "f": [[32]] * 3, "p": ["wma", "dct", 5]}
 HETERO = {"l": 1, "o": [["sa_sdp_8", "c_5_8", "l_dft_8", "sa_wma_8"]], "h": [16], "f": [[32, 16]]}

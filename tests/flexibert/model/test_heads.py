@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import datasets as hf_datasets
 import pytest
 import torch
 import transformers
@@ -214,6 +213,7 @@ def test_trainer_keeps_the_columns_of_a_task_and_drops_others(tiny: Callable, tm
     model.register_forward_pre_hook(lambda _, __, given: seen.append(set(given)), with_kwargs=True)
     inputs = {key: value.unsqueeze(1) if task == "MultipleChoice" else value for key, value in BATCH.items()}
     columns = inputs | LABELS[task]
+    hf_datasets = pytest.importorskip("datasets", reason="needs the extra 'search'")
     rows = hf_datasets.Dataset.from_dict({name: x.tolist() for name, x in columns.items()} | {"text": ["a", "b"]})
     arguments = transformers.TrainingArguments(
         str(tmp_path), max_steps=1, report_to=[], use_cpu=True, disable_tqdm=True, save_strategy="no"

@@ -12,6 +12,8 @@ from flexibert.runtimes.int8 import parts_of, quantize, quantize_within
 from flexibert.runtimes.onnx_file import write_onnx
 from flexibert.runtimes.onnx_model import OnnxModel
 
+pytest.importorskip("onnxruntime", reason="needs the extra 'export'")
+
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 def test_whole_numbers_lose_little_and_take_a_quarter(tiny: Callable, tmp_path: Path) -> None:

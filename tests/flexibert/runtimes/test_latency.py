@@ -13,6 +13,7 @@ LAYERS = {"l": 1, "o": ["sa"], "h": [16], "n": [2], "f": [[32]], "p": ["sdp"]}
 
 @pytest.mark.parametrize("runtime", ["onnx", "onnx-int8"])
 def test_a_condition_says_what_ran_the_models(runtime: str, tiny: Callable) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra 'export'")
     models = [FlexiBERTForSequenceClassification(tiny(LAYERS)), FlexiBERTModel(tiny(LAYERS)).train()]
     times = measure_in_turn(models, batch_size=1, length=8, threads=1, repeats=3, runtime=runtime)
     assert [time.runtime for time in times] == [runtime] * 2

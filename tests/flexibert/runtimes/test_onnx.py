@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
 import pytest
 import torch
 
@@ -13,6 +12,7 @@ from flexibert.runtimes.onnx_file import write_onnx
 from flexibert.vision.configuration_flexivit import FlexiViTConfig
 from flexibert.vision.modeling_flexivit import FlexiViTModel
 
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra 'export'")
 STANDARD = {
     "l": 4,
     "o": ["sa", "l", "c", "l"],

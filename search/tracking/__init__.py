@@ -1,0 +1,1 @@
+"""A run's journal, told to the trackers that people watch: MLflow, TensorBoard, Weights & Biases."""
