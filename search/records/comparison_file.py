@@ -34,13 +34,14 @@ class Milliseconds(TypedDict):
 @with_config(SHAPE)
 class Model(TypedDict):
     """One of several models. ``difference`` and ``kept`` (its share of the score; None where that has no meaning) are
-    to the first."""
+    to the first; ``behind`` is what the best one scores more."""
 
     name: str
     kind: Kind
     trial: str | None
     score: Interval
     difference: Interval
+    behind: Interval
     kept: Interval | None
     parameters: int
     latency: Milliseconds | None
@@ -92,6 +93,7 @@ class Answers(TypedDict):
     split: str
     rows: int
     reference: str | None
+    label_names: list[str]
     confusion: list[list[int]] | None
     classes: list[ClassScores]
     counts: dict[str, int] | None

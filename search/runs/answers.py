@@ -44,6 +44,7 @@ def answers_of(
         split=split,
         rows=len(labels),
         reference=reference.name if reference else None,
+        label_names=list(names),
         confusion=confusion_matrix(labels, said, labels=np.arange(len(names))).tolist()
         if len(names) <= _MOST_CLASSES
         else None,

@@ -34,6 +34,7 @@ class Compared:
     Attributes:
         score: the task's metric, with its interval ``low`` to ``high``.
         difference: to the score of the reference, with its interval; zeros for the reference itself.
+        behind: what the best one scores more, with its interval.
         kept: the share of the reference's score, with its interval; None where the reference may have a score of 0.
         parameters: of the whole model.
         latency: of a forward pass, beside those of the others; None of a simple baseline.
@@ -46,6 +47,7 @@ class Compared:
     low: float
     high: float
     difference: tuple[float, float, float]
+    behind: tuple[float, float, float]
     kept: tuple[float, float, float] | None
     parameters: int
     latency: Latency | None
@@ -73,12 +75,13 @@ def compare_models(
     batch_size: int = 1,
     runtime: str = "torch",
     simple: Sequence[SimpleBaseline] = (),
+    best: str | None = None,
 ) -> list[Compared]:
     """Models in folders, by name; the first is the reference.
 
     Args:
         split: whose rows are scored, in PyTorch. length: tokens of the sequences that are timed. runtime: that is
-            timed. simple: what else answered the same rows.
+            timed. simple: what else answered the same rows. best: which the run chose; the first when not given.
     """
     loaded = [model_class(data).from_pretrained(folder).eval() for folder in folders.values()]
     condition = {"batch_size": batch_size, "length": length, "threads": threads}
@@ -90,6 +93,7 @@ def compare_models(
     resampled = np.array(
         [resampled_scores(data, *of_model, resamples=RESAMPLES, drawn=len(of_model[1])) for of_model in answers]
     )
+    chosen = list(folders).index(best) if best else 0
     has_shares = np.nanmin(resampled[0]) > 0
     found = []
     for place, name in enumerate([*folders, *(one.name for one in simple)]):
@@ -102,6 +106,7 @@ def compare_models(
                 low=low,
                 high=high,
                 difference=_with_ends(scores[place] - scores[0], resampled[place] - resampled[0]),
+                behind=_with_ends(scores[chosen] - scores[place], resampled[chosen] - resampled[place]),
                 kept=_with_ends(scores[place] / scores[0], resampled[place] / resampled[0]) if has_shares else None,
                 parameters=sizes[place] if baseline is None else baseline.parameters,
                 latency=speeds[place] if baseline is None else None,
@@ -149,6 +154,7 @@ def as_comparison(
                 trial=trial,
                 score=[one.score, one.low, one.high],
                 difference=list(one.difference),
+                behind=list(one.behind),
                 kept=list(one.kept) if one.kept else None,
                 parameters=one.parameters,
                 latency={name: getattr(one.latency, name) for name in ("median_ms", "low_ms", "high_ms")}  # type: ignore[typeddict-item]

@@ -73,13 +73,15 @@ def compare_at_the_end(
     data = run.data.tasks[run.data.largest_task]
     root = next(iter(run.roots.folders.values())) if run.roots else None
     runtime = run.timing.get("runtime", "torch")
+    by_kind = {kind: name for name, (kind, _) in kinds.items()}
+    chosen = by_kind.get("best") or by_kind["encoder"]
     with console.status("comparing with simple baselines"):
         simple = simple_baselines(data, split, root)
-        compared = compare_models(folders, data, split, length=length, threads=THREADS, runtime=runtime, simple=simple)
-    by_kind = {kinds[one.name][0]: one for one in compared if one.name in kinds}
-    best = by_kind.get("best") or by_kind["encoder"]
+        condition = {"length": length, "threads": THREADS, "runtime": runtime}
+        compared = compare_models(folders, data, split, **condition, simple=simple, best=chosen)
+    best = next(one for one in compared if one.name == chosen)
     reference = next((one for one in compared if one is not best and one.name in kinds), None)
-    trial = kinds[best.name][1]
+    trial = kinds[chosen][1]
     assert trial is not None
     comparison = as_comparison(
         compared, data, split, length=length, runtime=runtime, kinds=kinds, unmet=unmet(compared)

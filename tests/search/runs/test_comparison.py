@@ -38,6 +38,7 @@ def _data_of(folder: Path, rows: list[dict], **options):
 
 def _compared(data, outputs: np.ndarray, name: str = "t0001") -> Compared:
     same = {"score": 0.5, "low": 0.4, "high": 0.6, "difference": (0.0, 0.0, 0.0), "kept": None}
+    same["behind"] = (0.0, 0.0, 0.0)
     return Compared(name=name, parameters=3, latency=None, outputs=outputs, **same)
 
 
@@ -89,6 +90,8 @@ def test_models_stand_beside_the_first_with_intervals(data, tmp_path):
     assert small.kept[0] == pytest.approx(small.score / large.score)
     assert small.kept[1] <= small.kept[0] <= small.kept[2]
     assert words.score == 1.0
+    assert words.behind == pytest.approx((small.score - 1, *words.behind[1:]))
+    assert words.behind[1] <= words.behind[0] <= words.behind[2] < 0
     assert words.latency is None
     assert words.is_told_apart
     assert usual_length(data) == 16
