@@ -50,11 +50,13 @@ class Model(TypedDict):
 
 @with_config(SHAPE)
 class Comparison(TypedDict):
-    """All of them, what they were measured on, and sentences that say which goals were missed."""
+    """All of them, what they were measured on, and sentences that say which goals were missed. ``sizes``: rows of all
+    splits."""
 
     metric: str
     split: str
     rows: int
+    sizes: dict[str, int]
     length: int
     threads: int
     runtime: str

@@ -62,3 +62,14 @@ def drawing(spec: ModelSpec, beside: ModelSpec | None) -> Drawing:
     present = {numbers[head.operation] for layer in spec.layers for head in layer.heads}
     known = [(number, one.name, one.meaning) for number, one in enumerate(operations()) if number in present]
     return Drawing(rows[:_MOST_ROWS], known, max(0, len(rows) - _MOST_ROWS))
+
+
+def sizes_beside(spec: ModelSpec, other: ModelSpec) -> str:
+    """How large an architecture is beside another one, in words."""
+    pairs = zip(("layers", "heads", "feed-forward width in all"), _sizes(spec), _sizes(other), strict=True)
+    return ", ".join(f"{own:,} {what} instead of {others:,}" for what, own, others in pairs)
+
+
+def _sizes(spec: ModelSpec) -> tuple[int, int, int]:
+    heads = sum(len(layer.heads) for layer in spec.layers)
+    return len(spec.layers), heads, sum(sum(layer.feed_forward) for layer in spec.layers)

@@ -17,7 +17,7 @@ from ..names import spoken_name
 from ..records.journal import TrialRecord, best_record, front_records, tied_records
 from ..records.run_directory import RunDirectory
 from . import figures
-from .drawing import Drawing, drawing
+from .drawing import Drawing, drawing, sizes_beside
 from .influence import costs, influence
 from .lineage import lineage
 from .pictures import marks_of, pictures_of
@@ -55,6 +55,7 @@ def rendered(template: str, **content: Any) -> str:
         "figure": lambda value: f"{value:,.0f}" if value >= 1000 else f"{value:.4g}",
         "is_told_apart": is_told_apart,
         "json": json.dumps,
+        "sizes_beside": sizes_beside,
         "spoken_name": spoken_name,
         "times_faster": times_faster,
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset import PreparedData
+from dataset.task import SPLITS
 from flexibert import Latency, measure_in_turn
 
 from ..records.comparison_file import Comparison, Kind, Model
@@ -167,6 +168,7 @@ def as_comparison(
         metric=data.metric,
         split=split,
         rows=data.sizes[split],
+        sizes={name: data.sizes[name] for name in SPLITS if name in data.sizes},
         length=length,
         threads=THREADS,
         runtime=runtime,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from design_space import ModelSpec
 from flexibert import Latency
 from search.candidate import Candidate, Origin
 from search.names import spoken_name
@@ -18,6 +19,7 @@ from search.records.journal import Journal, TrialRecord
 from search.report import write_report
 from search.report.__main__ import report
 from search.report.curves import losses_over_progress, scores_over_seconds
+from search.report.drawing import drawing, sizes_beside
 from search.report.figures import pareto_front
 from search.report.lineage import lineage
 from tests.search.optimizer.test_offspring import children
@@ -149,7 +151,7 @@ def test_the_front_and_the_constraints_are_told(tiny_library, tmp_path):
     text = write_report(tmp_path).read_text()
     assert _Page(text).open == []
     assert "(t0003) is the best so far: score 0.5300 on validation" in text  # better ones have more parameters
-    assert "Constraints: parameters at most 4,000,000: kept." in text
+    assert "Constraints: parameters at most 4,000,000 (4,000,000 in the search): kept." in text
     front = text[text.index("<h3>The Pareto front") : text.index("<h3>Who inherited")]
     assert [number for number in range(8) if f">t000{number}</a>" in front] == [0, 1, 2, 3]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config | goals | {"constraints": ["latency_ms=0.5"]}))
@@ -217,6 +219,7 @@ def _model(name, kind, trial, score, *, behind=(0.0, 0.0, 0.0), difference=(0.0,
 
 def _compared(folder, models, *, answers=None, unmet=()):
     comparison = {"metric": "accuracy", "split": "test", "rows": 500, "length": 16, "threads": 1, "runtime": "torch"}
+    comparison["sizes"] = {"train": 4000, "validation": 400, "test": 500}
     write_comparison(folder, comparison | {"models": models, "unmet": list(unmet)}, answers)
     (folder / "best").mkdir(exist_ok=True)
     evaluation = {"trial": "t0006", "metric": "accuracy", "split": "test", "metrics": {"accuracy": 0.78}}
@@ -255,6 +258,7 @@ def test_the_verdict_stands_beside_the_encoder_with_intervals(tiny_library, tmp_
     assert "-2.0 points<small>-5.0 to +1.0, not told apart</small>" in text
     assert "on &lt;few&gt; words" in text
     assert "always the most frequent class" in text
+    assert "Models were trained on 4,000 rows, chosen on 400 rows, judged on 500 rows." in text
 
 
 @pytest.mark.parametrize(
@@ -402,6 +406,21 @@ def test_runs_are_compared_with_intervals_the_best_first(tiny_library, tmp_path,
     assert "not about the same task, metric and rows" in text
     assert ">70<small>" in text  # seconds of training of seven trials
     assert "cola &lt;b&gt;" in text
+
+
+def test_a_drawing_is_to_the_scale_of_what_stands_beside_it():
+    whole = ModelSpec.homogeneous(3, 32, 4, 128)
+    part = ModelSpec.from_dict(
+        {"l": 2, "o": ["sa"] * 2, "h": [32] * 2, "n": [4, 1], "f": [[64], [16]], "p": ["sdp"] * 2}
+    )
+    drawn = drawing(part, whole)
+    assert [layer.feed_forward for layer in drawn.layers] == [((64, 50.0),), ((16, 12.5),)]
+    assert [len(layer.heads) for layer in drawn.layers] == [4, 1]
+    [layers] = drawing(whole, part).layers
+    assert (layers.first, layers.last, layers.feed_forward) == (1, 3, ((128, 100.0),))
+    assert sizes_beside(part, whole) == (
+        "2 layers instead of 3, 5 heads instead of 12, 80 feed-forward width in all instead of 384"
+    )
 
 
 def test_names_are_the_same_for_the_same_architecture(tiny_library):
