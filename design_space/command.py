@@ -84,7 +84,7 @@ def _add(parser: argparse.ArgumentParser, name: str, option: Option) -> None:
     """The flag, or the argument, of an option."""
     text = option.help.replace("%", "%%")
     if option.schema.get("positional"):
-        parser.add_argument(name, help=text)
+        parser.add_argument(name, nargs="+" if option.takes_several else None, help=text)
         return
     names = [f"--{name}", *filter(None, [option.schema.get("also")])]
     if option.type == "boolean":

@@ -28,11 +28,12 @@ from ..tune.options import without_password
 from ..tune.runner import LevelRun, run_level
 from ..tune.storage import Storage
 from .confirming import confirm
+from .held_out import compare_best
 from .options import SearchOptions
 from .provenance import check_models, measured_on
 from .roots import prepare_roots, with_tokenizer
 from .screening import screened_children, sizes, trained_root
-from .summary import keep_best, write_summary
+from .summary import add_to_summary, keep_best, write_summary
 from .teaching import NONE, teacher_of_level
 
 NOT_SAVED = ("config", "quiet", "resume", "run_dir")
@@ -50,15 +51,15 @@ def search(options: SearchOptions, console: Console) -> dict[str, Any]:
         run = begin(options, directory, console)
         data, goals = run.data, run.goals
         run, records = _trained(run, options, console)
-        best = _best(run, records, console)
-        evaluation = keep_best(directory, run.models_dir, records, data, goals, best=best)
-        spec = next(record.candidate.spec for record in records if record.trial == evaluation["trial"])
+        evaluation = keep_best(directory, run.models_dir, records, data, goals, best=_best(run, records, console))
+        best = next(record for record in records if record.trial == evaluation["trial"])
         parameters = run.exact["parameters"]
+        baselines = {
+            name: same_size(best.candidate.spec, parameters) if name == SAME_SIZE else baseline_spec(name)
+            for name in options.baseline
+        }
         compare_baselines(
-            {
-                name: same_size(spec, parameters) if name == SAME_SIZE else baseline_spec(name)
-                for name in options.baseline
-            },
+            baselines,
             data,
             run.recipe,
             directory.path / "baselines",
@@ -66,7 +67,9 @@ def search(options: SearchOptions, console: Console) -> dict[str, Any]:
             seed=options.data.seed,
             num_threads=max(1, int(options.cluster.resources_per_trial.get("cpu", 1))),
         )
+        beside = compare_best(run, records, best, baselines, evaluation["split"], console)
         write_summary(directory, records, evaluation, goals)
+        add_to_summary(directory, beside)
         shutil.rmtree(directory.work_dir, ignore_errors=True)
         figures = ", ".join(f"{name} {value:.4f}" for name, value in evaluation["metrics"].items())
         console.print(

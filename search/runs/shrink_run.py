@@ -6,7 +6,6 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-import numpy as np
 from pydantic import AfterValidator, model_validator
 from rich.console import Console
 
@@ -22,23 +21,24 @@ from flexibert.runtimes.runner import Runtime
 from ..candidate import RESULT_FILE, describe
 from ..objectives import Goals
 from ..optimizer.settings import BOSHNASSettings
+from ..records.comparison_file import Kind
 from ..records.run_directory import RunDirectory
 from ..report import write_report
 from ..tracking.destinations import Destination
 from ..tracking.follow import followed
 from ..training.recipe import Recipe, load_recipe
-from ..training.samplers import lengths_of
 from ..training.task_heads import model_class
 from ..tune.cluster import ray_cluster
 from ..tune.options import BudgetOptions, ClusterOptions
 from ..tune.runner import LevelRun
-from .comparison import Compared, compare_models, comparison_table
+from .comparison import Compared, usual_length
+from .held_out import compare_at_the_end
 from .level import begin, saved
 from .options import LENGTHS, GoalOptions, SearchOptions, teacher_or_place
 from .roots import RootOptions
 from .shrink_goals import ShrinkGoals
 from .shrinking import Shrunk, shrink
-from .summary import keep_best, write_summary
+from .summary import add_to_summary, keep_best, write_summary
 from .teaching import ROOT
 
 
@@ -111,7 +111,7 @@ def shrink_run(options: ShrinkOptions, console: Console) -> list[Compared]:
     directory = RunDirectory(of_search.run_dir)
     with directory.locked(), followed(directory, options.track, console):
         run = begin(of_search, directory, console)
-        length = _usual_length(run)
+        length = usual_length(run.data.tasks[run.data.largest_task])
         with ray_cluster(options.cluster.address):
             shrunk = shrink(
                 run,
@@ -124,12 +124,6 @@ def shrink_run(options: ShrinkOptions, console: Console) -> list[Compared]:
                 console=console,
             )
         return _finish(options, of_search, run, shrunk, length, console)
-
-
-def _usual_length(run: LevelRun) -> int:
-    """The tokens of the text that is timed: as many as half of the texts have at most, in eights."""
-    data = run.data.tasks[run.data.largest_task]
-    return min(8 * -(-int(np.median(lengths_of(data.split("train")))) // 8), data.max_length)
 
 
 def _finish(
@@ -148,42 +142,52 @@ def _finish(
         names[record.trial]: run.models_dir / record.candidate.spec.hash for record in (shrunk.root, *shrunk.levels)
     }
     split = evaluation["split"]
-    compared = compare_models(folders, data, split, length=length, threads=1, runtime=options.runtime)
-    by = "" if options.runtime == "torch" else f", by {options.runtime}"
-    heading = f"On {split} ({data.sizes[split]:,} rows); times are of one text of {length} tokens on one thread{by}."
-    table = comparison_table(compared, data.metric)
-    verdict = _verdict(compared, names[shrunk.chosen.trial], shrunk, options.wanted)
-    _write(options.target, folders[names[shrunk.chosen.trial]], data, [verdict, f"{heading}\n\n{table}"])
-    with directory.summary_file.open("a", encoding="utf-8") as stream:
-        stream.write(f"\n{verdict}\n\n{heading}\n\n{table}")
+    kinds: dict[str, tuple[Kind, str | None]] = {names[one.trial]: ("level", one.trial) for one in shrunk.levels}
+    kinds |= {names[shrunk.root.trial]: ("encoder", shrunk.root.trial)}
+    if shrunk.chosen is not shrunk.root:
+        kinds |= {names[shrunk.chosen.trial]: ("best", shrunk.chosen.trial)}
+    chosen = names[shrunk.chosen.trial]
+
+    def unmet(compared: Sequence[Compared]) -> list[str]:
+        return _unmet(compared, chosen, shrunk, options.wanted)
+
+    compared, table = compare_at_the_end(
+        directory, folders, kinds, run, split, length=length, console=console, unmet=unmet
+    )
+    verdict = _verdict(compared, chosen, describe(shrunk.chosen.candidate), unmet(compared))
+    _write(options.target, folders[chosen], data, [verdict, table])
+    add_to_summary(directory, f"{verdict}\n\n{table}")
     shutil.rmtree(directory.work_dir, ignore_errors=True)
     report = write_report(directory.path)
-    for text in (heading, table, verdict, f"The model is in {options.target}; how it was found: {report}"):
+    for text in (table, verdict, f"The model is in {options.target}; how it was found: {report}"):
         console.print(text, highlight=False, soft_wrap=True, markup=False)
     return compared
 
 
-def _verdict(compared: Sequence[Compared], name: str, shrunk: Shrunk, wanted: ShrinkGoals) -> str:
+def _verdict(compared: Sequence[Compared], name: str, architecture: str, unmet: Sequence[str]) -> str:
     """What was reached, in a sentence, and which goals were not."""
     root, chosen = compared[0], next(one for one in compared if one.name == name)
+    assert root.latency is not None
+    assert chosen.latency is not None
     told_apart = "" if chosen.is_told_apart else ", and cannot be told apart from it"
     kept = f"{100 * chosen.score / root.score:.1f} %" if root.score else "all"
     reached = (
         f"{name} keeps {kept} of the score of {root.name}{told_apart}. It is "
         f"{root.latency.median_ms / chosen.latency.median_ms:.1f} times as fast and "
-        f"{root.parameters / chosen.parameters:.1f} times smaller: {describe(shrunk.chosen.candidate)}."
+        f"{root.parameters / chosen.parameters:.1f} times smaller: {architecture}."
     )
-    unmet = [*shrunk.unmet, *(_too_slow(root, chosen, wanted) if shrunk.limits else [])]
     return " ".join([reached, *(f"Not reached: {problem}." for problem in unmet)])
 
 
-def _too_slow(root: Compared, chosen: Compared, wanted: ShrinkGoals) -> list[str]:
-    """What goals on time the measurement misses that the prediction kept."""
-    now, whole = chosen.latency.median_ms, root.latency.median_ms
-    missed = []
-    if wanted.faster is not None and whole / now < wanted.faster:
+def _unmet(compared: Sequence[Compared], name: str, shrunk: Shrunk, wanted: ShrinkGoals) -> list[str]:
+    """Which goals were missed; of time also those that the measurement misses and the prediction kept."""
+    root, chosen = compared[0].latency, next(one.latency for one in compared if one.name == name)
+    assert root is not None
+    assert chosen is not None
+    now, whole, missed = chosen.median_ms, root.median_ms, list(shrunk.unmet)
+    if shrunk.limits and wanted.faster is not None and whole / now < wanted.faster:
         missed.append(f"{wanted.faster:g} times as fast, measured at the end {whole / now:.2f}")
-    if wanted.latency_ms is not None and now > wanted.latency_ms:
+    if shrunk.limits and wanted.latency_ms is not None and now > wanted.latency_ms:
         missed.append(f"{wanted.latency_ms:g} ms, measured at the end {now:.2f}")
     return missed
 

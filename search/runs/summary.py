@@ -134,6 +134,11 @@ def write_summary(
     return text
 
 
+def add_to_summary(directory: RunDirectory, text: str) -> None:
+    """Write a text below what the summary says."""
+    write_atomically(directory.summary_file, f"{directory.summary_file.read_text(encoding='utf-8')}\n{text}")
+
+
 def _ties(best: TrialRecord, records: Sequence[TrialRecord], goals: Goals) -> list[str]:
     """Why the best one has not the highest score, where it has not."""
     highest = best_record(records, goals)

@@ -141,8 +141,10 @@ def test_scores_of_a_run_stand_beside_others_that_came_meanwhile(tmp_path, tiny_
     monkeypatch.setattr(search.runs.level, "run_level", trained)
     monkeypatch.setattr(search.runs.level, "keep_best", lambda *_: done.append("best") or evaluation)
     monkeypatch.setattr(search.runs.level, "write_summary", lambda *_: done.append("summary"))
+    monkeypatch.setattr(search.runs.level, "compare_best", lambda *_: "beside")
+    monkeypatch.setattr(search.runs.level, "add_to_summary", lambda _, text: done.append(text))
     monkeypatch.setattr(search.runs.level, "write_report", lambda _: done.append("report"))
     run_boshnas(flags)
-    assert done == ["best", "summary", "report"]
+    assert done == ["best", "summary", "beside", "report"]
     first = tiny_library.hashes[0]
     assert GraphLibrary.load(library).performances == {first: {"train": 0.5, "train-2": 0.9}}
