@@ -164,9 +164,10 @@ def test_their_commands_take_the_values_they_are_shown_with(line):
     module = importlib.import_module(command)
     # An input that does not exist stops the command after its flags were understood.
     missing = [
-        argument if not argument.endswith((".json", ".yaml", ".csv")) else f"/nowhere/{argument}"
-        for argument in arguments
+        f"/nowhere/{argument}.yaml" if before == "--design_space" and "." not in argument else argument
+        for before, argument in zip(["", *arguments], arguments, strict=False)
     ]
+    missing = [f"/nowhere/{one}" if one.endswith((".json", ".yaml", ".csv")) else one for one in missing]
     name = {"dataset.prepare": "prepare_data"}.get(command, command.rpartition(".")[2])
     with pytest.raises((ValueError, SystemExit)) as stop:
         getattr(module, name)(

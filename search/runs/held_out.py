@@ -9,13 +9,13 @@ from rich.console import Console
 
 from design_space import ModelSpec
 
+from ..comparison.answers import answers_of
+from ..comparison.models import THREADS, Compared, as_comparison, compare_models, comparison_text, usual_length
+from ..comparison.simple_baselines import simple_baselines
 from ..records.comparison_file import Kind, write_comparison
 from ..records.journal import TrialRecord
 from ..records.run_directory import RunDirectory
 from ..tune.runner import LevelRun
-from .answers import answers_of
-from .comparison import THREADS, Compared, as_comparison, compare_models, comparison_text, usual_length
-from .simple_baselines import simple_baselines
 
 Kinds = Mapping[str, tuple[Kind, str | None]]
 

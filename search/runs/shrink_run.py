@@ -19,6 +19,7 @@ from flexibert.convert_bert import check_target
 from flexibert.runtimes.runner import Runtime
 
 from ..candidate import RESULT_FILE, describe
+from ..comparison.models import Compared, usual_length
 from ..objectives import Goals
 from ..optimizer.settings import BOSHNASSettings
 from ..records.comparison_file import Kind
@@ -31,7 +32,6 @@ from ..training.task_heads import model_class
 from ..tune.cluster import ray_cluster
 from ..tune.options import BudgetOptions, ClusterOptions
 from ..tune.runner import LevelRun
-from .comparison import Compared, usual_length
 from .held_out import compare_at_the_end
 from .level import begin, saved
 from .options import LENGTHS, GoalOptions, SearchOptions, teacher_or_place

@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from dataset import PreparedData
 
 from ..records.comparison_file import Answers, ClassScores, Example
-from .comparison import Compared
+from .models import Compared
 
 _MOST_CLASSES, _MOST_EXAMPLES, _LONGEST = 20, 20, 400
 

@@ -10,10 +10,10 @@ from sklearn.metrics import f1_score
 
 from dataset.prepare import DataOptions
 from flexibert import FlexiBERTModel, load_encoder
+from search.comparison.answers import answers_of
+from search.comparison.models import Compared, as_comparison, compare_models, comparison_text, usual_length
+from search.comparison.simple_baselines import FROZEN, WORDS, simple_baselines
 from search.records.comparison_file import read_comparison, write_comparison
-from search.runs.answers import answers_of
-from search.runs.comparison import Compared, as_comparison, compare_models, comparison_text, usual_length
-from search.runs.simple_baselines import FROZEN, WORDS, simple_baselines
 from tests.search.encoders import write_bert, write_reviews
 from tests.search.runs.test_teaching import _add_model
 
