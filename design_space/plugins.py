@@ -21,7 +21,7 @@ def load_plugins(names: Iterable[str]) -> None:
         if name in _loaded:
             continue
         here = str(Path.cwd())
-        if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
+        if not getattr(sys.flags, "safe_path", False) and here not in sys.path and "" not in sys.path:
             sys.path.insert(0, here)
         try:
             importlib.import_module(name)
