@@ -143,10 +143,15 @@ def test_files_of_a_users_own_that_are_called_as_our_packages_are_in_nobodys_way
     flags += ["--dataset_file", "run/library.json", "--task", "films.csv", "--run_dir", "again", "--max_trials", "1"]
     _run(environment / "bin" / "run_boshnas", *flags, "--num_init", "1", "--quiet", at=tmp_path)
     assert (tmp_path / "again" / "best" / "model.safetensors").exists()
-    command = [environment / "bin" / "python", "-m", "search.evaluation"]
+    # What Python itself looks for in the working folder first is told, as far as our code is reached.
     (tmp_path / "search.py").unlink()
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
+    (tmp_path / "design_space.py").unlink()
+    command = [environment / "bin" / "python", "-m", "search.run_boshnas", "--help"]
+    hidden = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=tmp_path, env=hidden, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {tmp_path}/dataset.py would be imported in place of this project's package")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.integration
