@@ -31,7 +31,7 @@ TASKS = {
     FlexiBERTForQuestionAnswering: "answers",
     FlexiBERTForMultipleChoice: "choices",
 }
-_FILE = "model.onnx"
+FILE = "model.onnx"
 _TIMED = ((1, 32), (8, 64))
 """Batch sizes and lengths for which times are measured, on one thread."""
 
@@ -65,6 +65,19 @@ def longest_text(model: Any, tokenizer: PreTrainedTokenizerBase) -> int:
     return min(model.config.max_position_embeddings, tokenizer.model_max_length)
 
 
+def description(model: Any, tokenizer: PreTrainedTokenizerBase, padded_length: int | None) -> dict[str, Any]:
+    """What ``predict.py`` must know of a model beside its weights and its tokenizer: the content of ``export.json``."""
+    config = model.config
+    return {
+        "file": FILE,
+        "task": task_of(model),
+        "labels": [config.id2label[number] for number in range(config.num_labels)],
+        "max_length": longest_text(model, tokenizer),
+        "padded_length": padded_length,
+        "pad_token_id": config.pad_token_id or 0,
+    }
+
+
 def write_folder(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
@@ -90,22 +103,15 @@ def write_folder(
     longest = longest_text(model, tokenizer)
     if padded_length is not None and padded_length > longest:
         raise ValueError(f"'padded_length' must be at most that of the longest text, {longest}. Got {padded_length}")
-    times, config = measured(model, onnx_file), model.config
+    times = measured(model, onnx_file)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".flexibert-") as temporary:
         folder = Path(temporary) / "model"
-        config.save_pretrained(folder)
+        model.config.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        shutil.copy(onnx_file, folder / _FILE)
+        shutil.copy(onnx_file, folder / FILE)
         (folder / "predict.py").write_text(files(__package__).joinpath("predict.py").read_text(encoding="utf-8"))
-        about = {
-            "file": _FILE,
-            "task": task_of(model),
-            "labels": [config.id2label[number] for number in range(config.num_labels)],
-            "max_length": longest,
-            "padded_length": padded_length,
-            "pad_token_id": config.pad_token_id or 0,
-        }
+        about = description(model, tokenizer, padded_length)
         (folder / "export.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         texts = [*notes, f"`predict.py` cuts texts at {longest:,} tokens.", _times_table(times)]
         write_model_card(folder, model, title=target.name, notes=texts, loading=_LOADING)
