@@ -54,6 +54,7 @@ TRADEOFFS = {
     "parameters": "Score against size",
     "latency_ms": "Score against time of a forward pass",
     "flops": "Score against operations of a forward pass",
+    "size_mb": "Score against the size of the file",
 }
 _FEWEST_FOR_INFLUENCE = 5
 _MOST_MAPPED = 500
