@@ -102,7 +102,7 @@ def comparison_table(compared: Sequence[Compared], metric: str) -> str:
             f"| {one.name} | {one.score:.4f} ({one.low:.4f} to {one.high:.4f}) | {share}{same} "
             f"| {one.parameters:,} | {reference.parameters / one.parameters:.2f} x "
             f"| {one.latency.median_ms:.2f} ({one.latency.low_ms:.2f} to {one.latency.high_ms:.2f}) "
-            f"| {reference.latency.median_ms / one.latency.median_ms:.2f} x |"
+            f"| {one.latency.times_as_fast_as(reference.latency):.2f} x |"
         )
     return "\n".join(lines) + "\n"
 

@@ -164,7 +164,7 @@ def _verdict(compared: Sequence[Compared], name: str, shrunk: Shrunk, wanted: Sh
     kept = f"{100 * chosen.score / root.score:.1f} %" if root.score else "all"
     reached = (
         f"{name} keeps {kept} of the score of {root.name}{told_apart}. It is "
-        f"{root.latency.median_ms / chosen.latency.median_ms:.1f} times as fast and "
+        f"{chosen.latency.times_as_fast_as(root.latency):.1f} times as fast and "
         f"{root.parameters / chosen.parameters:.1f} times smaller: {describe(shrunk.chosen.candidate)}."
     )
     unmet = [*shrunk.unmet, *(_too_slow(root, chosen, wanted) if shrunk.limits else [])]
@@ -173,10 +173,10 @@ def _verdict(compared: Sequence[Compared], name: str, shrunk: Shrunk, wanted: Sh
 
 def _too_slow(root: Compared, chosen: Compared, wanted: ShrinkGoals) -> list[str]:
     """What goals on time the measurement misses that the prediction kept."""
-    now, whole = chosen.latency.median_ms, root.latency.median_ms
+    now, gained = chosen.latency.median_ms, chosen.latency.times_as_fast_as(root.latency)
     missed = []
-    if wanted.faster is not None and whole / now < wanted.faster:
-        missed.append(f"{wanted.faster:g} times as fast, measured at the end {whole / now:.2f}")
+    if wanted.faster is not None and gained < wanted.faster:
+        missed.append(f"{wanted.faster:g} times as fast, measured at the end {gained:.2f}")
     if wanted.latency_ms is not None and now > wanted.latency_ms:
         missed.append(f"{wanted.latency_ms:g} ms, measured at the end {now:.2f}")
     return missed
