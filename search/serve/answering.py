@@ -7,7 +7,6 @@ One request is answered at a time. The process keeps the models that were asked 
 import multiprocessing
 import threading
 from collections.abc import Sequence
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Literal
 
 from design_space.plugins import load_plugins
 
-from .reading import BusyError
+from .reading import BusyError, get_ready
 
 MOST_TEXTS, LONGEST_TEXT = 64, 10_000
 """Texts of a request, and characters of each."""
@@ -97,7 +96,7 @@ class Answerer:
         if self._process is not None and not self._process.is_alive():
             self.close()
         if self._pipe is None:
-            forkserver.ensure_running()
+            get_ready()
             self._pipe, theirs = _context.Pipe()
             self._process = _context.Process(target=_answer_all, args=(theirs, self._plugins), daemon=True)
             self._process.start()
@@ -126,8 +125,8 @@ def _found(folder: Path, texts: Sequence[str], kept: dict[Any, Any]) -> Found:
     """Answers, by a model that is kept as the last one of a few."""
     from flexibert.export.answering import export_of, predictor_of, written
 
-    key = (folder, written(folder), written(export_of(folder)))
     try:
+        key = (folder, written(folder), written(export_of(folder)))
         answering = kept.pop(key, None) or predictor_of(folder)
     except Exception as error:  # a damaged folder can make its reader raise anything
         why = str(error) if isinstance(error, ValueError) else f"it cannot be loaded ({type(error).__name__})"
