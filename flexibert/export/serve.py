@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import socket
 from typing import Any
 
-from predict import Predictor  # the file beside this one
+from predict import Predictor  # type: ignore[import-not-found]  # the file beside this one
 
 MOST_TEXTS, LONGEST_TEXT, MOST_BYTES = 64, 10_000, 2**20
 MOST_AT_ONCE = 32

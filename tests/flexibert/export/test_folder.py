@@ -215,7 +215,7 @@ def test_the_folder_answers_over_http_without_torch(folder: Callable, tmp_path: 
         assert server.stdout is not None
         address = server.stdout.readline().strip()
         try:
-            with httpx2.Client() as client:
+            with httpx2.Client(trust_env=False, timeout=60) as client:
                 texts = ["the film is good", "dully\tthe film", "what " * 100]
                 found = client.post(address, json={"texts": texts}).json()["answers"]
                 for text, one in zip(texts, found, strict=True):
