@@ -120,7 +120,7 @@ def measure_in_turn(
 ) -> list[Latency]:
     """Times several models under one condition, a pass of each after the other, so that what slows the machine down for
     a while slows all of them: the figures can be compared. Arguments and errors are those of ``measure_latency``; an
-    ONNX file reads what the model before it does, whatever the runtime of that."""
+    ONNX file, whose runtime is called ``onnx``, reads what the model before it does."""
     sizes = {"batch_size": batch_size, "length": length, "repeats": repeats, "threads": threads}
     for name, value in sizes.items():
         if value is not None and (not isinstance(value, Integral) or value < 1):
@@ -136,7 +136,7 @@ def measure_in_turn(
         runs: list[_Run] = []
         for model in models:
             if isinstance(model, OnnxModel):
-                runs.append(_Run(model, runs[-1].inputs, model.runtime))
+                runs.append(_Run(model, runs[-1].inputs, "onnx"))
                 if model.threads != used:
                     raise ValueError(f"'threads' must be those of each ONNX file. Got {used} and {model.threads}")
             else:

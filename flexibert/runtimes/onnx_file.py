@@ -63,7 +63,7 @@ def write_onnx(model: Any, file: Path) -> float:
 
 
 class _UnwritableError(Exception):
-    """What is written or run does not know an operation."""
+    """What writes or runs the file does not know an operation, or takes it for another one."""
 
 
 def _culprits(model: Any, file: Path) -> str:
@@ -84,7 +84,7 @@ def _culprits(model: Any, file: Path) -> str:
         try:
             small = FlexiBERTModel(config).eval()
             _write(small, file)
-            _runner(file)
+            _difference(small, file)
         except _UnwritableError as error:
             where = f"layer{'s' if places[1:] else ''} {', '.join(map(str, places))}"
             name, parameter = kind
@@ -129,23 +129,22 @@ def _save(proto: Any, file: Path) -> None:
 
 
 def _difference(model: Any, file: Path) -> float:
-    longest, runner, largest = model.config.max_position_embeddings, _runner(file), 0.0
-    for inputs in random_inputs(model, [(1, 1), (2, min(9, longest)), (3, min(64, longest))]):
+    longest, largest = model.config.max_position_embeddings, 0.0
+    batches = list(random_inputs(model, [(1, 1), (2, min(9, longest)), (3, min(64, longest))]))
+    try:
+        runner = OnnxModel(file)
+        outputs = [runner(inputs) for inputs in batches]
+    except Exception as error:  # ONNX Runtime has a class for every reason
+        raise _UnwritableError(_reason(error)) from error
+    for inputs, of_file in zip(batches, outputs, strict=True):
         with torch.no_grad():
             expected = logits_of(model, inputs)
-        for found, wanted in zip(runner(inputs), expected, strict=True):
+        for found, wanted in zip(of_file, expected, strict=True):
             scale = max(1.0, float(wanted.abs().max()))
             largest = max(largest, float((torch.from_numpy(found) - wanted).abs().max()) / scale)
     if not largest <= TOLERANCE:
-        raise ValueError(f"The ONNX file must compute what the model does. Its outputs differ by {largest:.2g}")
+        raise _UnwritableError(f"what is written computes something else: outputs differ by {largest:.2g}")
     return largest
-
-
-def _runner(file: Path) -> OnnxModel:
-    try:
-        return OnnxModel(file)
-    except Exception as error:  # ONNX Runtime has a class for every reason
-        raise _UnwritableError(_reason(error)) from error
 
 
 def _reason(error: BaseException) -> str:

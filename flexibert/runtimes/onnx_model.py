@@ -14,13 +14,12 @@ class OnnxModel:
 
     Args:
         threads: that one run uses.
-        runtime: what it is called beside measured times.
     """
 
-    def __init__(self, file: Path, *, threads: int = 1, runtime: str = "onnx") -> None:
+    def __init__(self, file: Path, *, threads: int = 1) -> None:
         import onnxruntime  # an extra: only who exports needs it
 
-        self.threads, self.runtime = threads, runtime
+        self.threads = threads
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
