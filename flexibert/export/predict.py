@@ -64,6 +64,7 @@ class Predictor:
         texts, encodings = [line.split("\t") for line in lines], list[list[Encoding]]()
         for number, each in enumerate(texts, start=1):
             try:
+                "".join(each).encode()  # halves of characters are errors here, and of another kind in the tokenizer
                 encodings.append(self._encoded(each))
             except ValueError as error:
                 raise ValueError(f"Line {number}: {error}" if len(lines) > 1 else str(error)) from None
