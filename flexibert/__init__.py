@@ -10,6 +10,7 @@ from .conversion.deit import from_deit, to_deit
 from .conversion.families import from_transformers
 from .conversion.pretrained import PretrainedEncoder, load_encoder, save_encoder
 from .conversion.vocabulary import with_vocabulary
+from .cost.file_size import file_sizes_mb
 from .cost.flops import Cost, cost_of, count_flops, flops_per_token
 from .cost.latency_model import LatencyModel, fit_latency_model
 from .cost.parameters import count_parameters
@@ -76,6 +77,7 @@ __all__ = [
     "cost_of",
     "count_flops",
     "count_parameters",
+    "file_sizes_mb",
     "fit_latency_model",
     "flops_per_token",
     "from_bert",

@@ -1,7 +1,8 @@
 """What a search is for: the score, further objectives that should be small, and limits that must be kept.
 
-An objective is *exact* when the spec alone tells it (parameters, FLOPs): it is computed, never predicted. All others
-are measured with the score, and modelled. Shapes: N architectures, M objectives, E exact objectives.
+An objective is *exact* when the spec alone tells it (parameters, FLOPs, size of the file): it is computed, never
+predicted. All others are measured with the score, and modelled. Shapes: N architectures, M objectives, E exact
+objectives.
 """
 
 import functools
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from design_space import ModelSpec
-from flexibert import cost_of
+from flexibert import cost_of, file_sizes_mb
 
 Array = npt.NDArray[np.float64]
 Exact = Callable[[Sequence[ModelSpec]], Array]
@@ -26,15 +27,17 @@ SCORE = "score"
 
 
 def exact_costs(
-    config: Any = None, *, length: int = 128, num_outputs: int = 0, pooler: bool = True
+    config: Any = None, *, length: int = 128, num_outputs: int = 0, pooler: bool = True, runtime: str = "torch"
 ) -> dict[str, Exact]:
-    """What a spec alone tells: ``parameters`` and ``flops`` of a forward pass over one sequence.
+    """What a spec alone tells: ``parameters``, ``flops`` of a forward pass over one sequence, and ``size_mb`` of the
+    file of weights.
 
     Args:
         config: a ``FlexiBERTConfig`` for vocabulary and positions; None for its defaults.
         length: tokens of the sequence.
         num_outputs: of the task's head, whose weights count as parameters; 0 for the encoder alone.
         pooler: whether the model has one.
+        runtime: whose file's size is meant.
     """
 
     return {
@@ -42,6 +45,9 @@ def exact_costs(
             _parameters, config=config, length=length, num_outputs=num_outputs, pooler=pooler
         ),
         "flops": functools.partial(_flops, config=config, length=length, pooler=pooler),
+        "size_mb": functools.partial(
+            file_sizes_mb, config=config, runtime=runtime, num_outputs=num_outputs, pooler=pooler
+        ),
     }
 
 

@@ -29,6 +29,7 @@ for room in (dataset, design_space, embeddings, flexibert, search):
 assert flexibert_nas.__version__ == flexibert.__version__
 space = design_space.DesignSpace.from_yaml(files("design_space") / "quickstart.yaml")
 assert space.size(layers_per_stack=2) == 1056
+assert all((files("flexibert.export") / name).is_file() for name in ("predict.py", "serve.py", "Dockerfile"))
 
 layers = {{"l": 1, "o": ["sa"], "h": [8], "n": [2], "f": [[8]], "p": ["sdp"]}}
 model = flexibert.FlexiBERTModel(flexibert.FlexiBERTConfig(model_dict=layers, vocab_size=50)).eval()

@@ -66,8 +66,8 @@ def run(options: Options) -> None:
         print("linear transforms see padding: predict.py does not pad; give the length of training as --padded_length")
     for one in times:
         print(
-            f"{one.batch_size} x {one.length} tokens, one thread: PyTorch {one.torch.p50_ms:.2f} ms, this file "
-            f"{one.onnx.p50_ms:.2f} ms, {one.torch.p50_ms / one.onnx.p50_ms:.1f} times as fast"
+            f"{one.torch.batch_size} x {one.torch.length} tokens, one thread: PyTorch {one.torch.median_ms:.2f} ms, "
+            f"this file {one.onnx.median_ms:.2f} ms, {one.onnx.times_as_fast_as(one.torch):.1f} times as fast"
         )
     print(f"try it: python {options.target.resolve() / 'predict.py'} 'a text'")
 
@@ -85,8 +85,6 @@ def _quantized(model: Any, source: Path, target: Path, examples: Examples | None
 def _score_of_files(examples: Examples) -> Callable[[Path], float]:
     def score(file: Path) -> float:
         runner = OnnxModel(file)
-        return examples.score(
-            lambda batch: torch.from_numpy(runner({"token_type_ids": torch.zeros_like(batch["input_ids"]), **batch})[0])
-        )
+        return examples.score(lambda batch: torch.from_numpy(runner(batch)[0]))
 
     return score

@@ -12,7 +12,7 @@ from ..model.heads import WordPredictor
 from ..pruning.importance import Batch
 from ..pruning.one_shot import prune
 from ..pruning.report import DensityReport, report_of_specs
-from ..runtimes.latency import measure_latency
+from ..runtimes.latency import measure_in_turn
 from .examples import ExampleOptions, Examples, read_examples
 from .model_folders import LossOptions, load_model, save_model, summary, text_inputs
 
@@ -68,8 +68,8 @@ def run(options: Options) -> None:
 
 def _report(parent: Any, child: Any) -> DensityReport:
     length = min(128, parent.config.max_position_embeddings)
-    times = [measure_latency(model.base_model, length=length, repeats=10).median_ms for model in (parent, child)]
-    return report_of_specs(parent.config.model_spec, child.config.model_spec, times[0] / times[1])
+    before, after = measure_in_turn([parent.base_model, child.base_model], length=length, repeats=10)
+    return report_of_specs(parent.config.model_spec, child.config.model_spec, after.times_as_fast_as(before))
 
 
 def _write_report(report: DensityReport, folder: Path) -> None:

@@ -1,15 +1,15 @@
-"""The folder of an exported model: ONNX file, tokenizer, labels, card with measured times, and ``predict.py``."""
+"""The folder of an exported model: ONNX file, tokenizer, labels, card with measured times, and programs that answer."""
 
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from transformers import PreTrainedTokenizerBase
 
 from ..checkpoints.model_card import write_model_card
@@ -21,8 +21,8 @@ from ..model.heads import (
     FlexiBERTForSequenceClassification,
     FlexiBERTForTokenClassification,
 )
-from ..runtimes.onnx_file import logits_of
-from ..runtimes.onnx_model import OnnxModel, Quantiles, time_in_turn
+from ..runtimes.latency import Latency, measure_in_turn
+from ..runtimes.onnx_model import OnnxModel
 
 TASKS = {
     FlexiBERTForSequenceClassification: "classes",
@@ -31,18 +31,20 @@ TASKS = {
     FlexiBERTForQuestionAnswering: "answers",
     FlexiBERTForMultipleChoice: "choices",
 }
-_FILE = "model.onnx"
-_TIMED = ((1, 32), (8, 64))
-"""Batch sizes and lengths for which times are measured, on one thread."""
+FILE = "model.onnx"
+_PROGRAMS = ("predict.py", "serve.py", "Dockerfile")
+_PACKAGES = ("numpy", "onnxruntime", "tokenizers")
+"""What the programs import."""
+
+_TIMED, _REPEATS = ((1, 32), (8, 64)), 60
+"""Batch sizes and lengths for which times are measured, on one thread, and how often."""
 
 
 class Timed(NamedTuple):
     """How long one batch takes in PyTorch and in ONNX Runtime, in turn, on one thread."""
 
-    batch_size: int
-    length: int
-    torch: Quantiles
-    onnx: Quantiles
+    torch: Latency
+    onnx: Latency
 
 
 def task_of(model: Any) -> str:
@@ -63,6 +65,19 @@ def task_of(model: Any) -> str:
 def longest_text(model: Any, tokenizer: PreTrainedTokenizerBase) -> int:
     """Tokens after which texts are cut."""
     return min(model.config.max_position_embeddings, tokenizer.model_max_length)
+
+
+def description(model: Any, tokenizer: PreTrainedTokenizerBase, padded_length: int | None) -> dict[str, Any]:
+    """What ``predict.py`` must know of a model beside its weights and its tokenizer: the content of ``export.json``."""
+    config = model.config
+    return {
+        "file": FILE,
+        "task": task_of(model),
+        "labels": [config.id2label[number] for number in range(config.num_labels)],
+        "max_length": longest_text(model, tokenizer),
+        "padded_length": padded_length,
+        "pad_token_id": config.pad_token_id or 0,
+    }
 
 
 def write_folder(
@@ -90,22 +105,18 @@ def write_folder(
     longest = longest_text(model, tokenizer)
     if padded_length is not None and padded_length > longest:
         raise ValueError(f"'padded_length' must be at most that of the longest text, {longest}. Got {padded_length}")
-    times, config = measured(model, onnx_file), model.config
+    times = measured(model, onnx_file)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".flexibert-") as temporary:
         folder = Path(temporary) / "model"
-        config.save_pretrained(folder)
+        model.config.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        shutil.copy(onnx_file, folder / _FILE)
-        (folder / "predict.py").write_text(files(__package__).joinpath("predict.py").read_text(encoding="utf-8"))
-        about = {
-            "file": _FILE,
-            "task": task_of(model),
-            "labels": [config.id2label[number] for number in range(config.num_labels)],
-            "max_length": longest,
-            "padded_length": padded_length,
-            "pad_token_id": config.pad_token_id or 0,
-        }
+        shutil.copy(onnx_file, folder / FILE)
+        for name in _PROGRAMS:
+            (folder / name).write_text(files(__package__).joinpath(name).read_text(encoding="utf-8"), encoding="utf-8")
+        pins = "".join(f"{package}=={version(package)}\n" for package in _PACKAGES)
+        (folder / "requirements.txt").write_text(pins, encoding="utf-8")
+        about = description(model, tokenizer, padded_length)
         (folder / "export.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         texts = [*notes, f"`predict.py` cuts texts at {longest:,} tokens.", _times_table(times)]
         write_model_card(folder, model, title=target.name, notes=texts, loading=_LOADING)
@@ -114,8 +125,10 @@ def write_folder(
 
 
 _LOADING = """```sh
-pip install onnxruntime tokenizers
+pip install -r requirements.txt
 python predict.py "a text" "another one"      # or one text a line on standard input
+python serve.py                               # the same over HTTP
+docker build -t my-model .                    # and in a container
 ```
 
 Nothing else is needed. `from predict import Predictor` does the same in Python. Other programs give `model.onnx` the
@@ -125,38 +138,22 @@ and length; it returns logits."""
 
 def measured(model: Any, onnx_file: Path) -> list[Timed]:
     """Times in PyTorch and of the file, for some batch sizes and lengths."""
-    is_choice, runner, found = isinstance(model, FlexiBERTForMultipleChoice), OnnxModel(onnx_file), []
-    threads_before, was_training = torch.get_num_threads(), model.training
-    torch.set_num_threads(1)
-    model.eval()
-    try:
-        for batch_size, longest in _TIMED:
-            length = min(longest, model.config.max_position_embeddings)
-            ids = torch.full((batch_size, 1, length) if is_choice else (batch_size, length), 1)
-            inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
-            with torch.no_grad():
-                in_turn = time_in_turn([lambda: logits_of(model, inputs), lambda: runner(inputs)])  # noqa: B023
-            found.append(Timed(batch_size, length, *in_turn))
-    finally:
-        torch.set_num_threads(threads_before)
-        model.train(was_training)
-    return found
+    in_turn = [model, OnnxModel(onnx_file, threads=1)]
+    longest = model.config.max_position_embeddings
+    return [
+        Timed(*measure_in_turn(in_turn, batch_size=size, length=min(length, longest), threads=1, repeats=_REPEATS))
+        for size, length in _TIMED
+    ]
 
 
 def _times_table(times: Sequence[Timed]) -> str:
     rows = [
-        f"| {one.batch_size} x {one.length} | {one.torch.p50_ms:.2f} / {one.torch.p95_ms:.2f} "
-        f"| {one.onnx.p50_ms:.2f} / {one.onnx.p95_ms:.2f} | {one.torch.p50_ms / one.onnx.p50_ms:.1f} |"
-        for one in times
+        f"| {of_torch.batch_size} x {of_torch.length} | {of_torch.median_ms:.2f} / {of_torch.p95_ms:.2f} "
+        f"| {of_file.median_ms:.2f} / {of_file.p95_ms:.2f} | {of_file.times_as_fast_as(of_torch):.1f} |"
+        for of_torch, of_file in times
     ]
-    heading = (
-        "Milliseconds on one thread of the machine that exported the model, median / 95 of 100, measured in turn"
-        f"{_load()}:"
-    )
+    load = times[0].torch.load
+    busy = "" if load is None else f", at a load of {load:.1f} on {os.cpu_count()} cores"
+    heading = f"Milliseconds on one thread of the machine that exported the model, median / 95 of 100, in turn{busy}:"
     table = "| texts x tokens | PyTorch | this file | times as fast |\n| --- | --- | --- | --- |\n"
     return f"{heading}\n\n{table}" + "\n".join(rows)
-
-
-def _load() -> str:
-    """How busy the machine was, where it says so."""
-    return f", at a load of {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores" if hasattr(os, "getloadavg") else ""

@@ -10,15 +10,19 @@ blanks) give a list of these.
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from tokenizers import Encoding, Tokenizer
 
 FOLDER = Path(__file__).resolve().parent
+_BATCH = 16
+"""Most texts of one run."""
+
+Run = Callable[[Mapping[str, Any]], Sequence[Any]]
+"""Takes ids, mask and segments by name, (B, S) each, or (B, choices, S); gives logits."""
 
 
 class Predictor:
@@ -26,16 +30,20 @@ class Predictor:
 
     Args:
         folder: with what ``python -m flexibert export`` wrote.
+        about: what its ``export.json`` says.
+        run: what runs the model in place of its ONNX file.
     """
 
-    def __init__(self, folder: Path = FOLDER) -> None:
-        self._about = json.loads((folder / "export.json").read_text(encoding="utf-8"))
+    def __init__(
+        self, folder: Path = FOLDER, *, about: Mapping[str, Any] | None = None, run: Run | None = None
+    ) -> None:
+        self._about = about or json.loads((folder / "export.json").read_text(encoding="utf-8"))
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(self._about["max_length"])
         self._tokenizer.no_padding()
         if length := self._about["padded_length"]:
             self._tokenizer.enable_padding(length=length, pad_id=self._about["pad_token_id"])
-        self._session = onnxruntime.InferenceSession(folder / self._about["file"], providers=["CPUExecutionProvider"])
+        self._run = run or _onnx(folder / self._about["file"])
         self._answer = getattr(self, f"_{self._about['task']}")
 
     def __call__(self, text: str) -> dict[str, Any]:
@@ -44,68 +52,104 @@ class Predictor:
         Raises:
             ValueError: for another number of texts than the model takes.
         """
-        return self._answer(text.split("\t"))
+        return self.batch([text])[0]
 
-    def _classes(self, texts: list[str]) -> dict[str, Any]:
-        return self._best(_softmax(self._logits(self._encoded(texts))[0][0]))
+    def batch(self, lines: Sequence[str]) -> list[dict[str, Any]]:
+        """What it says about each of several lines, which run together. Numbers of 8 bits are scaled by all texts of a
+        run, so that there scores depend a little on which these are.
 
-    def _numbers(self, texts: list[str]) -> dict[str, Any]:
-        return {"label": float(self._logits(self._encoded(texts))[0][0, 0])}
+        Raises:
+            ValueError: as for one, with the number of the line where there are several.
+        """
+        texts, encodings = [line.split("\t") for line in lines], list[list[Encoding]]()
+        for number, each in enumerate(texts, start=1):
+            try:
+                "".join(each).encode()  # halves of characters are errors here, and of another kind in the tokenizer
+                encodings.append(self._encoded(each))
+            except ValueError as error:
+                raise ValueError(f"Line {number}: {error}" if len(lines) > 1 else str(error)) from None
+        together = 1 if self._about["task"] == "choices" else _BATCH
+        answers = []
+        for start in range(0, len(lines), together):
+            piece = slice(start, start + together)
+            outputs = self._logits(encodings[piece])
+            answers += [self._answer(*one) for one in zip(texts[piece], encodings[piece], *outputs, strict=True)]
+        return answers
 
-    def _several(self, texts: list[str]) -> dict[str, Any]:
-        shares = 1 / (1 + np.exp(-self._logits(self._encoded(texts))[0][0]))
+    def _classes(self, texts: list[str], encodings: list[Encoding], logits: Any) -> dict[str, Any]:
+        return self._best(_softmax(logits))
+
+    def _numbers(self, texts: list[str], encodings: list[Encoding], logits: Any) -> dict[str, Any]:
+        return {"label": float(logits[0])}
+
+    def _several(self, texts: list[str], encodings: list[Encoding], logits: Any) -> dict[str, Any]:
+        shares = 1 / (1 + np.exp(-logits))
         return {
             "labels": [_answer(self._about["labels"][place], shares[place]) for place in np.flatnonzero(shares > 0.5)]
         }
 
-    def _words(self, texts: list[str]) -> dict[str, Any]:
-        words = " ".join(texts).split()
-        encoding, found = self._tokenizer.encode(words, is_pretokenized=True), dict[int, dict[str, Any]]()
-        for word, shares in zip(encoding.word_ids, _softmax(self._logits(encoding)[0][0]), strict=True):
+    def _words(self, texts: list[str], encodings: list[Encoding], logits: Any) -> dict[str, Any]:
+        words, found = " ".join(texts).split(), dict[int, dict[str, Any]]()
+        places = encodings[0].word_ids
+        for word, shares in zip(places, _softmax(logits[: len(places)]), strict=True):
             if word is not None and word not in found:  # the first piece speaks for the word
                 found[word] = {"word": words[word], **self._best(shares)}
         return {"words": list(found.values())}
 
-    def _answers(self, texts: list[str]) -> dict[str, Any]:
-        encoding = self._encoded(texts, 2)
-        begins, ends = (_softmax(logits[0]) for logits in self._logits(encoding))
+    def _answers(self, texts: list[str], encodings: list[Encoding], begins: Any, ends: Any) -> dict[str, Any]:
+        [encoding] = encodings
+        begins, ends = (_softmax(logits[: len(encoding)]) for logits in (begins, ends))
         in_context = np.array([sequence == 1 for sequence in encoding.sequence_ids])
         joint = np.triu(np.outer(begins * in_context, ends * in_context))
         begin, end = np.unravel_index(joint.argmax(), joint.shape)
         answer = texts[1][encoding.offsets[begin][0] : encoding.offsets[end][1]]
         return _answer(answer, joint[begin, end])
 
-    def _choices(self, texts: list[str]) -> dict[str, Any]:
-        question, *choices = texts
-        if not choices:
-            raise ValueError("A question and its choices must stand on one line, with tabs between them")
-        encodings = [self._tokenizer.encode(question, choice) for choice in choices]
-        length = max(map(len, encodings))
-        for encoding in encodings:
-            encoding.pad(length, pad_id=self._about["pad_token_id"])
-        shares = _softmax(self._run(np.array([[_columns(one) for one in encodings]]))[0][0])
-        return _answer(choices[int(shares.argmax())], shares.max())
+    def _choices(self, texts: list[str], encodings: list[Encoding], logits: Any) -> dict[str, Any]:
+        shares = _softmax(logits)
+        return _answer(texts[1:][int(shares.argmax())], shares.max())
 
-    def _encoded(self, texts: list[str], count: int | None = None) -> Encoding:
-        if len(texts) > 2 or (count is not None and len(texts) != count):
-            raise ValueError(f"A line must hold {count or '1 or 2'} texts, with tabs between them. Got {len(texts)}")
-        return self._tokenizer.encode(texts[0], texts[1] if texts[1:] else None)
+    def _encoded(self, texts: list[str]) -> list[Encoding]:
+        """Of the texts of one line: one, or one for each choice."""
+        task = self._about["task"]
+        if task == "words":
+            return [self._tokenizer.encode(" ".join(texts).split(), is_pretokenized=True)]
+        if task == "choices":
+            if len(texts) < 2:
+                raise ValueError("A question and its choices must stand on one line, with tabs between them")
+            return [self._tokenizer.encode(texts[0], choice) for choice in texts[1:]]
+        allowed = (2,) if task == "answers" else (1, 2)
+        if len(texts) not in allowed:
+            raise ValueError(
+                f"A line must hold {' or '.join(map(str, allowed))} texts, with tabs between them. Got {len(texts)}"
+            )
+        return [self._tokenizer.encode(texts[0], texts[1] if texts[1:] else None)]
 
-    def _logits(self, encoding: Encoding) -> list[Any]:
-        return self._run(np.array([_columns(encoding)]))
-
-    def _run(self, columns: Any) -> list[Any]:
-        """Outputs for ids, mask and segments: (1, 3, length), or (1, choices, 3, length)."""
+    def _logits(self, encodings: list[list[Encoding]]) -> Sequence[Any]:
+        """Of some lines together, (B, ...) each."""
+        length = max(len(one) for line in encodings for one in line)
+        columns = np.array([[_columns(one, length, self._about["pad_token_id"]) for one in line] for line in encodings])
+        if self._about["task"] != "choices":
+            columns = columns[:, 0]
         names = ("input_ids", "attention_mask", "token_type_ids")
-        inputs = dict(zip(names, np.moveaxis(columns, -2, 0), strict=True))
-        return self._session.run(None, {each.name: inputs[each.name] for each in self._session.get_inputs()})
+        return self._run(dict(zip(names, np.moveaxis(columns, -2, 0), strict=True)))
 
     def _best(self, shares: Any) -> dict[str, Any]:
         return _answer(self._about["labels"][int(shares.argmax())], shares.max())
 
 
-def _columns(encoding: Encoding) -> list[list[int]]:
-    return [encoding.ids, encoding.attention_mask, encoding.type_ids]
+def _onnx(file: Path) -> Run:
+    import onnxruntime  # not where something else runs the model
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+    return lambda inputs: session.run(None, {name: inputs[name] for name in names})
+
+
+def _columns(encoding: Encoding, length: int, pad_id: int) -> list[list[int]]:
+    """Ids, mask and segments, padded."""
+    added = length - len(encoding)
+    return [encoding.ids + [pad_id] * added, encoding.attention_mask + [0] * added, encoding.type_ids + [0] * added]
 
 
 def _answer(label: str, score: Any) -> dict[str, Any]:

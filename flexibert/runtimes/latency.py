@@ -1,22 +1,27 @@
 """The measured time of one forward pass of an architecture on this machine."""
 
 import copy
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
 from design_space import ModelSpec
 
 from ..model.configuration_flexibert import FlexiBERTConfig
+from ..model.heads import FlexiBERTForMultipleChoice
 from ..model.modeling_flexibert import FlexiBERTModel
+from .onnx_model import OnnxModel
 from .runner import check_runtime, runner
 
 WARM_UPS, CONFIDENCE = 2, 0.95
+_CONDITION = ("batch_size", "length", "threads", "device", "started")
 
 
 class Latency(NamedTuple):
@@ -30,6 +35,9 @@ class Latency(NamedTuple):
         device: for example ``cpu``.
         repeats: number of timed passes.
         runtime: what ran the model (``runtimes.runner``).
+        p95_ms: what 95 of 100 passes take at most.
+        load: processes that wanted to run in the minute before, where the system tells.
+        started: when this was measured, in seconds since the epoch, the same for what was measured in turn.
     """
 
     median_ms: float
@@ -41,6 +49,23 @@ class Latency(NamedTuple):
     device: str
     repeats: int
     runtime: str = "torch"
+    p95_ms: float | None = None
+    load: float | None = None
+    started: float | None = None
+
+    def times_as_fast_as(self, other: "Latency") -> float:
+        """How much faster it is than another one, which may be of another model or another runtime.
+
+        Raises:
+            ValueError: when the two were not measured in turn, under one condition.
+        """
+        different = [name for name in _CONDITION if getattr(self, name) != getattr(other, name)]
+        if different or self.started is None:
+            told = [f"{name} {getattr(self, name)} and {getattr(other, name)}" for name in different or ["started"]]
+            raise ValueError(
+                f"Only times that were measured in turn can be compared (measure_in_turn): {'; '.join(told)}"
+            )
+        return other.median_ms / self.median_ms
 
     def __str__(self) -> str:
         place = self.device if self.runtime == "torch" else f"{self.device} in {self.runtime}"
@@ -84,7 +109,7 @@ def measure_latency(
 
 
 def measure_in_turn(
-    models: Sequence[nn.Module],
+    models: Sequence[nn.Module | OnnxModel],
     *,
     batch_size: int = 8,
     length: int = 128,
@@ -93,36 +118,49 @@ def measure_in_turn(
     runtime: str = "torch",
 ) -> list[Latency]:
     """Times several models under one condition, a pass of each after the other, so that what slows the machine down for
-    a while slows all of them: the figures can be compared. Arguments and errors are those of ``measure_latency``."""
+    a while slows all of them: the figures can be compared. Arguments and errors are those of ``measure_latency``; an
+    ONNX file, whose runtime is called ``onnx``, reads what the model before it does."""
     sizes = {"batch_size": batch_size, "length": length, "repeats": repeats, "threads": threads}
     for name, value in sizes.items():
         if value is not None and (not isinstance(value, Integral) or value < 1):
             raise ValueError(f"'{name}' must be a whole number above 0. Got {value!r}")
     check_runtime(runtime)
-    for model in models:
-        if not hasattr(getattr(model, "config", None), "vocab_size"):
-            raise ValueError(f"'architecture' must be a model of text, with a 'vocab_size'. Got {type(model).__name__}")
-        longest = getattr(model.config, "max_position_embeddings", length)
-        if length > longest:
-            raise ValueError(f"'length' must be at most that of the model's longest sequence, {longest}. Got {length}")
-    threads_before, were_training = torch.get_num_threads(), [model.training for model in models]
+    built = [model for model in models if not isinstance(model, OnnxModel)]
+    for text_model in built:
+        _check_model(text_model, length)
+    threads_before, were_training = torch.get_num_threads(), [model.training for model in built]
     torch.set_num_threads(threads_before if threads is None else threads)
-    times: list[list[float]] = [[] for _ in models]
     try:
-        used = torch.get_num_threads()
-        runs = [runner(model.eval(), runtime, threads=used) for model in models]
-        inputs = [_random_texts(model, batch_size, length, runtime) for model in models]
-        for number in range(repeats):
-            for run, of_model, given in zip(runs, times, inputs, strict=True):
-                of_model += _times_ms(run, given, repeats=1, warm_ups=0 if number else WARM_UPS)
+        used, started, load = torch.get_num_threads(), time.time(), _load()
+        runs: list[_Run] = []
+        for model in models:
+            if isinstance(model, OnnxModel):
+                runs.append(_Run(model, runs[-1].inputs, "onnx"))
+                if model.threads != used:
+                    raise ValueError(f"'threads' must be those of each ONNX file. Got {used} and {model.threads}")
+            else:
+                inputs = _random_texts(model, batch_size, length, runtime)
+                runs.append(_Run(runner(model.eval(), runtime, threads=used), inputs, runtime))
+        times = _times_in_turn(runs, repeats=repeats)
     finally:
         torch.set_num_threads(threads_before)
-        for model, was_training in zip(models, were_training, strict=True):
-            model.train(was_training)
-    devices = [given["input_ids"].device.type for given in inputs]
+        for text_model, was_training in zip(built, were_training, strict=True):
+            text_model.train(was_training)
     return [
-        Latency(statistics.median(ms), *_interval(ms), batch_size, length, used, device, repeats, runtime)
-        for ms, device in zip(times, devices, strict=True)
+        Latency(
+            statistics.median(ms),
+            *_interval(ms),
+            batch_size,
+            length,
+            used,
+            run.inputs["input_ids"].device.type,
+            repeats,
+            run.runtime,
+            p95_ms=float(np.quantile(ms, 0.95)),
+            load=load,
+            started=started,
+        )
+        for ms, run in zip(times, runs, strict=True)
     ]
 
 
@@ -133,35 +171,58 @@ def forward_times_ms(
     model's mode is restored."""
     was_training = model.training
     try:
-        return _times_ms(runner(model.eval(), "torch"), inputs, repeats=repeats, warm_ups=warm_ups)
+        run = _Run(runner(model.eval(), "torch"), inputs, "torch")
+        return _times_in_turn([run], repeats=repeats, warm_ups=warm_ups)[0]
     finally:
         model.train(was_training)
 
 
+class _Run(NamedTuple):
+    """What takes inputs and runs a model, and its inputs."""
+
+    call: Callable[[Mapping[str, torch.Tensor]], object]
+    inputs: Mapping[str, torch.Tensor]
+    runtime: str
+
+
 @torch.no_grad()
-def _times_ms(
-    run: Callable[[Mapping[str, torch.Tensor]], object],
-    inputs: Mapping[str, torch.Tensor],
-    *,
-    repeats: int,
-    warm_ups: int,
-) -> list[float]:
-    times, is_on_gpu = [], any(tensor.is_cuda for tensor in inputs.values())
-    for _ in range(warm_ups + repeats):
-        start = time.perf_counter()
-        run(inputs)
-        if is_on_gpu:
-            torch.cuda.synchronize()
-        times.append(1000 * (time.perf_counter() - start))
-    return times[warm_ups:]
+def _times_in_turn(runs: Sequence[_Run], *, repeats: int, warm_ups: int = WARM_UPS) -> list[list[float]]:
+    """Milliseconds of each run's passes: a pass of each after the other, the first ones after untimed ones."""
+    times: list[list[float]] = [[] for _ in runs]
+    for number in range(repeats):
+        for run, of_run in zip(runs, times, strict=True):
+            for _ in range(0 if number else warm_ups):
+                _time_ms(run)
+            of_run.append(_time_ms(run))
+    return times
+
+
+def _time_ms(run: _Run) -> float:
+    start = time.perf_counter()
+    run.call(run.inputs)
+    if any(tensor.is_cuda for tensor in run.inputs.values()):
+        torch.cuda.synchronize()
+    return 1000 * (time.perf_counter() - start)
+
+
+def _check_model(model: Any, length: int) -> None:
+    if not hasattr(getattr(model, "config", None), "vocab_size"):
+        raise ValueError(f"'architecture' must be a model of text, with a 'vocab_size'. Got {type(model).__name__}")
+    longest = getattr(model.config, "max_position_embeddings", length)
+    if length > longest:
+        raise ValueError(f"'length' must be at most that of the model's longest sequence, {longest}. Got {length}")
+
+
+def _load() -> float | None:
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def _random_texts(model: Any, batch_size: int, length: int, runtime: str) -> dict[str, torch.Tensor]:
-    ids = torch.randint(model.config.vocab_size, (batch_size, length), generator=torch.Generator().manual_seed(0))
+    shape = (batch_size, 1, length) if isinstance(model, FlexiBERTForMultipleChoice) else (batch_size, length)
+    ids = torch.randint(model.config.vocab_size, shape, generator=torch.Generator().manual_seed(0))
     if runtime.startswith("torch"):
         ids = ids.to(model.device)
-        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
 def _built(spec: ModelSpec, config: Any) -> FlexiBERTModel:

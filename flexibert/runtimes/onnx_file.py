@@ -3,6 +3,7 @@
 Shapes: B batch, S sequence, C choices of a multiple-choice model.
 """
 
+import copy
 import importlib.util
 import logging
 import warnings
@@ -13,7 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from design_space import Layer, ModelSpec
+
 from ..model.heads import FlexiBERTForMultipleChoice
+from ..model.modeling_flexibert import FlexiBERTModel
 from .onnx_model import OnnxModel
 
 TOLERANCE = 1e-4
@@ -44,21 +48,56 @@ def write_onnx(model: Any, file: Path) -> float:
         The largest difference to PyTorch over several batch sizes and lengths, some with padding.
 
     Raises:
-        ValueError: when the exporter knows not all of the model's operations, or what it writes differs.
+        ValueError: when the exporter or ONNX Runtime knows not all that the model does, with the operations and layers
+            that do it, or what is written differs.
     """
     was_training = model.training
     model.eval()
-    example = next(random_inputs(model, [(2, min(_LENGTH, model.config.max_position_embeddings))]))
-    axes = ("batch", "choices", "length") if isinstance(model, FlexiBERTForMultipleChoice) else ("batch", "length")
-    shapes = {name: dict(enumerate(axes)) for name in example}
     try:
-        _export(model, example, shapes, file)
+        _write(model, file)
         return _difference(model, file)
+    except _UnwritableError as error:
+        raise ValueError(f"The model cannot be written as ONNX: {_culprits(model, file) or error}") from error
     finally:
         model.train(was_training)
 
 
-def _export(model: Any, example: dict[str, Tensor], shapes: dict[str, Any], file: Path) -> None:
+class _UnwritableError(Exception):
+    """What writes or runs the file does not know an operation, or takes it for another one."""
+
+
+def _culprits(model: Any, file: Path) -> str:
+    """Which operations of the model cannot be written, each tried in a model of one layer; empty where all can."""
+    found, spec = [], model.config.model_spec
+    for kind in dict.fromkeys((head.operation, head.parameter) for layer in spec.layers for head in layer.heads):
+        places = [
+            number
+            for number, layer in enumerate(spec.layers, start=1)
+            if kind in {(head.operation, head.parameter) for head in layer.heads}
+        ]
+        layer = spec.layers[places[0] - 1]
+        heads = tuple(head for head in layer.heads if (head.operation, head.parameter) == kind)
+        is_standard = spec.format == "standard"
+        alone = layer if is_standard else Layer(layer.hidden_size, heads[:1], layer.feed_forward[:1])
+        config = copy.deepcopy(model.config)
+        config.model_dict = ModelSpec((alone,), "standard" if is_standard else "hetero").to_dict()
+        try:
+            small = FlexiBERTModel(config).eval()
+            _write(small, file)
+            _difference(small, file)
+        except _UnwritableError as error:
+            where = f"layer{'s' if places[1:] else ''} {', '.join(map(str, places))}"
+            name, parameter = kind
+            found.append(
+                f"operation '{name}' with parameter {parameter}, in {where}, does what is unknown there ({error})"
+            )
+    return "; ".join(found)
+
+
+def _write(model: Any, file: Path) -> None:
+    example = next(random_inputs(model, [(2, min(_LENGTH, model.config.max_position_embeddings))]))
+    axes = ("batch", "choices", "length") if isinstance(model, FlexiBERTForMultipleChoice) else ("batch", "length")
+    shapes = {name: dict(enumerate(axes)) for name in example}
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)  # else it tells which packages for images are not installed
@@ -71,8 +110,7 @@ def _export(model: Any, example: dict[str, Tensor], shapes: dict[str, Any], file
         assert program is not None
         _save(program.model_proto, file)
     except torch.onnx.errors.OnnxExporterError as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
-        raise ValueError(f"The model cannot be written as ONNX: {reason}") from error
+        raise _UnwritableError(_reason(error)) from error
     finally:
         logger.setLevel(level)
 
@@ -91,16 +129,29 @@ def _save(proto: Any, file: Path) -> None:
 
 
 def _difference(model: Any, file: Path) -> float:
-    longest, runner, largest = model.config.max_position_embeddings, OnnxModel(file), 0.0
-    for inputs in random_inputs(model, [(1, 1), (2, min(9, longest)), (3, min(64, longest))]):
+    longest, largest = model.config.max_position_embeddings, 0.0
+    batches = list(random_inputs(model, [(1, 1), (2, min(9, longest)), (3, min(64, longest))]))
+    try:
+        runner = OnnxModel(file)
+        outputs = [runner(inputs) for inputs in batches]
+    except Exception as error:  # ONNX Runtime has a class for every reason
+        raise _UnwritableError(_reason(error)) from error
+    for inputs, of_file in zip(batches, outputs, strict=True):
         with torch.no_grad():
             expected = logits_of(model, inputs)
-        for found, wanted in zip(runner(inputs), expected, strict=True):
+        for found, wanted in zip(of_file, expected, strict=True):
             scale = max(1.0, float(wanted.abs().max()))
             largest = max(largest, float((torch.from_numpy(found) - wanted).abs().max()) / scale)
     if not largest <= TOLERANCE:
-        raise ValueError(f"The ONNX file must compute what the model does. Its outputs differ by {largest:.2g}")
+        raise _UnwritableError(f"what is written computes something else: outputs differ by {largest:.2g}")
     return largest
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what was at the bottom of it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def logits_of(model: Any, inputs: dict[str, Tensor]) -> list[Tensor]:

@@ -208,5 +208,6 @@ def comparison_table(compared: Sequence[Compared], metric: str) -> str:
 def _speed(one: Compared, reference: Compared) -> str:
     if one.latency is None or reference.latency is None:
         return "- | -"
-    ms, whole = one.latency, reference.latency
-    return f"{ms.median_ms:.2f} ({ms.low_ms:.2f} to {ms.high_ms:.2f}) | {whole.median_ms / ms.median_ms:.2f} x"
+    ms = one.latency
+    times = ms.times_as_fast_as(reference.latency)
+    return f"{ms.median_ms:.2f} ({ms.low_ms:.2f} to {ms.high_ms:.2f}) | {times:.2f} x"

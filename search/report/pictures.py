@@ -16,6 +16,7 @@ TRADEOFFS = {
     "parameters": ("Score against size", "parameters"),
     "latency_ms": ("Score against time of a forward pass", "milliseconds"),
     "flops": ("Score against operations of a forward pass", "operations"),
+    "size_mb": ("Score against the size of the file", "megabytes"),
 }
 _MOST_MAPPED = 500
 """Trials on the map, the best; to place one that is no member of the library takes 20 ms."""

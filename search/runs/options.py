@@ -27,7 +27,7 @@ from ..tune.options import BudgetOptions, ClusterOptions
 from .roots import RootOptions
 from .teaching import NONE, ROOT, TEACHERS
 
-OBJECTIVES = (SCORE, "parameters", "flops", "latency_ms")
+OBJECTIVES = (SCORE, "parameters", "flops", "latency_ms", "size_mb")
 # What of the settings of BOSHNAS, and of a recipe, is a flag; the data have the last two as well.
 SETTINGS = ("num_init", "surrogate", "origins", "min_overlap", "cost_aware", "patience")
 OF_RECIPE = (
@@ -71,10 +71,11 @@ class GoalOptions:
     objectives: tuple[Annotated[str, OneOf(OBJECTIVES)], ...] = (SCORE,)
     """What is searched for: the score, which should be high, and others, which should be low."""
     constraints: tuple[Annotated[str, AfterValidator(_limit)], ...] = ()
-    """The most that one of parameters, flops, latency_ms may be, for example parameters=2e6 latency_ms=10
+    """The most that one of parameters, flops, latency_ms, size_mb may be, for example parameters=2e6 latency_ms=10
     ('parameters<=2e6' in quotes will do too)."""
     runtime: Runtime = "torch"
-    """What runs the models whose latency_ms is measured: torch, torch-compile, onnx or onnx-int8 (8-bit numbers)."""
+    """What runs the models whose latency_ms is measured and whose file has size_mb: torch, torch-compile, onnx or
+    onnx-int8 (8-bit numbers)."""
 
     @model_validator(mode="after")
     def _check(self) -> "GoalOptions":

@@ -173,7 +173,7 @@ def _verdict(compared: Sequence[Compared], name: str, architecture: str, unmet: 
     kept = f"{100 * chosen.score / root.score:.1f} %" if root.score else "all"
     reached = (
         f"{name} keeps {kept} of the score of {root.name}{told_apart}. It is "
-        f"{root.latency.median_ms / chosen.latency.median_ms:.1f} times as fast and "
+        f"{chosen.latency.times_as_fast_as(root.latency):.1f} times as fast and "
         f"{root.parameters / chosen.parameters:.1f} times smaller: {architecture}."
     )
     return " ".join([reached, *(f"Not reached: {problem}." for problem in unmet)])
@@ -184,9 +184,9 @@ def _unmet(compared: Sequence[Compared], name: str, shrunk: Shrunk, wanted: Shri
     root, chosen = compared[0].latency, next(one.latency for one in compared if one.name == name)
     assert root is not None
     assert chosen is not None
-    now, whole, missed = chosen.median_ms, root.median_ms, list(shrunk.unmet)
-    if shrunk.limits and wanted.faster is not None and whole / now < wanted.faster:
-        missed.append(f"{wanted.faster:g} times as fast, measured at the end {whole / now:.2f}")
+    now, gained, missed = chosen.median_ms, chosen.times_as_fast_as(root), list(shrunk.unmet)
+    if shrunk.limits and wanted.faster is not None and gained < wanted.faster:
+        missed.append(f"{wanted.faster:g} times as fast, measured at the end {gained:.2f}")
     if shrunk.limits and wanted.latency_ms is not None and now > wanted.latency_ms:
         missed.append(f"{wanted.latency_ms:g} ms, measured at the end {now:.2f}")
     return missed

@@ -3,5 +3,5 @@
 ``app`` the API, ``connections`` and ``guard`` who may call it and how much may be sent, ``submission`` what a client
 hands in, ``reading`` its files, ``options`` which options it may set, ``jobs`` the searches in their folders,
 ``worker`` the process that runs one, ``status`` what the folders tell, and ``progress`` the journals, ``download``
-models as zip, ``page.html`` and ``page.js`` a page over the API.
+models as zip, ``answering`` what they say about texts, ``page.html`` and ``page.js`` a page over the API.
 """

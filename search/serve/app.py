@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Form, HTTPException, Request, Response
@@ -22,19 +23,22 @@ from embeddings.generate_library import SpaceLibraryOptions
 from ..report import write_report
 from ..report.page import REPORT_FILE
 from ..runs.options import SearchOptions
+from .answering import Answerer, UnfitModelError
 from .download import zipped
 from .folder import DamagedSearchError, SearchFolder, UnknownSearchError
 from .guard import Guard
 from .jobs import FullQueueError, Jobs, WrongStateError
 from .options import describe_options
 from .reading import BusyError
-from .schemas import Options, Problem, Resume, SearchStatus
+from .schemas import Options, Prediction, Problem, Question, Resume, SearchStatus
 from .submission import TASKS, Submission
 
 SEARCHES = "/api/searches"
+PREDICT = "/models/{search_id}/predict"
 _REFUSALS: dict[type[Exception], int] = {
     UnknownSearchError: 404,
     WrongStateError: 409,
+    UnfitModelError: 409,
     DamagedSearchError: 409,
     FullQueueError: 429,
     BusyError: 429,
@@ -44,9 +48,12 @@ _REFUSALS: dict[type[Exception], int] = {
 def create_app(jobs: Jobs) -> ASGIApp:
     """The service over ``jobs``, which are closed when it ends."""
 
+    answerer = Answerer(jobs.settings.plugins)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        answerer.close()
         jobs.close()
 
     app = FastAPI(
@@ -65,6 +72,7 @@ def create_app(jobs: Jobs) -> ASGIApp:
     _add_page(app)
     _add_searches(app, jobs)
     _add_results(app, jobs)
+    _add_predictions(app, jobs, answerer)
     settings = jobs.settings
     return Guard(app, token=settings.token, max_bytes=settings.max_upload_bytes, uploads_to=SEARCHES)
 
@@ -125,10 +133,7 @@ def _add_results(app: FastAPI, jobs: Jobs) -> None:
     @app.get(SEARCHES + "/{search_id}/model", response_class=StreamingResponse)
     def model(search_id: str) -> StreamingResponse:
         """The best model as a zip of its Hugging Face folder; of a search that goes on, the best so far."""
-        folder = jobs.find(search_id)
-        place = jobs.reader.model_dir(folder)
-        if place is None:
-            raise WrongStateError(f"The search is {folder.state()} and has no model yet")
+        place = _model_dir(jobs, jobs.find(search_id))
         return StreamingResponse(zipped(place), media_type="application/zip", headers=_attachment(search_id, "zip"))
 
     @app.get(SEARCHES + "/{search_id}/report", response_class=Response)
@@ -145,6 +150,28 @@ def _add_results(app: FastAPI, jobs: Jobs) -> None:
     def log(search_id: str) -> Response:
         """The last 64 KiB of what its processes printed."""
         return Response(jobs.find(search_id).log(), media_type="text/plain")
+
+
+def _add_predictions(app: FastAPI, jobs: Jobs, answerer: Answerer) -> None:
+    @app.post(PREDICT)
+    def predict(search_id: str, question: Question) -> Prediction:
+        """What the best model of a search says about texts; of a search that goes on, the best so far."""
+        folder = jobs.find(search_id)
+        place = _model_dir(jobs, folder)
+        try:
+            answers, runtime = answerer.answers(place, question.texts)
+        except UnfitModelError as error:
+            raise UnfitModelError(f"The model does not answer: {folder.without_places(str(error))}") from error
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+        return Prediction(model=place.name, runtime=runtime, answers=answers)
+
+
+def _model_dir(jobs: Jobs, folder: SearchFolder) -> Path:
+    place = jobs.reader.model_dir(folder)
+    if place is None:
+        raise WrongStateError(f"The search is {folder.state()} and has no model yet")
+    return place
 
 
 def _report(folder: SearchFolder) -> bytes:

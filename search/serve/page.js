@@ -10,7 +10,7 @@ let timer = null;
 
 async function call(path, options = {}) {
   const headers = { ...options.headers, Authorization: `Bearer ${token}` };
-  const answer = await fetch(`api/${path}`, { ...options, headers });
+  const answer = await fetch(path, { ...options, headers });
   if (answer.ok) return answer;
   let reason = `${answer.status} ${answer.statusText}`;
   try { reason = (await answer.json()).detail; } catch { /* no JSON */ }
@@ -42,7 +42,7 @@ async function attempt(action) {
 }
 
 async function save(id, what, name) {
-  const link = element("a", "", { href: URL.createObjectURL(await (await call(`searches/${id}/${what}`)).blob()) });
+  const link = element("a", "", { href: URL.createObjectURL(await (await call(`api/searches/${id}/${what}`)).blob()) });
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
@@ -87,9 +87,9 @@ function described(search) {
 function buttons(search) {
   const { id, state } = search;
   const shown = [];
-  if (["queued", "running"].includes(state)) shown.push(button("Stop", () => post(`searches/${id}/stop`)));
-  if (state === "stopping") shown.push(button("Kill", () => post(`searches/${id}/stop`)));
-  if (["stopped", "failed", "interrupted"].includes(state)) shown.push(button("Resume", () => post(`searches/${id}/resume`)));
+  if (["queued", "running"].includes(state)) shown.push(button("Stop", () => post(`api/searches/${id}/stop`)));
+  if (state === "stopping") shown.push(button("Kill", () => post(`api/searches/${id}/stop`)));
+  if (["stopped", "failed", "interrupted"].includes(state)) shown.push(button("Resume", () => post(`api/searches/${id}/resume`)));
   if (search.best) shown.push(button("Report", () => save(id, "report", `${id}.html`)));
   if (search.has_model) shown.push(button("Best model", () => save(id, "model", `${id}.zip`)));
   if (state !== "queued") shown.push(button("Log", () => save(id, "log", `${id}.txt`)));
@@ -97,9 +97,27 @@ function buttons(search) {
 }
 
 async function refresh() {
-  const searches = await (await call("searches")).json();
+  const searches = await (await call("api/searches")).json();
   const shown = searches.map(described);
+  offer(searches.filter((search) => search.has_model));
   byId("searches").replaceChildren(...(shown.length ? shown : [element("p", "No searches yet.", { className: "quiet" })]));
+}
+
+// The searches whose model can be asked; the one that is chosen stays so.
+function offer(searches) {
+  const box = byId("asked"), chosen = box.value;
+  box.replaceChildren(...searches.map((search) => element("option", `${search.name} (${search.id})`, { value: search.id })));
+  if (searches.some((search) => search.id === chosen)) box.value = chosen;
+  byId("ask").parentElement.hidden = searches.length === 0;
+}
+
+async function ask(event) {
+  event.preventDefault();
+  const texts = byId("texts").value.split("\n").filter((line) => line.trim());
+  byId("answers").textContent = "";
+  const answer = await call(`models/${byId("asked").value}/predict`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ texts }) });
+  const { answers, runtime } = await answer.json();
+  byId("answers").textContent = answers.map((said, place) => `${texts[place]}\n  ${JSON.stringify(said)}`).join("\n") + `\n(${runtime})`;
 }
 
 async function poll() {
@@ -115,7 +133,7 @@ async function submit(event) {
     if (value instanceof File ? value.name : value.trim()) body.append(name, value);
   }
   if (body.has("table")) body.delete("task");
-  await attempt(async () => { await post("searches", body); form.parentElement.open = false; });
+  await attempt(async () => { await post("api/searches", body); form.parentElement.open = false; });
 }
 
 function forget() {
@@ -128,7 +146,7 @@ function forget() {
 
 async function enter() {
   byId("message").textContent = "";
-  const options = await (await call("options")).json();
+  const options = await (await call("api/options")).json();
   byId("task").replaceChildren(...options.tasks.map((task) => element("option", task, { value: task })));
   localStorage.setItem(KEY, token);
   byId("login").hidden = true;
@@ -143,5 +161,6 @@ if (given) {
 }
 byId("login").addEventListener("submit", (event) => { event.preventDefault(); token = byId("token").value.trim(); attempt(enter); });
 byId("submit").addEventListener("submit", submit);
+byId("ask").addEventListener("submit", (event) => attempt(() => ask(event)));
 byId("forget").addEventListener("click", forget);
 if (token) attempt(enter); else forget();

@@ -1,8 +1,10 @@
 """What the API answers, as types; FastAPI makes the OpenAPI document from them. Times are seconds since the epoch."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from .answering import LONGEST_TEXT, MOST_TEXTS
 
 State = Literal["queued", "running", "stopping", "finished", "stopped", "failed", "interrupted", "damaged"]
 Stage = Literal["library", "data", "search"]
@@ -77,6 +79,23 @@ class Resume(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     options: dict[str, Any] = {}
+
+
+class Question(BaseModel):
+    """Texts for a model. Two texts of a pair, or a question and its context, are one with a tab between them."""
+
+    model_config = ConfigDict(extra="forbid")
+    texts: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]], Field(min_length=1, max_length=MOST_TEXTS)
+    ]
+
+
+class Prediction(BaseModel):
+    """What a model says: of each text ``label`` and ``score`` (0 to 1), or what its kind of task asks for."""
+
+    model: str = Field(description="the folder of the model in the search's run")
+    runtime: str = Field(description="what ran it: torch, or onnx where an export stands beside it")
+    answers: list[dict[str, Any]]
 
 
 class Option(BaseModel):

@@ -90,7 +90,8 @@ class LevelRun:
     @property
     def exact(self) -> dict[str, Exact]:
         """The objectives that a spec alone tells, by name."""
-        found = exact_costs(self.config, length=self.recipe.max_length, **head_size(self.data))
+        runtime = self.timing.get("runtime", "torch")
+        found = exact_costs(self.config, length=self.recipe.max_length, runtime=runtime, **head_size(self.data))
         return found | ({"latency_ms": self.latency} if self.latency else {})
 
     @property

@@ -46,9 +46,9 @@ def main() -> None:
             quantize(of_float, whole)
             times = [measured(model, file) for file in (of_float, whole)]
             cells = [
-                f"{quantiles.p50_ms:.2f}"
+                f"{latency.median_ms:.2f}"
                 for plain, small in zip(*times, strict=True)
-                for quantiles in (plain.torch, plain.onnx, small.onnx)
+                for latency in (plain.torch, plain.onnx, small.onnx)
             ]
             outputs = [outputs_on(data.split(split), model, data)]
             outputs += [_outputs(file, model, data, split) for file in (of_float, whole)]
@@ -63,12 +63,7 @@ def _outputs(file: Path, model: Any, data: PreparedData, split: str) -> np.ndarr
     runner, rows = OnnxModel(file), data.split(split)
     loader = DataLoader(rows, batch_size=1, collate_fn=collator(data, model.config.model_spec))
     with torch.no_grad():
-        return np.concatenate([runner(_whole(batch))[0] for batch in loader])
-
-
-def _whole(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """With segments, of which the collator leaves out those that are all of the first."""
-    return {"token_type_ids": torch.zeros_like(batch["input_ids"]), **batch}
+        return np.concatenate([runner(batch)[0] for batch in loader])
 
 
 if __name__ == "__main__":

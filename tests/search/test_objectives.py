@@ -243,6 +243,19 @@ def test_exact_costs_are_those_of_the_model(tiny_library, model, num_outputs, po
         )
         assert size == model(full).num_parameters()
         assert flops == pytest.approx(count_flops(spec, 16, config, pooler=pooler))
+    assert costs["size_mb"](specs) == pytest.approx(4e-6 * costs["parameters"](specs))
+
+
+def test_a_limit_on_the_file_depends_on_what_runs_it(tiny_library):
+    """Twice as many parameters fit into a file of 8-bit numbers, and more."""
+    config = FlexiBERTConfig(vocab_size=20_000, position_embedding_type="absolute")
+    limit = float(np.median(exact_costs(config)["size_mb"](tiny_library.specs))) / 2
+    kept = {}
+    for runtime in ("torch", "onnx-int8"):
+        goals = Goals(constraints={"size_mb": limit}, exact=exact_costs(config, runtime=runtime))
+        kept[runtime] = int(goals.is_feasible(goals.columns(tiny_library.specs)).sum())
+    assert kept["torch"] == 0
+    assert kept["onnx-int8"] == len(tiny_library.specs)
 
 
 def test_ranks_are_peeled_off():

@@ -3,12 +3,15 @@
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import torch
 from transformers import BertTokenizer
@@ -197,3 +200,46 @@ def test_what_cannot_be_exported_is_refused(
     monkeypatch.setattr(onnx_file, "PACKAGES", ("onnx", "no_such_package"))
     assert "no_such_package must be installed: pip install 'flexibert-nas[export]'" in message(source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_folder_answers_over_http_without_torch(folder: Callable, tmp_path: Path) -> None:
+    model, source = folder(FlexiBERTForSequenceClassification, num_labels=3)
+    target = tmp_path / "out"
+    export(source, target)
+    assert {"Dockerfile", "serve.py", "predict.py"} <= {file.name for file in target.iterdir()}
+    copied = re.search(r"(?m)^COPY (model.onnx .*) /model/$", (target / "Dockerfile").read_text())
+    assert copied is not None
+    assert all((target / name).is_file() for name in (*copied[1].split(), "requirements.txt"))
+    assert f"onnxruntime=={version('onnxruntime')}\n" in (target / "requirements.txt").read_text()
+    code = "import sys, runpy; sys.modules['torch'] = sys.modules['transformers'] = None; sys.path[0] = '.'; "
+    code += "sys.argv = ['serve.py', '--port', '0']; runpy.run_path('serve.py', run_name='__main__')"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=target, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        address = server.stdout.readline().strip()
+        try:
+            with httpx2.Client(trust_env=False, timeout=60) as client:
+                texts = ["the film is good", "dully\tthe film", "what " * 100]
+                found = client.post(address, json={"texts": texts}).json()["answers"]
+                for text, one in zip(texts, found, strict=True):
+                    with torch.no_grad():
+                        shares = model(**tokens(source, *text.split("\t"))).logits.softmax(-1)[0]
+                    assert one["label"] == f"LABEL_{int(shares.argmax())}"
+                    assert one["score"] == pytest.approx(float(shares.max()), abs=1e-4)
+                assert client.get(address.replace("/predict", "/health")).json() == {"status": "ready"}
+                assert client.get(address).status_code == 404
+                for wrong, why in (
+                    ({"texts": []}, "with 1 to 64 texts"),
+                    ({"texts": ["a"] * 65}, "with 1 to 64 texts"),
+                    ({"texts": ["a", ""]}, "Text 2 must be a text of 1 to 10000 characters"),
+                    ({"texts": ["a" * 10_001]}, "Text 1 must be"),
+                    ({"texts": ["a"], "file": "b"}, "must be {"),
+                    (["a"], "must be {"),
+                    ({"texts": ["a\tb\tc"]}, "A line must hold 1 or 2 texts"),
+                ):
+                    refused = client.post(address, json=wrong)
+                    assert (refused.status_code, why in refused.json()["detail"]) == (422, True)
+                assert client.post(address, content=b"[" * 100_000).status_code == 422
+                assert client.post(address, content=b'{"texts": ["\\ud800"]}').status_code == 422
+                assert client.post(address, content=b" " * (2**20 + 1)).status_code == 413
+        finally:
+            server.terminate()

@@ -1,5 +1,8 @@
 """Models in ONNX, run by ONNX Runtime at sizes they were not exported with."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from flexibert import FlexiBERTForNextSentencePrediction, FlexiBERTForSequenceCl
 from flexibert.runtimes.onnx_file import write_onnx
 from flexibert.vision.configuration_flexivit import FlexiViTConfig
 from flexibert.vision.modeling_flexivit import FlexiViTModel
+from tests.conftest import ROOT
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra 'export'")
 STANDARD = {
@@ -81,6 +85,51 @@ def test_every_other_head_and_grouped_models(tiny: Callable, tmp_path: Path) -> 
     classifiers = [FlexiBERTForSequenceClassification(config) for _ in range(2)]
     for number, model in enumerate((FlexiBERTForNextSentencePrediction(config), stitch(*classifiers))):
         assert write_onnx(model, tmp_path / f"{number}.onnx") < 1e-5
+
+
+BESSEL = """
+from pathlib import Path
+import torch
+from design_space import Names, Operation, register_operation
+from flexibert import FlexiBERTConfig, FlexiBERTForSequenceClassification
+from flexibert.mixing import Flops, HeadOperation, register_head_operation
+from flexibert.runtimes.onnx_file import write_onnx
+
+register_operation(Operation(name="bessel", meaning="values through a function", parameters=Names(("j1",))))
+
+class BesselHeads(HeadOperation):
+    name, maps_zero_to_zero = "bessel", True
+    def mix(self, inputs, own, parameter):
+        return torch.special.bessel_j1(inputs.padding.zeroed(inputs.value))
+    def flops(self, parameter, size, length):
+        return Flops(products=0, other=size * length)
+
+register_head_operation(BesselHeads())
+layers = {"l": 3, "o": [["sa_sdp_8", "bessel_j1_8"], ["sa_sdp_8"], ["bessel_j1_8"]], "h": [16] * 3, "f": [[32]] * 3}
+config = FlexiBERTConfig(model_dict=layers, vocab_size=40, max_position_embeddings=16)
+try:
+    write_onnx(FlexiBERTForSequenceClassification(config), Path("model.onnx"))
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_an_operation_that_onnx_does_not_know_is_named_with_its_layers(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", BESSEL],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    [message] = done.stdout.splitlines()
+    assert message.startswith(
+        "The model cannot be written as ONNX: operation 'bessel' with parameter j1, in layers 1, 3,"
+    )
+    assert "bessel_j1" in message.partition("(")[2]
+    assert "sdp" not in message
 
 
 class Logits(torch.nn.Module):

@@ -123,6 +123,9 @@ def test_a_search_from_its_submission_to_its_model(servers, tmp_path, tiny_libra
     assert json.loads(archive.read("evaluation.json"))["validation_score"] == last["best"]["score"]
     report = server.client.get(f"/api/searches/{search_id}/report").text
     assert "1 trials finished, 0 failed, 0 open" in report
+    said = server.client.post(f"/models/{search_id}/predict", json={"texts": ["a fine and happy story", "sad"]}).json()
+    assert (said["model"], said["runtime"]) == ("best", "torch")
+    assert [one["label"] in ("good", "bad") for one in said["answers"]] == [True, True]
     server.end()
     wait_until(lambda: not _processes_of(root))
     assert {path.name for path in root.iterdir()} <= {"lock", "incoming", "searches"}
