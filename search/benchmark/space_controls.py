@@ -21,7 +21,7 @@ from ..pools.space_pool import SpacePool
 from ..surrogates import fit_surrogate, single_thread
 from .controls import NUM_INIT, POPULATION, TOURNAMENT, TREES, gp_sampler, tpe_sampler
 
-_DRAWN = 1000
+_DRAWN = 500
 _INCUMBENTS = 5
 
 
