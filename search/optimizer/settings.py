@@ -13,7 +13,7 @@ from ..surrogates import SURROGATES
 
 @options
 class BOSHNASSettings:
-    """Settings of ``BOSHNAS``. Defaults are what measured best over several tables (docs/search.md); settings of the
+    """Settings of ``BOSHNAS``. Defaults are what measured best over the suite (docs/results/search.md); settings of the
     original that did not pay are off."""
 
     num_init: Count = 6
