@@ -1,6 +1,7 @@
 """The command ``python -m search.benchmark``: which searcher finds good architectures with the fewest trainings."""
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
@@ -20,18 +21,24 @@ from .quality import check_observed, quality_table, surrogate_quality
 from .replay import replay_all
 from .searchers import ONE_OBJECTIVE, check_searcher, needs_library
 from .statistics import checkpoints, mean_curve, summarize
+from .suite import suite_of
+from .suite_comparison import search_suite, suite_figures, suite_markdown
 from .table import Table, load_table
 
+TABLE_SEEDS, SUITE_SEEDS = 20, 5
 DEFAULT_SEARCHERS = ("boshnas", "gp", "forest", "tpe", "evolution", "local", "random")
 
 
 @options
 class BenchmarkOptions(CommandOptions):
-    """Compare searchers on a table of trained architectures."""
+    """Compare searchers on a table of trained architectures, or on a suite of tasks."""
 
     prog: ClassVar[str] = "python -m search.benchmark"
-    table: Place
+    table: Place | None = None
     """JSON list of {"model_dict": {...}, "scores": {NAME: number}}; null or nan: the training failed."""
+    suite: Switch = False
+    """All tasks of the protocol by which defaults are chosen: each metric of --table, if there is one, whole and a
+    random half of it, and objectives that are made, over 1e3 to 1e22 architectures. The result is Markdown."""
     metric: str = "glue"
     """Which of the table's scores is searched for."""
     minimize: Switch = False
@@ -40,24 +47,31 @@ class BenchmarkOptions(CommandOptions):
     """What is searched for: 'score' (the metric), and others that should be low: parameters and flops, computed, or
     scores of the table; with these, hypervolumes are compared."""
     searchers: tuple[str, ...] = ()
-    """Searchers to compare, among boshnas, boshnas-SURROGATE, gp, forest, tpe, evolution, local and random; all of them
-    with one boshnas when not given. Settings follow a colon: boshnas:confidence=1,second_order=true."""
+    """Searchers to compare, among boshnas, boshnas-SURROGATE, gp, forest, tpe, optuna_gp, evolution, local and
+    random; when not given, boshnas and all of these but optuna_gp. Settings follow a colon:
+    boshnas:confidence=1,second_order=true."""
     surrogate_quality: tuple[Annotated[str, OneOf(SURROGATES)], ...] | None = None
     """Instead of searches: how well surrogates predict; all when none is named."""
     observed: tuple[Count, ...] = (20, 50, 100)
     """Numbers of observations for --surrogate_quality."""
     queries: Count = 60
     """Architectures trained per search."""
-    seeds: Count = 20
-    """Searches per searcher."""
+    seeds: Count | None = None
+    """Searches per searcher; 20, with --suite 5 on each task."""
     seed: Whole = 0
     """The first seed."""
     n_jobs: Count = 2
     """Processes side by side."""
     out: Place | None = None
-    """JSON file for all figures."""
+    """JSON file for all figures. With --suite it grows task by task, and what controls found before, on the same tasks,
+    is read from it."""
     plot: Place | None = None
     """SVG file for the curves of mean regret."""
+
+    @property
+    def seed_range(self) -> range:
+        """The seeds."""
+        return range(self.seed, self.seed + (self.seeds or (SUITE_SEEDS if self.suite else TABLE_SEEDS)))
 
 
 def benchmark(arguments: Sequence[str] | None = None) -> None:
@@ -68,6 +82,14 @@ def benchmark(arguments: Sequence[str] | None = None) -> None:
     names = list(dict.fromkeys(options.searchers or usual))
     for name in names:
         check_searcher(name, num_objectives=1 + len(costs))
+    for path in (options.out, options.plot):
+        if path is not None and path.is_dir():
+            raise ValueError(f"{path} is a folder; a file name is needed")
+    if options.suite:
+        _compare_on_suite(options, names)
+        return
+    if options.table is None:
+        raise ValueError("'--table' or '--suite' must say what searchers are compared on")
     table = load_table(options.table, options.metric, minimize=options.minimize, costs=costs)
     console = Console()
     if options.surrogate_quality is not None:
@@ -75,14 +97,11 @@ def benchmark(arguments: Sequence[str] | None = None) -> None:
         return
     if options.queries > len(table):
         raise ValueError(f"'--queries' must be at most the {len(table)} architectures. Got {options.queries}")
-    for path in (options.out, options.plot):
-        if path is not None and path.is_dir():
-            raise ValueError(f"{path} is a folder; a file name is needed")
     figures, curves = compare(
         table,
         names,
         num_queries=options.queries,
-        seeds=range(options.seed, options.seed + options.seeds),
+        seeds=options.seed_range,
         n_jobs=options.n_jobs,
         console=console,
     )
@@ -93,8 +112,33 @@ def benchmark(arguments: Sequence[str] | None = None) -> None:
         what = (
             f"hypervolume missing in {', '.join(options.objectives)}" if costs else f"mean regret in {options.metric}"
         )
-        title = f"{options.table.stem}: {what}, {options.seeds} seeds"
+        title = f"{options.table.stem}: {what}, {len(options.seed_range)} seeds"
         write_atomically(options.plot, draw_curves(curves, title=title))
+
+
+def _compare_on_suite(options: BenchmarkOptions, names: Sequence[str]) -> None:
+    """Search all tasks, and print Markdown. What concerns one table alone is refused."""
+    of_one_table = ("metric", "minimize", "objectives", "surrogate_quality", "queries", "plot")
+    usual = BenchmarkOptions()
+    if wrong := [f"--{name}" for name in of_one_table if getattr(options, name) != getattr(usual, name)]:
+        raise ValueError(f"'--suite' has tasks of its own. Leave out {', '.join(wrong)}")
+    console = Console(stderr=True)
+    with ProgressBar(console=console, transient=True) as bar:
+        searching = bar.add_task("searches", total=None)
+        results, taken = search_suite(
+            suite_of(options.table),
+            names,
+            seeds=options.seed_range,
+            n_jobs=options.n_jobs,
+            out=options.out,
+            progress=lambda done, total: bar.update(searching, completed=done, total=total),
+        )
+    if taken:
+        console.print(f"{taken} searches of controls were read from {options.out}.")
+    if options.out is not None:
+        figures = {"tasks": results, "searchers": suite_figures(results, names, options.seed_range)}
+        write_atomically(options.out, json.dumps(figures) + "\n")
+    sys.stdout.write(suite_markdown(results, names, options.seed_range) + "\n")
 
 
 def _compare_surrogates(options: BenchmarkOptions, table: Table, console: Console) -> None:
@@ -108,7 +152,7 @@ def _compare_surrogates(options: BenchmarkOptions, table: Table, console: Consol
             library_of(table.specs, n_jobs=options.n_jobs),
             names,
             counts=options.observed,
-            seeds=range(options.seed, options.seed + options.seeds),
+            seeds=options.seed_range,
             progress=lambda done, total: bar.update(measuring, completed=done, total=total),
         )
     console.print(quality_table(figures))

@@ -22,9 +22,9 @@ from .pool import Pool
 
 NUM_INIT = 10
 
-_POPULATION = 20
-_TOURNAMENT = 5
-_TREES = 100
+POPULATION = 20
+TOURNAMENT = 5
+TREES = 100
 _AUGMENTATION = 0.05
 
 
@@ -115,8 +115,8 @@ class Evolution(_Control):
     ties at random."""
 
     def suggest(self) -> int:
-        young = np.arange(max(0, len(self.indices) - _POPULATION), len(self.indices))
-        drawn = self.rng.choice(young, min(_TOURNAMENT, len(young)), replace=False)
+        young = np.arange(max(0, len(self.indices) - POPULATION), len(self.indices))
+        drawn = self.rng.choice(young, min(TOURNAMENT, len(young)), replace=False)
         outcomes = self.outcomes()
         if outcomes.shape[1] == 1:
             fitness = outcomes[drawn, 0]
@@ -149,7 +149,7 @@ class Forest(_Control):
 
     def suggest(self) -> int:
         inputs = np.hstack([self.pool.features, self.pool.codes])
-        model = RandomForestRegressor(_TREES, max_features=0.5, random_state=int(self.rng.integers(2**31)))
+        model = RandomForestRegressor(TREES, max_features=0.5, random_state=int(self.rng.integers(2**31)))
         model.fit(inputs[self.indices], self.scores())
         free = np.flatnonzero(self.free)
         predicted = np.stack([tree.predict(inputs[free]) for tree in model.estimators_])
@@ -157,16 +157,30 @@ class Forest(_Control):
         return int(free[int((bound + 1e-9 * self.rng.random(len(free))).argmax())])
 
 
+def tpe_sampler(seed: int) -> optuna.samplers.BaseSampler:
+    """Optuna's TPE, of all parameters together."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=NUM_INIT, multivariate=True)
+
+
+def gp_sampler(seed: int) -> optuna.samplers.BaseSampler:
+    """Optuna's Gaussian process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=NUM_INIT)
+
+
 class TreeParzen(_Control):
     """Optuna's TPE over the categories; its suggestion is moved to the nearest free architecture, and told as that."""
+
+    make_sampler = staticmethod(tpe_sampler)
 
     def __init__(self, pool: Pool, seed: int) -> None:
         super().__init__(pool, seed)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=NUM_INIT, multivariate=True)
-        self.study = optuna.create_study(directions=["maximize"] * (1 + len(pool.costs)), sampler=sampler)
+        directions = ["maximize"] * (1 + len(pool.costs))
+        self.study = optuna.create_study(directions=directions, sampler=self.make_sampler(seed))
         self.distributions = {
             f"x{place}": optuna.distributions.CategoricalDistribution(range(int(column.max()) + 1))
             for place, column in enumerate(pool.codes.T)
@@ -191,3 +205,13 @@ class TreeParzen(_Control):
                 params=params, distributions=self.distributions, values=self.outcomes()[-1].tolist()
             )
         )
+
+
+class OptunaGaussianProcess(TreeParzen):
+    """Optuna's Gaussian process over the categories, in the same way."""
+
+    make_sampler = staticmethod(gp_sampler)
+
+    def suggest(self) -> int:
+        with single_thread():
+            return super().suggest()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from design_space import Level, ModelSpec
 from design_space.files import nearest_name, unknown_keys
 from design_space.options import options_of, validated
 
@@ -13,13 +14,23 @@ from ..candidate import Candidate
 from ..optimizer.boshnas import BOSHNAS
 from ..optimizer.settings import BOSHNASSettings
 from ..surrogates import SURROGATES
-from .controls import Evolution, Forest, GaussianProcess, LocalSearch, RandomSearch, TreeParzen
+from .controls import (
+    Evolution,
+    Forest,
+    GaussianProcess,
+    LocalSearch,
+    OptunaGaussianProcess,
+    RandomSearch,
+    TreeParzen,
+)
 from .pool import Pool, Searcher
+from .space_controls import SPACE_CONTROLS, SpaceSearcher
 
 CONTROLS: dict[str, Callable[[Pool, int], Searcher]] = {
     "gp": GaussianProcess,
     "forest": Forest,
     "tpe": TreeParzen,
+    "optuna_gp": OptunaGaussianProcess,
     "evolution": Evolution,
     "local": LocalSearch,
     "random": RandomSearch,
@@ -28,7 +39,7 @@ CONTROLS: dict[str, Callable[[Pool, int], Searcher]] = {
 SEARCHERS = ("boshnas", *(f"boshnas-{name}" for name in SURROGATES), *CONTROLS)
 
 _NEEDS_LIBRARY = ("gp",)
-ONE_OBJECTIVE = ("local",)
+ONE_OBJECTIVE = ("local", "optuna_gp")
 """Searchers that know the score only."""
 
 
@@ -57,6 +68,14 @@ def make_searcher(name: str, pool: Pool, *, seed: int, num_queries: int) -> Sear
     return _OverPool(pool, seed, replace(_settings(name), patience=num_queries + 1))
 
 
+def make_space_searcher(name: str, level: Level, *, seed: int, num_queries: int) -> SpaceSearcher:
+    """The same for a space too large to list."""
+    check_searcher(name)
+    if name in SPACE_CONTROLS:
+        return SPACE_CONTROLS[name](level, seed)
+    return _OverSpace(level, seed, replace(_settings(name), patience=num_queries + 1))
+
+
 def _settings(name: str) -> BOSHNASSettings:
     """Reads settings from a name such as ``boshnas-gp:confidence=1,second_order=true``."""
     base, _, options = name.partition(":")
@@ -72,6 +91,22 @@ def _settings(name: str) -> BOSHNASSettings:
         is_switch = key in known and known[key].type == "boolean"
         values[key] = {"true": True, "false": False}.get(text, text) if is_switch else text
     return validated(BOSHNASSettings, values, dict.fromkeys(given, repr(name)), unknown_keys(given, known, repr(name)))
+
+
+class _OverSpace:
+    """BOSHNAS with specs in place of candidates."""
+
+    def __init__(self, level: Level, seed: int, settings: BOSHNASSettings) -> None:
+        self._boshnas = BOSHNAS(level, seed=seed, settings=settings)
+        self._asked: dict[str, Candidate] = {}
+
+    def ask(self) -> ModelSpec:
+        (candidate,) = self._boshnas.ask(1)
+        self._asked[candidate.spec.hash] = candidate
+        return candidate.spec
+
+    def tell(self, spec: ModelSpec, score: float) -> None:
+        self._boshnas.tell(self._asked.pop(spec.hash), score)
 
 
 class _OverPool:

@@ -107,6 +107,12 @@ def load_table(path: Path | str, metric: str, *, minimize: bool = False, costs: 
     )
 
 
+def metrics_of(path: Path) -> list[str]:
+    """The names of all scores in a table, in their order. Raises ``ValueError`` when the file is no table."""
+    entries = [entry for entry in _read(path) if isinstance(entry, Mapping)]
+    return list(dict.fromkeys(name for entry in entries for name in entry.get("scores", {})))
+
+
 def _read(path: Path) -> Sequence[Any]:
     text = read_text(path, "a JSON file")
     try:

@@ -13,12 +13,12 @@ from ..surrogates import SURROGATES
 
 @options
 class BOSHNASSettings:
-    """Settings of ``BOSHNAS``. Defaults are what measured best over several tables (docs/search.md); settings of the
+    """Settings of ``BOSHNAS``. Defaults are what measured best over the suite (docs/results/search.md); settings of the
     original that did not pay are off."""
 
-    num_init: Count = 10
+    num_init: Count = 6
     """Architectures trained from scratch first."""
-    num_largest: Natural = 5
+    num_largest: Natural = 1
     """How many of these are the ones with most parameters; at most half. The others spread over the space."""
     alpha: Share = 0.0
     """Probability of uncertainty sampling."""
@@ -27,7 +27,7 @@ class BOSHNASSettings:
     acquisition: Literal["ucb", "log_ei"] = "ucb"
     """Upper confidence bound, or expected improvement; of several objectives the optimistic hypervolume, or the
     expected one (qLogNEHVI)."""
-    confidence: NonNegative = 2.0
+    confidence: NonNegative = 1.0
     """C of the upper confidence bound, mean + c * deviation."""
     second_order: Switch = False
     """Propose optima of the acquisition over the vectors, climbed to by Newton steps and snapped to an
@@ -36,15 +36,15 @@ class BOSHNASSettings:
     """Starts from which these optima are climbed to."""
     cost_aware: Switch = False
     """Of the most promising candidates, train the one of highest expected improvement per predicted second."""
-    num_samples: Count = 1000
+    num_samples: Count = 500
     """Architectures drawn per proposal from a space too large to list."""
-    num_mutations: Natural = 1000
+    num_mutations: Natural = 500
     """Mutations of the best ones, per proposal, in such a space."""
     min_overlap: Share = 0.8
     """Share of parameters a parent must fill for a transfer."""
     patience: Count = 5
     """Optimisation steps without a new best that end a phase."""
-    surrogate: Annotated[str, OneOf(SURROGATES)] = "features"
+    surrogate: Annotated[str, OneOf(SURROGATES)] = "mixture"
     """Model of the score."""
     num_fitted: Annotated[int, Field(ge=2), NO_SWITCH] = 1000
     """Architectures that the surrogate learns from at most: the best ones, and of the others as many, spread evenly

@@ -27,6 +27,9 @@ from .settings import BOSHNASSettings
 LANDSCAPE_SAMPLE = 256
 """Vectors on which the surrogate learns uncertainty, beside the observed ones."""
 
+_GROWTH = 1.2
+"""By how much the observations grow until hyperparameters are found anew; between, they are kept."""
+
 _EXPECTED_RESIDUAL = 0.25
 """Deviation of what is missing to guesses, as a share of that of the guesses, before it is known."""
 
@@ -45,10 +48,11 @@ class SurrogateState:
         self._settings, self._goals, self._pool, self._origins, self._seed = settings, goals, pool, origins, seed
         self._layout = pool.layout._replace(origin=origins.num_columns)
         self._known: dict[str, Tensor] = {}
+        self._of_first: tuple[Tensor, Tensor, Surrogate] | None = None
         self.invalidate(observed=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_surrogate": None, "_fantasy_surrogate": None, "_multi_objective": None}
+        return self.__dict__ | dict.fromkeys(("_surrogate", "_of_first", "_fantasy_surrogate", "_multi_objective"))
 
     def invalidate(self, *, observed: bool) -> None:
         """Something is in training that was not, or no more; ``observed``: something was measured."""
@@ -74,9 +78,20 @@ class SurrogateState:
         return torch.stack([self._known[spec.hash] for spec in specs])
 
     def fitted(self) -> Surrogate:
-        """The surrogate of what is measured."""
+        """The surrogate of what is measured: fitted to the first of it, where it can be told the rest."""
         if self._surrogate is None:
-            self._surrogate = self._fit(*self.training_data())
+            X, Y = self.training_data()
+            first = _num_fitted(len(Y))
+            before = self._of_first
+            if before is None or not (torch.equal(X[:first], before[0]) and torch.equal(Y[:first], before[1])):
+                before = self._of_first = (X[:first], Y[:first], self._fit(X[:first], Y[:first]))
+            self._surrogate = before[2]
+            if first < len(Y):
+                try:
+                    with torch.no_grad(), single_thread():
+                        self._surrogate = before[2].condition_on_observations(X[first:], Y[first:])
+                except NotImplementedError:
+                    self._surrogate = self._fit(X, Y)
         return self._surrogate
 
     def with_fantasies(self) -> Surrogate:
@@ -165,3 +180,12 @@ class SurrogateState:
             seed=self._seed,
             layout=self._layout,
         )
+
+
+def _num_fitted(num_observed: int) -> int:
+    """Of how many observations hyperparameters are: all of few, and of more, the last number at which they had grown by
+    a fifth. It depends on the number alone, so that a search that is resumed goes on alike."""
+    count = 1
+    while (more := max(count + 1, int(_GROWTH * count))) <= num_observed:
+        count = more
+    return count

@@ -1,35 +1,52 @@
 """Surrogates of the score, interchangeable by name.
 
-- ``auto``: of ``features``, ``architecture`` and ``gp``, the one with the best leave-one-out predictive likelihood.
+- ``mixture``: in equal parts, ``architecture`` and a process on exact features that expects them to act smoothly.
 - ``features``, ``architecture``, ``gp``, ``embedding``: Gaussian processes on exact features; on those and layer-wise
   categories; on those and the embedding; on the embedding without features. All see numbers about the origin.
 - ``ensemble``: a deep ensemble. ``forest``: a tree ensemble.
 - ``boshnas``: the original's natural-parameter network, teacher and student.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from .automatic import most_likely_process
 from .base import Layout, Moments, Surrogate, single_thread
 from .deep_ensemble import DeepEnsembleSurrogate
 from .forest import ForestSurrogate
 from .gaussian_process import GaussianProcessSurrogate
 from .heteroscedastic import HeteroscedasticSurrogate
+from .mixture import MixtureSurrogate
 
 Fit = Callable[[Tensor, Tensor, Tensor, Layout, int], Surrogate]
 
+
+def _process(
+    X: Tensor,
+    Y: Tensor,
+    layout: Layout,
+    numbers: Sequence[int],
+    *,
+    codes: Sequence[int] = (),
+    smooth: Sequence[int] = (),
+) -> GaussianProcessSurrogate:
+    """A process to which what the origin brings is alike everywhere."""
+    return GaussianProcessSurrogate(X, Y, numbers=numbers, codes=codes, smooth=[*smooth, *layout.origin_columns])
+
+
 SURROGATES: dict[str, Fit] = {
-    "auto": lambda X, Y, _, layout, seed: most_likely_process(X, Y, layout),
-    "features": lambda X, Y, _, layout, seed: GaussianProcessSurrogate(X, Y, numbers=layout.feature_columns),
-    "architecture": lambda X, Y, _, layout, seed: GaussianProcessSurrogate(
-        X, Y, numbers=layout.feature_columns, codes=layout.code_columns
+    "mixture": lambda X, Y, _, layout, seed: MixtureSurrogate(
+        [
+            _process(X, Y, layout, layout.feature_columns, smooth=layout.feature_columns),
+            _process(X, Y, layout, layout.feature_columns, codes=layout.code_columns),
+        ]
     ),
-    "gp": lambda X, Y, _, layout, seed: GaussianProcessSurrogate(X, Y, numbers=layout.numbers),
-    "embedding": lambda X, Y, _, layout, seed: GaussianProcessSurrogate(
-        X, Y, numbers=layout.embedding_columns + layout.origin_columns
+    "features": lambda X, Y, _, layout, seed: _process(X, Y, layout, layout.feature_columns),
+    "architecture": lambda X, Y, _, layout, seed: _process(
+        X, Y, layout, layout.feature_columns, codes=layout.code_columns
     ),
+    "gp": lambda X, Y, _, layout, seed: _process(X, Y, layout, layout.numbers),
+    "embedding": lambda X, Y, _, layout, seed: _process(X, Y, layout, layout.embedding_columns + layout.origin_columns),
     "ensemble": lambda X, Y, _, layout, seed: DeepEnsembleSurrogate(X, Y, columns=layout.numbers, seed=seed),
     "forest": lambda X, Y, _, layout, seed: ForestSurrogate(X, Y, columns=layout.numbers, seed=seed),
     "boshnas": lambda X, Y, unlabelled, layout, seed: HeteroscedasticSurrogate(

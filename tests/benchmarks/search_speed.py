@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
     library = library_of(space)
     cases = {
         f"{len(library):,} listed": (library, {}, {}),
-        f"{len(library):,} listed, auto": (library, {"surrogate": "auto"}, {}),
+        f"{len(library):,} listed, features": (library, {"surrogate": "features"}, {}),
         f"{len(library):,} listed, score and parameters": (library, {}, {"objectives": ("score", "parameters")}),
         f"{level.size:.2g}": (level, {}, {}),
         f"{level.size:.2g}, score and parameters": (level, {}, {"objectives": ("score", "parameters")}),

@@ -178,7 +178,7 @@ def test_a_missing_table_ends_in_one_line(tmp_path, capsys):
 
 
 def test_all_surrogates_can_be_compared():
-    assert {"boshnas", "boshnas-auto", "boshnas-forest", "boshnas-boshnas", "gp", "forest", "tpe"} <= set(SEARCHERS)
+    assert {"boshnas", "boshnas-mixture", "boshnas-forest", "boshnas-boshnas", "gp", "forest", "tpe"} <= set(SEARCHERS)
 
 
 @pytest.fixture(scope="module")

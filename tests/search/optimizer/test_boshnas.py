@@ -35,7 +35,7 @@ def run(boshnas: BOSHNAS, num_trials: int) -> list[Candidate]:
     return candidates
 
 
-@pytest.mark.parametrize("surrogate", ["auto", "features"])
+@pytest.mark.parametrize("surrogate", ["mixture", "features"])
 def test_its_proposals_are_better_than_random_ones(tiny_library, surrogate):
     # All seeds count. From four observations nothing can be known; from eight the models begin to see.
     settings = BOSHNASSettings(num_init=4, surrogate=surrogate, alpha=0, beta=0)
@@ -127,7 +127,7 @@ def test_candidates_in_training_count_as_predicted(tiny_library):
 
 def test_expensive_candidates_are_avoided_when_costs_count(tiny_library):
     def asked(cost_aware: bool) -> float:
-        settings = BOSHNASSettings(num_init=8, acquisition="log_ei", cost_aware=cost_aware, surrogate="features")
+        settings = BOSHNASSettings(num_init=8, acquisition="log_ei", cost_aware=cost_aware)
         boshnas = BOSHNAS(tiny_library, seed=0, settings=settings)
         depths = []
         for number in range(14):
@@ -260,7 +260,7 @@ def test_the_same_history_gives_the_same_candidate_in_another_process(tiny_libra
     [
         ({"num_init": 0}, "'num_init' must be a whole number of at least 1. Got 0"),
         ({"alpha": 0.8, "beta": 0.3}, "add up to at most 1. Got 0.8, 0.3"),
-        ({"surrogate": "trees"}, "'surrogate' must be one of auto, features, .* Got 'trees'"),
+        ({"surrogate": "trees"}, "'surrogate' must be one of mixture, features, .* Got 'trees'"),
         (
             {"origins": ("scratch", "graft")},
             "'origins' must be one of scratch, pretrained, transfer, prune, stitch, merge. Got 'graft'",
