@@ -22,8 +22,10 @@ import design_space, flexibert, flexibert_nas
 import flexibert.pruning, flexibert.distillation, flexibert.conversion.pretrained, flexibert.morphisms.stitching
 
 layers = {"l": 1, "o": ["sa"], "h": [8], "n": [2], "f": [[8]], "p": ["sdp"]}
-model = flexibert.FlexiBERTModel(flexibert.FlexiBERTConfig(model_dict=layers, vocab_size=50))
-assert flexibert.prune(model, density=0.5, examples=[model.dummy_inputs]).num_parameters() < model.num_parameters()
+model = flexibert.FlexiBERTForSequenceClassification(flexibert.FlexiBERTConfig(model_dict=layers, vocab_size=50))
+tokens = model.dummy_inputs["input_ids"]
+batch = {"input_ids": tokens, "labels": tokens[:, 0] % 2}
+assert flexibert.prune(model, density=0.5, examples=[batch]).num_parameters() < model.num_parameters()
 print("done")
 """
 
