@@ -1,16 +1,16 @@
 """Children of one trained model, made and scored without training: on a worker, one after the other.
 
 What the parent's heads, neurons and layers are worth is computed once, on training rows; each child is cut out,
-repaired by least squares, and scored on validation rows and other training rows.
+repaired by least squares, and scored on other training rows: what the parent has learned there, a child has kept or
+lost. That orders children better than validation rows do (docs/results/roots.md), and leaves these to the choice at the
+end.
 """
 
 import math
-import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import datasets as hf_datasets
 import torch
 
 from dataset import PreparedData
@@ -29,10 +29,7 @@ EXAMPLES = 16
 """Batches by which heads, neurons and layers are judged and children are repaired."""
 
 ROWS = 512
-"""Rows of each split by which a child is scored, at most."""
-
-SPLITS = ("validation", "train")
-"""What the parent has learned, its children must still know: training rows tell as much as others, and are more."""
+"""Training rows by which a child is scored, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +68,8 @@ class Screener:
         parent = model_class(self._data).from_pretrained(model_dir).eval()
         batches = list(example_batches(self._data, parent.config.model_spec, EXAMPLES))
         self._shrinker = Shrinker(parent, batches)
-        self._rows = {name: _first(self._data.split(name)) for name in SPLITS}
+        rows = self._data.split("train")
+        self._rows = rows.select(range(min(len(rows), ROWS)))
         self._gain = job.score - self._measured(parent)
 
     def guided(self, num_layers: int, limits: Mapping[str, float]) -> ModelSpec | None:
@@ -89,14 +87,7 @@ class Screener:
         return spec, self._measured(child) + self._gain
 
     def _measured(self, model: Model) -> float:
-        """The mean of the task's metric over the splits."""
-        data = self._data
-        outputs = {name: outputs_on(rows, model, data) for name, rows in self._rows.items()}
-        return statistics.fmean(data.measure(of_rows, name)[data.metric] for name, of_rows in outputs.items())
+        return self._data.measure(outputs_on(self._rows, model, self._data), "train")[self._data.metric]
 
     def _keeps(self, spec: ModelSpec, limits: Mapping[str, float]) -> bool:
         return all(float(self._costs[name]([spec])[0]) <= limit for name, limit in limits.items())
-
-
-def _first(rows: hf_datasets.Dataset) -> hf_datasets.Dataset:
-    return rows.select(range(min(len(rows), ROWS)))
