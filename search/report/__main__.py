@@ -38,7 +38,8 @@ def report(arguments: Sequence[str] | None = None) -> None:
     for one in write_several(given.run_dir, given.output):
         score = "no trial has finished"
         if one.score is not None:
-            score = "{} {:.4f} ({:.4f} to {:.4f}) on {}".format(one.run.metric, *one.score, one.rows)
+            value, low, high = one.score
+            score = f"{one.run.metric} {value:.4f} ({low:.4f} to {high:.4f}) on {one.rows}"
         console.print(f"{one.run.directory.path.name}: {score}", highlight=False, soft_wrap=True)
     console.print(f"Comparison: {given.output}", highlight=False, soft_wrap=True)
 

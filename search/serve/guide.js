@@ -101,6 +101,9 @@ for (const [name, isOver] of [["dragover", true], ["dragleave", false], ["drop",
   place.addEventListener(name, (event) => {
     event.preventDefault();
     place.classList.toggle("over", isOver);
-    if (name === "drop") take(event.dataTransfer.files[0]);
+    if (name === "drop") {
+      byId("guided-table").files = event.dataTransfer.files;
+      take(event.dataTransfer.files[0]);
+    }
   });
 }

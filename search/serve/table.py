@@ -118,7 +118,7 @@ def _look_at(path: Path, options: dict[str, Any], target: Path) -> None:
 def _kind(task: Task) -> str:
     if task.task_type in (TOKENS, QUESTIONS):
         return {TOKENS: "a tag for each word", QUESTIONS: "answers to questions"}[task.task_type]
-    what = "pairs of texts" if task.is_paired else "texts"
+    what = "each pair of texts" if task.is_paired else "each text"
     if task.is_regression:
         return f"a number for {what}"
     return f"{'several labels' if task.is_multi_label else 'one class'} for {what}"

@@ -20,7 +20,7 @@ def test_columns_labels_duplicates_and_long_texts_are_told(refusing):
     assert found["columns"] == ["review", "verdict"]
     assert found["first_rows"][0] == ["a dull and sad story 0", "bad"]
     assert (found["rows"], sum(found["sizes"].values())) == (42, found["rows"])
-    assert (found["kind"], found["metric"], found["num_labels"]) == ("one class for texts", "accuracy", 2)
+    assert (found["kind"], found["metric"], found["num_labels"]) == ("one class for each text", "accuracy", 2)
     assert {one["label"] for one in found["labels"]} == {"good", "bad"}
     assert sum(one["rows"] for one in found["labels"]) == found["sizes"]["train"]
     assert found["duplicates"] == 1
@@ -40,7 +40,7 @@ def test_other_columns_can_be_named(refusing):
     other = _look(refusing, rows.encode(), text_column="title", label_column="stars").json()
     assert other["first_rows"][0][0] == "film 0"
     assert other["longest_words"] == 2
-    assert other["num_labels"] == 3 or other["kind"] == "a number for texts"
+    assert other["num_labels"] == 3 or other["kind"] == "a number for each text"
 
 
 @pytest.mark.parametrize(
