@@ -32,9 +32,11 @@ from .options import describe_options
 from .reading import BusyError
 from .schemas import Options, Prediction, Problem, Question, Resume, SearchStatus
 from .submission import TASKS, Submission
+from .table import TableForm, TableReading
 
 SEARCHES = "/api/searches"
 PREDICT = "/models/{search_id}/predict"
+TABLES = "/api/tables"
 _REFUSALS: dict[type[Exception], int] = {
     UnknownSearchError: 404,
     WrongStateError: 409,
@@ -74,7 +76,7 @@ def create_app(jobs: Jobs) -> ASGIApp:
     _add_results(app, jobs)
     _add_predictions(app, jobs, answerer)
     settings = jobs.settings
-    return Guard(app, token=settings.token, max_bytes=settings.max_upload_bytes, uploads_to=SEARCHES)
+    return Guard(app, token=settings.token, max_bytes=settings.max_upload_bytes, uploads_to=(SEARCHES, TABLES))
 
 
 def _add_page(app: FastAPI) -> None:
@@ -88,6 +90,10 @@ def _add_page(app: FastAPI) -> None:
     def script() -> Response:
         return Response((folder / "page.js").read_bytes(), media_type="text/javascript")
 
+    @app.get("/guide.js", include_in_schema=False)
+    def guide() -> Response:
+        return Response((folder / "guide.js").read_bytes(), media_type="text/javascript")
+
 
 def _add_searches(app: FastAPI, jobs: Jobs) -> None:
     @app.get("/api/options")
@@ -98,6 +104,17 @@ def _add_searches(app: FastAPI, jobs: Jobs) -> None:
             options=describe_options(SearchOptions),
             library_options=describe_options(SpaceLibraryOptions),
         )
+
+    @app.get("/api/space", response_class=Response)
+    def space() -> Response:
+        """A small design space for a first search, as YAML."""
+        return Response((files("design_space") / "quickstart.yaml").read_bytes(), media_type="text/yaml")
+
+    @app.post(TABLES)
+    def table(form: Annotated[TableForm, Form(media_type="multipart/form-data")]) -> TableReading:
+        """How a table would be read: columns, labels and how often they come, duplicates, texts that would be cut."""
+        with _told(ValueError, 422):
+            return form.read(jobs.incoming)
 
     @app.post(SEARCHES, status_code=201, dependencies=[Depends(_known_fields)])
     def submit(form: Annotated[Submission, Form(media_type="multipart/form-data")]) -> SearchStatus:

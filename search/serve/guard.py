@@ -5,7 +5,7 @@ A plain ASGI application around the real one: FastAPI would read a form before i
 
 import asyncio
 import secrets
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-OPEN_PATHS = ("/", "/page.js")
+OPEN_PATHS = ("/", "/page.js", "/guide.js")
 """The page, which holds nothing but code."""
 
 _MAX_SMALL_BYTES = 2**20
@@ -28,9 +28,9 @@ _SECURITY_HEADERS = {
 
 
 class Guard:
-    """Lets through who shows the token, and bodies up to a size: of a submission ``max_bytes``, of any other 1 MiB."""
+    """Lets through who shows the token, and bodies up to a size: of files ``max_bytes``, of any other 1 MiB."""
 
-    def __init__(self, app: ASGIApp, *, token: str, max_bytes: int, uploads_to: str) -> None:
+    def __init__(self, app: ASGIApp, *, token: str, max_bytes: int, uploads_to: Collection[str]) -> None:
         self._app = app
         self._token = token.encode()
         self._uploads_to = uploads_to
@@ -49,7 +49,7 @@ class Guard:
             await send(message)
 
         headers = Headers(scope=scope)
-        limit = self._max_bytes if scope["path"] == self._uploads_to else min(self._max_bytes, _MAX_SMALL_BYTES)
+        limit = self._max_bytes if scope["path"] in self._uploads_to else min(self._max_bytes, _MAX_SMALL_BYTES)
         refusal = self._refusal(scope, headers, limit)
         if refusal is not None:
             await refusal(scope, receive, send_safely)

@@ -64,7 +64,7 @@ class Jobs:
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
         self.reader = StatusReader()
-        self._searches, self._incoming = settings.root / "searches", settings.root / "incoming"
+        self._searches, self.incoming = settings.root / "searches", settings.root / "incoming"
         self._mutex = threading.RLock()
         self._listing, self._list_time, self._list = threading.Lock(), -math.inf, list[SearchStatus]()
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
@@ -76,7 +76,7 @@ class Jobs:
         except BlockingIOError:
             self._root_lock.close()
             raise ValueError(f"Another service runs on {settings.root}. Stop it, or choose another --root") from None
-        shutil.rmtree(self._incoming, ignore_errors=True)
+        shutil.rmtree(self.incoming, ignore_errors=True)
         self._problems: dict[str, str] = {}
         self._to_take_up = {folder.id for folder in self._in_state("interrupted")}
         self._take_up()
@@ -99,7 +99,7 @@ class Jobs:
         self._check_room()
         now = time.time()
         name = f"{datetime.fromtimestamp(now, timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
-        incoming = SearchFolder(self._incoming / name)
+        incoming = SearchFolder(self.incoming / name)
         incoming.path.mkdir(parents=True)
         try:
             submission.write(incoming.path)

@@ -85,15 +85,15 @@ class Submission(BaseModel):
         if self.library is not None:
             if self.library_options:
                 raise ValueError("'library_options' are for a design space; leave them out with a library")
-            path = folder / f"library{_suffix(self.library, 'library', LIBRARY_SUFFIXES)}"
-            _store(self.library, path)
+            path = folder / f"library{check_suffix(self.library, 'library', LIBRARY_SUFFIXES)}"
+            store(self.library, path)
             readings.append(Reading("library", partial(GraphLibrary.load, path)))
             return {"library": path.name, "library_options": None}
         assert self.design_space is not None
-        _suffix(self.design_space, "design_space", (".yaml", ".yml"))
+        check_suffix(self.design_space, "design_space", (".yaml", ".yml"))
         options = check_library_options(self.library_options)
         path = folder / "space.yaml"
-        _store(self.design_space, path)
+        store(self.design_space, path)
         if path.stat().st_size > _LARGEST_SPACE_BYTES:
             raise ValueError(f"'design_space' must be a YAML file of at most {_LARGEST_SPACE_BYTES // 1024} KiB")
         readings.append(Reading("design_space", partial(check_space, path, options)))
@@ -103,8 +103,8 @@ class Submission(BaseModel):
         """The task, the corpus, or the names of those that the server has."""
         content: dict[str, Any] = {"corpus": []}
         for number, source in enumerate(self.corpus, start=1):
-            path = folder / "corpus" / f"{number:03d}{_suffix(source, 'corpus', CORPUS_SUFFIXES)}"
-            _store(source, path)
+            path = folder / "corpus" / f"{number:03d}{check_suffix(source, 'corpus', CORPUS_SUFFIXES)}"
+            store(source, path)
             readings.append(Reading("corpus", partial(load_corpus, (path,))))
             content["corpus"].append(str(path.relative_to(folder)))
         weights = options.get("corpus_weights", [])
@@ -119,8 +119,8 @@ class Submission(BaseModel):
         for what, upload in uploads.items():
             if upload is not None:
                 stem = _stem(upload, what) if what == "table" else what
-                files[what] = folder / what / f"{stem}{_suffix(upload, what, TABLE_SUFFIXES)}"
-                _store(upload, files[what])
+                files[what] = folder / what / f"{stem}{check_suffix(upload, what, TABLE_SUFFIXES)}"
+                store(upload, files[what])
         columns = {name: options[name] for name in TABLE_OPTIONS if name in options}
         table = TableOptions(**columns, validation_file=files.get("validation"), test_file=files.get("test"))
         readings.append(Reading("table", partial(load_task, files["table"], table=table, seed=options.get("seed", 0))))
@@ -146,7 +146,7 @@ def _checked_name(name: str) -> str:
     return name.strip()
 
 
-def _suffix(upload: UploadFile, what: str, allowed: Sequence[str]) -> str:
+def check_suffix(upload: UploadFile, what: str, allowed: Sequence[str]) -> str:
     """The ending of the client's name of a file. Raises ``ValueError`` for another one."""
     name = upload.filename or ""
     found = [suffix for suffix in allowed if name.lower().endswith(suffix)]
@@ -161,7 +161,8 @@ def _stem(upload: UploadFile, otherwise: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-")[:40] or otherwise
 
 
-def _store(upload: UploadFile, path: Path) -> None:
+def store(upload: UploadFile, path: Path) -> None:
+    """Write what was sent to a new file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as stream:
         shutil.copyfileobj(upload.file, stream)
