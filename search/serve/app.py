@@ -20,11 +20,11 @@ from design_space.files import nearest_name
 from design_space.options import short
 from embeddings.generate_library import SpaceLibraryOptions
 
+from ..records.zipped import zipped
 from ..report import write_report
 from ..report.page import REPORT_FILE
 from ..runs.options import SearchOptions
 from .answering import Answerer, UnfitModelError
-from .download import zipped
 from .folder import DamagedSearchError, SearchFolder, UnknownSearchError
 from .guard import Guard
 from .jobs import FullQueueError, Jobs, WrongStateError

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from search.candidate import Candidate, Origin, describe
+from search.records import zipped
 from search.records.journal import Journal
-from search.serve import download
 from search.serve.progress import Progress
 from tests.search.serve.services import train, wait_until
 
@@ -139,13 +139,13 @@ def test_of_a_finished_search_it_is_the_tested_one(service, running):
 
 
 def test_a_zip_is_made_in_pieces_and_without_links(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "_CHUNK_BYTES", 1000)
+    monkeypatch.setattr(zipped, "_CHUNK_BYTES", 1000)
     (tmp_path / "secret").write_text("secret")
     model = tmp_path / "model"
     (model / "deep").mkdir(parents=True)
     (model / "deep" / "weights").write_bytes(bytes(range(250)) * 40)
     (model / "link").symlink_to(tmp_path / "secret")
-    pieces = list(download.zipped(model))
+    pieces = list(zipped.zipped(model))
     assert len(pieces) == 11
     assert max(map(len, pieces)) < 1500
     archive = zipfile.ZipFile(io.BytesIO(b"".join(pieces)))
