@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Form, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -86,13 +86,9 @@ def _add_page(app: FastAPI) -> None:
     def page() -> Response:
         return Response((folder / "page.html").read_bytes(), media_type="text/html")
 
-    @app.get("/page.js", include_in_schema=False)
-    def script() -> Response:
-        return Response((folder / "page.js").read_bytes(), media_type="text/javascript")
-
-    @app.get("/guide.js", include_in_schema=False)
-    def guide() -> Response:
-        return Response((folder / "guide.js").read_bytes(), media_type="text/javascript")
+    @app.get("/{name}.js", include_in_schema=False)
+    def script(name: Literal["page", "guide", "curve"]) -> Response:
+        return Response((folder / f"{name}.js").read_bytes(), media_type="text/javascript")
 
 
 def _add_searches(app: FastAPI, jobs: Jobs) -> None:

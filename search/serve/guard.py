@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-OPEN_PATHS = ("/", "/page.js", "/guide.js")
+OPEN_PATHS = ("/", "/page.js", "/guide.js", "/curve.js")
 """The page, which holds nothing but code."""
 
 _MAX_SMALL_BYTES = 2**20

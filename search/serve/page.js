@@ -78,6 +78,7 @@ function described(search) {
     const size = objectives.parameters ? `, ${Math.round(objectives.parameters).toLocaleString()} parameters` : "";
     lines.push(element("p", [element("b", `Best: ${score.toFixed(4)}`), ` (${trial}${size}) `, element("code", architecture)]));
   }
+  if (search.scores?.length > 1) lines.push(curve(search.scores));
   if (search.error) lines.push(element("p", search.error, { className: "failed" }));
   lines.push(element("p", buttons(search)));
   const kind = search.state === "failed" ? "failed-search" : search.state;

@@ -14,7 +14,8 @@ _REPORTED = ("phase", "progress", "loss", "validation_score")
 
 @dataclass
 class Progress:
-    """What a journal says. ``started`` when a trial was last taken up, ``reported`` what it said last.
+    """What a journal says. ``started`` when a trial was last taken up, ``reported`` what it said last, ``finished``
+    which have, in that order.
 
     Attributes:
         place: which file was read.
@@ -28,6 +29,7 @@ class Progress:
     records: dict[str, TrialRecord] = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)
     reported: dict[str, dict[str, Any]] = field(default_factory=dict)
+    finished: list[str] = field(default_factory=list)
     damage: str | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -60,7 +62,7 @@ class Progress:
 
     def _forget(self) -> None:
         self.place, self.num_bytes, self.num_lines, self.damage = None, 0, 0, None
-        self.records, self.started, self.reported = {}, {}, {}
+        self.records, self.started, self.reported, self.finished = {}, {}, {}, []
 
     def _note(self, event: Mapping[str, Any]) -> None:
         note_event(self.records, event)
@@ -68,6 +70,8 @@ class Progress:
         if event["event"] == "started":
             self.started[trial] = event["time"]
             self.reported.pop(trial, None)
+        elif event["event"] == "finished":
+            self.finished.append(trial)
         elif event["event"] == "reported":
             self.reported[trial] = {name: event[name] for name in _REPORTED if name in event}
 

@@ -48,6 +48,14 @@ class RunningTrial(BaseModel):
     validation_score: float | None = None
 
 
+class Scored(BaseModel):
+    """A finished trial: its score, and the standard error of that; 0 of older ones."""
+
+    trial: str
+    score: float
+    error: float
+
+
 class SearchStatus(BaseModel):
     """One search. ``interrupted``: its process was ended from outside; it is taken up when the service starts.
     ``damaged``: a file of it is; ``error`` says which."""
@@ -70,6 +78,7 @@ class SearchStatus(BaseModel):
     trials: TrialCounts = TrialCounts()
     best: BestTrial | None = None
     running_trials: list[RunningTrial] = []
+    scores: list[Scored] = Field(default=[], description="of finished trials, in that order; the last 200")
     has_model: bool = False
     error: str | None = Field(default=None, description="why it failed, cannot start, or cannot be read")
 

@@ -9,10 +9,11 @@ from ..candidate import describe
 from ..records.journal import TrialRecord
 from .folder import SearchFolder, UnknownSearchError
 from .progress import Progress
-from .schemas import BestTrial, RunningTrial, SearchStatus, Stage, State, TrialCounts
+from .schemas import BestTrial, RunningTrial, Scored, SearchStatus, Stage, State, TrialCounts
 
 _ENDED = ("finished", "failed")
 _ERROR_LINES = 5
+_MOST_SCORES = 200
 
 
 class StatusReader:
@@ -93,6 +94,7 @@ def _status(folder: SearchFolder, progress: Progress, queue_position: int | None
         trials=_counts(progress, len(running)),
         best=None if best is None else _best(best),
         running_trials=running,
+        scores=_scores(progress),
         has_model=_model_dir(folder, state, best) is not None,
         error=progress.damage or problem or (_error(folder) if state == "failed" else None),
     )
@@ -125,6 +127,13 @@ def _counts(progress: Progress, num_running: int) -> TrialCounts:
     states = [record.state for record in progress.records.values()]
     ended = {state: states.count(state) for state in _ENDED}
     return TrialCounts(**ended, running=num_running, open=len(states) - sum(ended.values()) - num_running)
+
+
+def _scores(progress: Progress) -> list[Scored]:
+    records = [progress.records[trial] for trial in progress.finished[-_MOST_SCORES:]]
+    return [
+        Scored(trial=one.trial, score=one.score or 0.0, error=one.objectives.get("score_error", 0.0)) for one in records
+    ]
 
 
 def _best(record: TrialRecord) -> BestTrial:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,10 +11,14 @@ from sklearn.metrics import f1_score
 
 from dataset.prepare import DataOptions
 from flexibert import FlexiBERTModel, load_encoder
+from search.candidate import Candidate, Origin
 from search.comparison.answers import answers_of
 from search.comparison.models import Compared, as_comparison, compare_models, comparison_text, usual_length
 from search.comparison.simple_baselines import FROZEN, WORDS, simple_baselines
 from search.records.comparison_file import read_comparison, write_comparison
+from search.records.journal import TrialRecord
+from search.records.run_directory import RunDirectory
+from search.runs.held_out import compare_best
 from tests.search.encoders import write_bert, write_reviews
 from tests.search.runs.test_teaching import _add_model
 
@@ -136,3 +141,40 @@ def test_what_the_best_gets_wrong_and_the_reference_right_is_shown_surest_first(
     assert both["counts"] == {"both": len(labels) - 3, "best": 1, "reference": 1, "neither": 1}
     alone = answers_of(_compared(data, mistaken), None, "t0001", data, "test")
     assert (alone["counts"], alone["num_wrong"], alone["examples"][0]["reference"]) == (None, 2, None)
+
+
+def test_a_run_ends_beside_its_encoder_and_its_baselines(data, tmp_path):
+    large, small, known = (_add_model(data, tmp_path / "models", size, 0.5) for size in (32, 16, 48))
+    specs = [FlexiBERTModel.from_pretrained(folder).config.model_spec for folder in (large, small, known)]
+    FlexiBERTModel.from_pretrained(large).save_pretrained(tmp_path / "tiny-bert")
+    baseline = tmp_path / "run" / "baselines" / "models" / specs[2].hash
+    baseline.parent.mkdir(parents=True)
+    known.rename(baseline)
+    run = SimpleNamespace(
+        data=data,
+        directory=RunDirectory(tmp_path / "run"),
+        models_dir=tmp_path / "models",
+        roots=SimpleNamespace(folders={"tiny-bert": tmp_path / "tiny-bert"}, reference=specs[0]),
+        timing={},
+    )
+    records = [
+        TrialRecord("t0001", Candidate(specs[0], Origin("pretrained", model="tiny-bert")), "finished", 0.5),
+        TrialRecord("t0002", Candidate(specs[1], Origin()), "finished", 0.5),
+    ]
+    console = Console(quiet=True)
+    text = compare_best(run, records, records[1], {"same-size": specs[2]}, "test", console)
+    comparison, answers = read_comparison(tmp_path / "run")
+    assert [(one["name"], one["kind"], one["trial"]) for one in comparison["models"]] == [
+        ("tiny-bert", "encoder", "t0001"),
+        ("same-size", "baseline", None),
+        ("t0002", "best", "t0002"),
+        (WORDS, "simple", None),
+        (FROZEN, "simple", None),
+    ]
+    assert comparison["sizes"] == {name: data.sizes[name] for name in ("train", "validation", "test")}
+    assert (answers["trial"], answers["reference"], answers["rows"]) == ("t0002", "tiny-bert", data.sizes["test"])
+    assert "| tiny-bert |" in text
+    compare_best(run, records, records[0], {}, "test", console)  # the encoder itself is the best
+    comparison, answers = read_comparison(tmp_path / "run")
+    assert [one["kind"] for one in comparison["models"]] == ["best", "simple", "simple"]
+    assert answers["reference"] is None

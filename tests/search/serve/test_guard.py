@@ -19,6 +19,8 @@ ROUTES = [
     ("GET", "/api/searches/20260101-000000-00000000/report"),
     ("GET", "/api/searches/20260101-000000-00000000/log"),
     ("GET", "/api/options"),
+    ("GET", "/api/space"),
+    ("POST", "/api/tables"),
     ("GET", "/api/openapi.json"),
     ("GET", "/nowhere"),
 ]
@@ -51,7 +53,7 @@ def test_nothing_is_stored_for_a_caller_without_the_token(service):
     assert not (service.root / "incoming").exists()
 
 
-@pytest.mark.parametrize("path", ["/", "/page.js"])
+@pytest.mark.parametrize("path", ["/", "/page.js", "/guide.js", "/curve.js"])
 def test_the_page_is_open_and_loads_nothing_from_elsewhere(service, path):
     del service.client.headers["Authorization"]
     answer = service.client.get(path)

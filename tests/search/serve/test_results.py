@@ -36,6 +36,9 @@ def test_progress_is_what_the_journal_says(service, running, tiny_library):
     assert (best["trial"], best["score"], best["origin"]) == ("t0003", 0.53, "scratch")
     assert best["objectives"] == {"parameters": 3e4, "latency_ms": 2.5}
     assert best["model_dict"] == tiny_library.specs[2].to_dict()
+    assert [(one["trial"], one["score"], one["error"]) for one in status["scores"]] == [
+        (f"t000{number}", 0.5 + number / 100, 0.0) for number in (1, 2, 3)
+    ]
     (trial,) = status["running_trials"]
     assert 0 <= trial.pop("elapsed_s") < 60
     assert trial == {
@@ -161,6 +164,7 @@ def test_the_report_is_that_of_now(service, running):
     assert str(service.root) not in answer.text
     running.run.journal.append("finished", "t0004", score=0.9, objectives={}, cost_s=4.0)
     assert "4 trials finished, 1 failed, 1 open" in service.get(running, "/report").text
+    assert service.get(running).json()["scores"][-1] == {"trial": "t0004", "score": 0.9, "error": 0.0}
 
 
 def test_the_page_uses_the_fields_there_are(service, running):
@@ -172,6 +176,10 @@ def test_the_page_uses_the_fields_there_are(service, running):
         read = set(re.findall(rf"\b{variable}\.(\w+)", script))
         assert read
         assert read <= schemas[schema]["properties"].keys()
+    scores, reading = service.client.get("/curve.js").text, service.client.get("/guide.js").text
+    [fields] = set(re.findall(r"forEach\(\(\{ ([^}]+) \}, number", scores))
+    assert set(fields.split(", ")) <= schemas["Scored"]["properties"].keys()
+    assert set(re.findall(r"\breading\.(\w+)", reading)) <= schemas["TableReading"]["properties"].keys()
     page = service.client.get("/").text
     asked = set(re.findall(r'byId\("(\w+)"\)', script))
     assert asked <= set(re.findall(r'id="(\w+)"', page))
@@ -185,7 +193,7 @@ def test_page_and_script_are_packaged():
     root = Path(__file__).resolve().parents[3]
     declared = (root / "pyproject.toml").read_text()
     assert '"search.*"' in declared
-    for name in ("page.html", "page.js"):
+    for name in ("page.html", "page.js", "guide.js", "curve.js"):
         assert f'"serve/{name}"' in declared
         assert (root / "search" / "serve" / name).is_file()
 
