@@ -7,17 +7,18 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 WORKDIR /source
 RUN python -m venv /opt/nas
 ENV PATH=/opt/nas/bin:$PATH
-COPY requirements.txt ./
+COPY constraints.txt ./
 RUN pip install --no-cache-dir --index-url "$TORCH_INDEX" --extra-index-url https://pypi.org/simple \
-    "$(grep '^torch==' requirements.txt)"
-RUN sed 's/^ray\[tune\]/ray[default,tune]/' requirements.txt > all.txt && pip install --no-cache-dir -r all.txt
-COPY requirements-*.txt pyproject.toml README.md LICENSE flexibert_nas.py ./
+    "$(grep '^torch==' constraints.txt)"
+RUN pip install --no-cache-dir --constraint constraints.txt 'ray[default,tune]'
+COPY pyproject.toml README.md LICENSE ./
+COPY flexibert_nas flexibert_nas
 COPY design_space design_space
 COPY embeddings embeddings
 COPY flexibert flexibert
 COPY dataset dataset
 COPY search search
-RUN pip install --no-cache-dir '.[export]'
+RUN pip install --no-cache-dir --constraint constraints.txt '.[all]'
 
 FROM python:3.11-slim
 # wget: with it KubeRay asks whether a node lives. The profile: it starts Ray in a login shell.

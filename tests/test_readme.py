@@ -41,7 +41,7 @@ MODULES = (
 )
 OPERATIONS = ("transfer", "stitch", "prune", "merge-layers", "retrain-block", "export")
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
-FLAGS_OF_OTHERS = {"--generate", "--head", "--address", "--nproc_per_node", "--cpu", "--json"}
+FLAGS_OF_OTHERS = {"--generate", "--head", "--address", "--nproc_per_node", "--cpu", "--json", "--constraint"}
 
 # What a page takes for granted before its Python, and what must be so after it.
 PRELUDES = {

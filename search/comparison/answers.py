@@ -38,7 +38,8 @@ def answers_of(
     places = np.flatnonzero(shown)
     places = places[np.argsort(-shares[places], kind="stable")][:_MOST_EXAMPLES]
     names, rows = data.label_names, data.split(split)
-    texts = data.tokenizer.batch_decode([rows[int(place)]["input_ids"] for place in places], skip_special_tokens=True)
+    shown_ids = [rows[int(place)]["input_ids"] for place in places]
+    texts = [data.tokenizer.decode(ids, skip_special_tokens=True) for ids in shown_ids]
     return Answers(
         trial=trial,
         split=split,

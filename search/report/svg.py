@@ -42,7 +42,7 @@ def as_svg(figure: Figure, titles: Mapping[str, str] | None = None) -> str:
     text = stream.getvalue()
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text[text.index("<svg") :], count=2)
     text = _METADATA.sub("", text)
-    text = re.sub(r" font-family: [^;]*;", "", text)
+    text = re.sub(r" font-family: [^;\"]*;?", "", text)
     for color, name in _COLORS.items():
         text = text.replace(color, name)
     known = titles or {}

@@ -238,16 +238,16 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--levels", "3,1"], "'levels' must begin with the layers per stack of the library, 2. Got 3,1"),
         (["--max_trials", "3,4"], "'max_trials' must be one number, or one for each of the 1 levels"),
         (["--epoch", "3"], "unknown argument --epoch. Did you mean '--epochs'"),
-        (["--surrogate", "woods"], "'surrogate' must be one of auto, features,"),
+        (["--surrogate", "woods"], "'surrogate' must be one of mixture, features,"),
         (["--origins", "transfer"], "'origins' must include 'scratch'"),
         (["--confirm", "2", "--storage", "memory://x"], "'confirm' goes neither with 'levels' nor with 'storage'"),
         (["--objectives", "parameters"], "'objectives' must include 'score'. Got parameters"),
         (
             ["--objectives", "score", "size"],
-            "must be one of score, parameters, flops, latency_ms. Got 'size'",
+            "must be one of score, parameters, flops, latency_ms, size_mb. Got 'size'",
         ),
         (["--constraints", "parameters>2e6"], "must be written like parameters=2e6 (at most 2 million), above 0. Got"),
-        (["--constraints", "energy=3"], "must limit one of parameters, flops, latency_ms. Got 'energy=3'"),
+        (["--constraints", "energy=3"], "must limit one of parameters, flops, latency_ms, size_mb. Got 'energy=3'"),
         (["--constraints", "parameters=1e3"], "None of the 272 architectures of the library keeps all constraints"),
         (["--learning_rate", "-1"], "'learning_rate' must be a finite number of at least 0. Got '-1'"),
         (["--learning_rate", "inf"], "'learning_rate' must be a finite number of at least 0. Got 'inf'"),
@@ -326,7 +326,7 @@ def test_tables_and_vocabularies_are_found_from_elsewhere_and_names_stay_names(t
     ("content", "message"),
     [
         ("max_trial: 7", "Unknown key 'max_trial' in .* Did you mean 'max_trials'"),
-        ("surrogate: woods", "'surrogate' in .* must be one of .*auto.*. Got 'woods'"),
+        ("surrogate: woods", "'surrogate' in .* must be one of .*mixture.*. Got 'woods'"),
         ("max_trials: many", "'max_trials' in .*whole number of at least 1. Got 'many'"),
         ("autotune: maybe", "'autotune' in .*must be true or false. Got 'maybe'"),
     ],
@@ -362,7 +362,10 @@ def test_options_saved_by_the_first_version_are_read_and_saved_alike():
     taught = {"teacher": None, "distillation_weight": 0.5, "distillation_temperature": 2.0, "unlabelled": None}
     assert (
         saved(options)
-        == yaml.safe_load(SAVED) | {"plugin": [], "skip_empty": False, "runtime": "torch"} | taught | FROM_A_ROOT
+        == yaml.safe_load(SAVED)
+        | {"plugin": [], "track": [], "skip_empty": False, "runtime": "torch", "confirm": 0}
+        | taught
+        | FROM_A_ROOT
     )
     assert (options.training.gradient_accumulation, options.training.batch_size) == (8, 8)  # of the recipe, of a flag
     assert options.tuned_recipe.autotune_trials == 1

@@ -139,6 +139,8 @@ def test_what_the_best_gets_wrong_and_the_reference_right_is_shown_surest_first(
     }
     both = answers_of(_compared(data, mistaken), _compared(data, also, "root"), "t0001", data, "test")
     assert both["counts"] == {"both": len(labels) - 3, "best": 1, "reference": 1, "neither": 1}
+    flawless = answers_of(_compared(data, right), _compared(data, mistaken, "root"), "t0001", data, "test")
+    assert (flawless["examples"], flawless["num_wrong"]) == ([], 0)
     alone = answers_of(_compared(data, mistaken), None, "t0001", data, "test")
     assert (alone["counts"], alone["num_wrong"], alone["examples"][0]["reference"]) == (None, 2, None)
 

@@ -139,7 +139,7 @@ def test_scores_of_a_run_stand_beside_others_that_came_meanwhile(tmp_path, tiny_
 
     evaluation = {"trial": "t0001", "metrics": {"accuracy": 0.9}, "split": "test"}
     monkeypatch.setattr(search.runs.level, "run_level", trained)
-    monkeypatch.setattr(search.runs.level, "keep_best", lambda *_: done.append("best") or evaluation)
+    monkeypatch.setattr(search.runs.level, "keep_best", lambda *_, **__: done.append("best") or evaluation)
     monkeypatch.setattr(search.runs.level, "write_summary", lambda *_: done.append("summary"))
     monkeypatch.setattr(search.runs.level, "compare_best", lambda *_: "beside")
     monkeypatch.setattr(search.runs.level, "add_to_summary", lambda _, text: done.append(text))

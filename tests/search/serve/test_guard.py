@@ -22,6 +22,7 @@ ROUTES = [
     ("GET", "/api/space"),
     ("POST", "/api/tables"),
     ("GET", "/api/openapi.json"),
+    ("POST", "/models/20260101-000000-00000000/predict"),
     ("GET", "/nowhere"),
 ]
 WRONG = [None, "", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN, "Bearer é"]
