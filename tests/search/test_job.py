@@ -32,10 +32,12 @@ def test_a_search_runs_as_a_submitted_job(tmp_path, tiny_library):
         tmp_path / "films.csv",
     ]
     flags += ["--pretrain_steps", 0, "--epochs", 1, "--vocab_size", 300, "--max_length", 16, "--max_trials", 2]
-    port, dashboard = _free_port(), _free_port()
+    port, dashboard, agent, client = (_free_port() for _ in range(4))
     environment = os.environ | {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
     address = f"http://127.0.0.1:{dashboard}"
+    # All of them: where another cluster of this machine has the usual port of the agent, no job ever starts.
     ports = ["--port", str(port), "--include-dashboard", "true", "--dashboard-port", str(dashboard)]
+    ports += ["--dashboard-agent-listen-port", str(agent), "--ray-client-server-port", str(client)]
     head = subprocess.Popen(
         [_ray(), "start", "--head", "--block", "--num-cpus", "1", "--node-ip-address", "127.0.0.1", *ports],
         cwd=ROOT,
