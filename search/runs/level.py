@@ -179,8 +179,10 @@ def _best(run: LevelRun, records: Sequence[TrialRecord], console: Console) -> Tr
         return None
     with ray_cluster(run.cluster.address):
         means = confirm(run, records, run.budget.confirm, console)
-    chosen = next(iter(tied_records(means, run.goals)), None) if means else None
-    return next((record for record in records if chosen and record.trial == chosen.trial), None)
+    if not means:
+        return None
+    chosen = tied_records(means, run.goals)[0].trial
+    return next(record for record in records if record.trial == chosen)
 
 
 def with_teacher(run: LevelRun, teacher: str, root: TrialRecord | None, console: Console) -> LevelRun:

@@ -51,6 +51,16 @@ def _cut(run: RunDirectory, num_lines: int) -> None:
     run.journal.path.write_bytes(b"".join(lines[:num_lines]) + torn)
 
 
+def _killed_three_times(run, given):
+    """Followed up to three places of its journal."""
+    whole = run.journal.path.read_bytes()
+    for num_lines in (3, 6, 12):
+        _cut(run, num_lines)
+        with pytest.raises(KeyboardInterrupt), followed(run, [given], Console()):
+            raise KeyboardInterrupt
+        run.journal.path.write_bytes(whole)
+
+
 def _in_mlflow(uri: str) -> dict[str, dict]:
     """Of each run, by name, what a person sees."""
     mlflow = pytest.importorskip("mlflow", reason="needs the extra 'track'")
@@ -83,12 +93,7 @@ def test_mlflow_has_one_run_a_trial_after_three_kills(run, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     uri = f"sqlite:///{tmp_path}/runs.db" if kind == "sqlite" else (tmp_path / "runs").as_uri()
     given = destination("mlflow:sqlite:///runs.db" if kind == "sqlite" else "mlflow:runs")
-    whole = run.journal.path.read_bytes()
-    for num_lines in (3, 6, 12):
-        _cut(run, num_lines)
-        with pytest.raises(KeyboardInterrupt), followed(run, [given], Console()):
-            raise KeyboardInterrupt
-        run.journal.path.write_bytes(whole)
+    _killed_three_times(run, given)
     assert tell_all(run, [given]) == 3
     seen = _in_mlflow(uri)
     assert sorted(seen) == ["films", "t0001", "t0002", "t0003"]
@@ -124,12 +129,7 @@ def _in_tensorboard(folder: Path) -> dict[str, dict]:
 
 def test_tensorboard_has_one_folder_a_trial_after_three_kills(run, tmp_path):
     given = destination(f"tensorboard:{tmp_path / 'board'}")
-    whole = run.journal.path.read_bytes()
-    for num_lines in (3, 6, 12):
-        _cut(run, num_lines)
-        with pytest.raises(KeyboardInterrupt), followed(run, [given], Console()):
-            raise KeyboardInterrupt
-        run.journal.path.write_bytes(whole)
+    _killed_three_times(run, given)
     tell_all(run, [given])
     (of_run,) = (tmp_path / "board").iterdir()
     seen = _in_tensorboard(of_run)
