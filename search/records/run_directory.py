@@ -117,7 +117,7 @@ class RunDirectory:
             ValueError: when there is none, or one of a newer version.
         """
         if not self.exists():
-            raise ValueError(f"Nothing to resume: {self.path} holds no run (no config.yaml)")
+            raise ValueError(f"{self.path} holds no run (no config.yaml)")
         config = checked(_CONFIG, read_yaml(self.config_file), self.config_file)
         if (found := config.pop("format", FORMAT)) != FORMAT:
             raise ValueError(

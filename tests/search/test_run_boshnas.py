@@ -233,7 +233,7 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--min_overlap", "2"], "'min_overlap' must be in [0, 1]. Got '2'"),
         (["--max_hours", "0"], "must be a finite number above 0. Got '0'"),
         (["--resources_per_trial", "ram=4"], "must give cpu, gpu or both, above 0 and finite. Got 'ram=4'"),
-        (["--resume"], "Nothing to resume"),
+        (["--resume"], "holds no run (no config.yaml)"),
         (["--levels", "1,2"], "must be falling whole numbers with commas, for example 2,1. Got '1,2'"),
         (["--levels", "3,1"], "'levels' must begin with the layers per stack of the library, 2. Got 3,1"),
         (["--max_trials", "3,4"], "'max_trials' must be one number, or one for each of the 1 levels"),
