@@ -30,7 +30,9 @@ from ..training.collators import collator
 from ..training.samplers import LongestFirst, lengths_of
 
 WORDS, FROZEN = "bag of words", "frozen encoder"
-_STRENGTHS = (0.1, 1.0, 10.0, 100.0)
+_STRENGTHS = (1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0, 100.0)
+"""Inverse to the penalty: few rows of many features need the first, words of many texts the last."""
+
 _MOST_WORDS, _MOST_TEXTS, _MOST_ENCODED, _MOST_VALIDATION = 50_000, 20_000, 2000, 1000
 _SURELY_NOT = -50.0
 """The output for a class that training has no row of."""

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from rich.console import Console
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
 from dataset.prepare import DataOptions
@@ -14,7 +15,7 @@ from flexibert import FlexiBERTModel, load_encoder
 from search.candidate import Candidate, Origin
 from search.comparison.answers import answers_of
 from search.comparison.models import Compared, as_comparison, compare_models, comparison_text, usual_length
-from search.comparison.simple_baselines import FROZEN, WORDS, simple_baselines
+from search.comparison.simple_baselines import FROZEN, WORDS, _answered, simple_baselines
 from search.records.comparison_file import read_comparison, write_comparison
 from search.records.journal import TrialRecord
 from search.records.run_directory import RunDirectory
@@ -85,6 +86,18 @@ def test_numbers_and_several_labels_have_a_bag_of_words_too(kind, tmp_path):
 def test_of_words_and_one_class_there_is_none(data, tmp_path):
     tags = [{"tokens": ["a", "film"], "tags": ["O", "B-X"]} for _ in range(60)]
     assert simple_baselines(_data_of(tmp_path, tags), "test", None) == []
+
+
+def test_many_features_of_few_rows_are_penalised_as_strongly_as_they_need(data):
+    """A little of the label is in each of 200 features, and a fifth of the training labels is wrong: a model that is
+    hardly penalised learns that."""
+    rng = np.random.default_rng(0)
+    labels = [rng.integers(2, size=size) for size in (300, 500, 2000)]
+    features = [rng.normal(size=(len(of), 200)) + 0.12 * (2 * of[:, None] - 1) for of in labels]
+    told = np.where(rng.random(300) < 0.2, 1 - labels[0], labels[0])
+    outputs, _ = _answered(data, features, [{"labels": of} for of in (told, labels[1], labels[2])])
+    hardly = LogisticRegression(C=0.1, max_iter=300).fit(features[0], told).score(features[2], labels[2])
+    assert np.mean(outputs.argmax(1) == labels[2]) > hardly + 0.05
 
 
 def test_models_stand_beside_the_first_with_intervals(data, tmp_path):
