@@ -155,5 +155,5 @@ def _outputs(model: Any, features: Any, data: PreparedData) -> Array:
     if data.is_multi_label:
         return np.asarray(model.decision_function(features), dtype=float).reshape(-1, data.num_labels)
     outputs = np.full((features.shape[0], data.num_labels), _SURELY_NOT)
-    outputs[:, model.classes_] = np.maximum(model.predict_log_proba(features), _SURELY_NOT)
+    outputs[:, model.classes_] = np.log(np.maximum(model.predict_proba(features), np.exp(_SURELY_NOT)))
     return outputs
