@@ -4,6 +4,7 @@ On each level children of the best of the level above are screened within the le
 of these to train. All levels share one journal; a run that was cut goes on from it.
 """
 
+import functools
 import json
 import math
 import time
@@ -24,7 +25,7 @@ from ..tune.cluster import fitting_trials
 from ..tune.runner import LevelRun, run_level
 from .screening import screened_children, with_all_cores
 from .shrink_goals import PARAMETERS
-from .timing import LATENCY, fast_enough
+from .timing import LATENCY, fast_enough, tightened
 
 _LEVELS_FILE = "levels.json"
 _TRIALS = TypeAdapter(dict[str, str])
@@ -56,7 +57,10 @@ def descend(
         budget = replace(run.budget, max_trials=(1 + number * trials,))
         level = replace(run, goals=goals, budget=budget)
         if num_screened:
-            screened |= screened_children(run, parent, [of_level], count=num_screened, number=number, console=console)
+            tighten = functools.partial(tightened, run) if LATENCY in of_level else None
+            screened |= screened_children(
+                run, parent, [of_level], count=num_screened, number=number, tighten=tighten, console=console
+            )
             within = [spec for spec in screened if goals.constraint_violation(goals.values(spec, {})) == 0]
             if not within:
                 return

@@ -14,7 +14,7 @@ from ..objectives import SCORE, Goals
 from ..records.journal import TrialRecord
 from ..tune.runner import LevelRun, in_storage, run_level
 from ..tune.screener import ScreeningJob
-from ..tune.screening import screen_children
+from ..tune.screening import Tighten, screen_children
 from ..tune.storage import data_name, model_name
 
 SIZES = (0.7, 0.5, 0.35, 0.25, 0.18, 0.125, 0.09, 0.0625)
@@ -56,12 +56,13 @@ def screened_children(
     *,
     count: int,
     number: int,
+    tighten: Tighten | None = None,
     console: Console,
 ) -> dict[ModelSpec, float]:
     """What ``count`` children of a trial score before they are trained, and what it scores itself.
 
     Args:
-        limits: see ``screen_children``.
+        limits: and ``tighten``, see ``screen_children``.
         number: of the file that keeps them: a run that goes on reads it.
     """
     resources, model_dir = run.cluster.resources_per_trial, run.models_dir / parent.candidate.spec.hash
@@ -84,6 +85,7 @@ def screened_children(
         limits,
         count=count,
         path=run.directory.path / "screened" / f"{number}.jsonl",
+        tighten=tighten,
         resources=resources,
         seed=run.seed,
         console=console,

@@ -20,11 +20,16 @@ LATENCY = "latency_ms"
 MARGIN = 0.97
 """Share of a limit on time that predictions must keep: they may be wrong by a little."""
 
+MARGIN_AGAIN = 0.99
+"""Share of a limit that was made smaller, for the same reason."""
+
 _MEASURED, _REPEATS = 24, 15
 """Architectures by whose times the latency of all is predicted, and how often each is timed."""
 
 _TIMED_AGAIN = 8
 """The best of the children screened for a limit on time that are timed before any is trained."""
+
+Limits = Mapping[str, float]
 
 _VOCABULARY = 1000  # word vectors take room, and no time
 _FILE = "latency.json"
@@ -46,18 +51,43 @@ def timed(run: LevelRun, length: int) -> LevelRun:
     return replace(run, latency=_latency_model(run))
 
 
-def fast_enough(run: LevelRun, specs: Sequence[ModelSpec], limits: Mapping[str, float]) -> Sequence[ModelSpec]:
+def tightened(run: LevelRun, specs: Sequence[ModelSpec], limits: Sequence[Limits]) -> list[Limits]:
+    """The limits for which each architecture was made, with a limit on time made smaller for one that is too slow when
+    it is timed beside the encoder: by as much as it is too slow. Predictions err alike for architectures that are
+    alike."""
+    places = [place for place, limit in enumerate(limits) if LATENCY in limit]
+    found = list(limits)
+    for place, share in zip(places, _shares(run, [specs[place] for place in places]), strict=True):
+        excess = share / _allowed(run, limits[place])
+        if excess > 1:
+            found[place] = {**limits[place], LATENCY: MARGIN_AGAIN * limits[place][LATENCY] / excess}
+    return found
+
+
+def fast_enough(run: LevelRun, specs: Sequence[ModelSpec], limits: Limits) -> Sequence[ModelSpec]:
     """Those of the first few of some architectures that keep a limit on time when they are timed beside the encoder;
     where none does, the fastest."""
     if LATENCY not in limits:
         return specs
+    shares = _shares(run, specs[:_TIMED_AGAIN])
+    fast = [spec for spec, share in zip(specs, shares, strict=False) if share <= _allowed(run, limits)]
+    return fast or [specs[int(np.argmin(shares))]]
+
+
+def _shares(run: LevelRun, specs: Sequence[ModelSpec]) -> list[float]:
+    """How long architectures take, as shares of the encoder's time, which is measured in turn with theirs."""
+    if not specs:
+        return []
+    assert run.roots is not None
+    whole, *times = _times_ms(run, [run.roots.reference, *specs])
+    return [time_ms / whole for time_ms in times]
+
+
+def _allowed(run: LevelRun, limits: Limits) -> float:
+    """The share of the encoder's time that a limit leaves."""
     assert run.roots is not None
     assert run.latency is not None
-    reference = run.roots.reference
-    whole, *times = _times_ms(run, [reference, *specs[:_TIMED_AGAIN]])
-    allowed = limits[LATENCY] / MARGIN / float(run.latency([reference])[0])
-    fast = [spec for spec, time_ms in zip(specs, times, strict=False) if time_ms / whole <= allowed]
-    return fast or [specs[int(np.argmin(times))]]
+    return limits[LATENCY] / MARGIN / float(run.latency([run.roots.reference])[0])
 
 
 def _latency_model(run: LevelRun) -> LatencyModel:

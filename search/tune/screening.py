@@ -7,7 +7,7 @@ for its size goes until the limits are kept. The others are mutations of the bes
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ _BEST = 4
 """How many of the best are mutated, for each limit."""
 
 Limits = Mapping[str, float]
+Tighten = Callable[[Sequence[ModelSpec], Sequence[Limits]], Sequence[Limits]]
 
 
 class _Child(TypedDict):
@@ -78,6 +79,7 @@ def screen_children(
     *,
     count: int,
     path: Path,
+    tighten: Tighten | None = None,
     resources: Mapping[str, float],
     seed: int,
     console: Console,
@@ -88,6 +90,8 @@ def screen_children(
         limits: each the most that children may cost; children are made for all of them.
         count: children in all, those of an earlier attempt included.
         path: file that is written, and read where it is there.
+        tighten: of children that importance suggests, and the limits that they were made for, what these must be for
+            children that keep them.
         resources: of Ray, for each worker.
     """
     screened = Screened(path)
@@ -98,9 +102,12 @@ def screen_children(
     try:
         with console.status("screening: what the parent's parts are worth") as status:
             guided = [(depth, of) for of in limits for depth in range(len(parent.layers), 0, -1)]
-            found = pool.map(lambda worker, one: worker.guided.remote(*one), guided)
-            known = {None, parent, *screened.scores}
-            waiting = [spec for spec in dict.fromkeys(found) if spec not in known]
+            found = _guided(pool, guided)
+            if tighten is not None:
+                tight = tighten([spec for spec, _ in found], [of for _, (_, of) in found])
+                found = _guided(pool, [(depth, of) for (_, (depth, _)), of in zip(found, tight, strict=True)])
+            known = {parent, *screened.scores}
+            waiting = [spec for spec in dict.fromkeys(spec for spec, _ in found) if spec not in known]
             mutations = _mutations(Subarchitectures(parent), limits, job.costs, screened.scores, seed)
             proposals = itertools.chain(waiting, mutations)
             first = len(screened.scores) + 1
@@ -120,6 +127,13 @@ def screen_children(
         for worker in workers:
             ray.kill(worker)
     return screened.scores
+
+
+def _guided(pool: ActorPool, wanted: Sequence[tuple[int, Limits]]) -> list[tuple[ModelSpec, tuple[int, Limits]]]:
+    """The children of so many layers that importance suggests within limits, those that can be, each with what was
+    asked."""
+    found = pool.map(lambda worker, one: worker.guided.remote(*one), wanted)
+    return [(spec, asked) for spec, asked in zip(found, wanted, strict=True) if spec is not None]
 
 
 def _mutations(
