@@ -28,6 +28,11 @@ from .shrink_goals import PARAMETERS
 from .timing import LATENCY, fast_enough, tightened
 
 _LEVELS_FILE = "levels.json"
+
+_FEW = 32
+"""Children that are screened by one worker with all cores: to judge the parent takes as long as about so many, and
+each worker does it for itself."""
+
 _TRIALS = TypeAdapter(dict[str, str])
 
 
@@ -58,8 +63,9 @@ def descend(
         level = replace(run, goals=goals, budget=budget)
         if num_screened:
             tighten = functools.partial(tightened, run) if LATENCY in of_level else None
+            screener = with_all_cores(run) if num_screened <= _FEW else run
             screened |= screened_children(
-                run, parent, [of_level], count=num_screened, number=number, tighten=tighten, console=console
+                screener, parent, [of_level], count=num_screened, number=number, tighten=tighten, console=console
             )
             within = [spec for spec in screened if goals.constraint_violation(goals.values(spec, {})) == 0]
             if not within:
