@@ -16,7 +16,6 @@ under another name and renamed: it is there whole or not at all. What a cut prep
 import contextlib
 import dataclasses
 import json
-import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +35,7 @@ from .corpora.packing import pack
 from .kinds.question_answering import best_answers, encode_questions
 from .kinds.token_classification import encode_tags, sentences_of
 from .metrics import Metrics
+from .noticed import say_what_comes_twice, say_what_is_cut, texts_of
 from .task import QUESTIONS, SPLITS, TEXT, TOKENS, Task, TaskDescription, majority_share
 from .tokenizer import vocabulary_size
 
@@ -44,9 +44,6 @@ MADE_FROM_FILE = "made_from.json"
 _HELD_OUT = 20  # one of so many blocks of the corpus is kept for validation
 _TASK_TYPE = "kind"  # as the file calls it
 _UNLABELLED, _TEXTS = "unlabelled_", "texts_"
-_BATCH = 1000  # texts tokenised at a time to see how long they are
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,7 +284,8 @@ def _write(
         encode = _ENCODERS[task.task_type]
         tables = {split: encode(rows, tokenizer, lengths.max_length) for split, rows in task.splits.items()}
         if task.task_type == TEXT:
-            _say_what_is_cut(task, tables, tokenizer, lengths.max_length)
+            say_what_is_cut(task, tables, tokenizer, lengths.max_length)
+            say_what_comes_twice(task)
         for split, rows in task.unlabelled.items():
             tables[f"{_UNLABELLED}{split}"] = encode(rows, tokenizer, lengths.max_length)
         of_task = folder / task.name if len(tasks) > 1 else folder
@@ -318,33 +316,9 @@ def _describe(folder: Path, **content: Any) -> None:
 
 def _encoded(rows: hf_datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -> hf_datasets.Dataset:
     is_paired = "text_pair" in rows.column_names
-    encoded = tokenizer(*_texts_of(rows), truncation=True, max_length=max_length, return_token_type_ids=is_paired)
+    encoded = tokenizer(*texts_of(rows), truncation=True, max_length=max_length, return_token_type_ids=is_paired)
     labels = {"labels": np.asarray(rows["label"][:]).tolist()} if "label" in rows.column_names else {}
     return hf_datasets.Dataset.from_dict({**encoded, **labels})
-
-
-def _say_what_is_cut(
-    task: Task, tables: Mapping[str, hf_datasets.Dataset], tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> None:
-    """A warning when texts are longer than ``max_length``, with their share."""
-    cut = longest = 0
-    for split, encoded in tables.items():
-        full = [number for number, ids in enumerate(encoded["input_ids"]) if len(ids) >= max_length]
-        for start in range(0, len(full), _BATCH):
-            rows = task.splits[split].select(full[start : start + _BATCH])
-            whole = tokenizer(*_texts_of(rows), return_attention_mask=False, verbose=False)["input_ids"]
-            sizes = [len(ids) for ids in whole if len(ids) > max_length]
-            cut, longest = cut + len(sizes), max([longest, *sizes])
-    if cut:
-        total = sum(map(len, tables.values()))
-        logger.warning(
-            "%s: %s of %s texts (%s) are longer than --max_length %d tokens and cut there; the longest has %s",
-            *(task.name, f"{cut:,}", f"{total:,}", f"{cut / total:.0%}", max_length, f"{longest:,}"),
-        )
-
-
-def _texts_of(rows: hf_datasets.Dataset) -> list[list[str]]:
-    return [list(rows[name]) for name in ("text", "text_pair") if name in rows.column_names]
 
 
 _ENCODERS = {TEXT: _encoded, TOKENS: encode_tags, QUESTIONS: encode_questions}

@@ -8,7 +8,7 @@ import datasets as hf_datasets
 import pytest
 from rich.console import Console
 
-from dataset import PreparedData, load_corpus
+from dataset import PreparedData, TableOptions, load_corpus
 from dataset.corpora import packing
 from dataset.prepare import DataOptions
 from dataset.prepared import _alone
@@ -236,3 +236,14 @@ def test_texts_that_are_cut_are_said_with_their_share(
     assert "mine: 10 of 40 texts (25%) are longer than --max_length 16 tokens and cut there; the longest has 23" in (
         caplog.text
     )
+
+
+def test_texts_of_training_that_come_again_are_said(
+    options: DataOptions, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train, test = Path(options.task), tmp_path / "test.csv"
+    train.write_text("\n".join(["review,verdict", *(f"film {i},{'yes' if i % 2 else 'no'}" for i in range(40))]))
+    test.write_text("review,verdict\nfilm 3,yes\nfilm 4,no\nfilm 41,yes\n")
+    _prepare(dataclasses.replace(options, table=TableOptions(test_file=test)), tmp_path / "out")
+    assert "mine: 2 of the 3 texts of test (66.7%) are in training too" in caplog.text
+    assert "of validation" not in caplog.text
