@@ -71,7 +71,8 @@ def descend(
             if not within:
                 return
             best_first = sorted(within, key=lambda spec: -screened[spec])
-            left_out = {*within} - {*fast_enough(run, best_first, of_level)}
+            is_last = number == len(limits)  # the others are on the way to what was asked for
+            left_out = {*within} - {*(fast_enough(run, best_first, of_level) if is_last else within)}
             level = replace(level, screened={spec: screened[spec] for spec in screened if spec not in left_out})
         if max_hours is not None:
             left = max(0.0, max_hours - (time.monotonic() - begun_s) / 3600) / (len(limits) - number + 1)

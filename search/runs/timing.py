@@ -20,11 +20,14 @@ LATENCY = "latency_ms"
 MARGIN = 0.97
 """Share of a limit on time that predictions must keep: they may be wrong by a little."""
 
-MARGIN_AGAIN = 0.99
-"""Share of a limit that was made smaller, for the same reason."""
+MARGIN_AGAIN = 0.97
+"""Share of a limit that was made smaller, which what is measured must keep: it is wrong by a little, too."""
 
 _MEASURED, _REPEATS = 24, 15
 """Architectures by whose times the latency of all is predicted, and how often each is timed."""
+
+_REPEATS_AGAIN = 45
+"""How often each of a few is timed that a limit depends on."""
 
 _TIMED_AGAIN = 8
 """The best of the children screened for a limit on time that are timed before any is trained."""
@@ -59,8 +62,7 @@ def tightened(run: LevelRun, specs: Sequence[ModelSpec], limits: Sequence[Limits
     found = list(limits)
     for place, share in zip(places, _shares(run, [specs[place] for place in places]), strict=True):
         excess = share / _allowed(run, limits[place])
-        if excess > 1:
-            found[place] = {**limits[place], LATENCY: MARGIN_AGAIN * limits[place][LATENCY] / excess}
+        found[place] = {**limits[place], LATENCY: limits[place][LATENCY] * min(1.0, MARGIN_AGAIN / excess)}
     return found
 
 
@@ -79,7 +81,7 @@ def _shares(run: LevelRun, specs: Sequence[ModelSpec]) -> list[float]:
     if not specs:
         return []
     assert run.roots is not None
-    whole, *times = _times_ms(run, [run.roots.reference, *specs])
+    whole, *times = _times_ms(run, [run.roots.reference, *specs], _REPEATS_AGAIN)
     return [time_ms / whole for time_ms in times]
 
 
@@ -98,15 +100,15 @@ def _latency_model(run: LevelRun) -> LatencyModel:
         root = run.roots.reference
         space = Subarchitectures(root)
         specs = [root, *space.stream(seed=run.seed, limit=min(_MEASURED, space.size))]
-        model = fit_latency_model(specs, _times_ms(run, specs), length=run.timing["length"])
+        model = fit_latency_model(specs, _times_ms(run, specs, _REPEATS), length=run.timing["length"])
         content = {"shares": model.shares.tolist(), "length": model.length, "error": model.error}
         write_atomically(file, json.dumps(content, indent=2))
     found = checked(_FITTED, read_json(file), file)
     return LatencyModel(np.array(found["shares"]), length=found["length"], error=found["error"])
 
 
-def _times_ms(run: LevelRun, specs: Sequence[ModelSpec]) -> list[float]:
+def _times_ms(run: LevelRun, specs: Sequence[ModelSpec], repeats: int) -> list[float]:
     """How long architectures take, in turn."""
     options = {**run.network, "vocab_size": _VOCABULARY, "pad_token_id": 0}
     models = [FlexiBERTModel(FlexiBERTConfig(model_dict=spec.to_dict(), **options)) for spec in specs]
-    return [speed.median_ms for speed in measure_in_turn(models, **run.timing, repeats=_REPEATS)]
+    return [speed.median_ms for speed in measure_in_turn(models, **run.timing, repeats=repeats)]

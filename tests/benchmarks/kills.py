@@ -1,11 +1,14 @@
 """Random kills over a search: of its driver, of its workers, of nodes of its cluster. Is a trial lost, or repeated?
 
-    python -m tests.benchmarks.kills [--kills 50] [--trials 40] [--seed 0] [--work_dir DIR]
+    python -m tests.benchmarks.kills [--kills 50] [--trials 40] [--seed 0] [--work_dir DIR] [--encoder]
 
 Two searches with one seed over a Ray cluster of a head and two nodes, one trial at a time: one in peace, one that
 something is killed in again and again, at a random moment after a new event in the journal: else the first trial would
 never end. A driver that was killed is started again with ``--resume``, a node is
 replaced. At the end the journals must hold the same trials, each finished once, with the same scores.
+
+With ``--encoder`` both search, on two levels and for two objectives, the parts of a small BERT together with the
+library: these are screened, a teacher's logits are computed, and everything travels through a storage.
 """
 
 import argparse
@@ -26,6 +29,7 @@ from ray.cluster_utils import Cluster
 from design_space import DesignSpace
 from embeddings import GraphLibrary
 from search.records.journal import Journal
+from tests.search.encoders import write_bert
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = {
@@ -43,6 +47,7 @@ FLAGS = (
     "--pretrain_steps 40 --epochs 2 --vocab_size 300 --max_length 16 --num_init 5 --min_overlap 0.3 "
     "--max_concurrent 1 --patience 1000"
 ).split()
+OF_ENCODER = "--screen 8 --objectives score parameters --levels 2,1".split()
 _LONGEST_S = 3600.0
 
 
@@ -52,6 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--encoder", action="store_true")
     parser.add_argument("--work_dir", type=Path, default=Path(tempfile.gettempdir()) / "kills")
     options = parser.parse_args(arguments)
     os.environ["RAY_AUTH_MODE"] = "disabled"
@@ -74,7 +80,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _search(folder: Path, options: argparse.Namespace, *, num_kills: int) -> Journal:
     """One search to its end; prints what was killed."""
-    flags = [*_files(folder), *FLAGS, "--max_trials", str(options.trials), "--seed", str(options.seed)]
+    flags = [*_files(folder), *FLAGS, "--seed", str(options.seed), "--max_trials"]
+    if options.encoder:
+        bert = write_bert(folder / "bert", num_hidden_layers=4)
+        places = ["--start_from", str(bert), "--storage", str(folder / "storage")]
+        flags += [f"{options.trials - options.trials // 2},{options.trials // 2}", *OF_ENCODER, *places]
+    else:
+        flags.append(str(options.trials))
     journal, rng = Journal(folder / "run" / "journal.jsonl"), random.Random(options.seed)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "dashboard_port": None})
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]

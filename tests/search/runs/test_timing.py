@@ -16,7 +16,7 @@ TIMES = {ROOT: 20.0, DEEP: 11.0, FLAT: 9.0}
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A run whose encoder takes 20 ms, and is predicted to take 10, on a machine that has grown busy."""
-    monkeypatch.setattr(timing, "_times_ms", lambda run, specs: [TIMES[spec] for spec in specs])
+    monkeypatch.setattr(timing, "_times_ms", lambda run, specs, repeats: [TIMES[spec] for spec in specs])
     return SimpleNamespace(
         roots=SimpleNamespace(reference=ROOT), latency=lambda specs: np.array([TIMES[spec] / 2 for spec in specs])
     )
