@@ -56,13 +56,13 @@ def timed(run: LevelRun, length: int) -> LevelRun:
 
 def tightened(run: LevelRun, specs: Sequence[ModelSpec], limits: Sequence[Limits]) -> list[Limits]:
     """The limits for which each architecture was made, with a limit on time made smaller for one that is too slow when
-    it is timed beside the encoder: by as much as it is too slow. Predictions err alike for architectures that are
-    alike."""
+    it is timed beside the encoder: by as many milliseconds as it takes too long. Predictions err alike for
+    architectures that are alike."""
     places = [place for place, limit in enumerate(limits) if LATENCY in limit]
     found = list(limits)
     for place, share in zip(places, _shares(run, [specs[place] for place in places]), strict=True):
-        excess = share / _allowed(run, limits[place])
-        found[place] = {**limits[place], LATENCY: limits[place][LATENCY] * min(1.0, MARGIN_AGAIN / excess)}
+        too_long_ms = (share - MARGIN_AGAIN * _allowed(run, limits[place])) * _reference_ms(run)
+        found[place] = {**limits[place], LATENCY: limits[place][LATENCY] - max(0.0, too_long_ms)}
     return found
 
 
@@ -87,9 +87,14 @@ def _shares(run: LevelRun, specs: Sequence[ModelSpec]) -> list[float]:
 
 def _allowed(run: LevelRun, limits: Limits) -> float:
     """The share of the encoder's time that a limit leaves."""
+    return limits[LATENCY] / MARGIN / _reference_ms(run)
+
+
+def _reference_ms(run: LevelRun) -> float:
+    """What is predicted for the encoder."""
     assert run.roots is not None
     assert run.latency is not None
-    return limits[LATENCY] / MARGIN / float(run.latency([run.roots.reference])[0])
+    return float(run.latency([run.roots.reference])[0])
 
 
 def _latency_model(run: LevelRun) -> LatencyModel:
