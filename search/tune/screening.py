@@ -33,6 +33,9 @@ _LEAST_COSTLY = 0.8
 _BEST = 4
 """How many of the best are mutated, for each limit."""
 
+_ROUNDS = 4
+"""How often children are made that may miss a limit when they are timed."""
+
 Limits = Mapping[str, float]
 Tighten = Callable[[Sequence[ModelSpec], Sequence[Limits]], Sequence[Limits]]
 
@@ -102,12 +105,8 @@ def screen_children(
     try:
         with console.status("screening: what the parent's parts are worth") as status:
             guided = [(depth, of) for of in limits for depth in range(len(parent.layers), 0, -1)]
-            found = _guided(pool, guided)
-            if tighten is not None:
-                tight = tighten([spec for spec, _ in found], [of for _, (_, of) in found])
-                found = _guided(pool, [(depth, of) for (_, (depth, _)), of in zip(found, tight, strict=True)])
             known = {parent, *screened.scores}
-            waiting = [spec for spec in dict.fromkeys(spec for spec, _ in found) if spec not in known]
+            waiting = [spec for spec in dict.fromkeys(_guided(pool, guided, tighten)) if spec not in known]
             mutations = _mutations(Subarchitectures(parent), limits, job.costs, screened.scores, seed)
             proposals = itertools.chain(waiting, mutations)
             first = len(screened.scores) + 1
@@ -129,11 +128,17 @@ def screen_children(
     return screened.scores
 
 
-def _guided(pool: ActorPool, wanted: Sequence[tuple[int, Limits]]) -> list[tuple[ModelSpec, tuple[int, Limits]]]:
-    """The children of so many layers that importance suggests within limits, those that can be, each with what was
-    asked."""
-    found = pool.map(lambda worker, one: worker.guided.remote(*one), wanted)
-    return [(spec, asked) for spec, asked in zip(found, wanted, strict=True) if spec is not None]
+def _guided(pool: ActorPool, wanted: Sequence[tuple[int, Limits]], tighten: Tighten | None) -> list[ModelSpec]:
+    """The children of so many layers that importance suggests within limits, those that can be."""
+    for _ in range(_ROUNDS):
+        made = pool.map(lambda worker, one: worker.guided.remote(*one), wanted)
+        found = [(spec, *asked) for spec, asked in zip(made, wanted, strict=True) if spec is not None]
+        specs, limits = [spec for spec, _, _ in found], [of for _, _, of in found]
+        tight = tighten(specs, limits) if tighten else limits
+        if tight == limits:
+            break
+        wanted = [(depth, of) for (_, depth, _), of in zip(found, tight, strict=True)]
+    return specs
 
 
 def _mutations(
