@@ -35,7 +35,10 @@ class ResidualSurrogate(Surrogate):
         mean = self._unit * normal.mean + X[..., self._column]
         return MultivariateNormal(mean, self._unit**2 * normal.covariance_matrix)
 
-    def condition_on_observations(self, X: Tensor, Y: Tensor, **options: Any) -> "ResidualSurrogate":
+    def condition_on_observations(
+        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **options: Any
+    ) -> "ResidualSurrogate":
+        noise = None if noise is None else noise / self._unit**2
         residuals = (Y - X[..., self._column]) / self._unit
-        told = self._of_residuals.condition_on_observations(X, residuals, **options)
+        told = self._of_residuals.condition_on_observations(X, residuals, noise=noise, **options)
         return ResidualSurrogate(told, self._column, self._unit)

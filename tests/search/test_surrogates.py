@@ -18,7 +18,7 @@ from torch import Tensor
 from search.benchmark.table import load_table
 from search.pools.features import features, layer_codes
 from search.records.calibration import is_inside
-from search.surrogates import SURROGATES, Layout, fit_surrogate, gaussian_process
+from search.surrogates import KNOW_NOISE, SURROGATES, Layout, fit_surrogate, gaussian_process
 from search.surrogates.gaussian_process import GaussianProcessSurrogate
 from search.surrogates.mixture import MixtureSurrogate
 from search.surrogates.natural_parameter import NaturalParameterLinear, rectified_moments
@@ -237,6 +237,56 @@ def _twelve() -> tuple[Tensor, Tensor]:
     X = torch.randn(12, 14, dtype=torch.float64, generator=generator)
     noise = torch.randn(12, dtype=torch.float64, generator=generator)
     return X, X[:, 0].sin() + 0.3 * X[:, 1] * X[:, 2] + 0.1 * noise
+
+
+def test_known_noise_is_botorchs():
+    """The posterior with the same hyperparameters, and what is known beside what is found as ``train_Yvar``."""
+    X, Y = _twelve()
+    known = torch.linspace(0.01, 0.5, 12, dtype=torch.float64)
+    ours = GaussianProcessSurrogate(X, Y, numbers=range(14), noise=known)
+    found, scale = ours.hyperparameters, float(Y.std(unbiased=False))
+    matern = MaternKernel(nu=2.5, ard_num_dims=14)
+    variance = scale**2 * (found.noise + 1e-6) + known
+    model = SingleTaskGP(
+        X, Y[:, None], variance[:, None], covar_module=ScaleKernel(matern), input_transform=None, outcome_transform=None
+    )
+    matern.lengthscale, model.covar_module.outputscale = found.scales, scale**2 * found.amplitude
+    model.mean_module.constant.data.fill_(float(Y.mean() + scale * ours._mean))
+    unseen = torch.randn(5, 14, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        theirs, moments = model.posterior(unseen), ours.predict_moments(unseen)
+    torch.testing.assert_close(moments.mean, theirs.mean[:, 0], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(moments.epistemic, theirs.variance[:, 0].sqrt(), rtol=1e-6, atol=1e-6)
+    expected = (scale**2 * found.noise + known.median()).sqrt()
+    torch.testing.assert_close(moments.aleatoric, expected.expand(5))
+
+
+@pytest.mark.parametrize("name", KNOW_NOISE)
+def test_a_score_that_is_known_to_be_noisy_is_believed_less(name, data):
+    X, Y, unseen = data
+    Y = Y.clone()
+    Y[7] += 30
+    noise = torch.full_like(Y, 0.01)
+    noise[7] = 900.0
+    for told in (20, 6):  # in the fit, and after it
+        both = []
+        for known in (noise, torch.zeros_like(noise)):
+            model = fit_surrogate(name, X[:told], Y[:told], unlabelled=unseen, seed=0, noise=known[:told])
+            if told < 20:
+                model = model.condition_on_observations(X[told:20], Y[told:20], noise=known[told:20])
+            both.append(float(model.predict_moments(X[7:8]).mean - _truth(X[7:8])))
+        assert abs(both[0]) < 0.5 * abs(both[1])
+
+
+def test_a_score_without_an_error_is_as_noisy_as_the_median_of_the_others(data):
+    X, Y, unseen = data
+    some = torch.tensor([4.0, 0.0, 1.0, 9.0, 0.0] * 4, dtype=torch.float64)
+    all_ = torch.where(some == 0, 4.0, some)
+    one, two = (
+        GaussianProcessSurrogate(X[:20], Y[:20], numbers=range(4), noise=noise).predict_moments(unseen)
+        for noise in (some, all_)
+    )
+    torch.testing.assert_close(one, two)
 
 
 def test_a_mixture_is_unsure_where_its_members_differ(data):
