@@ -30,6 +30,9 @@ class ResidualSurrogate(Surrogate):
         moments = Moments(*(self._unit * moment for moment in self._of_residuals.predict_moments(X)))
         return moments._replace(mean=moments.mean + X[..., self._column])
 
+    def probability_below(self, X: Tensor, Y: Tensor) -> Tensor:
+        return self._of_residuals.probability_below(X, (Y - X[..., self._column]) / self._unit)
+
     def joint(self, X: Tensor, *, observation_noise: bool = False) -> MultivariateNormal:
         normal = self._of_residuals.joint(X, observation_noise=observation_noise)
         mean = self._unit * normal.mean + X[..., self._column]
