@@ -174,8 +174,7 @@ class BOSHNAS:
             score: one that is not finite counts as a failure; a second one of the same architecture is averaged.
             cost_s: of the training; used when ``cost_aware``.
             objectives: measured values by name. Exact ones are computed, whatever is told.
-            error: the standard error of the score, which Gaussian processes take as known noise; without one, or 0,
-                it is inferred.
+            error: the standard error of the score; 0 or None where it is not known. Used with ``known_noise``.
 
         Raises:
             ValueError: for a cost, an objective or an error that is not finite.

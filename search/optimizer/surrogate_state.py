@@ -115,10 +115,11 @@ class SurrogateState:
         return self._fantasy_surrogate
 
     def training_data(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Vectors (N, K), scores (N,) and their known variances (N,), 0 where none is, one row per measurement."""
+        """Vectors (N, K), scores (N,) and their known variances (N,), 0 where none is or none counts, one row per
+        measurement."""
         candidates, scores, errors = zip(*self.observed.chosen(self._settings.num_fitted), strict=True)
         numbers = torch.tensor([scores, errors], dtype=torch.float64)
-        return self.vectors(candidates), numbers[0], numbers[1].square()
+        return self.vectors(candidates), numbers[0], numbers[1].square() * self._settings.known_noise
 
     @property
     def is_cost_aware(self) -> bool:

@@ -77,7 +77,7 @@ def measured(truth: Array, rows: int, questions: str, seed: int) -> tuple[Array,
 def regrets(task: Task, scores: Array, errors: Array | None, queries: int, seed: int) -> list[float]:
     """Of one search: of the best as measured, as expected, and truly."""
     _, library, truth, _ = task
-    settings = replace(BOSHNASSettings(origins=("scratch",)), patience=queries + 1)
+    settings = replace(BOSHNASSettings(origins=("scratch",), known_noise=True), patience=queries + 1)
     boshnas, asked = BOSHNAS(library, seed=seed, settings=settings), []
     places = {spec.hash: place for place, spec in enumerate(library.specs)}
     for _ in range(queries):

@@ -326,6 +326,5 @@ def test_few_observations_leave_intervals_that_hold_what_they_say(shared):
             below = model.probability_below(X[others], torch.from_numpy(table.gains[others])).numpy()
         inside.append([(np.abs(below - 0.5) <= share / 2).mean() for share in (0.5, 0.95)])
     half, most = np.mean(inside, 0)
-    print(half, most)
     assert 0.4 <= half <= 0.6
     assert most >= 0.9

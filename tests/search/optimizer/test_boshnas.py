@@ -2,6 +2,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -184,11 +185,11 @@ def test_costs_and_objectives_must_be_finite(tiny_library):
 
 
 @pytest.mark.parametrize("is_told_before", [False, True], ids=["in the fit", "after it"])
-def test_a_score_is_believed_less_when_its_error_is_told(tiny_library, is_told_before):
+def test_a_score_is_believed_less_when_its_error_is_told_and_counts(tiny_library, is_told_before):
     """Thirty scores and one that is far too high: what is expected of its architecture is near the others again."""
     expected = []
-    for error in (None, 1.0):
-        boshnas = BOSHNAS(tiny_library, settings=QUICK)
+    for error, counts in ((None, True), (1.0, False), (1.0, True)):
+        boshnas = BOSHNAS(tiny_library, settings=replace(QUICK, known_noise=counts))
         lucky = tiny_library.specs[40]
         for spec in tiny_library.specs[:30]:
             boshnas.tell(Candidate(spec, Origin()), score(spec), error=error and 0.01)
@@ -196,7 +197,8 @@ def test_a_score_is_believed_less_when_its_error_is_told(tiny_library, is_told_b
             boshnas.predict(lucky)
         boshnas.tell(Candidate(lucky, Origin()), score(lucky) + 1.0, error=error)
         expected.append(boshnas.predict(lucky)[0] - score(lucky))
-    assert expected[1] < 0.3 < expected[0]
+    assert expected[0] == expected[1]
+    assert expected[2] < 0.3 < expected[0]
 
 
 def test_second_order_proposals_climb_too(tiny_library):
