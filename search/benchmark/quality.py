@@ -18,7 +18,6 @@ from embeddings import GraphLibrary
 
 from ..optimizer.surrogate_state import LANDSCAPE_SAMPLE
 from ..pools.library_pool import LibraryPool
-from ..records.calibration import is_inside
 from ..surrogates import fit_surrogate
 from .statistics import interval
 from .table import Table
@@ -60,9 +59,9 @@ def surrogate_quality(
         chosen = rng.choice(np.flatnonzero(np.isfinite(table.gains)), count, replace=False)
         unlabelled = pool.reference[rng.permutation(len(pool.reference))[:LANDSCAPE_SAMPLE]]
         truth = table.gains[chosen]
-        mean, deviation = _leave_one_out(name, pool, chosen, truth, unlabelled, seed)
+        mean, below = _leave_one_out(name, pool, chosen, truth, unlabelled, seed)
         taus.setdefault((name, count), []).append(float(np.nan_to_num(kendalltau(mean, truth).statistic)))
-        inside = np.array([is_inside(mean, deviation, truth, share).mean() for share in INTERVALS])
+        inside = np.array([(np.abs(below - 0.5) <= share / 2).mean() for share in INTERVALS])
         shares.setdefault((name, count), []).append(inside)
     return {
         "metric": table.metric,
@@ -110,14 +109,14 @@ def _leave_one_out(
     unlabelled: torch.Tensor,
     seed: int,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Predicts each observation from all the others: mean and standard deviation (noise included), (N,) each."""
+    """Predicts each observation from all the others: the mean, and how probable it was to be at most what it is, (N,)
+    each."""
     X, Y = pool.reference[chosen], torch.from_numpy(truth)
-    means, deviations = np.empty(len(chosen)), np.empty(len(chosen))
+    means, below = np.empty(len(chosen)), np.empty(len(chosen))
     for place in range(len(chosen)):
         others = np.arange(len(chosen)) != place
         model = fit_surrogate(name, X[others], Y[others], unlabelled=unlabelled, seed=seed, layout=pool.layout)
         with torch.no_grad():
-            moments = model.predict_moments(X[[place]])
-        means[place] = float(moments.mean)
-        deviations[place] = float((moments.epistemic.square() + moments.aleatoric.square()).sqrt())
-    return means, deviations
+            means[place] = float(model.predict_moments(X[[place]]).mean)
+            below[place] = float(model.probability_below(X[[place]], Y[[place]]))
+    return means, below

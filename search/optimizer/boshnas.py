@@ -166,6 +166,7 @@ class BOSHNAS:
         *,
         cost_s: float | None = None,
         objectives: Mapping[str, float] | None = None,
+        error: float | None = None,
     ) -> None:
         """Take a candidate's score; it may become a parent. One that was never asked for is welcome.
 
@@ -173,17 +174,18 @@ class BOSHNAS:
             score: one that is not finite counts as a failure; a second one of the same architecture is averaged.
             cost_s: of the training; used when ``cost_aware``.
             objectives: measured values by name. Exact ones are computed, whatever is told.
+            error: the standard error of the score; 0 or None where it is not known. Used with ``known_noise``.
 
         Raises:
-            ValueError: for a cost or objective that is not finite.
+            ValueError: for a cost, an objective or an error that is not finite.
         """
         if not math.isfinite(score):
             self.tell_failed(candidate)
             return
-        check_measurement(cost_s, objectives)
+        check_measurement(cost_s, objectives, error)
         leaders = self._observed.leaders(self.goals)
         self._pending.pop(candidate.spec.hash, None)
-        self._observed.add(candidate, score, parent=True, cost_s=cost_s, objectives=objectives)
+        self._observed.add(candidate, score, parent=True, cost_s=cost_s, objectives=objectives, error=error or 0.0)
         self._num_told += 1
         self._state.invalidate(observed=True)
         if candidate.spec.hash in self._observed.leaders(self.goals) - leaders:

@@ -15,11 +15,12 @@ from ..objectives import SCORE, Goals
 @dataclass
 class Observations:
     """Measurements by hash, in the order they came. Repeated ones of an architecture are kept and averaged where one
-    number is needed."""
+    number is needed. ``errors``: the standard error of each score; 0 where it is not known."""
 
     specs: dict[str, ModelSpec] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
     scores: dict[str, list[float]] = field(default_factory=dict)
+    errors: dict[str, list[float]] = field(default_factory=dict)
     costs: dict[str, float] = field(default_factory=dict)
     objectives: dict[str, dict[str, float]] = field(default_factory=dict)
     parents: set[str] = field(default_factory=set)
@@ -38,12 +39,14 @@ class Observations:
         parent: bool,
         cost_s: float | None = None,
         objectives: Mapping[str, float] | None = None,
+        error: float = 0.0,
     ) -> None:
         """A measurement. One that is finite redeems an earlier failure."""
         self._leaders = None
         spec = candidate.spec
         self.specs[spec.hash], self.origins[spec.hash] = spec, candidate.origin
         self.scores.setdefault(spec.hash, []).append(float(score))
+        self.errors.setdefault(spec.hash, []).append(float(error))
         self.failed.discard(spec.hash)
         if cost_s is not None:
             self.costs[spec.hash] = float(cost_s)
@@ -79,16 +82,20 @@ class Observations:
         """A measured architecture, with the origin it had last."""
         return Candidate(self.specs[graph_hash], self.origins[graph_hash])
 
-    def chosen(self, most: int) -> tuple[list[Candidate], list[float]]:
-        """Every score of at most so many architectures, in the order they came: of the best half as many, the others
-        spread evenly over the ranks below."""
+    def chosen(self, most: int) -> list[tuple[Candidate, float, float]]:
+        """Every score of at most so many architectures with its error, in the order they came: of the best half as
+        many, the others spread evenly over the ranks below."""
         kept = set(self.scores)
         if len(kept) > most:
             ranked = sorted(self.scores, key=lambda graph_hash: -self.mean(graph_hash))
             others = np.linspace(most // 2, len(ranked) - 1, most - most // 2).round().astype(int)
             kept = {*ranked[: most // 2], *(ranked[place] for place in others)}
-        rows = [(self.candidate(one), score) for one, scores in self.scores.items() if one in kept for score in scores]
-        return [candidate for candidate, _ in rows], [score for _, score in rows]
+        return [
+            (self.candidate(one), score, error)
+            for one, scores in self.scores.items()
+            if one in kept
+            for score, error in zip(scores, self.errors[one], strict=True)
+        ]
 
     def ranked(self, goals: Goals) -> list[str]:
         """Hashes, the best first; of equal ones the earlier."""
@@ -116,11 +123,13 @@ class Observations:
                 )
 
 
-def check_measurement(cost_s: float | None, objectives: Mapping[str, float] | None) -> None:
-    """Raises ``ValueError`` for a cost or an objective that is no finite number."""
+def check_measurement(cost_s: float | None, objectives: Mapping[str, float] | None, error: float | None = None) -> None:
+    """Raises ``ValueError`` for a cost, an objective or an error that is no finite number."""
     problems = []
     if cost_s is not None and not (math.isfinite(cost_s) and cost_s >= 0):
         problems.append(f"'cost_s' must be a finite number of seconds. Got {cost_s}")
+    if error is not None and not (math.isfinite(error) and error >= 0):
+        problems.append(f"'error' must be a finite standard error, 0 where it is not known. Got {error}")
     problems += [
         f"objective '{name}' must be a finite number. Got {value}"
         for name, value in (objectives or {}).items()

@@ -46,6 +46,8 @@ class BOSHNASSettings:
     """Optimisation steps without a new best that end a phase."""
     surrogate: Annotated[str, OneOf(SURROGATES)] = "mixture"
     """Model of the score."""
+    known_noise: Switch = False
+    """Gaussian processes take the standard error of each score as known noise, beside the noise that they find."""
     num_fitted: Annotated[int, Field(ge=2), NO_SWITCH] = 1000
     """Architectures that the surrogate learns from at most: the best ones, and of the others as many, spread evenly
     over their ranks."""

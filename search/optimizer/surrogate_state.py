@@ -48,7 +48,7 @@ class SurrogateState:
         self._settings, self._goals, self._pool, self._origins, self._seed = settings, goals, pool, origins, seed
         self._layout = pool.layout._replace(origin=origins.num_columns)
         self._known: dict[str, Tensor] = {}
-        self._of_first: tuple[Tensor, Tensor, Surrogate] | None = None
+        self._of_first: tuple[tuple[Tensor, Tensor, Tensor], Surrogate] | None = None
         self.invalidate(observed=True)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -80,18 +80,19 @@ class SurrogateState:
     def fitted(self) -> Surrogate:
         """The surrogate of what is measured: fitted to the first of it, where it can be told the rest."""
         if self._surrogate is None:
-            X, Y = self.training_data()
+            X, Y, noise = self.training_data()
             first = _num_fitted(len(Y))
             before = self._of_first
-            if before is None or not (torch.equal(X[:first], before[0]) and torch.equal(Y[:first], before[1])):
-                before = self._of_first = (X[:first], Y[:first], self._fit(X[:first], Y[:first]))
-            self._surrogate = before[2]
+            data = X[:first], Y[:first], noise[:first]
+            if before is None or not all(map(torch.equal, data, before[0])):
+                before = self._of_first = data, self._fit(*data)
+            self._surrogate = before[1]
             if first < len(Y):
                 try:
                     with torch.no_grad(), single_thread():
-                        self._surrogate = before[2].condition_on_observations(X[first:], Y[first:])
+                        self._surrogate = before[1].condition_on_observations(X[first:], Y[first:], noise=noise[first:])
                 except NotImplementedError:
-                    self._surrogate = self._fit(X, Y)
+                    self._surrogate = self._fit(X, Y, noise)
         return self._surrogate
 
     def with_fantasies(self) -> Surrogate:
@@ -105,14 +106,20 @@ class SurrogateState:
                 try:
                     self._fantasy_surrogate = self.fitted().condition_on_observations(waiting, fantasies)
                 except NotImplementedError:
-                    X, Y = self.training_data()
-                    self._fantasy_surrogate = self._fit(torch.cat([X, waiting]), torch.cat([Y, fantasies]))
+                    X, Y, noise = self.training_data()
+                    self._fantasy_surrogate = self._fit(
+                        torch.cat([X, waiting]),
+                        torch.cat([Y, fantasies]),
+                        torch.cat([noise, torch.zeros(len(waiting)).to(noise)]),
+                    )
         return self._fantasy_surrogate
 
-    def training_data(self) -> tuple[Tensor, Tensor]:
-        """Vectors (N, K) and scores (N,), one row per measurement."""
-        candidates, scores = self.observed.chosen(self._settings.num_fitted)
-        return self.vectors(candidates), torch.tensor(scores, dtype=torch.float64)
+    def training_data(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Vectors (N, K), scores (N,) and their known variances (N,), 0 where none is or none counts, one row per
+        measurement."""
+        candidates, scores, errors = zip(*self.observed.chosen(self._settings.num_fitted), strict=True)
+        numbers = torch.tensor([scores, errors], dtype=torch.float64)
+        return self.vectors(candidates), numbers[0], numbers[1].square() * self._settings.known_noise
 
     @property
     def is_cost_aware(self) -> bool:
@@ -161,15 +168,15 @@ class SurrogateState:
             )
         return self._multi_objective
 
-    def _fit(self, X: Tensor, Y: Tensor) -> Surrogate:
+    def _fit(self, X: Tensor, Y: Tensor, noise: Tensor) -> Surrogate:
         """Of the scores, or, where a guess of each is at hand, of what is missing to it."""
         if not self._layout.guess_columns:
-            return self._fit_to(X, Y)
+            return self._fit_to(X, Y, noise)
         [column] = self._layout.guess_columns
         unit = _EXPECTED_RESIDUAL * float(self._pool.reference[:, column].std(correction=0)) or 1.0
-        return ResidualSurrogate(self._fit_to(X, (Y - X[:, column]) / unit), column, unit)
+        return ResidualSurrogate(self._fit_to(X, (Y - X[:, column]) / unit, noise / unit**2), column, unit)
 
-    def _fit_to(self, X: Tensor, Y: Tensor) -> Surrogate:
+    def _fit_to(self, X: Tensor, Y: Tensor, noise: Tensor) -> Surrogate:
         reference = self._pool.reference
         sample = np.random.default_rng(self._seed).permutation(len(reference))[:LANDSCAPE_SAMPLE]
         return fit_surrogate(
@@ -179,6 +186,7 @@ class SurrogateState:
             unlabelled=self.from_scratch(reference[sample]),
             seed=self._seed,
             layout=self._layout,
+            noise=noise,
         )
 
 

@@ -93,6 +93,11 @@ class Surrogate(Model):
     def predict_moments(self, X: Tensor) -> Moments:
         """Mean, epistemic and aleatoric standard deviation at X."""
 
+    def probability_below(self, X: Tensor, Y: Tensor) -> Tensor:
+        """How probable a measured score of at most Y is at X, noise included: that of a normal distribution."""
+        mean, epistemic, aleatoric = self.predict_moments(X)
+        return torch.special.ndtr((Y - mean) / (epistemic.square() + aleatoric.square()).sqrt())
+
     @abstractmethod
     def joint(self, X: Tensor, *, observation_noise: bool = False) -> MultivariateNormal:
         """The scores of the q points of each batch together, normally distributed."""

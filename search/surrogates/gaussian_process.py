@@ -1,5 +1,7 @@
 """Gaussian processes as surrogates: a Matérn 5/2 kernel on numbers, and a kernel on the architecture's categories.
 
+A score's noise is the square of its standard error, where that is known, and what is found (another seed's effect).
+
 The kernel is a Matérn 5/2 with a length scale per number, plus, where there are categories, an exponential of weighted
 mismatches (the layer-wise kernel on the architecture itself). Its hyperparameters are those of the maximum a
 posteriori; gradients are PyTorch's.
@@ -56,10 +58,11 @@ class Hyperparameters(NamedTuple):
 
 
 class GaussianProcessSurrogate(Surrogate):
-    """Fitted on construction; the epistemic deviation is the process's, the aleatoric one its fitted noise."""
+    """Fitted on construction; the epistemic deviation is the process's, the aleatoric one the noise of a score."""
 
     _X: Tensor
     _target: Tensor
+    _known: Tensor
     _factor: Tensor
     _mean: Tensor
     _alpha: Tensor
@@ -72,6 +75,7 @@ class GaussianProcessSurrogate(Surrogate):
         numbers: Sequence[int],
         codes: Sequence[int] = (),
         smooth: Sequence[int] = (),
+        noise: Tensor | None = None,
     ) -> None:
         """Fit to vectors X (N, ...) and scores Y (N,).
 
@@ -79,37 +83,48 @@ class GaussianProcessSurrogate(Surrogate):
             numbers: columns under the Matérn kernel.
             codes: columns under the kernel of mismatches.
             smooth: those of ``numbers`` whose length scales are expected to be long.
+            noise: known variances (N,) of the scores, 0 where one is not known: such a score is taken to be as noisy as
+                the median of those known. To all of them comes one that is found.
         """
         super().__init__()
         self._numbers, self._codes = list(numbers), list(codes)
         self._standardizer = Standardizer(Y)
-        target = self._standardizer.transform(Y)
+        target, known = self._standardizer.transform(Y), self._standardized(noise, Y)
         few = _spread(target, MOST_FITTED)
         X_few = X[few].detach()
         is_smooth = [number in set(smooth) for number in self._numbers]
-        found = fit_hyperparameters(X_few[:, self._numbers], X_few[:, self._codes], target[few], is_smooth)
+        found = fit_hyperparameters(
+            X_few[:, self._numbers], X_few[:, self._codes], target[few], is_smooth, _completed(known)[few]
+        )
         for name, value in found._asdict().items():
             self.register_buffer(name, value)
-        self._observe(X, target)
+        self._observe(X, target, known)
 
     @property
     def hyperparameters(self) -> Hyperparameters:
         """Those that were found."""
         return Hyperparameters(*(getattr(self, name) for name in Hyperparameters._fields))
 
-    def condition_on_observations(self, X: Tensor, Y: Tensor, **_: Any) -> "GaussianProcessSurrogate":
+    def condition_on_observations(
+        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: Any
+    ) -> "GaussianProcessSurrogate":
         other = copy.deepcopy(self)
         target = torch.cat([self._target, self._standardizer.transform(Y)])
-        other._observe(torch.cat([self._X, X]), target)
+        known = torch.cat([self._known, self._standardized(noise, Y)])
+        other._observe(torch.cat([self._X, X]), target, known)
         return other
 
-    def _observe(self, X: Tensor, target: Tensor) -> None:
-        """Take up all observations: vectors (N, K) and standardised scores (N,)."""
-        noise = self.hyperparameters.noise + _JITTER
-        factor = torch.linalg.cholesky(self._kernel(X, X) + noise * torch.eye(len(X)).to(X))
+    def _standardized(self, noise: Tensor | None, Y: Tensor) -> Tensor:
+        """Known variances (N,) of scores (N,), of the standardised ones; none is known without ``noise``."""
+        return torch.zeros_like(Y) if noise is None else noise / self._standardizer.scale.square()
+
+    def _observe(self, X: Tensor, target: Tensor, known: Tensor) -> None:
+        """Take up all observations: vectors (N, K), standardised scores (N,), and what is known of their noise (N,)."""
+        noise = self.hyperparameters.noise + _JITTER + _completed(known)
+        factor = torch.linalg.cholesky(self._kernel(X, X) + noise.diag())
         inverse = torch.cholesky_inverse(factor)
         mean = _weighted_mean(inverse, target)
-        observed = {"_X": X, "_target": target, "_factor": factor, "_mean": mean}
+        observed = {"_X": X, "_target": target, "_known": known, "_factor": factor, "_mean": mean}
         for name, value in (observed | {"_alpha": inverse @ (target - mean)}).items():
             self.register_buffer(name, value)
 
@@ -120,7 +135,7 @@ class GaussianProcessSurrogate(Surrogate):
         reduced = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
         amplitude = self.hyperparameters.amplitude + self.hyperparameters.mismatch_amplitude
         variance = (amplitude - reduced.square().sum(0)).clamp_min(1e-10)
-        noise = self.hyperparameters.noise.sqrt().expand_as(mean)
+        noise = self._expected_noise.sqrt().expand_as(mean)
         return self._standardizer.untransform(
             Moments(mean.reshape(shape), variance.sqrt().reshape(shape), noise.reshape(shape))
         )
@@ -129,10 +144,15 @@ class GaussianProcessSurrogate(Surrogate):
         """By the process's own covariance."""
         cross = self._kernel(X, self._X)
         reduced = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
-        noise = 1e-8 + (self.hyperparameters.noise if observation_noise else 0.0)
+        noise = 1e-8 + (self._expected_noise if observation_noise else 0.0)
         covariance = self._kernel(X, X) - reduced.mT @ reduced + noise * torch.eye(X.shape[-2]).to(X)
         mean, scale = self._mean + cross @ self._alpha, self._standardizer.scale
         return MultivariateNormal(mean * scale + self._standardizer.mean, covariance * scale.square())
+
+    @property
+    def _expected_noise(self) -> Tensor:
+        """Of a score that is still to be measured."""
+        return self.hyperparameters.noise + _median_known(self._known)
 
     def _kernel(self, A: Tensor, B: Tensor) -> Tensor:
         """(..., M, N) between the rows of vectors A and of B."""
@@ -157,12 +177,15 @@ def kernel(of: Hyperparameters, a: Tensor, b: Tensor, mismatch: Tensor) -> Tenso
     return covariance
 
 
-def fit_hyperparameters(numbers: Tensor, codes: Tensor, targets: Tensor, is_smooth: Sequence[bool]) -> Hyperparameters:
+def fit_hyperparameters(
+    numbers: Tensor, codes: Tensor, targets: Tensor, is_smooth: Sequence[bool], known_noise: Tensor
+) -> Hyperparameters:
     """The most probable hyperparameters.
 
     Args:
         numbers: (N, K). codes: (N, C); C may be 0. targets: (N,), standardised.
         is_smooth: of each number, whether its length scale is expected to be long.
+        known_noise: (N,) variances, to which the one that is found is added.
     """
     K, C = numbers.shape[1], codes.shape[1]
     scale = math.sqrt(2) + math.log(max(K, 1)) / 2
@@ -180,7 +203,7 @@ def fit_hyperparameters(numbers: Tensor, codes: Tensor, targets: Tensor, is_smoo
         logs = torch.from_numpy(values).requires_grad_()
         of = Hyperparameters.of_logs(logs, K)
         mismatch = torch.tensordot(of.weights, mismatches, 1)
-        covariance = kernel(of, numbers, numbers, mismatch) + (of.noise + _JITTER) * identity
+        covariance = kernel(of, numbers, numbers, mismatch) + (of.noise + _JITTER + known_noise).diag()
         factor, failed = torch.linalg.cholesky_ex(covariance)
         if failed:
             return 1e10, np.zeros_like(values)
@@ -191,7 +214,6 @@ def fit_hyperparameters(numbers: Tensor, codes: Tensor, targets: Tensor, is_smoo
         (gradient,) = torch.autograd.grad(loss, logs)
         return loss.item(), gradient.numpy()
 
-    identity = torch.eye(len(targets)).to(targets)
     with torch.enable_grad():
         found = minimize(
             loss_and_gradient, start.numpy(), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS}
@@ -208,6 +230,16 @@ def _weighted_mean(inverse: Tensor, target: Tensor) -> Tensor:
     """The most likely constant mean of targets (N,), by their inverse covariance (N, N)."""
     weights = inverse.sum(1)
     return weights @ target / weights.sum()
+
+
+def _completed(known: Tensor) -> Tensor:
+    """Variances (N,), those not known (0) as the median of those that are."""
+    return torch.where(known > 0, known, _median_known(known))
+
+
+def _median_known(known: Tensor) -> Tensor:
+    """The median of the variances (N,) that are known; 0 where none is."""
+    return known[known > 0].median() if (known > 0).any() else torch.zeros_like(known[0])
 
 
 def _spread(target: Tensor, most: int) -> Tensor:

@@ -30,6 +30,11 @@ class MixtureSurrogate(Surrogate):
         variance = (epistemic.square() + (mean - average).square()).mean(0)
         return Moments(average, variance.sqrt(), aleatoric.square().mean(0).sqrt())
 
+    def probability_below(self, X: Tensor, Y: Tensor) -> Tensor:
+        """The mean of the members': of a narrow and a wide one, more is near the middle than a normal distribution of
+        the same deviation says."""
+        return torch.stack([one.probability_below(X, Y) for one in self._each()]).mean(0)
+
     def joint(self, X: Tensor, *, observation_noise: bool = False) -> MultivariateNormal:
         """With the mean and covariance of the mixture, which itself is not normal."""
         normals = [one.joint(X, observation_noise=observation_noise) for one in self._each()]

@@ -30,12 +30,18 @@ class ResidualSurrogate(Surrogate):
         moments = Moments(*(self._unit * moment for moment in self._of_residuals.predict_moments(X)))
         return moments._replace(mean=moments.mean + X[..., self._column])
 
+    def probability_below(self, X: Tensor, Y: Tensor) -> Tensor:
+        return self._of_residuals.probability_below(X, (Y - X[..., self._column]) / self._unit)
+
     def joint(self, X: Tensor, *, observation_noise: bool = False) -> MultivariateNormal:
         normal = self._of_residuals.joint(X, observation_noise=observation_noise)
         mean = self._unit * normal.mean + X[..., self._column]
         return MultivariateNormal(mean, self._unit**2 * normal.covariance_matrix)
 
-    def condition_on_observations(self, X: Tensor, Y: Tensor, **options: Any) -> "ResidualSurrogate":
+    def condition_on_observations(
+        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **options: Any
+    ) -> "ResidualSurrogate":
+        noise = None if noise is None else noise / self._unit**2
         residuals = (Y - X[..., self._column]) / self._unit
-        told = self._of_residuals.condition_on_observations(X, residuals, **options)
+        told = self._of_residuals.condition_on_observations(X, residuals, noise=noise, **options)
         return ResidualSurrogate(told, self._column, self._unit)

@@ -269,21 +269,24 @@ class BOSHNASSearch(Searcher):
             self._tell_without_score(candidate, event)
             return
         self.num_finished += 1
-        self._curves.end(trial, event["score"])
+        error = event["objectives"].get("score_error", 0.0)
+        self._curves.end(trial, event["score"], error)
         if trial in self._predictions:
             self.prediction_outcomes.append((*self._predictions.pop(trial), event["score"]))
-        self.boshnas.tell(candidate, event["score"], cost_s=event["cost_s"], objectives=event["objectives"])
+        self.boshnas.tell(
+            candidate, event["score"], cost_s=event["cost_s"], objectives=event["objectives"], error=error
+        )
 
     def _tell_without_score(self, candidate: Candidate, event: Mapping[str, Any]) -> None:
         """Tells BOSHNAS of a trial without a score: of one that was stopped early the score that is expected of it,
-        where all else that steers is known without training; its weights are not there."""
+        with its error, where all else that steers is known without training; its weights are not there."""
         expected = None
         if "validation_score" in event and not self.boshnas.goals.measured:
             expected = self._curves.expected(event["progress"], self._sign * event["validation_score"])
         if expected is None:
             self.boshnas.tell_failed(candidate)
             return
-        self.boshnas.tell(candidate, expected, cost_s=event.get("cost_s"))
+        self.boshnas.tell(candidate, expected[0], cost_s=event.get("cost_s"), error=expected[1])
         self.boshnas.forget_weights(candidate.spec.hash)
 
 

@@ -2,6 +2,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -166,7 +167,7 @@ def test_of_many_observations_the_surrogate_sees_the_best_and_a_spread_of_the_ot
     boshnas = BOSHNAS(tiny_library, settings=settings)
     for number, spec in enumerate(tiny_library.specs[:31]):
         boshnas.add_prior_observation(spec, float((number * 7) % 31), parent=False)
-    X, Y = boshnas._state.training_data()
+    X, Y, _ = boshnas._state.training_data()
     assert sorted(Y.tolist()) == [0, 9, 17, 26, 27, 28, 29, 30]
     places = [number for number in range(31) if (number * 7) % 31 in Y.tolist()]
     assert Y.tolist() == [float((number * 7) % 31) for number in places]  # in the order they came
@@ -176,9 +177,28 @@ def test_of_many_observations_the_surrogate_sees_the_best_and_a_spread_of_the_ot
 def test_costs_and_objectives_must_be_finite(tiny_library):
     boshnas = BOSHNAS(tiny_library, settings=QUICK)
     (candidate,) = boshnas.ask(1)
-    with pytest.raises(ValueError, match=r"'cost_s' must be .* Got inf\n.*objective 'latency_ms' .* Got nan"):
-        boshnas.tell(candidate, 0.5, cost_s=math.inf, objectives={"latency_ms": math.nan})
+    with pytest.raises(
+        ValueError, match=r"'cost_s' must be .* Got inf\n.*'error' must be .* Got -1.0\n.*'latency_ms' .* Got nan"
+    ):
+        boshnas.tell(candidate, 0.5, cost_s=math.inf, objectives={"latency_ms": math.nan}, error=-1.0)
     assert boshnas.best is None
+
+
+@pytest.mark.parametrize("is_told_before", [False, True], ids=["in the fit", "after it"])
+def test_a_score_is_believed_less_when_its_error_is_told_and_counts(tiny_library, is_told_before):
+    """Thirty scores and one that is far too high: what is expected of its architecture is near the others again."""
+    expected = []
+    for error, counts in ((None, True), (1.0, False), (1.0, True)):
+        boshnas = BOSHNAS(tiny_library, settings=replace(QUICK, known_noise=counts))
+        lucky = tiny_library.specs[40]
+        for spec in tiny_library.specs[:30]:
+            boshnas.tell(Candidate(spec, Origin()), score(spec), error=error and 0.01)
+        if is_told_before:
+            boshnas.predict(lucky)
+        boshnas.tell(Candidate(lucky, Origin()), score(lucky) + 1.0, error=error)
+        expected.append(boshnas.predict(lucky)[0] - score(lucky))
+    assert expected[0] == expected[1]
+    assert expected[2] < 0.3 < expected[0]
 
 
 def test_second_order_proposals_climb_too(tiny_library):

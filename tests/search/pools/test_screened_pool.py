@@ -59,6 +59,9 @@ def test_far_from_what_is_observed_the_guess_is_believed():
     with torch.no_grad():
         assert torch.allclose(surrogate.predict_moments(far).mean, far[:, 2] + 0.1, atol=1e-3)
         assert torch.allclose(surrogate.posterior(far[:, None]).mean.flatten(), far[:, 2] + 0.1, atol=1e-3)
+        assert torch.allclose(
+            surrogate.probability_below(far, far[:, 2] + 0.1), torch.full((2,), 0.5).double(), atol=0.01
+        )
         told = surrogate.condition_on_observations(X[:1], guess[:1] + 0.4).predict_moments(X[:1]).mean
     assert guess[0] + 0.1 < told[0] < guess[0] + 0.4
 

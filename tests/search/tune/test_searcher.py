@@ -157,8 +157,38 @@ def test_what_is_expected_of_a_stopped_trial_is_not_above_what_was_reached():
     assert curves.expected(0.5, 0.4) is None
     curves.note("a", 0.5, 0.1)
     curves.end("a", 0.8)
-    assert curves.expected(0.5, 0.4) == 0.8
+    assert curves.expected(0.5, 0.4) == (0.8, 0.0)
     assert curves.expected(0.25, 0.4) is None
+
+
+def test_what_is_expected_is_less_certain_than_what_was_reached():
+    """It may be off as a score may, and by as much as gains differ: 0.1 and 0.4 by 0.15 * sqrt(2)."""
+    curves = LearningCurves()
+    curves.note("a", 0.5, 0.5)
+    curves.end("a", 0.6, 0.02)
+    assert curves.expected(0.5, 0.4) == pytest.approx((0.5, math.hypot(0.02, 0.1)))
+    curves.note("b", 0.5, 0.4)
+    curves.end("b", 0.8, 0.04)
+    assert curves.expected(0.5, 0.4) == pytest.approx((0.65, math.hypot(0.03, 0.15 * math.sqrt(2))))
+
+
+def test_the_error_of_a_score_is_told_with_it_and_again_from_the_journal(tiny_library, tmp_path, monkeypatch):
+    told, tell = {}, BOSHNAS.tell
+
+    def noted(boshnas, candidate, score, *, error, **options):
+        told[score] = error
+        tell(boshnas, candidate, score, error=error, **options)
+
+    monkeypatch.setattr(BOSHNAS, "tell", noted)
+    journal = Journal(tmp_path / "journal.jsonl")
+    search = _search(tiny_library, journal)
+    for trial_id, score, objectives in (("a", 0.7, {"objectives/score_error": 0.02}), ("b", 0.6, {})):
+        search.suggest(trial_id)
+        search.on_trial_complete(trial_id, {"score": score, "cost_s": 1.0, **objectives})
+    assert told == {0.7: 0.02, 0.6: 0.0}
+    told.clear()
+    _replayed(tiny_library, journal)
+    assert told == {0.7: 0.02, 0.6: 0.0}
 
 
 def _stop_after_two(search, journal):
