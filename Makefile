@@ -15,12 +15,12 @@ search: $(READY)  ## the quick-start search, end to end, on the embedded data: a
 test: $(READY)  ## all default and integration tests, on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-pythons:  ## the core's tests on each of PYTHONS that is there, with the newest packages that it takes
+test-pythons:  ## the core's tests on each of PYTHONS that is there, with the newest packages that it takes, whatever these warn of
 	@for python in $(PYTHONS); do \
 		if ! command -v $$python > /dev/null; then echo "$$python: not found"; continue; fi; \
 		place=$(VENV)-$$(basename $$python); \
 		echo "$$python: in $$place" && $$python -m venv $$place && $$place/bin/python -m pip install --quiet . pytest \
-			&& $$place/bin/python -m pytest -q -m "not slow and not integration" tests/design_space tests/flexibert || exit 1; \
+			&& $$place/bin/python -m pytest -q -W default -m "not slow and not integration" tests/design_space tests/flexibert || exit 1; \
 	done
 
 check: $(READY) audit  ## lint, types, known vulnerabilities

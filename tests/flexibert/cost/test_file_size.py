@@ -28,6 +28,7 @@ def size_mb(model: Any, runtime: str) -> float:
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("positions", ["relative_key", "absolute"])
 def test_files_are_as_large_as_the_spec_says(positions: str, tiny: Callable, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra 'export'")
     config = tiny(MIXED, vocab_size=12_000, position_embedding_type=positions, num_labels=3, max_position_embeddings=90)
     model = FlexiBERTForSequenceClassification(config)
     model.save_pretrained(tmp_path / "model")

@@ -111,6 +111,7 @@ class Log(nn.Module):
 
 
 def trained(pruner, tmp_path, steps=12, save_strategy="no", trainer_class=Trainer, own=None, **options):
+    pytest.importorskip("accelerate", reason="needs the extra 'search'")
     arguments = TrainingArguments(
         str(tmp_path), max_steps=steps, warmup_steps=2, per_device_train_batch_size=8, learning_rate=1e-3,
         save_strategy=save_strategy, report_to=[], use_cpu=True, disable_tqdm=True, logging_steps=1, **options,

@@ -106,6 +106,7 @@ def folder(tmp_path):
 
 
 def run(*arguments):
+    pytest.importorskip("datasets", reason="needs the extra 'search'")
     with pytest.raises(SystemExit) as exit_info:
         main(["prune", *map(str, arguments)])
     return exit_info.value.code

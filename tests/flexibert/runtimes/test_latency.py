@@ -32,6 +32,7 @@ def test_a_condition_says_what_ran_the_models(runtime: str, tiny: Callable) -> N
 
 
 def test_only_times_of_one_turn_are_compared(tiny: Callable, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra 'export'")
     model = FlexiBERTForSequenceClassification(tiny(LAYERS))
     write_onnx(model, tmp_path / "model.onnx")
     condition: dict[str, int] = {"batch_size": 2, "length": 8, "threads": 1, "repeats": 4}
@@ -79,6 +80,7 @@ def test_no_compiler_is_told(tiny: Callable, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_runtimes_that_are_unknown_or_not_there_are_refused(tiny: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra 'export'")
     model = FlexiBERTModel(tiny(LAYERS))
     with pytest.raises(
         ValueError, match="'runtime' must be one of torch, torch-compile, onnx, onnx-int8. Got 'tensorrt'"
