@@ -21,6 +21,8 @@ from .schemas import Option
 
 TABLE_OPTIONS = tuple(name for name in options_of(TableOptions) if name not in ("validation_file", "test_file"))
 _TEXTS = (*TABLE_OPTIONS, "constraints", "recipe", "tokenizer", "resources_per_trial")
+GOALS = ("faster", "smaller", "latency_ms", "max_drop")
+"""Options that make a search from an encoder one of ``shrink_model``."""
 _OF_THE_SERVER = ("help", "resume", "n_jobs", "quiet", "plugin")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _LONGEST_TEXT = 200
@@ -35,13 +37,31 @@ def describe_options(group: type) -> dict[str, Option]:
     }
 
 
-def check_search_options(given: Mapping[str, Any]) -> dict[str, Any]:
+def is_shrinking(options: Mapping[str, Any], start_from: str | None) -> bool:
+    """Whether a search makes an encoder smaller (``shrink_model``), and does not search its parts (``run_boshnas``)."""
+    return start_from is not None and any(options.get(name) is not None for name in GOALS)
+
+
+def check_search_options(given: Mapping[str, Any], start_from: str | None = None) -> dict[str, Any]:
     """The options of a search as YAML keeps them, without those that are None.
+
+    Args:
+        start_from: the encoder that it starts from.
 
     Raises:
         ValueError: listing all unknown and closed options and wrong values, and what does not go together.
     """
-    return _checked(given, SearchOptions, "options", _as_search)
+    if is_shrinking(given, start_from):
+        from ..runs.shrink_run import ShrinkOptions  # here: it imports Ray, which no other search needs
+
+        ours, where = {"model": start_from, "target": "model"}, dict.fromkeys(given, "options")
+        return _checked(
+            given, ShrinkOptions, "options", lambda values: validated(ShrinkOptions, ours | dict(values), where)
+        )
+    if goals := [name for name in GOALS if name in given]:
+        raise ValueError(f"{', '.join(map(repr, goals))} in options compare with an encoder: give one in 'start_from'")
+    source = {"dataset_file": "library.json"} if start_from is None else {"start_from": [start_from]}
+    return _checked(given, SearchOptions, "options", lambda values: search_options(("", source), ("options", values)))
 
 
 def check_library_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,10 +70,6 @@ def check_library_options(given: Mapping[str, Any]) -> dict[str, Any]:
     return _checked(
         given, SpaceLibraryOptions, "library_options", lambda values: validated(SpaceLibraryOptions, values, where)
     )
-
-
-def _as_search(values: Mapping[str, Any]) -> SearchOptions:
-    return search_options(("", {"dataset_file": "library.json"}), ("options", values))
 
 
 def _checked(
