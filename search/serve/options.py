@@ -5,7 +5,6 @@ switches, choices, and the few texts of ``_TEXTS``. An option added to a command
 to be safe.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,13 +17,13 @@ from embeddings.generate_library import SpaceLibraryOptions
 from ..runs.options import SearchOptions, search_options
 from ..training.recipe import RECIPES
 from .schemas import Option
+from .settings import HUB_NAME
 
 TABLE_OPTIONS = tuple(name for name in options_of(TableOptions) if name not in ("validation_file", "test_file"))
 _TEXTS = (*TABLE_OPTIONS, "constraints", "recipe", "tokenizer", "resources_per_trial")
 GOALS = ("faster", "smaller", "latency_ms", "max_drop")
 """Options that make a search from an encoder one of ``shrink_model``."""
 _OF_THE_SERVER = ("help", "resume", "n_jobs", "quiet", "plugin")
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _LONGEST_TEXT = 200
 _MOST_ENTRIES = 100
 
@@ -125,6 +124,6 @@ def _entry_problem(name: str, option: Declared, value: Any) -> str | None:
         return f"must be at most {_LONGEST_TEXT} printable characters. Got {short(text)}"
     if name == "recipe" and text not in RECIPES:
         return f"must be one of {', '.join(RECIPES)}. Got {short(text)}"
-    if name == "tokenizer" and (not _HUB_NAME.fullmatch(text) or ".." in text):
+    if name == "tokenizer" and (not HUB_NAME.fullmatch(text) or ".." in text):
         return f"must be 'train' or a name on the Hub. Got {short(text)}"
     return None

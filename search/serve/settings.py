@@ -12,6 +12,7 @@ from dataset.loading import name_or_place
 from design_space.options import Count, Natural, NonNegative, Place, flag, options
 
 TOKEN_VARIABLE = "SEARCH_SERVE_TOKEN"
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _TOKEN = re.compile(r"[!-~]{16,}")
 
 
@@ -58,6 +59,9 @@ class ServiceSettings:
             problems.append(f"'root' must be a folder. {self.root} is a file")
         if self.data_dir is not None and not self.data_dir.is_dir():
             problems.append(f"'data_dir' must be a folder. There is none at {self.data_dir}")
+        for encoder in self.encoders:
+            if not (Path(encoder).is_dir() or HUB_NAME.fullmatch(encoder)):
+                problems.append(f"'encoders' must be folders or names on the Hub. There is no folder {encoder}")
         if len(self.offered) < len(self.encoders):
             problems.append(f"'encoders' must end in different names. Got {', '.join(self.encoders)}")
         if problems:

@@ -27,6 +27,7 @@ def refusing(tmp_path_factory):
 
 @pytest.fixture
 def served(tmp_path):
+    (tmp_path / "my-bert").mkdir()
     made = Served(tmp_path / "root", encoders=(str(tmp_path / "my-bert"),))
     yield made
     made.end()
