@@ -15,6 +15,7 @@ from design_space.options import NO_SWITCH, Only, Positive, flag, options
 
 from .settings import TOKEN_VARIABLE, ServiceSettings
 
+_SETTINGS = ("root", "encoders", "max_running", "max_queued", "stop_grace_s", "data_dir")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -31,9 +32,7 @@ class ServeOptions(CommandOptions):
     """What callers must show; $SEARCH_SERVE_TOKEN, or made up, when not given."""
     max_upload: Annotated[Positive, flag(unit="MiB")] = 256.0
     """Most of one request."""
-    settings: Annotated[ServiceSettings, Only(("root", "max_running", "max_queued", "stop_grace_s", "data_dir"))] = (
-        field(default_factory=ServiceSettings)
-    )
+    settings: Annotated[ServiceSettings, Only(_SETTINGS)] = field(default_factory=ServiceSettings)
 
 
 def serve(arguments: Sequence[str] | None = None) -> None:
@@ -67,7 +66,7 @@ def _serve(settings: ServiceSettings, listener: socket.socket, console: Console,
     # Uploads pass through temporary files without names; they too stay below the root.
     tempfile.tempdir = str(settings.root)
     config = uvicorn.Config(
-        create_app(Jobs(settings)),
+        create_app(Jobs(settings), is_ending=lambda: server.should_exit),
         http=ImpatientProtocol,
         backlog=max(1, most_connections() // 5),  # as many are accepted before one is looked at
         log_level="warning",

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Form, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -26,11 +26,12 @@ from ..report.page import REPORT_FILE
 from ..runs.options import SearchOptions
 from .answering import Answerer, UnfitModelError
 from .folder import DamagedSearchError, SearchFolder, UnknownSearchError
-from .guard import Guard
+from .guard import SCRIPTS, Guard
 from .jobs import FullQueueError, Jobs, WrongStateError
 from .options import describe_options
 from .reading import BusyError
 from .schemas import Options, Prediction, Problem, Question, Resume, SearchStatus
+from .stream import Streams
 from .submission import TASKS, Submission
 from .table import TableForm, TableReading
 
@@ -47,10 +48,13 @@ _REFUSALS: dict[type[Exception], int] = {
 }
 
 
-def create_app(jobs: Jobs) -> ASGIApp:
-    """The service over ``jobs``, which are closed when it ends."""
+def create_app(jobs: Jobs, is_ending: Callable[[], bool] = lambda: False) -> ASGIApp:
+    """The service over ``jobs``, which are closed when it ends.
 
-    answerer = Answerer(jobs.settings.plugins)
+    Args:
+        is_ending: whether its server waits for the last requests.
+    """
+    answerer, streams = Answerer(jobs.settings.plugins), Streams(jobs, is_ending)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -72,7 +76,7 @@ def create_app(jobs: Jobs) -> ASGIApp:
         app.add_exception_handler(kind, _refuse(code))
     app.add_exception_handler(RequestValidationError, _refuse_form)
     _add_page(app)
-    _add_searches(app, jobs)
+    _add_searches(app, jobs, streams)
     _add_results(app, jobs)
     _add_predictions(app, jobs, answerer)
     settings = jobs.settings
@@ -87,16 +91,19 @@ def _add_page(app: FastAPI) -> None:
         return Response((folder / "page.html").read_bytes(), media_type="text/html")
 
     @app.get("/{name}.js", include_in_schema=False)
-    def script(name: Literal["page", "guide", "curve"]) -> Response:
+    def script(name: str) -> Response:
+        if name not in SCRIPTS:
+            raise HTTPException(404)
         return Response((folder / f"{name}.js").read_bytes(), media_type="text/javascript")
 
 
-def _add_searches(app: FastAPI, jobs: Jobs) -> None:
+def _add_searches(app: FastAPI, jobs: Jobs, streams: Streams) -> None:
     @app.get("/api/options")
     def options() -> Options:
         """What a submission may say: tasks, and options with their defaults."""
         return Options(
             tasks=list(TASKS),
+            encoders=list(jobs.settings.offered),
             options=describe_options(SearchOptions),
             library_options=describe_options(SpaceLibraryOptions),
         )
@@ -122,6 +129,12 @@ def _add_searches(app: FastAPI, jobs: Jobs) -> None:
     def searches() -> list[SearchStatus]:
         """All searches, the latest first."""
         return jobs.everything()
+
+    @app.get("/api/events", response_class=StreamingResponse)
+    async def events() -> StreamingResponse:
+        """All searches, and from then on each that has changed, as server-sent events: ``search`` with its status, and
+        ``searches`` with the ids of all, the latest first, when there are others."""
+        return streams.opened()
 
     @app.get(SEARCHES + "/{search_id}")
     def search(search_id: str) -> SearchStatus:

@@ -1,28 +1,53 @@
-// The scores of a search as they came in, with standard errors, and the best so far: a small picture.
+// Pictures of scores. Numbers alone become markup; what trials and metrics are called is text.
 "use strict";
 
-const WIDTH = 320, HEIGHT = 90, EDGE = 6;
+const EDGE = 8;
 
-function curve(scores) {
-  const low = Math.min(...scores.map(({ score, error }) => score - error));
-  const high = Math.max(...scores.map(({ score, error }) => score + error));
-  const x = (number) => (EDGE + (number * (WIDTH - 2 * EDGE)) / Math.max(1, scores.length - 1)).toFixed(1);
-  const y = (score) => (HEIGHT - EDGE - ((score - low) * (HEIGHT - 2 * EDGE)) / (high - low || 1)).toFixed(1);
+function scale(low, high, from, to) {
+  return (value) => (from + ((value - low) * (to - from)) / (high - low || 1)).toFixed(1);
+}
+
+function drawn(width, height, markup, said) {
+  const made = document.createElement("template");
+  made.innerHTML = `<svg viewBox="0 0 ${width} ${height}" width="${width}" role="img">${markup}</svg>`;
+  made.content.firstChild.setAttribute("aria-label", said);
+  return made.content.firstChild;
+}
+
+// The scores of a search as they came in, with standard errors, the best so far, and what the most frequent class
+// reaches.
+function curve({ scores, metric, most_frequent_class: least }) {
+  const width = 520, height = 150, right = width - 60;
+  const ends = scores.flatMap(({ score, error }) => [score - error, score + error]).concat(least ?? []);
+  const low = Math.min(...ends), high = Math.max(...ends);
+  const x = scale(0, Math.max(1, scores.length - 1), EDGE, right - EDGE), y = scale(low, high, height - EDGE, EDGE);
   let best = -Infinity, path = "", marks = "";
   scores.forEach(({ score, error }, number) => {
     path += path ? `H ${x(number)}` : `M ${x(number)} ${y(score)}`;
     if (score > best) { best = score; path += `V ${y(best)}`; }
-    marks += `<path d="M ${x(number)} ${y(score - error)} V ${y(score + error)}" stroke="currentColor" stroke-opacity="0.3"/>`;
-    marks += `<circle cx="${x(number)}" cy="${y(score)}" r="3" fill="#2b8cc4"><title></title></circle>`;
+    marks += `<path d="M ${x(number)} ${y(score - error)} V ${y(score + error)}" class="error"/><circle cx="${x(number)}" cy="${y(score)}" r="3.5" class="mark"><title></title></circle>`;
   });
-  const made = document.createElement("template");
-  // Numbers alone become markup; what trials are called is text.
-  made.innerHTML = `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" role="img">${marks}<path d="${path}" fill="none" stroke="currentColor"/></svg>`;
-  const picture = made.content.firstChild;
+  if (least !== null) marks += `<path d="M 0 ${y(least)} H ${right}" class="least"/>`;
+  const shown = low < high ? [low, high] : [low];
+  const labels = shown.map((value) => `<text x="${right + 4}" y="${Number(y(value)) + 4}">${value.toFixed(3)}</text>`).join("");
+  const said = `${metric ?? "score"} of ${scores.length} trials; the best ${best.toFixed(4)}` + (least === null ? "" : `; the most frequent class ${least.toFixed(4)}`);
+  const picture = drawn(width, height, `${marks}<path d="${path}" class="line"/>${labels}`, said);
   picture.querySelectorAll("title").forEach((title, number) => {
     const { trial, score, error } = scores[number];
     title.textContent = `${trial}: ${score.toFixed(4)} ± ${error.toFixed(4)}`;
   });
-  picture.setAttribute("aria-label", `scores of ${scores.length} trials, from ${low.toFixed(4)} to ${high.toFixed(4)}; the best ${best.toFixed(4)}`);
-  return picture;
+  const legend = `Each mark is a trained model and its ${metric ?? "score"} on validation, with one standard error; the line is the best so far.` +
+    (least === null ? "" : ` Dashed: always the most frequent class, ${least.toFixed(4)}.`);
+  return element("figure", [picture, element("figcaption", legend, { className: "quiet" })]);
+}
+
+// The scores of a trial in training, after each round over the data.
+function learning(points, metric) {
+  const scores = points.map(([, score]) => score), rounds = points.map(([epoch]) => epoch);
+  const x = scale(rounds[0], rounds.at(-1), EDGE, 120 - EDGE), y = scale(Math.min(...scores), Math.max(...scores), 32 - EDGE, EDGE);
+  const marks = points.map(([epoch, score]) => `<circle cx="${x(epoch)}" cy="${y(score)}" r="2.5" class="mark"/>`).join("");
+  const path = points.map(([epoch, score], number) => `${number ? "L" : "M"} ${x(epoch)} ${y(score)}`).join(" ");
+  const said = `${metric} ${scores.at(-1).toFixed(4)} after ${rounds.at(-1)} rounds` + (scores.length > 1 ? `, ${scores[0].toFixed(4)} after ${rounds[0]}` : "");
+  const picture = drawn(120, 32, `${marks}<path d="${path}" class="line"/>`, said);
+  return element("span", [picture, said], { className: "learning" });
 }

@@ -4,6 +4,7 @@
 uploaded; ``run/`` the run directory; and the files of ``worker``.
 """
 
+import contextlib
 import fcntl
 import json
 import math
@@ -61,9 +62,10 @@ class SearchFolder:
         return self.path / "options.yaml"
 
     @property
-    def library(self) -> Path:
-        """The graph library, which may have to be made first."""
-        return self.path / str(self.request["library"])
+    def library(self) -> Path | None:
+        """The graph library, which may have to be made first; none of a search that starts from an encoder."""
+        name = self.request["library"]
+        return None if name is None else self.path / str(name)
 
     @property
     def request(self) -> dict[str, Any]:
@@ -149,7 +151,11 @@ class SearchFolder:
             return self.without_places(stream.read().decode("utf-8", errors="replace"))
 
     def without_places(self, text: str) -> str:
-        """The text without the place of the folder on the server."""
+        """The text without the places of the folder, and of the encoder, on the server."""
+        with contextlib.suppress(DamagedSearchError, UnknownSearchError):
+            encoder = Path(str(self.request.get("start_from")))
+            if encoder.is_absolute():
+                text = text.replace(str(encoder), encoder.name)
         return text.replace(f"{self.path}/", "").replace(str(self.path), ".")
 
 

@@ -13,7 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-OPEN_PATHS = ("/", "/page.js", "/guide.js", "/curve.js")
+SCRIPTS = ("page", "search", "live", "guide", "curve")
+OPEN_PATHS = ("/", *(f"/{script}.js" for script in SCRIPTS))
 """The page, which holds nothing but code."""
 
 _MAX_SMALL_BYTES = 2**20

@@ -30,7 +30,7 @@ from design_space.options import as_flags
 
 from . import worker
 from .folder import ID, DamagedSearchError, SearchFolder, UnknownSearchError, folders
-from .options import check_search_options
+from .options import check_search_options, is_shrinking
 from .schemas import SearchStatus, State
 from .settings import TOKEN_VARIABLE, ServiceSettings
 from .status import StatusReader
@@ -102,7 +102,7 @@ class Jobs:
         incoming = SearchFolder(self.incoming / name)
         incoming.path.mkdir(parents=True)
         try:
-            submission.write(incoming.path)
+            submission.write(incoming.path, self.settings.offered)
             incoming.change_request(created=now)
             incoming.enqueue(now)
             with self._mutex:
@@ -175,25 +175,28 @@ class Jobs:
             ValueError: for wrong options.
         """
         folder = self.find(search_id)
-        changes = check_search_options(options)
         with self._mutex:
             state = folder.state()
             if state in ("queued", "running", "stopping"):
                 raise WrongStateError(f"The search is {state}; only one that has ended can be resumed")
+            changes = {name: value for name, value in options.items() if value is not None}
+            merged = self._merged(folder, changes)
+            if state == "finished" and is_shrinking(merged, folder.request.get("start_from")):
+                raise WrongStateError("The search is finished, as its goal said; submit another one")
             if state == "finished" and not changes:
                 raise WrongStateError("The search is finished; give options to go on with, such as a larger max_trials")
             self._check_room()
             if changes:
-                self._change_options(folder, changes)
+                write_atomically(folder.options_file, yaml.safe_dump(merged))
+                folder.change_request(options=merged)
             folder.enqueue(time.time())
         self._start_next()
         return self.status(search_id)
 
-    def _change_options(self, folder: SearchFolder, changes: Mapping[str, Any]) -> None:
-        merged = read_yaml(folder.options_file) | dict(changes)
-        check_search_options(merged)
-        write_atomically(folder.options_file, yaml.safe_dump(merged))
-        folder.change_request(options=merged)
+    def _merged(self, folder: SearchFolder, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a search with others in place of its own, checked together."""
+        start_from, before = folder.request.get("start_from"), read_yaml(folder.options_file)
+        return check_search_options(before | dict(changes), start_from) if changes else before
 
     def _check_room(self) -> None:
         if len(self._waiting()) >= self.settings.max_queued + self._free_slots():
@@ -288,21 +291,24 @@ class Jobs:
     def _commands(self, folder: SearchFolder) -> list[list[str]]:
         """What the worker runs: the library when it is not there yet, then the search, resumed when it has begun."""
         python, request, commands = [*_PYTHON, "-m"], folder.request, []
-        plugins = {"plugin": list(self.settings.plugins)}
-        if not folder.library.exists():
+        plugins, start_from = {"plugin": list(self.settings.plugins)}, request.get("start_from")
+        if folder.library and not folder.library.exists():
             places = {"design_space_file": folder.path / "space.yaml", "dataset_file": folder.library}
             flags = as_flags(plugins | places | request["library_options"])
             commands.append([*python, "embeddings.generate_library", *flags])
         uploads = {"task": "table", "validation_file": "validation", "test_file": "test"}
         values: dict[str, Any] = plugins | {
             "run_dir": folder.run.path,
-            "dataset_file": folder.library,
-            "config": folder.options_file,
             **{name: folder.path / request[place] for name, place in uploads.items() if request.get(place)},
             "corpus": [folder.path / place for place in request["corpus"]],
         }
         if "task" in request:
             values |= {"task": request["task"], "data_dir": self._data_dir(request["task"])}
+        if is_shrinking(request["options"], start_from):
+            assert start_from is not None
+            own = [flag for name, value in request["options"].items() for flag in _as_flag(name, value)]
+            return [[*python, "search.shrink", start_from, str(folder.path / "model"), *as_flags(values), *own]]
+        values |= {"dataset_file": folder.library, "start_from": start_from, "config": folder.options_file}
         flags = as_flags(values | {"resume": folder.run.exists()})
         return [*commands, [*python, "search.run_boshnas", *flags]]
 
@@ -324,6 +330,13 @@ class Jobs:
             and time.monotonic() < deadline
         ):
             time.sleep(0.02)
+
+
+def _as_flag(name: str, value: Any) -> list[str]:
+    """A client's option on a command line, where its text is no flag whatever it begins with."""
+    if isinstance(value, Mapping):
+        value = ",".join(f"{key}={number}" for key, number in value.items())
+    return [f"--{name}={value}"] if isinstance(value, str) else as_flags({name: value})
 
 
 def _tell_to_end(folder: SearchFolder) -> None:

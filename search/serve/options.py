@@ -5,7 +5,6 @@ switches, choices, and the few texts of ``_TEXTS``. An option added to a command
 to be safe.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,11 +17,13 @@ from embeddings.generate_library import SpaceLibraryOptions
 from ..runs.options import SearchOptions, search_options
 from ..training.recipe import RECIPES
 from .schemas import Option
+from .settings import HUB_NAME
 
 TABLE_OPTIONS = tuple(name for name in options_of(TableOptions) if name not in ("validation_file", "test_file"))
 _TEXTS = (*TABLE_OPTIONS, "constraints", "recipe", "tokenizer", "resources_per_trial")
+GOALS = ("faster", "smaller", "latency_ms", "max_drop")
+"""Options that make a search from an encoder one of ``shrink_model``."""
 _OF_THE_SERVER = ("help", "resume", "n_jobs", "quiet", "plugin")
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _LONGEST_TEXT = 200
 _MOST_ENTRIES = 100
 
@@ -35,13 +36,31 @@ def describe_options(group: type) -> dict[str, Option]:
     }
 
 
-def check_search_options(given: Mapping[str, Any]) -> dict[str, Any]:
+def is_shrinking(options: Mapping[str, Any], start_from: str | None) -> bool:
+    """Whether a search makes an encoder smaller (``shrink_model``), and does not search its parts (``run_boshnas``)."""
+    return start_from is not None and any(options.get(name) is not None for name in GOALS)
+
+
+def check_search_options(given: Mapping[str, Any], start_from: str | None = None) -> dict[str, Any]:
     """The options of a search as YAML keeps them, without those that are None.
+
+    Args:
+        start_from: the encoder that it starts from.
 
     Raises:
         ValueError: listing all unknown and closed options and wrong values, and what does not go together.
     """
-    return _checked(given, SearchOptions, "options", _as_search)
+    if is_shrinking(given, start_from):
+        from ..runs.shrink_run import ShrinkOptions  # here: it imports Ray, which no other search needs
+
+        ours, where = {"model": start_from, "target": "model"}, dict.fromkeys(given, "options")
+        return _checked(
+            given, ShrinkOptions, "options", lambda values: validated(ShrinkOptions, ours | dict(values), where)
+        )
+    if goals := [name for name in GOALS if name in given]:
+        raise ValueError(f"{', '.join(map(repr, goals))} in options compare with an encoder: give one in 'start_from'")
+    source = {"dataset_file": "library.json"} if start_from is None else {"start_from": [start_from]}
+    return _checked(given, SearchOptions, "options", lambda values: search_options(("", source), ("options", values)))
 
 
 def check_library_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,10 +69,6 @@ def check_library_options(given: Mapping[str, Any]) -> dict[str, Any]:
     return _checked(
         given, SpaceLibraryOptions, "library_options", lambda values: validated(SpaceLibraryOptions, values, where)
     )
-
-
-def _as_search(values: Mapping[str, Any]) -> SearchOptions:
-    return search_options(("", {"dataset_file": "library.json"}), ("options", values))
 
 
 def _checked(
@@ -109,6 +124,6 @@ def _entry_problem(name: str, option: Declared, value: Any) -> str | None:
         return f"must be at most {_LONGEST_TEXT} printable characters. Got {short(text)}"
     if name == "recipe" and text not in RECIPES:
         return f"must be one of {', '.join(RECIPES)}. Got {short(text)}"
-    if name == "tokenizer" and (not _HUB_NAME.fullmatch(text) or ".." in text):
+    if name == "tokenizer" and (not HUB_NAME.fullmatch(text) or ".." in text):
         return f"must be 'train' or a name on the Hub. Got {short(text)}"
     return None

@@ -26,10 +26,12 @@ class TrialCounts(BaseModel):
 
 
 class BestTrial(BaseModel):
-    """The finished trial with the highest score of those that keep the constraints, if any does."""
+    """The finished trial with the highest score of those that keep the constraints, if any does; of a finished search
+    the one that it chose. ``error``: the standard error of the score; 0 of older ones."""
 
     trial: str
     score: float
+    error: float
     origin: str
     architecture: str
     objectives: dict[str, float]
@@ -46,6 +48,7 @@ class RunningTrial(BaseModel):
     progress: float | None = None
     loss: float | None = None
     validation_score: float | None = None
+    curve: list[tuple[float, float]] = Field(default=[], description="epochs and scores on validation")
 
 
 class Scored(BaseModel):
@@ -54,6 +57,24 @@ class Scored(BaseModel):
     trial: str
     score: float
     error: float
+
+
+class FailedTrial(BaseModel):
+    """A trial that failed, and the first line of why."""
+
+    trial: str
+    error: str
+
+
+class Tested(BaseModel):
+    """What the chosen model of a finished search reaches on rows that the search did not see (validation where there
+    are no such rows), with the standard error of the score."""
+
+    trial: str
+    split: str
+    score: float
+    error: float
+    most_frequent_class: float | None = None
 
 
 class SearchStatus(BaseModel):
@@ -79,6 +100,13 @@ class SearchStatus(BaseModel):
     best: BestTrial | None = None
     running_trials: list[RunningTrial] = []
     scores: list[Scored] = Field(default=[], description="of finished trials, in that order; the last 200")
+    metric: str | None = Field(default=None, description="what scores are; none before the data are prepared")
+    most_frequent_class: float | None = Field(
+        default=None, description="the accuracy, on validation, of always answering the most frequent class"
+    )
+    failures: list[FailedTrial] = Field(default=[], description="the last 3")
+    tested: Tested | None = Field(default=None, description="of a finished search")
+    start_from: str | None = Field(default=None, description="the encoder; none: from scratch")
     has_model: bool = False
     error: str | None = Field(default=None, description="why it failed, cannot start, or cannot be read")
 
@@ -120,5 +148,6 @@ class Options(BaseModel):
     """What a submission may say."""
 
     tasks: list[str]
+    encoders: list[str] = Field(description="pre-trained ones that 'start_from' may name")
     options: dict[str, Option]
     library_options: dict[str, Option]

@@ -6,11 +6,13 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
+from dataset.loading import name_or_place
 from design_space.options import Count, Natural, NonNegative, Place, flag, options
 
 TOKEN_VARIABLE = "SEARCH_SERVE_TOKEN"
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _TOKEN = re.compile(r"[!-~]{16,}")
 
 
@@ -38,7 +40,15 @@ class ServiceSettings:
     """Time a stopped search gets to end by itself before it is killed."""
     data_dir: Place | None = None
     """Folder of GLUE's TSV folders, one for each task; from the Hub when not given."""
+    encoders: tuple[Annotated[str, AfterValidator(name_or_place)], ...] = ()
+    """Pre-trained encoders that searches may start from: folders or Hub names; by the last part of these, clients
+    choose one."""
     plugins: tuple[str, ...] = ()
+
+    @property
+    def offered(self) -> dict[str, str]:
+        """The encoders by the names that clients know."""
+        return {Path(encoder).name: encoder for encoder in self.encoders}
 
     @model_validator(mode="after")
     def _check(self) -> "ServiceSettings":
@@ -49,6 +59,11 @@ class ServiceSettings:
             problems.append(f"'root' must be a folder. {self.root} is a file")
         if self.data_dir is not None and not self.data_dir.is_dir():
             problems.append(f"'data_dir' must be a folder. There is none at {self.data_dir}")
+        for encoder in self.encoders:
+            if not (Path(encoder).is_dir() or HUB_NAME.fullmatch(encoder)):
+                problems.append(f"'encoders' must be folders or names on the Hub. There is no folder {encoder}")
+        if len(self.offered) < len(self.encoders):
+            problems.append(f"'encoders' must end in different names. Got {', '.join(self.encoders)}")
         if problems:
             raise ValueError("\n  - ".join(problems))
         return self

@@ -5,15 +5,17 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from design_space.files import read_json
+
 from ..candidate import describe
 from ..records.journal import TrialRecord
 from .folder import SearchFolder, UnknownSearchError
-from .progress import Progress
-from .schemas import BestTrial, RunningTrial, Scored, SearchStatus, Stage, State, TrialCounts
+from .progress import Progress, TaskFacts
+from .schemas import BestTrial, FailedTrial, RunningTrial, Scored, SearchStatus, Stage, State, Tested, TrialCounts
 
 _ENDED = ("finished", "failed")
 _ERROR_LINES = 5
-_MOST_SCORES = 200
+_MOST_SCORES, _MOST_FAILURES, _LONGEST_ERROR = 200, 3, 300
 
 
 class StatusReader:
@@ -76,7 +78,10 @@ def _status(folder: SearchFolder, progress: Progress, queue_position: int | None
     end = now if is_alive else ended.get("time")
     running = _running(progress, started or now, now) if is_alive else []
     options = request["options"]
-    best = progress.best(options)
+    best, tested = progress.best(options), _tested(folder) if state == "finished" else None
+    if tested is not None:
+        best = progress.records.get(tested.trial, best)
+    facts = progress.task = progress.task or TaskFacts.of(folder.run.data_dir)
     return SearchStatus(
         id=folder.id,
         name=request["name"],
@@ -95,6 +100,11 @@ def _status(folder: SearchFolder, progress: Progress, queue_position: int | None
         best=None if best is None else _best(best),
         running_trials=running,
         scores=_scores(progress),
+        metric=None if facts is None else facts.metric,
+        most_frequent_class=None if facts is None else facts.most_frequent_class,
+        failures=_failures(folder, progress),
+        tested=tested,
+        start_from=None if (encoder := request.get("start_from")) is None else Path(encoder).name,
         has_model=_model_dir(folder, state, best) is not None,
         error=progress.damage or problem or (_error(folder) if state == "failed" else None),
     )
@@ -116,6 +126,7 @@ def _running(progress: Progress, attempt_started: float, now: float) -> list[Run
             trial=trial,
             architecture=describe(record.candidate),
             elapsed_s=max(0.0, now - progress.started[trial]),
+            curve=progress.curves.get(trial, []),
             **progress.reported.get(trial, {}),
         )
         for trial, record in progress.records.items()
@@ -131,15 +142,44 @@ def _counts(progress: Progress, num_running: int) -> TrialCounts:
 
 def _scores(progress: Progress) -> list[Scored]:
     records = [progress.records[trial] for trial in progress.finished[-_MOST_SCORES:]]
+    return [Scored(trial=one.trial, score=one.score or 0.0, error=_score_error(one)) for one in records]
+
+
+def _score_error(record: TrialRecord) -> float:
+    return record.objectives.get("score_error", 0.0)
+
+
+def _failures(folder: SearchFolder, progress: Progress) -> list[FailedTrial]:
+    failed = [record for record in progress.records.values() if record.state == "failed"][-_MOST_FAILURES:]
+    reasons = [folder.without_places((record.error or "").strip().split("\n")[0]) for record in failed]
     return [
-        Scored(trial=one.trial, score=one.score or 0.0, error=one.objectives.get("score_error", 0.0)) for one in records
+        FailedTrial(trial=record.trial, error=reason[:_LONGEST_ERROR])
+        for record, reason in zip(failed, reasons, strict=True)
     ]
+
+
+def _tested(folder: SearchFolder) -> Tested | None:
+    """What ``keep_best`` wrote."""
+    file = folder.run.best_dir / "evaluation.json"
+    if not file.exists():
+        return None
+    content = read_json(file)
+    if content["metric"] not in content["metrics"]:  # of several tasks
+        return None
+    return Tested(
+        trial=content["trial"],
+        split=content["split"],
+        score=content["metrics"][content["metric"]],
+        error=content["score_error"],
+        most_frequent_class=content["majority_share"] if content["metric"] == "accuracy" else None,
+    )
 
 
 def _best(record: TrialRecord) -> BestTrial:
     return BestTrial(
         trial=record.trial,
         score=record.score or 0.0,
+        error=_score_error(record),
         origin=str(record.candidate.origin),
         architecture=describe(record.candidate),
         objectives=record.objectives,
@@ -148,7 +188,7 @@ def _best(record: TrialRecord) -> BestTrial:
 
 
 def _stage(folder: SearchFolder) -> Stage:
-    if not folder.library.exists():
+    if folder.library and not folder.library.exists():
         return "library"
     return "search" if folder.run.exists() else "data"
 

@@ -36,22 +36,30 @@ _LONGEST_NAME = 100
 
 
 class Submission(BaseModel):
-    """The form of a search to be run. Exactly one of ``design_space`` and ``library``; at most one of ``task`` and
-    ``table``."""
+    """The form of a search to be run. Exactly one of ``design_space``, ``library`` and ``start_from``; at most one of
+    ``task`` and ``table``."""
 
     name: Annotated[str, Field(description="shown in lists")] = ""
     design_space: Annotated[UploadFile | None, File(description="YAML; a graph library is made of it")] = None
     library: Annotated[UploadFile | None, File(description="a graph library, in place of a design space")] = None
+    start_from: Annotated[str | None, Field(description="in their place, a pre-trained encoder of those offered")] = (
+        None
+    )
     task: Annotated[str | None, Field(description="GLUE task; the embedded one when there is no table")] = None
     table: Annotated[UploadFile | None, File(description="a task of one's own: CSV, TSV, JSONL, Parquet")] = None
     validation: Annotated[UploadFile | None, File(description="validation rows; else split off")] = None
     test: Annotated[UploadFile | None, File(description="test rows; else split off")] = None
     corpus: Annotated[list[UploadFile], File(description="text for pre-training")] = []
-    options: Annotated[Json[dict[str, Any]], Field(description="JSON object: flags of run_boshnas")] = {}
+    options: Annotated[
+        Json[dict[str, Any]], Field(description="JSON object: flags of run_boshnas; with a goal, of shrink_model")
+    ] = {}
     library_options: Annotated[Json[dict[str, Any]], Field(description="JSON object: flags of generate_library")] = {}
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, encoders: Mapping[str, str]) -> None:
         """Store everything in ``folder``, ``search.json`` last.
+
+        Args:
+            encoders: which are offered, by name.
 
         Raises:
             ValueError: listing everything that is wrong, one problem a line.
@@ -67,7 +75,8 @@ class Submission(BaseModel):
                 problems.append(str(error))
 
         name = checked(_checked_name, self.name)
-        options = checked(check_search_options, self.options) or {}
+        start_from = checked(self._encoder, encoders)
+        options = checked(check_search_options, self.options, start_from) or {}
         source = checked(self._store_source, folder, readings) or {}
         data = checked(self._store_data, folder, options, readings) or {}
         num_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -75,16 +84,20 @@ class Submission(BaseModel):
         if problems:
             raise ValueError("\n".join(problems).replace(f"{folder}/", ""))
         write_atomically(folder / "options.yaml", yaml.safe_dump(options))
-        request = {"name": name or data["task_name"], "options": options, **source, **data}
+        request = {"name": name or data["task_name"], "options": options, "start_from": start_from, **source, **data}
         write_atomically(folder / "search.json", json.dumps(request, indent=2))
 
     def _store_source(self, folder: Path, readings: list[Reading]) -> dict[str, Any]:
-        """The design space or the library."""
-        if (self.design_space is None) == (self.library is None):
-            raise ValueError("Give either 'design_space' (a YAML file) or 'library' (of generate_library)")
+        """The design space or the library; none of a search that starts from an encoder."""
+        if [self.design_space, self.library, self.start_from].count(None) != 2:
+            raise ValueError(
+                "Give one of 'design_space' (a YAML file), 'library' (of generate_library), 'start_from' (an encoder)"
+            )
+        if self.library_options and self.design_space is None:
+            raise ValueError("'library_options' are for a design space; leave them out without one")
+        if self.start_from is not None:
+            return {"library": None, "library_options": None}
         if self.library is not None:
-            if self.library_options:
-                raise ValueError("'library_options' are for a design space; leave them out with a library")
             path = folder / f"library{check_suffix(self.library, 'library', LIBRARY_SUFFIXES)}"
             store(self.library, path)
             readings.append(Reading("library", partial(GraphLibrary.load, path)))
@@ -98,6 +111,15 @@ class Submission(BaseModel):
             raise ValueError(f"'design_space' must be a YAML file of at most {_LARGEST_SPACE_BYTES // 1024} KiB")
         readings.append(Reading("design_space", partial(check_space, path, options)))
         return {"library": "library.json", "library_options": options}
+
+    def _encoder(self, encoders: Mapping[str, str]) -> str | None:
+        """Where the encoder lies that was asked for."""
+        if self.start_from is None:
+            return None
+        if self.start_from not in encoders:
+            offered = f"Offered are {', '.join(encoders)}" if encoders else "This service offers none"
+            raise ValueError(f"Unknown encoder {self.start_from[:80]!r} in 'start_from'. {offered}")
+        return encoders[self.start_from]
 
     def _store_data(self, folder: Path, options: Mapping[str, Any], readings: list[Reading]) -> dict[str, Any]:
         """The task, the corpus, or the names of those that the server has."""

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from search.serve import worker
-from tests.search.serve.services import Service, wait_until
+from tests.search.serve.services import Served, Service, wait_until
 
 
 @pytest.fixture
@@ -23,6 +23,14 @@ def refusing(tmp_path_factory):
     made = Service(tmp_path_factory.mktemp("service") / "root")
     with made.client:
         yield made
+
+
+@pytest.fixture
+def served(tmp_path):
+    (tmp_path / "my-bert").mkdir()
+    made = Served(tmp_path / "root", encoders=(str(tmp_path / "my-bert"),))
+    yield made
+    made.end()
 
 
 @pytest.fixture

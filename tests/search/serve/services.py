@@ -1,11 +1,15 @@
 """A service without a port, and folders of searches as they are left by real ones."""
 
 import json
+import threading
 import time
 
+import uvicorn
 import yaml
+from rich.console import Console
 from starlette.testclient import TestClient
 
+from dataset.prepare import DataOptions
 from search.candidate import Candidate, Origin
 from search.records.journal import Journal
 from search.serve.app import create_app
@@ -28,6 +32,25 @@ architecture:
 """
 ROWS = [f"a {'fine and happy' if i % 2 else 'dull and sad'} story {i},{'good' if i % 2 else 'bad'}" for i in range(40)]
 TABLE = "\n".join(["review,verdict", *ROWS]).encode()
+
+
+class Served:
+    """A service on a port, which queues and starts nothing; its jobs and its address."""
+
+    def __init__(self, root, **settings):
+        self.root = root
+        self.jobs = Jobs(ServiceSettings(root=root, token=TOKEN, **({"max_running": 0} | settings)))
+        app = create_app(self.jobs, is_ending=lambda: self._server.should_exit)
+        self._server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+        self._thread = threading.Thread(target=self._server.run)
+        self._thread.start()
+        wait_until(lambda: self._server.started)
+        host, port = self._server.servers[0].sockets[0].getsockname()
+        self.address = f"http://{host}:{port}"
+
+    def end(self):
+        self._server.should_exit = True
+        self._thread.join()
 
 
 class Service:
@@ -70,8 +93,19 @@ def wait_until(is_so, seconds=HANG_S):
         time.sleep(0.01)
 
 
-def train(folder, library, *, finished=3, running=1):
-    """A run directory with a journal of trials and models of the finished ones, as a search leaves them."""
+def prepare(folder, place):
+    """The data of ``TABLE`` as a search prepares them; ``place`` is for its sources."""
+    (place / "films.csv").write_bytes(TABLE)
+    (place / "corpus.txt").write_text("\n".join(f"a story about people and films, number {i}" for i in range(100)))
+    options = DataOptions(
+        task=str(place / "films.csv"), corpus=(place / "corpus.txt",), vocab_size=300, max_length=16, pretrain_length=16
+    )
+    options.prepare(folder.run.data_dir, Console(quiet=True))
+
+
+def train(folder, library, *, finished=3, running=1, errors=None):
+    """A run directory with a journal of trials and models of the finished ones, as a search leaves them; with standard
+    errors of scores, if any."""
     run = folder.run
     run.path.mkdir(exist_ok=True)
     library.save(folder.path / "library.json")
@@ -87,6 +121,7 @@ def train(folder, library, *, finished=3, running=1):
         journal.append("reported", trial, phase="fine-tuning", progress=0.25, loss=0.7)
         if number <= finished:
             objectives = {"parameters": 1e4 * number, "latency_ms": 2.5}
+            objectives |= {} if errors is None else {"score_error": errors}
             journal.append("finished", trial, score=0.5 + number / 100, objectives=objectives, cost_s=2.0)
             model = run.models_dir / spec.hash
             model.mkdir(parents=True)

@@ -1,10 +1,12 @@
 """Nobody without the token, nothing too large, no secrets in what is open."""
 
 import asyncio
+import re
 
 import pytest
 
 from search.serve.app import create_app
+from search.serve.guard import OPEN_PATHS
 from search.serve.jobs import Jobs
 from search.serve.settings import ServiceSettings
 from tests.search.serve.services import TOKEN, Service
@@ -18,6 +20,7 @@ ROUTES = [
     ("GET", "/api/searches/20260101-000000-00000000/model"),
     ("GET", "/api/searches/20260101-000000-00000000/report"),
     ("GET", "/api/searches/20260101-000000-00000000/log"),
+    ("GET", "/api/events"),
     ("GET", "/api/options"),
     ("GET", "/api/space"),
     ("POST", "/api/tables"),
@@ -54,7 +57,7 @@ def test_nothing_is_stored_for_a_caller_without_the_token(service):
     assert not (service.root / "incoming").exists()
 
 
-@pytest.mark.parametrize("path", ["/", "/page.js", "/guide.js", "/curve.js"])
+@pytest.mark.parametrize("path", OPEN_PATHS)
 def test_the_page_is_open_and_loads_nothing_from_elsewhere(service, path):
     del service.client.headers["Authorization"]
     answer = service.client.get(path)
@@ -64,6 +67,12 @@ def test_the_page_is_open_and_loads_nothing_from_elsewhere(service, path):
     assert TOKEN not in answer.text
     assert "script-src 'self'" in answer.headers["content-security-policy"]
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_what_is_open_is_the_page_and_its_scripts(service):
+    scripts = re.findall('<script src="([a-z]+.js)">', service.client.get("/").text)
+    assert sorted(OPEN_PATHS) == sorted(["/", *(f"/{script}" for script in scripts)])
+    assert service.client.get("/worker.js").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])

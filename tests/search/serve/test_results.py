@@ -12,8 +12,9 @@ import pytest
 from search.candidate import Candidate, Origin, describe
 from search.records import zipped
 from search.records.journal import Journal
+from search.serve.guard import OPEN_PATHS
 from search.serve.progress import Progress
-from tests.search.serve.services import train, wait_until
+from tests.search.serve.services import prepare, train, wait_until
 
 SLEEP = "import time; print('ready', flush=True); time.sleep(60)"
 
@@ -48,6 +49,45 @@ def test_progress_is_what_the_journal_says(service, running, tiny_library):
         "progress": 0.25,
         "loss": 0.7,
         "validation_score": None,
+        "curve": [],
+    }
+    assert status["failures"] == [{"trial": "t0005", "error": "out of memory"}]
+
+
+def test_scores_while_they_are_trained_are_those_of_the_last_start(service, running):
+    journal = running.run.journal
+    for event in ("reported", "started", "reported", "reported"):
+        content = {"phase": "fine-tune", "validation_score": 0.5, "epoch": 1.0} if event == "reported" else {}
+        journal.append(event, "t0004", **content)
+    journal.append("reported", "t0004", phase="fine-tune", loss=0.1)
+    assert service.get(running).json()["running_trials"][0]["curve"] == [[1.0, 0.5], [1.0, 0.5]]
+
+
+def test_the_most_frequent_class_is_that_of_the_prepared_data(service, running, tmp_path):
+    assert service.get(running).json()["metric"] is None
+    prepare(running, tmp_path)
+    status = service.get(running).json()
+    assert (status["metric"], status["most_frequent_class"]) == ("accuracy", 0.5)
+
+
+def test_a_finished_search_tells_what_it_chose_and_its_test(service, tiny_library):
+    folder = service.accepted()
+    train(folder, tiny_library, errors=0.02)
+    folder.run.best_dir.mkdir()
+    evaluation = {"trial": "t0002", "split": "test", "metric": "f1", "metrics": {"f1": 0.7}, "score_error": 0.1}
+    (folder.run.best_dir / "evaluation.json").write_text(json.dumps(evaluation | {"majority_share": 0.6}))
+    folder.end("stopped")
+    status = service.get(folder).json()
+    assert (status["best"]["trial"], status["best"]["error"], status["tested"]) == ("t0003", 0.02, None)
+    folder.end("finished")
+    status = service.get(folder).json()
+    assert status["best"]["trial"] == "t0002"  # not the highest: the smallest that is not told apart from it
+    assert status["tested"] == {
+        "trial": "t0002",
+        "split": "test",
+        "score": 0.7,
+        "error": 0.1,
+        "most_frequent_class": None,  # its share is an accuracy
     }
 
 
@@ -168,21 +208,21 @@ def test_the_report_is_that_of_now(service, running):
 
 
 def test_the_page_uses_the_fields_there_are(service, running):
-    """Every field of an answer that the script reads is one of the API's document."""
-    script = service.client.get("/page.js").text
+    """Every field of an answer that the scripts read is one of the API's document."""
+    scripts = {name: service.client.get(name).text for name in OPEN_PATHS if name != "/"}
+    page, everything = service.client.get("/").text, "".join(scripts.values())
     document = service.client.get("/api/openapi.json").json()
     schemas = document["components"]["schemas"]
-    for variable, schema in [("search", "SearchStatus"), ("trial", "RunningTrial"), ("counts", "TrialCounts")]:
-        read = set(re.findall(rf"\b{variable}\.(\w+)", script))
+    variables = {"search": "SearchStatus", "trial": "RunningTrial", "counts": "TrialCounts", "tested": "Tested"}
+    for variable, schema in variables.items():
+        read = set(re.findall(rf"\b{variable}\.(\w+)", scripts["/search.js"]))
         assert read
         assert read <= schemas[schema]["properties"].keys()
-    scores, reading = service.client.get("/curve.js").text, service.client.get("/guide.js").text
-    [fields] = set(re.findall(r"forEach\(\(\{ ([^}]+) \}, number", scores))
+    [fields] = set(re.findall(r"forEach\(\(\{ ([^}]+) \}, number", scripts["/curve.js"]))
     assert set(fields.split(", ")) <= schemas["Scored"]["properties"].keys()
-    assert set(re.findall(r"\breading\.(\w+)", reading)) <= schemas["TableReading"]["properties"].keys()
-    page = service.client.get("/").text
-    asked = set(re.findall(r'byId\("(\w+)"\)', script))
-    assert asked <= set(re.findall(r'id="(\w+)"', page))
+    assert set(re.findall(r"\breading\.(\w+)", scripts["/guide.js"])) <= schemas["TableReading"]["properties"].keys()
+    asked = set(re.findall(r'byId\("([\w-]+)"\)', everything))
+    assert asked <= set(re.findall(r'id="([\w-]+)"', page))
     form = set(re.findall(r' name="(\w+)"', page.partition('id="submit"')[2]))
     ((kind, body),) = document["paths"]["/api/searches"]["post"]["requestBody"]["content"].items()
     assert (kind, body["schema"]["$ref"]) == ("multipart/form-data", "#/components/schemas/Submission")

@@ -167,8 +167,9 @@ def test_deaths_stops_and_resumptions_lose_and_repeat_nothing(servers, tmp_path)
         (["--max_upload", "0"], "'max_upload' must be a finite number above 0. Got '0'"),
         (["--data_dir", "/nowhere"], "'data_dir' must be a folder. There is none at /nowhere"),
         (["--root", __file__], "'root' must be a folder"),
+        (["--encoders", "./nowhere"], "'encoders' must be folders or names on the Hub. There is no folder ./nowhere"),
     ],
-    ids=["token", "port", "upload", "data", "root"],
+    ids=["token", "port", "upload", "data", "root", "encoders"],
 )
 def test_bad_flags_are_refused(tmp_path, flags, message):
     with pytest.raises(ValueError, match=message):

@@ -140,7 +140,7 @@ def test_bad_options_are_refused(refusing, options, message):
 
 
 OUTSIDE = ["run_dir", "data_dir", "models_dir", "prepared_dir", "dataset_file", "config", "address", "resume"]
-OUTSIDE += ["plugin", "levels", "task", "corpus", "validation_file", "test_file", "help"]
+OUTSIDE += ["plugin", "levels", "task", "corpus", "validation_file", "test_file", "help", "start_from", "teacher"]
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
@@ -241,8 +241,8 @@ def test_names_of_uploads_lead_nowhere(service, name, stored):
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"design_space": None}, "Give either 'design_space' (a YAML file) or 'library'"),
-        ({"library": b"{}"}, "Give either 'design_space' (a YAML file) or 'library'"),
+        ({"design_space": None}, "Give one of 'design_space' (a YAML file), 'library'"),
+        ({"library": b"{}"}, "Give one of 'design_space' (a YAML file), 'library'"),
         ({"design_space": None, "library": b"{}"}, "'library' cannot be used"),
         ({"design_space": None, "library": b"{"}, "is damaged or cut off"),
         ({"design_space": None, "library": ("a.pkl", b"")}, "'library' must be a file ending in .json, .parquet"),

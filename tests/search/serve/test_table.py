@@ -68,12 +68,7 @@ def test_nobody_looks_without_the_token(refusing):
     assert TOKEN not in answer.text
 
 
-def test_the_page_has_what_its_three_steps_send(service):
-    page, guide = service.client.get("/").text, service.client.get("/guide.js").text
-    assert '<script src="guide.js"></script>' in page
-    for name in ("guided-table", "guided-text", "guided-label", "guided-trials", "guided-go", "reading"):
-        assert f'id="{name}"' in page
-        assert f'"{name}"' in guide
+def test_what_the_three_steps_send_is_a_search(service):
     space = service.client.get("/api/space")
     assert space.status_code == 200
     options = {"epochs": 2, "num_init": 3, "pretrain_steps": 120, "max_length": 64, "max_trials": 12}
