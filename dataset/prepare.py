@@ -29,6 +29,8 @@ from .tables.unlabelled import load_unlabelled
 from .task import FURTHER, Task
 from .tokenizer import TRAIN, build_tokenizer
 
+_TOKENIZER = "tokenizer_content"
+_TOKENIZER_FILES = ("added_tokens", "merges", "sentencepiece", "special_tokens", "spiece", "tokenizer", "vocab")
 TOKENIZER_DOCUMENTS = 1_000_000  # more of a corpus do not change a trained vocabulary by much
 
 
@@ -127,10 +129,11 @@ class DataOptions:
         return dataclasses.replace(task, train=task.train.select(sorted(chosen)))
 
     def _made_from(self) -> dict[str, Any]:
-        """The options and a fingerprint of every input file, as JSON types."""
-        files = _fingerprint(self._sources())
+        """The options and fingerprints of every input file, as JSON types."""
+        files = _fingerprint(source for source in self._sources() if source != Path(self.tokenizer))
+        content = _content(Path(self.tokenizer)) if Path(self.tokenizer).exists() else None
         # The embedded text is that of the Python at hand.
-        return as_values(self) | {"files": files, "python": platform.python_version()}
+        return as_values(self) | {"files": files, _TOKENIZER: content, "python": platform.python_version()}
 
     def _sources(self) -> list[Path]:
         """The files and folders that the data come from, without those on the Hub."""
@@ -144,9 +147,14 @@ class DataOptions:
     def _check(self, data: PreparedData, console: Console) -> PreparedData:
         # An option that the folder does not know had its default.
         wanted, there = self._made_from(), as_values(DataOptions()) | with_places(data.made_from)
+        if _TOKENIZER not in there:  # written when a tokenizer was told by place and time, as other files are
+            wanted |= {_TOKENIZER: None, "files": _fingerprint(self._sources())}
+            there[_TOKENIZER] = None
+        elif wanted[_TOKENIZER] is not None and wanted[_TOKENIZER] == there[_TOKENIZER]:
+            there["tokenizer"] = wanted["tokenizer"]  # the same, wherever it lies
         gone = [str(source) for source in self._sources() if not source.exists()]
         if gone:
-            wanted["files"] = there.get("files")
+            wanted |= {name: there.get(name) for name in ("files", _TOKENIZER)}
         different = sorted(name for name in wanted if wanted[name] != there.get(name))
         if different:
             changes = "; ".join(f"{name}: {there.get(name)!r} there, {wanted[name]!r} wanted" for name in different)
@@ -186,6 +194,16 @@ def _texts(corpus: hf_datasets.IterableDataset, tasks: Sequence[Task]) -> Iterat
         yield row["text"]
     for task in tasks:
         yield from task.texts()
+
+
+def _content(tokenizer: Path) -> str:
+    """A digest of what a tokenizer's file or folder says, without the weights that lie beside it."""
+    digest = hashlib.sha256()
+    files = sorted(tokenizer.iterdir()) if tokenizer.is_dir() else [tokenizer]
+    for path in files:
+        if path.is_file() and (path == tokenizer or path.name.startswith(_TOKENIZER_FILES)):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _fingerprint(sources: Iterable[Path]) -> str:

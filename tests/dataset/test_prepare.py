@@ -1,6 +1,8 @@
 """Prepared data: what was written comes back, and a folder is whole or not there."""
 
 import dataclasses
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from rich.console import Console
 
 from dataset import PreparedData, TableOptions, load_corpus
 from dataset.corpora import packing
-from dataset.prepare import DataOptions
+from dataset.prepare import DataOptions, _fingerprint
 from dataset.prepared import _alone
 from dataset.task import SPLITS
 
@@ -247,3 +249,30 @@ def test_texts_of_training_that_come_again_are_said(
     _prepare(dataclasses.replace(options, table=TableOptions(test_file=test)), tmp_path / "out")
     assert "mine: 2 of the 3 texts of test (66.7%) are in training too" in caplog.text
     assert "of validation" not in caplog.text
+
+
+def test_a_tokenizer_is_told_by_its_content_wherever_it_lies(options: DataOptions, tmp_path: Path) -> None:
+    here, there = tmp_path / "vocab.txt", tmp_path / "other" / "vocab.txt"
+    there.parent.mkdir()
+    here.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "good", "bad", "film"]))
+    shutil.copy(here, there)
+    data = _prepare(dataclasses.replace(options, tokenizer=str(here)), tmp_path / "out")
+    again = _prepare(dataclasses.replace(options, tokenizer=str(there)), tmp_path / "out")
+    assert again.made_from == data.made_from
+    here.unlink()
+    assert _prepare(dataclasses.replace(options, tokenizer=str(here)), tmp_path / "out").vocab_size == 9
+    there.write_text(f"{there.read_text()}\nbook")
+    with pytest.raises(ValueError, match="was prepared from something else .*tokenizer_content"):
+        _prepare(dataclasses.replace(options, tokenizer=str(there)), tmp_path / "out")
+
+
+def test_data_that_knew_a_tokenizer_by_its_place_are_used_again(options: DataOptions, tmp_path: Path) -> None:
+    vocabulary, file = tmp_path / "vocab.txt", tmp_path / "out" / "task.json"
+    vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "good", "bad", "film"]))
+    named = dataclasses.replace(options, tokenizer=str(vocabulary))
+    _prepare(named, tmp_path / "out")
+    written = json.loads(file.read_text())
+    del written["made_from"]["tokenizer_content"]
+    written["made_from"]["files"] = _fingerprint(named._sources())
+    file.write_text(json.dumps(written))
+    assert _prepare(named, tmp_path / "out").vocab_size == 9
