@@ -180,6 +180,8 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
     )
     events = list(run.directory.journal.events())
     own = {event["hash"] for event in events if event["event"] == "suggested"}
+    if run.roots is not None:  # trained on every level: the reference of its tables
+        own |= {spec.hash for spec in run.roots.specs.values()}
     if run.library is not None:
         for graph_hash, scores in run.library.performances.items():
             if run.scored_as in scores and graph_hash not in own:
