@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import psutil
 from ray.cluster_utils import Cluster
@@ -65,10 +66,14 @@ def main(arguments: list[str] | None = None) -> None:
     peaceful = _search(options.work_dir / "peaceful", options, num_kills=0)
     disturbed = _search(options.work_dir / "disturbed", options, num_kills=options.kills)
     trials = [
-        {name: (record.candidate.spec.hash, record.state, record.score) for name, record in journal.trials().items()}
-        for journal in (peaceful, disturbed)
+        {
+            (level, name): (record.candidate.spec.hash, record.state, record.score)
+            for level, journal in enumerate(_journals(run))
+            for name, record in journal.trials().items()
+        }
+        for run in (peaceful, disturbed)
     ]
-    finished = Counter(event["trial"] for event in disturbed.events() if event["event"] == "finished")
+    finished = Counter((level, event["trial"]) for level, event in _events(disturbed) if event["event"] == "finished")
     different = [name for name in trials[0].keys() | trials[1].keys() if trials[0].get(name) != trials[1].get(name)]
     print(
         f"trials finished {len(finished)} of {options.trials}, finished more than once "
@@ -78,8 +83,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"Not the same: {sorted(different)}")
 
 
-def _search(folder: Path, options: argparse.Namespace, *, num_kills: int) -> Journal:
-    """One search to its end; prints what was killed."""
+def _search(folder: Path, options: argparse.Namespace, *, num_kills: int) -> Path:
+    """The run directory of one search, at its end; prints what was killed."""
     flags = [*_files(folder), *FLAGS, "--seed", str(options.seed), "--max_trials"]
     if options.encoder:
         bert = write_bert(folder / "bert", num_hidden_layers=4)
@@ -87,7 +92,7 @@ def _search(folder: Path, options: argparse.Namespace, *, num_kills: int) -> Jou
         flags += [f"{options.trials - options.trials // 2},{options.trials // 2}", *OF_ENCODER, *places]
     else:
         flags.append(str(options.trials))
-    journal, rng = Journal(folder / "run" / "journal.jsonl"), random.Random(options.seed)
+    rng = random.Random(options.seed)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "dashboard_port": None})
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     killed: Counter[str] = Counter()
@@ -104,7 +109,7 @@ def _search(folder: Path, options: argparse.Namespace, *, num_kills: int) -> Jou
                 break
             if code is not None or time.monotonic() - begin > _LONGEST_S:
                 sys.exit(f"The search ended with {code}:\n{(folder / 'log.txt').read_text()[-3000:]}")
-            num_events = sum(event["event"] in ("started", "reported") for event in journal.events())
+            num_events = sum(event["event"] in ("started", "reported") for _, event in _events(folder / "run"))
             if sum(killed.values()) >= num_kills or num_events == num_seen:
                 continue
             what = rng.choice(["driver", "worker", "node"])
@@ -124,7 +129,17 @@ def _search(folder: Path, options: argparse.Namespace, *, num_kills: int) -> Jou
             driver.kill()
         cluster.shutdown()
     print(f"{num_kills} kills asked for, {dict(killed)} made; {time.monotonic() - begin:.0f} s", flush=True)
-    return journal
+    return folder / "run"
+
+
+def _journals(run: Path) -> list[Journal]:
+    """Those of the levels that have begun, or of a search without levels."""
+    return [Journal(path) for path in sorted([*run.glob("journal.jsonl"), *run.glob("level-*/journal.jsonl")])]
+
+
+def _events(run: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Each with the number of its level."""
+    return [(level, event) for level, journal in enumerate(_journals(run)) for event in journal.events()]
 
 
 def _kill_a_worker(cluster: Cluster, rng: random.Random) -> bool:
