@@ -180,8 +180,6 @@ def _restored_search(run: LevelRun) -> BOSHNASSearch:
     )
     events = list(run.directory.journal.events())
     own = {event["hash"] for event in events if event["event"] == "suggested"}
-    if run.roots is not None:  # trained on every level: the reference of its tables
-        own |= {spec.hash for spec in run.roots.specs.values()}
     if run.library is not None:
         for graph_hash, scores in run.library.performances.items():
             if run.scored_as in scores and graph_hash not in own:
@@ -210,6 +208,8 @@ def _tell_known(run: LevelRun, boshnas: BOSHNAS, graph_hash: str, score: float) 
     are here, or were (``--keep_models``), which would be proposed again otherwise."""
     library = run.library
     assert library is not None
+    if run.roots is not None and graph_hash in {spec.hash for spec in run.roots.specs.values()}:
+        return  # trained on every level: the reference of its tables
     there = trained_candidate(run.models_dir / graph_hash)
     candidate = there or removed_candidate(run.models_dir, graph_hash)
     if graph_hash in library:
