@@ -337,7 +337,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(model_dict: dict) -> No
             model(images(), labels=torch.tensor([0, 3])).loss.backward()
             gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
         assert all(value is not None for value in gradients[0].values())
-        assert model.is_activation_checkpointing
+        assert any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
         for name, value in gradients[0].items():
             torch.testing.assert_close(gradients[1][name], value, atol=1e-6, rtol=1e-5)
 
