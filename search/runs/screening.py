@@ -1,7 +1,7 @@
 """Children of a trained model of a run, screened on its cluster; what is known of them lies in the run directory."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from rich.console import Console
@@ -23,13 +23,20 @@ for."""
 
 
 def trained_root(run: LevelRun, console: Console) -> TrialRecord:
-    """The encoder, fine-tuned as it is."""
+    """The encoder, fine-tuned as it is: now, or before the run was cut, whose open trials wait for their teacher."""
     budget = replace(run.budget, max_trials=(1,), max_hours=None)
     known = Goals(objectives=(SCORE, *run.exact), exact=run.exact)
-    for record in run_level(with_all_cores(replace(run, budget=budget, goals=known)), console):
-        if record.candidate.origin.name == "pretrained" and record.score is not None:
-            return record
-    raise ValueError("The encoder could not be fine-tuned; see the errors above")
+    root = _first_root(run.directory.journal.trials().values())
+    if root is None:
+        root = _first_root(run_level(with_all_cores(replace(run, budget=budget, goals=known)), console))
+    if root is None:
+        raise ValueError("The encoder could not be fine-tuned; see the errors above")
+    return root
+
+
+def _first_root(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    roots = (one for one in records if one.candidate.origin.name == "pretrained" and one.score is not None)
+    return next(roots, None)
 
 
 def with_all_cores(run: LevelRun) -> LevelRun:

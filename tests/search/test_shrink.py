@@ -1,6 +1,7 @@
 """``shrink_model`` on a tiny BERT, for real: fine-tuned, screened, searched, distilled, chosen, written."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -106,6 +107,29 @@ def test_a_search_from_an_encoder_trains_it_first_and_then_parts_that_were_scree
     }
     assert found.best == tmp_path / "run" / "best"
     assert "pretrained(tiny-bert)" in (tmp_path / "run" / "summary.md").read_text()
+
+
+@pytest.mark.integration
+def test_a_child_that_was_open_when_the_run_was_cut_still_learns_from_the_teacher(inputs, shrunk, tmp_path):
+    encoder, table, corpus = inputs
+    cut = tmp_path / "small.run"
+    shutil.copytree(shrunk.with_name("small.run"), cut)
+    child = RunDirectory(cut).journal.trials()["t0002"].candidate.spec.hash
+    events = (cut / "journal.jsonl").read_text().splitlines()
+    started = next(
+        place
+        for place, line in enumerate(events)
+        if {"event": "started", "trial": "t0002"}.items() <= json.loads(line).items()
+    )
+    (cut / "journal.jsonl").write_text("\n".join([*events[: started + 1], ""]))
+    for place in (cut / "best", cut / "work", cut / "models" / child):
+        shutil.rmtree(place, ignore_errors=True)
+    (cut / "levels.json").unlink()
+    given = ["--task", str(table), "--corpus", str(corpus), "--pooling", "mean", "--smaller", "1.6", *QUICK]
+    shrink_model([str(encoder), str(tmp_path / "small"), *given])
+    again, before = (run / "models" / child for run in (cut, shrunk.with_name("small.run")))
+    assert "a teacher's outputs were 50% of the loss" in (again / "README.md").read_text()
+    assert (again / "model.safetensors").read_bytes() == (before / "model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize(
