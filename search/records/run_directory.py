@@ -48,6 +48,7 @@ class RunDirectory:
         self.data_dir, self.models_dir, self.work_dir = path / "data", path / "models", path / "work"
         self.best_dir = path / "best"
         self.summary_file = path / "summary.md"
+        self.command_file = path / "command.txt"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

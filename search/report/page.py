@@ -105,10 +105,15 @@ def _drawings(best: TrialRecord, root: TrialRecord | None) -> list[tuple[str, Tr
 def _why(run: Run) -> str:
     """Why the best one is the best, in a sentence."""
     best, highest = run.ranked[0], best_record(run.records, run.goals)
-    among = f"the {len(run.finished)} trained models" if len(run.finished) > 1 else "the only trained model"
-    limits = " that keep the limits" if run.goals.constraints else ""
+    within = [record for record in run.finished if run.goals.constraint_violation(record.objectives) == 0]
+    has_limits = bool(run.goals.constraints)
+    if best is highest and not within:
+        return "No trained model keeps the limits; this one breaks them least."
+    if best is highest and len(within) == 1:
+        return f"It is the only trained model{' that keeps the limits' * has_limits}."
     if best is highest:
-        return f"It has the highest score on validation of {among}{limits}."
+        among = f"the {len(within)} trained models{' that keep the limits' * has_limits}"
+        return f"It has the highest score on validation of {among}."
     if best in tied_records(run.records, run.goals):
         return (
             f"{called(highest)} has the highest score on validation, {highest.scored}. This one is within one standard "

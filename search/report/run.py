@@ -124,6 +124,12 @@ class Run:
         return {state: sum(one.state == state for one in self.records) for state in ("finished", "failed", "open")}
 
     @property
+    def command(self) -> str | None:
+        """What repeats a run that options alone do not."""
+        file = self.directory.command_file
+        return file.read_text(encoding="utf-8") if file.exists() else None
+
+    @property
     def saved_options(self) -> str:
         """What repeats the run, as YAML."""
         return yaml.safe_dump(self.config, sort_keys=False)

@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field
 
 from design_space import ModelSpec, Subarchitectures
-from design_space.options import Positive, options
+from design_space.options import NO_SWITCH, Positive, options
 
 from ..tune.runner import LevelRun
 from .timing import LATENCY, MARGIN
@@ -13,15 +16,16 @@ STEP = 2.25
 """How many times as costly a level is as the next, at most."""
 
 PARAMETERS = "parameters"
+Times = Annotated[float, Field(gt=1), NO_SWITCH]
 
 
 @options
 class ShrinkGoals:
     """How much smaller or faster the model must be."""
 
-    faster: Positive | None = None
+    faster: Times | None = None
     """Times as fast as the encoder, for one text on one thread."""
-    smaller: Positive | None = None
+    smaller: Times | None = None
     """Times fewer parameters than the encoder, word vectors counted."""
     latency_ms: Positive | None = None
     """Most milliseconds for one text on one thread of this machine."""

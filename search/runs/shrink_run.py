@@ -1,8 +1,9 @@
 """One run of ``shrink_model``, from its options to the folder of the model, the table and the report."""
 
+import shlex
 import shutil
 from collections.abc import Sequence
-from dataclasses import field, replace
+from dataclasses import field, fields, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -13,7 +14,8 @@ from dataset import PreparedData
 from dataset.loading import name_or_place
 from dataset.prepare import DataOptions
 from design_space.command import CommandOptions
-from design_space.options import ARGUMENT, Count, Only, Place, Positive, Switch, options
+from design_space.files import write_atomically
+from design_space.options import ARGUMENT, Count, Only, Place, Positive, Switch, as_flags, as_values, options
 from flexibert import write_model_card
 from flexibert.convert_bert import check_target
 from flexibert.runtimes.runner import Runtime
@@ -80,6 +82,14 @@ class ShrinkOptions(CommandOptions):
             raise ValueError("One or more of 'faster', 'smaller', 'latency_ms' and 'max_drop' must be given")
         return self
 
+    def command(self) -> str:
+        """The command line that says the same."""
+        goal = ShrinkGoals(max_drop=1)
+        plain = as_values(ShrinkOptions(model=self.model, target=self.target, quiet=self.quiet, wanted=goal))
+        goals = {key.name for key in fields(ShrinkGoals)}
+        changed = {name: value for name, value in as_values(self).items() if name in goals or value != plain[name]}
+        return shlex.join(["shrink_model", self.model, str(self.target), *as_flags(changed)])
+
     def search_options(self) -> SearchOptions:
         """The same as options of a search from the encoder."""
         directory = RunDirectory(self.run_dir or self.target.with_name(f"{self.target.name}.run"))
@@ -111,6 +121,7 @@ def shrink_run(options: ShrinkOptions, console: Console) -> list[Compared]:
     directory = RunDirectory(of_search.run_dir)
     with directory.locked(), followed(directory, options.track, console):
         run = begin(of_search, directory, console)
+        write_atomically(directory.command_file, options.command())
         length = usual_length(run.data.tasks[run.data.largest_task])
         with ray_cluster(options.cluster.address):
             shrunk = shrink(

@@ -52,7 +52,7 @@ def test_a_smaller_model_that_knows_the_task_is_written(inputs, shrunk):
 
 
 @pytest.mark.integration
-def test_the_journal_tells_the_way_from_the_root(shrunk):
+def test_the_journal_and_the_report_tell_the_way_from_the_root(inputs, shrunk):
     root, *children = _records(shrunk)
     assert str(root.candidate.origin) == "pretrained(tiny-bert)"
     assert root.candidate.spec.hash in children[0].candidate.origin.parents
@@ -61,7 +61,9 @@ def test_the_journal_tells_the_way_from_the_root(shrunk):
     screened = [json.loads(line) for line in (run / "screened" / "1.jsonl").read_text().splitlines()]
     assert len(screened) == 6
     assert children[0].candidate.spec.hash in {one["hash"] for one in screened}
-    assert (run / "report.html").is_file()
+    report = (run / "report.html").read_text()
+    assert "It is the only trained model that keeps the limits." in report
+    assert f"<pre>shrink_model {inputs[0]} {shrunk} --smaller 1.6 --task {inputs[1]}" in report
     assert "of the score of tiny-bert" in (run / "summary.md").read_text()
     assert json.loads((run / "teacher.json").read_text())["teacher"] == "root"
 
@@ -136,7 +138,7 @@ def test_a_child_that_was_open_when_the_run_was_cut_still_learns_from_the_teache
     ("flags", "message"),
     [
         ([], "One or more of 'faster', 'smaller', 'latency_ms' and 'max_drop' must be given"),
-        (["--faster", "0"], "'faster' must be a finite number above 0. Got '0'"),
+        (["--faster", "0.5"], "'faster' must be a finite number above 1. Got '0.5'"),
         (["--smaller", "1000"], "No part of the encoder reaches this goal, .*\\n  - 'smaller' must be at most"),
         (["--smaller", "2", "--tokenizer", "train2"], "tokenizer"),
     ],
