@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 MakeConfig = Callable[[str, Candidate], dict[str, Any]]
 
 _OBJECTIVES = "objectives/"
+_OF_INTERVALS = {"latency_low_ms": "latency_ms", "latency_high_ms": "latency_ms"}
 _NUM_HOPELESS = 3
 """Failures without a single success after which a search gives up."""
 
@@ -189,11 +190,12 @@ class BOSHNASSearch(Searcher):
             self._receive(candidate)
         # Tune hands results over with nested mappings flattened.
         told = {name.removeprefix(_OBJECTIVES): result[name] for name in result if name.startswith(_OBJECTIVES)}
-        objectives = {name: _number(value) for name, value in told.items() if math.isfinite(_number(value))}
-        objectives |= self.boshnas.goals.values(candidate.spec, {})  # the exact ones that steer
+        finite = {name: _number(value) for name, value in told.items() if math.isfinite(_number(value))}
+        exact = self.boshnas.goals.values(candidate.spec, {})  # those that steer, and no interval of what was measured
+        objectives = {name: value for name, value in finite.items() if _OF_INTERVALS.get(name) not in exact} | exact
         costs = [_number(result.get(name, 0.0)) for name in ("cost_s", "time_total_s") if name in result]
         cost_s = next((cost for cost in costs if math.isfinite(cost) and cost >= 0), 0.0)
-        odd = [*(told.keys() - objectives.keys()), *(["cost_s"] if costs and cost_s != costs[0] else [])]
+        odd = [*(told.keys() - finite.keys()), *(["cost_s"] if costs and cost_s != costs[0] else [])]
         if odd:
             logger.warning("Trial %s: not finite, and left out: %s", trial, ", ".join(sorted(odd)))
         self._write("finished", trial, score=score, objectives=objectives, cost_s=cost_s)

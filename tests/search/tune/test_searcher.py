@@ -427,3 +427,18 @@ assert search.boshnas.best is not None and search.num_finished == 4, search.num_
     assert {"event": "reported", "loss": 1.0, "phase": "fine-tune"}.items() <= next(
         e for e in events if e["event"] == "reported"
     ).items()
+
+
+def test_a_time_that_is_predicted_has_no_interval_of_the_one_that_was_measured(tiny_library, tmp_path):
+    boshnas = BOSHNAS(
+        tiny_library,
+        settings=SETTINGS,
+        constraints={"latency_ms": 9.0},
+        exact={"latency_ms": lambda specs: [5.0] * len(specs)},
+    )
+    journal = Journal(tmp_path / "journal.jsonl")
+    search = BOSHNASSearch(boshnas, journal=journal)
+    search.suggest("a")
+    measured = {"objectives/latency_ms": 7.0, "objectives/latency_low_ms": 6.5, "objectives/latency_high_ms": 7.5}
+    search.on_trial_complete("a", {"score": 0.5, "cost_s": 1.5, "objectives/accuracy": 0.5} | measured)
+    assert journal.trials()["t0001"].objectives == {"accuracy": 0.5, "latency_ms": 5.0}
