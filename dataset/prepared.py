@@ -124,6 +124,11 @@ class PreparedData(TaskDescription):
             raise ValueError(f"Task '{self.name}' has no split '{name}'. Available: {', '.join(known)}")
         return self._read(name)
 
+    def also_in_training(self, split: str) -> int:
+        """How many texts of a split, as models read them, are in training too: scores on these are flattered."""
+        known = set(map(tuple, self.split("train")["input_ids"][:]))
+        return sum(tuple(ids) in known for ids in self.split(split)["input_ids"][:])
+
     def majority_share(self, split: str) -> float | None:
         """The accuracy, on a split, of always answering the most frequent class of training; None where there are no
         classes."""

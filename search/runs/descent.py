@@ -57,7 +57,7 @@ def descend(
     chosen = _ChosenTrials(run.directory.path / _LEVELS_FILE)
     parent, screened = root, dict[ModelSpec, float]()
     for number, of_level in enumerate(limits, start=1):
-        console.rule(f"level {number}: {_said(of_level)}")
+        console.rule(f"level {number} of {len(limits)}: {_said(of_level)}")
         goals = Goals(constraints=of_level, exact=run.exact)
         budget = replace(run.budget, max_trials=(1 + number * trials,))
         level = replace(run, goals=goals, budget=budget)

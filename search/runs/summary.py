@@ -34,8 +34,9 @@ def keep_best(
 ) -> dict[str, Any]:
     """Copy the best model to ``best/``, evaluate it on test (validation where there is no test split), and return its
     evaluation: ``trial``, ``highest`` (the trial of the highest score), ``hash``, ``split``, ``metrics``,
-    ``score_error``, ``majority_share`` (None for regression), ``model``, ``speed`` (measured again, when no other trial
-    trains; with its interval), and, under constraints, these and whether they are kept (``feasible``).
+    ``score_error``, ``also_in_training`` (how many texts of the split), ``majority_share`` (None for regression),
+    ``model``, ``speed`` (measured again, when no other trial trains; with its interval), and, under constraints, these
+    and whether they are kept (``feasible``).
 
     Args:
         best: the one that was chosen; else it is the smallest of those that are not told apart from the highest score
@@ -67,6 +68,7 @@ def keep_best(
         "split": split,
         "metrics": metrics,
         "score_error": error,
+        "also_in_training": sum(task.also_in_training(split) for task in data.tasks if split in task.sizes),
         "majority_share": None if data.is_regression else data.majority_share(split),
         "validation_score": best.score,
         "objectives": best.objectives,
@@ -106,6 +108,8 @@ def write_summary(
         + ", ".join(f"{name} {value:.4f}" for name, value in evaluation["metrics"].items())
         + f"; the standard error of {evaluation['metric']} is {evaluation['score_error']:.4f}",
     ]
+    if evaluation.get("also_in_training"):
+        lines.append(f"- of its texts {evaluation['also_in_training']:,} are in training too, which flatters the score")
     if evaluation["majority_share"] is not None:
         lines.append(f"- accuracy of always answering the most frequent class: {evaluation['majority_share']:.4f}")
     lines += [

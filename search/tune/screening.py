@@ -102,6 +102,7 @@ def screen_children(
     num_workers = max(1, min(count, int(ray.cluster_resources().get("CPU", 1) // max(cpus, 1.0))))
     workers = [ray.remote(num_cpus=cpus, num_gpus=gpus)(Screener).remote(job) for _ in range(num_workers)]
     pool = ActorPool(workers)
+    console.print(f"screening {count} children; what the parent's parts are worth is found first", highlight=False)
     try:
         with console.status("screening: what the parent's parts are worth") as status:
             guided = [(depth, of) for of in limits for depth in range(len(parent.layers), 0, -1)]
@@ -125,6 +126,8 @@ def screen_children(
     finally:
         for worker in workers:
             ray.kill(worker)
+    best = max(screened.scores.values(), default=math.nan)
+    console.print(f"screened {len(screened.scores)} children; the best scores {best:.4f} untrained", highlight=False)
     return screened.scores
 
 

@@ -246,7 +246,8 @@ def test_texts_of_training_that_come_again_are_said(
     train, test = Path(options.task), tmp_path / "test.csv"
     train.write_text("\n".join(["review,verdict", *(f"film {i},{'yes' if i % 2 else 'no'}" for i in range(40))]))
     test.write_text("review,verdict\nfilm 3,yes\nfilm 4,no\nfilm 41,yes\n")
-    _prepare(dataclasses.replace(options, table=TableOptions(test_file=test)), tmp_path / "out")
+    data = _prepare(dataclasses.replace(options, table=TableOptions(test_file=test)), tmp_path / "out")
+    assert [data.also_in_training(split) for split in ("validation", "test")] == [0, 2]
     assert "mine: 2 of the 3 texts of test (66.7%) are in training too" in caplog.text
     assert "of validation" not in caplog.text
 

@@ -109,7 +109,10 @@ def test_the_best_model_loads_with_auto_classes_and_gives_its_test_score(finishe
     assert accuracy == pytest.approx(evaluation["metrics"]["accuracy"])
     assert evaluation["split"] == "test"
     assert evaluation["majority_share"] == pytest.approx(0.5)
-    assert "| t0001 |" in (folder / "run" / "summary.md").read_text()
+    assert evaluation["also_in_training"] == data.also_in_training("test")
+    summary = (folder / "run" / "summary.md").read_text()
+    assert ("are in training too" in summary) == (evaluation["also_in_training"] > 0)
+    assert "| t0001 |" in summary
 
 
 @pytest.mark.integration
