@@ -71,7 +71,7 @@ def test_a_text_of_a_client_is_no_flag(offering):
         ({"options": {"faster": 3, "target": "/tmp/x"}}, "'target' in options is not for clients"),
         ({"options": {"faster": 3, "teacher": "/tmp/x"}}, "'teacher' in options is not for clients"),
         ({"options": {"faster": 3, "max_trials": 3}}, "Unknown option 'max_trials' in options"),
-        ({"options": {"faster": 0}}, "'faster' in options must be a finite number above 0"),
+        ({"options": {"faster": 0}}, "'faster' in options must be a finite number above 1"),
         ({"library_options": {"max_graphs": 3}}, "'library_options' are for a design space"),
     ],
     ids=["name", "path", "hub", "option", "target", "teacher", "trials", "goal", "library"],
