@@ -1,7 +1,7 @@
 """What a user should know of the texts of a task before its scores are believed."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import datasets as hf_datasets
 from transformers import PreTrainedTokenizerBase
@@ -38,17 +38,18 @@ def say_what_is_cut(
         )
 
 
-def say_what_comes_twice(task: Task) -> None:
-    """A warning when texts of the other splits are in training too, with their share: scores on these are flattered."""
-    known = set(_rows_of(task.splits["train"]))
-    for split, rows in task.splits.items():
-        twice = 0 if split == "train" else sum(row in known for row in _rows_of(rows))
+def say_what_comes_twice(task: Task, tables: Mapping[str, hf_datasets.Dataset]) -> None:
+    """A warning when rows of the other splits are in training too, with their share: scores on these are flattered."""
+    for split, encoded in tables.items():
+        twice = 0 if split == "train" else num_in_training(encoded, tables["train"])
         if twice:
             logger.warning(
                 "%s: %s of the %s texts of %s (%s) are in training too, so scores there are flattered",
-                *(task.name, f"{twice:,}", f"{len(rows):,}", split, f"{twice / len(rows):.1%}"),
+                *(task.name, f"{twice:,}", f"{len(encoded):,}", split, f"{twice / len(encoded):.1%}"),
             )
 
 
-def _rows_of(rows: hf_datasets.Dataset) -> Iterable[tuple[str, ...]]:
-    return zip(*texts_of(rows), strict=True)
+def num_in_training(encoded: hf_datasets.Dataset, train: hf_datasets.Dataset) -> int:
+    """How many encoded rows, as models read them, are among those of training."""
+    known = set(map(tuple, train["input_ids"][:]))
+    return sum(tuple(ids) in known for ids in encoded["input_ids"][:])

@@ -35,7 +35,7 @@ from .corpora.packing import pack
 from .kinds.question_answering import best_answers, encode_questions
 from .kinds.token_classification import encode_tags, sentences_of
 from .metrics import Metrics
-from .noticed import say_what_comes_twice, say_what_is_cut, texts_of
+from .noticed import num_in_training, say_what_comes_twice, say_what_is_cut, texts_of
 from .task import QUESTIONS, SPLITS, TEXT, TOKENS, Task, TaskDescription, majority_share
 from .tokenizer import vocabulary_size
 
@@ -126,8 +126,7 @@ class PreparedData(TaskDescription):
 
     def also_in_training(self, split: str) -> int:
         """How many texts of a split, as models read them, are in training too: scores on these are flattered."""
-        known = set(map(tuple, self.split("train")["input_ids"][:]))
-        return sum(tuple(ids) in known for ids in self.split(split)["input_ids"][:])
+        return num_in_training(self.split(split), self.split("train"))
 
     def majority_share(self, split: str) -> float | None:
         """The accuracy, on a split, of always answering the most frequent class of training; None where there are no
@@ -290,7 +289,7 @@ def _write(
         tables = {split: encode(rows, tokenizer, lengths.max_length) for split, rows in task.splits.items()}
         if task.task_type == TEXT:
             say_what_is_cut(task, tables, tokenizer, lengths.max_length)
-            say_what_comes_twice(task)
+            say_what_comes_twice(task, tables)
         for split, rows in task.unlabelled.items():
             tables[f"{_UNLABELLED}{split}"] = encode(rows, tokenizer, lengths.max_length)
         of_task = folder / task.name if len(tasks) > 1 else folder
