@@ -1,7 +1,7 @@
 """How long the parts of an encoder take on this machine: predicted for all, and timed again for those that matter."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from design_space.schemas import SHAPE, checked
 from flexibert import FlexiBERTConfig, FlexiBERTModel, LatencyModel, fit_latency_model, measure_in_turn
 
 from ..tune.runner import LevelRun
+from ..tune.screening import Limits
 
 LATENCY = "latency_ms"
 
@@ -31,8 +32,6 @@ _REPEATS_AGAIN = 45
 
 _TIMED_AGAIN = 8
 """The best of the children screened for a limit on time that are timed before any is trained."""
-
-Limits = Mapping[str, float]
 
 _VOCABULARY = 1000  # word vectors take room, and no time
 _FILE = "latency.json"
