@@ -98,6 +98,8 @@ def screen_children(
         resources: of Ray, for each worker.
     """
     screened = Screened(path)
+    if len(screened.scores) >= count:
+        return screened.scores
     cpus, gpus = resources.get("cpu", 1.0), resources.get("gpu", 0.0)
     num_workers = max(1, min(count, int(ray.cluster_resources().get("CPU", 1) // max(cpus, 1.0))))
     workers = [ray.remote(num_cpus=cpus, num_gpus=gpus)(Screener).remote(job) for _ in range(num_workers)]
