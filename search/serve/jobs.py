@@ -36,7 +36,7 @@ from .settings import TOKEN_VARIABLE, ServiceSettings
 from .status import StatusReader
 from .submission import Submission
 
-_POLL_S = 0.5
+_POLL_S, _LIST_AGE_S = 0.5, 0.5
 _START_PATIENCE_S = 10.0
 _logger = logging.getLogger(__name__)
 _PACKAGES = Path(__file__).absolute().parents[2]
@@ -111,6 +111,7 @@ class Jobs:
         finally:
             shutil.rmtree(incoming.path, ignore_errors=True)
         self._start_next()
+        self._look_again()
         return self.status(name)
 
     def find(self, search_id: str) -> SearchFolder:
@@ -128,12 +129,16 @@ class Jobs:
         return self.reader.status(folder, queue_position=position, problem=self._problems.get(search_id))
 
     def everything(self) -> list[SearchStatus]:
-        """All searches, the latest first. Those who ask while another one looks share the next look."""
-        asked = time.monotonic()
+        """All searches, the latest first, as they were at most half a second ago, and after all that was asked of this
+        object: those who ask share a look."""
         with self._listing:
-            if self._list_time < asked:
-                self._list_time, self._list = time.monotonic(), self._look_at_all()
+            if time.monotonic() - self._list_time > _LIST_AGE_S:
+                self._list, self._list_time = self._look_at_all(), time.monotonic()
             return self._list
+
+    def _look_again(self) -> None:
+        with self._listing:
+            self._list_time = -math.inf
 
     def _look_at_all(self) -> list[SearchStatus]:
         positions = {folder.id: number for number, folder in enumerate(self._waiting(), start=1)}
@@ -163,6 +168,7 @@ class Jobs:
                 _tell_to_end(folder)
             else:
                 raise WrongStateError(f"The search is {state}; there is nothing to stop")
+        self._look_again()
         return self.status(search_id)
 
     def resume(self, search_id: str, options: Mapping[str, Any]) -> SearchStatus:
@@ -191,6 +197,7 @@ class Jobs:
                 folder.change_request(options=merged)
             folder.enqueue(time.time())
         self._start_next()
+        self._look_again()
         return self.status(search_id)
 
     def _merged(self, folder: SearchFolder, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ own, and starts no search. Percentiles of the seconds until an answer was there,
 
 import argparse
 import itertools
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -56,15 +57,15 @@ def main() -> None:
 
 
 def _searches(root: Path, count: int, trials: int) -> list[str]:
-    """Folders of so many searches, as real ones leave them."""
+    """Folders of so many searches, as real ones leave them: one that was handed in, and copies of it."""
     library = GraphLibrary.build(DesignSpace.from_dict(yaml.safe_load(SPACE)), layers_per_stack=2, embedding_size=4)
-    service = Service(root, max_queued=count)
-    names = []
+    service = Service(root)
     with service.client:
-        for number in range(count):
-            folder = service.accepted(name=f"search {number}")
-            train(folder, library, finished=trials)
-            names.append(folder.id)
+        first = service.accepted()
+        train(first, library, finished=trials)
+        names = [first.id, *(f"20260101-000000-{number:08x}" for number in range(1, count))]
+        for name in names[1:]:
+            shutil.copytree(first.path, first.path.with_name(name))
     return names
 
 
