@@ -3,68 +3,17 @@
 import io
 import json
 import os
-import re
 import signal
-import subprocess
-import sys
-import time
 import zipfile
 from collections import Counter
-from pathlib import Path
 
 import httpx2
-import psutil
 import pytest
 
 from search.records.journal import Journal
 from search.serve.__main__ import ServeOptions, serve
-from tests.patience import HANG_S
-from tests.search.serve.services import SPACE, TABLE, TOKEN, wait_until
-
-ROOT = Path(__file__).resolve().parents[3]
-TINY = {"pretrain_steps": 8, "epochs": 1, "vocab_size": 300, "max_length": 16, "num_init": 1, "surrogate": "gp"}
-CORPUS = "\n".join(f"a story about people and films, number {i}" for i in range(100)).encode()
-
-
-class Server:
-    """The command as a user starts it, and a client."""
-
-    def __init__(self, root, *flags):
-        command = [sys.executable, "-m", "search.serve", "--root", str(root), "--port", "0", *flags]
-        environment = os.environ | {"SEARCH_SERVE_TOKEN": TOKEN}
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        address = re.fullmatch(r"Page:  (http://127\.0\.0\.1:\d+)/\n", line)
-        assert address, line
-        self.client = httpx2.Client(
-            base_url=address[1], headers={"Authorization": f"Bearer {TOKEN}"}, timeout=HANG_S, trust_env=False
-        )
-
-    def submit(self, library, **options):
-        files = {"table": ("films.csv", TABLE), "corpus": ("corpus.txt", CORPUS)}
-        files |= {"library": ("a.json", library)} if library else {"design_space": ("space.yaml", SPACE)}
-        data = {"options": json.dumps(TINY | options)}
-        answer = self.client.post("/api/searches", files=files, data=data)
-        assert answer.status_code == 201, answer.text
-        return answer.json()["id"]
-
-    def status(self, search_id):
-        return self.client.get(f"/api/searches/{search_id}").json()
-
-    def follow(self, search_id, is_so, seconds=HANG_S):
-        """Every status until one ``is_so``."""
-        seen, deadline = [self.status(search_id)], time.monotonic() + seconds
-        while not is_so(seen[-1]):
-            assert seen[-1]["state"] != "failed", seen[-1]["error"]
-            assert time.monotonic() < deadline, seen[-1]
-            time.sleep(0.2)
-            seen.append(self.status(search_id))
-        return seen
-
-    def end(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
-        return self.process.wait(30)
+from tests.search.serve.server import Server, processes_of
+from tests.search.serve.services import wait_until
 
 
 @pytest.fixture
@@ -80,17 +29,6 @@ def servers():
         server.process.kill()
         server.process.communicate()
         server.client.close()
-
-
-def _processes_of(root):
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if any(str(root) in argument for argument in process.cmdline()):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
 
 
 def _has_ended(status):
@@ -127,7 +65,7 @@ def test_a_search_from_its_submission_to_its_model(servers, tmp_path, tiny_libra
     assert (said["model"], said["runtime"]) == ("best", "torch")
     assert [one["label"] in ("good", "bad") for one in said["answers"]] == [True, True]
     server.end()
-    wait_until(lambda: not _processes_of(root))
+    wait_until(lambda: not processes_of(root))
     assert {path.name for path in root.iterdir()} <= {"lock", "incoming", "searches"}
 
 
@@ -144,7 +82,7 @@ def test_deaths_stops_and_resumptions_lose_and_repeat_nothing(servers, tmp_path)
     server.follow(search_id, lambda status: status["trials"]["finished"] >= 1 and status["running_trials"])
     assert server.client.post(f"/api/searches/{search_id}/stop").status_code == 202
     server.follow(search_id, lambda status: status["state"] == "stopped")
-    wait_until(lambda: len(_processes_of(root)) == 1)
+    wait_until(lambda: len(processes_of(root)) == 1)
     assert server.client.get(f"/api/searches/{search_id}/model").status_code == 200
     assert server.client.post(f"/api/searches/{search_id}/resume").status_code == 202
     server.follow(search_id, lambda status: status["state"] == "running")
