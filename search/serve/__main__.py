@@ -58,7 +58,7 @@ def _serve(settings: ServiceSettings, listener: socket.socket, console: Console,
 
     from . import reading
     from .app import create_app
-    from .connections import ImpatientProtocol, most_connections
+    from .http.connections import ImpatientProtocol, most_connections
     from .jobs import Jobs
 
     settings.root.mkdir(parents=True, exist_ok=True)

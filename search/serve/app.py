@@ -26,12 +26,12 @@ from ..report.page import REPORT_FILE
 from ..runs.options import SearchOptions
 from .answering import Answerer, UnfitModelError
 from .folder import DamagedSearchError, SearchFolder, UnknownSearchError
-from .guard import SCRIPTS, Guard
+from .http.guard import SCRIPTS, Guard
+from .http.stream import Streams
 from .jobs import FullQueueError, Jobs, WrongStateError
 from .options import describe_options
 from .reading import BusyError
 from .schemas import Options, Prediction, Problem, Question, Resume, SearchStatus
-from .stream import Streams
 from .submission import TASKS, Submission
 from .table import TableForm, TableReading
 

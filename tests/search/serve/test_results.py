@@ -12,7 +12,7 @@ import pytest
 from search.candidate import Candidate, Origin, describe
 from search.records import zipped
 from search.records.journal import Journal
-from search.serve.guard import OPEN_PATHS
+from search.serve.http.guard import OPEN_PATHS
 from search.serve.progress import Progress
 from tests.search.serve.services import prepare, train, wait_until
 

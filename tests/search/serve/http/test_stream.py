@@ -5,7 +5,7 @@ import json
 import httpx2
 import pytest
 
-from search.serve import stream
+from search.serve.http import stream
 from tests.patience import HANG_S
 from tests.search.serve.services import SPACE, TOKEN, wait_until
 

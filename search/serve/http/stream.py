@@ -14,8 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from .jobs import Jobs
-from .reading import BusyError
+from ..jobs import Jobs
+from ..reading import BusyError
 
 MOST_STREAMS = 32
 HEARTBEAT_S = 15.0

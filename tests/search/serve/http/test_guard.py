@@ -6,7 +6,7 @@ import re
 import pytest
 
 from search.serve.app import create_app
-from search.serve.guard import OPEN_PATHS
+from search.serve.http.guard import OPEN_PATHS
 from search.serve.jobs import Jobs
 from search.serve.settings import ServiceSettings
 from tests.search.serve.services import TOKEN, Service

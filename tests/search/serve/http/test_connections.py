@@ -8,8 +8,8 @@ import time
 import pytest
 import uvicorn
 
-from search.serve import connections
-from search.serve.connections import ImpatientProtocol, most_connections
+from search.serve.http import connections
+from search.serve.http.connections import ImpatientProtocol, most_connections
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
