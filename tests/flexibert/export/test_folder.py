@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 import torch
-from transformers import BertTokenizer
+from transformers import AutoConfig, AutoTokenizer, BertTokenizer
 
 from flexibert import (
     FlexiBERTForMaskedLM,
@@ -25,6 +25,7 @@ from flexibert import (
 )
 from flexibert.__main__ import main
 from flexibert.runtimes import onnx_file
+from flexibert.runtimes.onnx_model import OnnxModel
 
 pytest.importorskip("onnxruntime", reason="needs the extra 'export'")
 
@@ -95,9 +96,36 @@ def test_classes_without_torch(folder: Callable, tmp_path: Path) -> None:
         assert one["label"] == labels[int(shares.argmax())]
         assert one["score"] == pytest.approx(float(shares.max()), abs=1e-4)
     card = (target / "README.md").read_text()
-    assert "cuts texts at 10 tokens" in card
+    assert "one label of `bad`, `so so`, `good`. Texts are cut at 10 tokens." in card
+    [answer] = answers(target, ["a text"])
+    assert f"The first prints `{json.dumps(answer)}`" in card
+    assert "library_name: onnx\n" in card
     assert "| 1 x 12 |" in card
+    assert {file.name for file in target.glob("*.py")} == {"predict.py", "serve.py"}
     assert str(Path(__file__).parents[3]).encode() not in (target / "model.onnx").read_bytes()
+
+
+def test_other_programs_find_the_names_they_know(folder: Callable, tmp_path: Path) -> None:
+    labels = {0: "bad", 1: "good"}
+    _, source = folder(FlexiBERTForSequenceClassification, num_labels=2, id2label=labels)
+    export(source, tmp_path / "classes")
+    assert AutoConfig.from_pretrained(tmp_path / "classes").id2label == labels
+    assert AutoTokenizer.from_pretrained(tmp_path / "classes")("the film").input_ids == [2, 5, 6, 3]
+    assert OnnxModel(tmp_path / "classes" / "model.onnx").output_names == ["logits"]
+    _, source = folder(FlexiBERTForQuestionAnswering)
+    export(source, tmp_path / "answers", "--int8")
+    assert OnnxModel(tmp_path / "answers" / "model.onnx").output_names == ["start_logits", "end_logits"]
+
+
+def test_optimum_loads_it(folder: Callable, tmp_path: Path) -> None:
+    # optimum-onnx 0.1.0 needs transformers below 4.58 and cannot be imported beside this project
+    reason = "needs an optimum-onnx that runs with this transformers"
+    optimum = pytest.importorskip("optimum.onnxruntime", reason=reason, exc_type=ImportError)
+    model, source = folder(FlexiBERTForSequenceClassification, num_labels=3)
+    export(source, tmp_path / "out")
+    loaded = optimum.ORTModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    inputs = tokens(source, "the film is good")
+    torch.testing.assert_close(loaded(**inputs).logits, model(**inputs).logits.detach(), atol=1e-4, rtol=1e-4)
 
 
 def test_linear_transforms_are_padded_as_in_training(folder: Callable, tmp_path: Path) -> None:
