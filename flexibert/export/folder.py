@@ -136,7 +136,7 @@ def _configuration(config: Any) -> dict[str, Any]:
     return {"model_type": "bert", **kept}
 
 
-def _json(content: dict[str, Any]) -> str:
+def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -138,8 +138,6 @@ def test_linear_transforms_are_padded_as_in_training(folder: Callable, tmp_path:
     )
     assert answer["score"] == pytest.approx(padded, abs=1e-4)
     assert padded != pytest.approx(plain, abs=1e-3)
-    with pytest.raises(SystemExit):
-        main(["export", str(source), str(tmp_path / "long"), "--padded_length", "11"])
 
 
 def test_what_whole_numbers_cost_is_said_and_bounded(folder: Callable, tmp_path: Path, capsys: Any) -> None:
@@ -209,10 +207,39 @@ def test_one_of_the_choices(folder: Callable, tmp_path: Path) -> None:
     assert answer["score"] == pytest.approx(float(shares.max()), abs=1e-4)
 
 
+def test_what_the_file_scores_is_measured_on_rows_held_out(folder: Callable, tmp_path: Path, capsys: Any) -> None:
+    labels = {0: "bad", 1: "good"}
+    model, source = folder(FlexiBERTForSequenceClassification, num_labels=2, id2label=labels)
+    split = {}
+    for split_name in ("train", "validation", "test"):  # one text a split, of which the labels are half right
+        split[split_name] = [("the film is " + "short " * len(split_name), label) for label in ("bad", "good")]
+    said = labels[int(model(**tokens(source, split["validation"][0][0])).logits.argmax())]
+    split["validation"] += [(split["validation"][0][0], said)] * 2
+    for split_name, rows in split.items():
+        lines = ["text,label", *(f"{text},{label}" for text, label in rows)]
+        (tmp_path / "films").mkdir(exist_ok=True)
+        (tmp_path / "films" / f"{split_name}.csv").write_text("\n".join(lines) + "\n")
+    export(source, tmp_path / "out", "--examples", str(tmp_path / "films"), "--max_examples", "4")
+    assert "It scores 0.7500 (accuracy) on 4 examples." in capsys.readouterr().out
+    assert "It scores 0.7500 (accuracy) on 4 examples." in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_missing_package_is_told_in_one_line(folder: Callable, tmp_path: Path) -> None:
+    _, source = folder(FlexiBERTForSequenceClassification)
+    export(source, tmp_path / "out")
+    for package in ("tokenizers", "onnxruntime"):
+        code = f"import sys, runpy; sys.modules['{package}'] = None; sys.argv = ['predict.py', 'a text']; "
+        code += "runpy.run_path('predict.py', run_name='__main__')"
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "out", capture_output=True, text=True)
+        [line] = done.stderr.splitlines()
+        assert (done.returncode, package in line) == (2, True)
+        assert line.endswith("pip install -r requirements.txt")
+
+
 def test_what_cannot_be_exported_is_refused(
     folder: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    def message(*arguments: Path) -> str:
+    def message(*arguments: Path | str) -> str:
         with pytest.raises(SystemExit) as ended:
             main(["export", *map(str, arguments)])
         assert ended.value.code == 2
@@ -222,6 +249,16 @@ def test_what_cannot_be_exported_is_refused(
     assert "The model must have a task head (FlexiBERTForSequenceClassification" in message(source, tmp_path / "out")
     _, source = folder(FlexiBERTForSequenceClassification)
     assert "exists already" in message(source, source)
+    inside = source / "config.json" / "out"
+    assert f"cannot be made; {source / 'config.json'} must be a folder that you may write" in message(source, inside)
+    assert "'padded_length' must be at most that of the longest text, 10. Got 11" in message(
+        *(source, tmp_path / "out", "--padded_length", "11")
+    )
+    table = tmp_path / "films.csv"
+    table.write_text("text,label\n" + "the film,x\nthe dull film,y\n" * 6)
+    assert "labels must be the model's, LABEL_0, LABEL_1, or their numbers. Got x, y" in message(
+        *(source, tmp_path / "out", "--examples", table)
+    )
     for file in ("tokenizer.json", "tokenizer_config.json"):
         (source / file).unlink()
     assert "holds no tokenizer" in message(source, tmp_path / "out")
