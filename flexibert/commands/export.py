@@ -1,6 +1,7 @@
 """Writes a model for outside of PyTorch: an ONNX file with its tokenizer, and a program that answers."""
 
 import math
+import shlex
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from design_space.command import CommandOptions
 from design_space.options import ARGUMENT, Count, Only, Place, Positive, Switch, flag, options
 
 from ..conversion.folders import check_target, load_tokenizer
+from ..export.card import command_of, load_of
 from ..export.folder import description, write_folder
 from ..runtimes.agreement import agreement_with
 from ..runtimes.int8 import quantize_within
@@ -73,7 +75,8 @@ def run(options: Options) -> None:
             f"{one.torch.batch_size} x {one.torch.length} tokens, one thread: PyTorch {one.torch.median_ms:.2f} ms, "
             f"this file {one.onnx.median_ms:.2f} ms, {one.onnx.times_as_fast_as(one.torch):.1f} times as fast"
         )
-    print(f"try it: python {options.target.resolve() / 'predict.py'} 'a text'")
+    print(f"measured in turn{load_of(times)}")
+    print(f"try it: {command_of(about, shlex.quote(str(options.target.resolve() / 'predict.py')))}")
 
 
 def _quantized(model: Any, source: Path, target: Path, examples: Examples | None, max_drop: float | None) -> str:

@@ -43,26 +43,30 @@ def what_it_does(about: Mapping[str, Any]) -> str:
         labels += f" and {len(further)} more, which `export.json` lists"
     padded = about["padded_length"]
     length = f"Texts are cut at {about['max_length']:,} tokens" + (f", and padded to {padded:,}." if padded else ".")
-    return f"{_DOES[about['task']].format(labels=labels)} {length}"
+    return f"A text model in ONNX, which runs without PyTorch. {_DOES[about['task']].format(labels=labels)} {length}"
+
+
+def command_of(about: Mapping[str, Any], program: str = "predict.py") -> str:
+    """A command line that asks the model."""
+    return f"printf '{example_of(about)}\\n' | python {program}".replace("\t", r"\t")
 
 
 def how_to_ask(about: Mapping[str, Any], answer: str) -> str:
     """The programs and what they take and give, with the answer to ``example_of`` as it was given."""
-    example = example_of(about).replace("\t", r"\t")
     return f"""```sh
-pip install -r requirements.txt               # numpy, onnxruntime, tokenizers; nothing else is needed
-printf '{example}\\n' | python predict.py       # one line of JSON for each line; or texts as arguments
-python serve.py                               # the same over HTTP: POST /predict (python serve.py --help)
-docker build -t my-model .                    # and in a container
+pip install -r requirements.txt   # numpy, onnxruntime, tokenizers; nothing else is needed
+{command_of(about)}
+python serve.py                   # the same over HTTP; --help says how
+docker build -t my-model .        # and in a container
 ```
 
-The first prints `{answer}`. Texts that belong together (a pair, a question and its context or choices) stand on one
-line with tabs (`\\t`) between them. In Python, `Predictor()("a text")` after `from predict import Predictor` does the
-same.
+The second line prints `{answer}`. `predict.py` takes texts as arguments, or one on each line of its input, and answers
+each with a line of JSON. Texts that belong together (a pair, a question and its context or choices) stand on one line
+with tabs between them. In Python: `from predict import Predictor`, then `Predictor()("a text")`.
 
 Other programs give `model.onnx` the `input_ids`, `attention_mask` and, where it has them, `token_type_ids` that
-`tokenizer.json` makes, of any batch size and length; it returns logits. The folder loads as an `ORTModel` of `optimum`,
-which reads `config.json`; that names BERT, whose inputs these are, as a family that every version knows."""
+`tokenizer.json` makes, of any batch size and length; it returns logits. The `ORTModel` classes of `optimum` load the
+folder; for them `config.json` names BERT, a family that they know and that takes the same inputs."""
 
 
 def times_table(times: Sequence[Timed]) -> str:
@@ -72,11 +76,18 @@ def times_table(times: Sequence[Timed]) -> str:
         f"| {of_file.median_ms:.2f} / {of_file.p95_ms:.2f} | {of_file.times_as_fast_as(of_torch):.1f} |"
         for of_torch, of_file in times
     ]
-    load = times[0].torch.load
-    busy = "" if load is None else f", at a load of {load:.1f} on {os.cpu_count()} cores"
     heading = (
         "Milliseconds on one thread of the machine that exported the model, the median / what 95 of 100 runs take at "
-        f"most, in turn{busy}:"
+        f"most, in turn{load_of(times)}:"
     )
     table = "| texts x tokens | PyTorch | `model.onnx` | times as fast |\n| --- | --- | --- | --- |\n"
     return f"{heading}\n\n{table}" + "\n".join(rows)
+
+
+def load_of(times: Sequence[Timed]) -> str:
+    """How busy the machine was, where it tells, to go on a sentence about times."""
+    load, cores = times[0].torch.load, os.cpu_count() or 1
+    if load is None:
+        return ""
+    warning = ": too busy for more than a rough idea" if load > cores else ""
+    return f", at a load of {load:.1f} on {cores} cores{warning}"

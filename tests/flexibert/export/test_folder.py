@@ -98,7 +98,7 @@ def test_classes_without_torch(folder: Callable, tmp_path: Path) -> None:
     card = (target / "README.md").read_text()
     assert "one label of `bad`, `so so`, `good`. Texts are cut at 10 tokens." in card
     [answer] = answers(target, ["a text"])
-    assert f"The first prints `{json.dumps(answer)}`" in card
+    assert f"The second line prints `{json.dumps(answer)}`" in card
     assert "library_name: onnx\n" in card
     assert "| 1 x 12 |" in card
     assert {file.name for file in target.glob("*.py")} == {"predict.py", "serve.py"}
@@ -192,6 +192,10 @@ def test_the_answer_is_a_piece_of_the_context(folder: Callable, tmp_path: Path) 
     begins, ends = output.start_logits.softmax(-1)[0].detach(), output.end_logits.softmax(-1)[0].detach()
     places = range(3, 7)  # [CLS] what [SEP] the film is long [SEP]
     best = max(((b, e) for b in places for e in places if b <= e), key=lambda pair: begins[pair[0]] * ends[pair[1]])
+    assert (
+        r"printf 'who wrote it\tit was written by Ada\n' | python predict.py"
+        in (tmp_path / "out/README.md").read_text()
+    )
     assert answer["label"] == " ".join(context.split()[best[0] - 3 : best[1] - 2])
     assert answer["score"] == pytest.approx(float(begins[best[0]] * ends[best[1]]), abs=1e-4)
 
