@@ -26,6 +26,7 @@ def write_model_card(
     scores_heading: str = "measured",
     notes: Sequence[str] = (),
     loading: str = "",
+    library: str = "transformers",
 ) -> None:
     """Write ``README.md`` beside a saved model, unless there is one without the line that marks ours.
 
@@ -36,6 +37,7 @@ def write_model_card(
         scores: name -> value, for a table under ``scores_heading``.
         notes: further paragraphs.
         loading: how the model is used; default: by ``transformers``.
+        library: that loads it, as the Hub calls it.
     """
     card = Path(folder) / "README.md"
     if card.exists() and GENERATED not in card.read_text(encoding="utf-8"):
@@ -43,7 +45,7 @@ def write_model_card(
     name = type(model).__name__
     spec = model.config.model_spec
     sections = [
-        f"---\n{_front_matter(model.config)}\n---",
+        f"---\n{_front_matter(model.config, library)}\n---",
         GENERATED,
         f"# {title or f'{name} {spec.hash[:12]}'}",
         *notes,
@@ -85,11 +87,11 @@ def _inherit_origin(model: Any, parents: Sequence[Any]) -> None:
     model.config.license = licenses.pop() if len(licenses) == 1 else "other"
 
 
-def _front_matter(config: Any) -> str:
+def _front_matter(config: Any, library: str) -> str:
     return ModelCardData(
         base_model=config.base_model,
         license=config.license,
-        library_name="transformers",
+        library_name=library,
         tags=[config.model_type, "neural-architecture-search"],
     ).to_yaml()
 

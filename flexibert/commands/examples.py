@@ -31,7 +31,7 @@ class ExampleOptions:
     examples: Place | None = None
     """Table of texts, single or in pairs, and labels, as for --task of the search."""
     max_examples: Count = 256
-    """Number of examples that are used, from the start."""
+    """Number of examples that are used, from the start (export: from those that a search holds out)."""
     batch_size: Count = 16
     """Examples per batch."""
 
@@ -71,8 +71,13 @@ class Examples:
         return score
 
 
-def read_examples(options: ExampleOptions, model: Any, folder: Path) -> Examples | None:
+def read_examples(
+    options: ExampleOptions, model: Any, folder: Path, *, held_out_first: bool = False
+) -> Examples | None:
     """The rows of ``--examples`` by the tokenizer in a model's folder; None without.
+
+    Args:
+        held_out_first: take the rows that a search holds out before those that it trains on.
 
     Raises:
         ValueError: when the model classifies no texts, the table is none, or its labels are not the model's.
@@ -87,7 +92,8 @@ def read_examples(options: ExampleOptions, model: Any, folder: Path) -> Examples
     task = load_task(options.examples)
     places = _places(task, model.config, options.examples)
     columns: dict[str, list[Any]] = {name: [] for name in task.train.column_names}
-    for split in task.splits.values():
+    tables = list(task.splits.values())
+    for split in [*tables[1:], tables[0]] if held_out_first else tables:
         for name in columns:
             columns[name] += split[name][: options.max_examples - len(columns[name])]
     tokenizer = AutoTokenizer.from_pretrained(folder)

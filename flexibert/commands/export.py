@@ -1,6 +1,7 @@
 """Writes a model for outside of PyTorch: an ONNX file with its tokenizer, and a program that answers."""
 
 import math
+import shlex
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ from design_space.command import CommandOptions
 from design_space.options import ARGUMENT, Count, Only, Place, Positive, Switch, flag, options
 
 from ..conversion.folders import check_target, load_tokenizer
-from ..export.folder import task_of, write_folder
+from ..export.card import command_of, load_of
+from ..export.folder import description, write_folder
 from ..runtimes.agreement import agreement_with
 from ..runtimes.int8 import quantize_within
 from ..runtimes.onnx_file import check_packages, write_onnx
@@ -34,7 +36,8 @@ class Options(CommandOptions):
     """Weights and products in whole numbers of 8 bits."""
     max_drop: Positive | None = None
     """With --int8, the most points (hundredths of the task's metric on --examples) that may be lost: layers that cost
-    more stay in float. Without examples, of 100 random texts so many may be answered otherwise than in float."""
+    more stay in float, which is told. Without examples, of 100 random texts so many may be answered otherwise than in
+    float."""
     rows: Annotated[ExampleOptions, Only(("examples", "max_examples"))] = ExampleOptions()
     padded_length: Annotated[Count | None, flag(unit="tokens")] = None
     """Length that predict.py pads texts to: of a model with linear transforms, that of its training. No padding when
@@ -48,8 +51,8 @@ def run(options: Options) -> None:
     if options.max_drop is not None and not options.int8:
         raise ValueError("--max_drop must be given with --int8: in float nothing is lost")
     model, tokenizer = load_model(options.source).eval(), load_tokenizer(options.source)
-    task_of(model)
-    examples = read_examples(options.rows, model, options.source)
+    about = description(model, tokenizer, options.padded_length)
+    examples = read_examples(options.rows, model, options.source, held_out_first=True)
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "model.onnx"
         difference = write_onnx(model, file)
@@ -59,7 +62,10 @@ def run(options: Options) -> None:
             whole = file.with_name("int8.onnx")
             notes.append(_quantized(model, file, whole, examples, options.max_drop))
             file, sizes = whole, [*sizes, whole.stat().st_size / 1e6]
-        times = write_folder(model, tokenizer, file, options.target, notes=notes, padded_length=options.padded_length)
+        if examples:
+            score, metric = _score_of_files(examples)(file), examples.task.metric
+            notes.append(f"It scores {score:.4f} ({metric}) on {len(examples.labels)} examples.")
+        times = write_folder(model, tokenizer, file, options.target, about=about, notes=notes)
     print("\n".join(notes))
     print(f"written: {options.target.resolve()}, {' MB in float, '.join(f'{size:.1f}' for size in sizes)} MB")
     if model.config.model_spec.depends_on_length and options.padded_length is None:
@@ -69,7 +75,8 @@ def run(options: Options) -> None:
             f"{one.torch.batch_size} x {one.torch.length} tokens, one thread: PyTorch {one.torch.median_ms:.2f} ms, "
             f"this file {one.onnx.median_ms:.2f} ms, {one.onnx.times_as_fast_as(one.torch):.1f} times as fast"
         )
-    print(f"try it: python {options.target.resolve() / 'predict.py'} 'a text'")
+    print(f"measured in turn{load_of(times)}")
+    print(f"try it: {command_of(about, shlex.quote(str(options.target.resolve() / 'predict.py')))}")
 
 
 def _quantized(model: Any, source: Path, target: Path, examples: Examples | None, max_drop: float | None) -> str:

@@ -3,6 +3,7 @@
 The class is the one that ``config.json`` names under ``architectures``; no part of an encoder starts at random.
 """
 
+import os
 import re
 import shutil
 import tempfile
@@ -120,9 +121,12 @@ def load_tokenizer(source: Source, revision: str | None = None) -> PreTrainedTok
 
 
 def check_target(target: Path) -> None:
-    """Raises ``ValueError`` when the folder exists; to be asked before long work."""
+    """Raises ``ValueError`` when the folder exists or cannot be made; to be asked before long work."""
     if target.exists():
         raise ValueError(f"{target.resolve()}: exists already; name a folder that does not")
+    above = next(parent for parent in target.resolve().parents if parent.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        raise ValueError(f"{target.resolve()}: cannot be made; {above} must be a folder that you may write to")
 
 
 @contextmanager

@@ -64,6 +64,6 @@ def _in_torch(model: Any) -> Run:
         if not takes_segments:
             del tensors["token_type_ids"]
         with torch.inference_mode():
-            return [logits.float().cpu().numpy() for logits in logits_of(model, tensors)]
+            return [logits.float().cpu().numpy() for logits in logits_of(model, tensors).values()]
 
     return run

@@ -1,14 +1,13 @@
 """The folder of an exported model: ONNX file, tokenizer, labels, card with measured times, and programs that answer."""
 
 import json
-import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -21,8 +20,10 @@ from ..model.heads import (
     FlexiBERTForSequenceClassification,
     FlexiBERTForTokenClassification,
 )
-from ..runtimes.latency import Latency, measure_in_turn
+from ..runtimes.latency import measure_in_turn
 from ..runtimes.onnx_model import OnnxModel
+from .card import Timed, example_of, how_to_ask, times_table, what_it_does
+from .predict import Predictor
 
 TASKS = {
     FlexiBERTForSequenceClassification: "classes",
@@ -32,19 +33,15 @@ TASKS = {
     FlexiBERTForMultipleChoice: "choices",
 }
 FILE = "model.onnx"
+_LIBRARY = "onnx"
+"""What the Hub calls the format."""
+
 _PROGRAMS = ("predict.py", "serve.py", "Dockerfile")
 _PACKAGES = ("numpy", "onnxruntime", "tokenizers")
 """What the programs import."""
 
 _TIMED, _REPEATS = ((1, 32), (8, 64)), 60
 """Batch sizes and lengths for which times are measured, on one thread, and how often."""
-
-
-class Timed(NamedTuple):
-    """How long one batch takes in PyTorch and in ONNX Runtime, in turn, on one thread."""
-
-    torch: Latency
-    onnx: Latency
 
 
 def task_of(model: Any) -> str:
@@ -68,13 +65,25 @@ def longest_text(model: Any, tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def description(model: Any, tokenizer: PreTrainedTokenizerBase, padded_length: int | None) -> dict[str, Any]:
-    """What ``predict.py`` must know of a model beside its weights and its tokenizer: the content of ``export.json``."""
-    config = model.config
+    """What ``predict.py`` must know of a model beside its weights and its tokenizer: the content of ``export.json``.
+
+    Args:
+        padded_length: tokens that ``predict.py`` pads texts to; None for no padding.
+
+    Raises:
+        ValueError: for a model without a task head, a tokenizer that the package ``tokenizers`` cannot run, or a padded
+            length above that of the longest text.
+    """
+    config, task, longest = model.config, task_of(model), longest_text(model, tokenizer)
+    if not tokenizer.is_fast:
+        raise ValueError(f"The tokenizer must be a fast one, with a tokenizer.json. Got {type(tokenizer).__name__}")
+    if padded_length is not None and padded_length > longest:
+        raise ValueError(f"'padded_length' must be at most that of the longest text, {longest}. Got {padded_length}")
     return {
         "file": FILE,
-        "task": task_of(model),
+        "task": task,
         "labels": [config.id2label[number] for number in range(config.num_labels)],
-        "max_length": longest_text(model, tokenizer),
+        "max_length": longest,
         "padded_length": padded_length,
         "pad_token_id": config.pad_token_id or 0,
     }
@@ -86,54 +95,49 @@ def write_folder(
     onnx_file: Path,
     target: Path,
     *,
+    about: Mapping[str, Any],
     notes: Sequence[str],
-    padded_length: int | None = None,
 ) -> list[Timed]:
     """Put an exported model into a folder, whole or not at all, and measure it.
 
     Args:
+        about: its ``description``.
         notes: paragraphs for its card.
-        padded_length: tokens that ``predict.py`` pads texts to; None for no padding.
 
     Raises:
-        ValueError: when ``target`` exists, for a tokenizer that the package ``tokenizers`` cannot run, or for a padded
-            length above that of the longest text.
+        ValueError: when ``target`` exists.
     """
     check_target(target)
-    if not tokenizer.is_fast:
-        raise ValueError(f"The tokenizer must be a fast one, with a tokenizer.json. Got {type(tokenizer).__name__}")
-    longest = longest_text(model, tokenizer)
-    if padded_length is not None and padded_length > longest:
-        raise ValueError(f"'padded_length' must be at most that of the longest text, {longest}. Got {padded_length}")
     times = measured(model, onnx_file)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".flexibert-") as temporary:
         folder = Path(temporary) / "model"
-        model.config.save_pretrained(folder)
+        folder.mkdir()
+        (folder / "config.json").write_text(_json(_configuration(model.config)), encoding="utf-8")
         tokenizer.save_pretrained(folder)
         shutil.copy(onnx_file, folder / FILE)
         for name in _PROGRAMS:
             (folder / name).write_text(files(__package__).joinpath(name).read_text(encoding="utf-8"), encoding="utf-8")
         pins = "".join(f"{package}=={version(package)}\n" for package in _PACKAGES)
         (folder / "requirements.txt").write_text(pins, encoding="utf-8")
-        about = description(model, tokenizer, padded_length)
-        (folder / "export.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        texts = [*notes, f"`predict.py` cuts texts at {longest:,} tokens.", _times_table(times)]
-        write_model_card(folder, model, title=target.name, notes=texts, loading=_LOADING)
+        (folder / "export.json").write_text(_json(about), encoding="utf-8")
+        answer = json.dumps(Predictor(folder)(example_of(about)), ensure_ascii=False)
+        use = "\n\n".join([how_to_ask(about, answer), *notes, times_table(times)])
+        write_model_card(folder, model, title=target.name, notes=[what_it_does(about)], loading=use, library=_LIBRARY)
         folder.rename(target)
     return times
 
 
-_LOADING = """```sh
-pip install -r requirements.txt
-python predict.py "a text" "another one"      # or one text a line on standard input
-python serve.py                               # the same over HTTP
-docker build -t my-model .                    # and in a container
-```
+def _configuration(config: Any) -> dict[str, Any]:
+    """What transformers and optimum read of a model that they do not build: of a family that they know, BERT, which
+    takes the same inputs. The architecture is in the card."""
+    names = ("id2label", "label2id", "problem_type", "max_position_embeddings", "pad_token_id")
+    kept = {name: getattr(config, name) for name in (*names, "type_vocab_size", "vocab_size")}
+    return {"model_type": "bert", **kept}
 
-Nothing else is needed. `from predict import Predictor` does the same in Python. Other programs give `model.onnx` the
-`input_ids`, `attention_mask` and, where it has them, `token_type_ids` that `tokenizer.json` makes, of any batch size
-and length; it returns logits."""
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def measured(model: Any, onnx_file: Path) -> list[Timed]:
@@ -144,16 +148,3 @@ def measured(model: Any, onnx_file: Path) -> list[Timed]:
         Timed(*measure_in_turn(in_turn, batch_size=size, length=min(length, longest), threads=1, repeats=_REPEATS))
         for size, length in _TIMED
     ]
-
-
-def _times_table(times: Sequence[Timed]) -> str:
-    rows = [
-        f"| {of_torch.batch_size} x {of_torch.length} | {of_torch.median_ms:.2f} / {of_torch.p95_ms:.2f} "
-        f"| {of_file.median_ms:.2f} / {of_file.p95_ms:.2f} | {of_file.times_as_fast_as(of_torch):.1f} |"
-        for of_torch, of_file in times
-    ]
-    load = times[0].torch.load
-    busy = "" if load is None else f", at a load of {load:.1f} on {os.cpu_count()} cores"
-    heading = f"Milliseconds on one thread of the machine that exported the model, median / 95 of 100, in turn{busy}:"
-    table = "| texts x tokens | PyTorch | this file | times as fast |\n| --- | --- | --- | --- |\n"
-    return f"{heading}\n\n{table}" + "\n".join(rows)

@@ -14,8 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tokenizers import Encoding, Tokenizer
+try:
+    import numpy as np
+    from tokenizers import Encoding, Tokenizer
+except ModuleNotFoundError as error:
+    if __name__ != "__main__":
+        raise
+    print(f"{error}: pip install -r requirements.txt", file=sys.stderr)
+    sys.exit(2)
 
 FOLDER = Path(__file__).resolve().parent
 _BATCH = 16
@@ -170,15 +176,20 @@ def main() -> None:
     if sys.argv[1:] in (["-h"], ["--help"]):
         print(__doc__)
         return
-    predictor = Predictor()
     try:
+        predictor = Predictor()
+        if not sys.argv[1:] and sys.stdin.isatty():
+            print("One text a line; Ctrl-D ends", file=sys.stderr)
         for text in _lines(sys.argv[1:], sys.stdin):
             print(json.dumps(predictor(text), ensure_ascii=False), flush=True)
-    except ValueError as error:
-        print(error, file=sys.stderr)
+    except ModuleNotFoundError as error:
+        print(f"{error}: pip install -r requirements.txt", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

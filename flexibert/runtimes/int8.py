@@ -71,8 +71,8 @@ def quantize_within(
         while found > max_drop:
             if len(kept) + 1 >= len(parts):
                 raise ValueError(
-                    f"'max_drop' must be at least what whole numbers cost. Got {max_drop:g}, and with one part of "
-                    f"{len(parts)} in whole numbers {found:g} are lost still"
+                    f"'max_drop' must be at least what whole numbers cost. Got {100 * max_drop:g} points, and with one "
+                    f"part of {len(parts)} in whole numbers {100 * found:g} are lost still"
                 )
             kept.append(parts[len(kept)])
             found = drop(kept, target)

@@ -42,7 +42,7 @@ def write_onnx(model: Any, file: Path) -> float:
     """Write a model of text, with whichever head, as an ONNX file, and run it.
 
     Its inputs are ``input_ids``, ``attention_mask`` and, of models that know segments, ``token_type_ids``, each
-    (B, S), or (B, C, S) for multiple choice; its outputs are the logits, in PyTorch's order.
+    (B, S), or (B, C, S) for multiple choice; its outputs are the logits, by PyTorch's names and in its order.
 
     Returns:
         The largest difference to PyTorch over several batch sizes and lengths, some with padding.
@@ -98,6 +98,8 @@ def _write(model: Any, file: Path) -> None:
     example = next(random_inputs(model, [(2, min(_LENGTH, model.config.max_position_embeddings))]))
     axes = ("batch", "choices", "length") if isinstance(model, FlexiBERTForMultipleChoice) else ("batch", "length")
     shapes = {name: dict(enumerate(axes)) for name in example}
+    with torch.no_grad():
+        outputs = list(logits_of(model, example))
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)  # else it tells which packages for images are not installed
@@ -105,7 +107,14 @@ def _write(model: Any, file: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                model, (), kwargs=example, dynamic_shapes=shapes, dynamo=True, verbose=False, optimize=True
+                model,
+                (),
+                kwargs=example,
+                output_names=outputs,
+                dynamic_shapes=shapes,
+                dynamo=True,
+                verbose=False,
+                optimize=True,
             )
         assert program is not None
         _save(program.model_proto, file)
@@ -138,7 +147,7 @@ def _difference(model: Any, file: Path) -> float:
         raise _UnwritableError(_reason(error)) from error
     for inputs, of_file in zip(batches, outputs, strict=True):
         with torch.no_grad():
-            expected = logits_of(model, inputs)
+            expected = logits_of(model, inputs).values()
         for found, wanted in zip(of_file, expected, strict=True):
             scale = max(1.0, float(wanted.abs().max()))
             largest = max(largest, float((torch.from_numpy(found) - wanted).abs().max()) / scale)
@@ -154,9 +163,9 @@ def _reason(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def logits_of(model: Any, inputs: dict[str, Tensor]) -> list[Tensor]:
-    """The model's outputs, as the file has them."""
-    return [value for value in model(**inputs).values() if isinstance(value, Tensor)]
+def logits_of(model: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The model's outputs by name, as the file has them."""
+    return {name: value for name, value in model(**inputs).items() if isinstance(value, Tensor)}
 
 
 def random_inputs(model: Any, sizes: list[tuple[int, int]]) -> Iterator[dict[str, Tensor]]:
