@@ -55,9 +55,9 @@ function described(search) {
   ];
   const lines = [element("p", facts.filter(Boolean).join("; "), { className: "quiet" })];
   if (search.tested) lines.push(verdict(search));
-  else if (search.best) lines.push(element("p", [element("b", `Best so far: ${scored(search.best, search)}`), ` (${search.best.trial}${sized(search.best)})`]));
-  if (search.best) lines.push(element("p", element("code", search.best.architecture)));
-  if (search.scores.length) lines.push(curve(search));
+  else if (search.best) lines.push(element("p", [element("b", `Best so far: ${scored(search.best, search)}`), ` (${search.best.name}, ${search.best.trial}${sized(search.best)})`]));
+  if (search.best) lines.push(element("p", search.best.summary, { className: "quiet", title: search.best.architecture }));
+  if (search.scores.length) lines.push(curve(search), ...fronts(search));
   if (most && !search.ended) {
     const bar = element("progress", "", { max: most, value: Math.min(most, counts.finished) });
     bar.setAttribute("aria-label", "finished trials");
@@ -78,13 +78,14 @@ function verdict(search) {
     const isTold = Math.abs(tested.score - least) > 1.96 * tested.error;
     beside = ` Always the most frequent class: ${least.toFixed(4)}${isTold ? "" : ", which this score cannot be told apart from"}.`;
   }
-  return element("p", [element("b", `Result: ${scored(tested, search)} on ${tested.split}`), ` (${tested.trial}${best ? sized(best) : ""}).${beside}`], { className: "verdict" });
+  return element("p", [element("b", `Result: ${scored(tested, search)} on ${tested.split}`), ` (${best ? `${best.name}, ` : ""}${tested.trial}${best ? sized(best) : ""}).${beside}`], { className: "verdict" });
 }
 
 function training(trial, search) {
   const share = trial.progress === null ? "" : ` ${Math.round(trial.progress * 100)} %`;
   const loss = trial.loss === null ? "" : `, loss ${trial.loss.toFixed(3)}`;
-  const line = element("li", [`${trial.trial}: ${trial.phase ?? "starting"}${share}${loss}, ${duration(trial.elapsed_s)} `, element("code", trial.architecture)]);
+  const architecture = element("span", trial.summary, { className: "quiet", title: trial.architecture });
+  const line = element("li", [`${trial.name}, ${trial.trial}: ${trial.phase ?? "starting"}${share}${loss}, ${duration(trial.elapsed_s)}; `, architecture]);
   if (trial.curve.length) line.append(learning(trial.curve, search.metric ?? "score"));
   return line;
 }
