@@ -63,7 +63,9 @@ function described(search) {
     bar.setAttribute("aria-label", "finished trials");
     lines.push(bar);
   }
-  lines.push(element("p", `${counts.finished}${most ? ` of ${most}` : ""} trials finished, ${counts.failed} failed, ${counts.running} in training, ${counts.open} open; ${duration(search.training_s)} of training`));
+  const numbers = [[counts.failed, "failed"], [counts.running, "in training"], [counts.open, "open"]].filter(([number]) => number).map((one) => one.join(" "));
+  const trained = search.training_s ? `; ${duration(search.training_s)} of training` : "";
+  lines.push(element("p", [`${counts.finished}${most ? ` of ${most}` : ""} trials finished`, ...numbers].join(", ") + trained));
   if (search.running_trials.length) lines.push(element("ul", search.running_trials.map((trial) => training(trial, search))));
   for (const { trial, error } of search.failures) lines.push(element("p", `${trial} failed: ${error}`, { className: "failed" }));
   if (search.error) lines.push(element("p", search.error, { className: "failed" }));
