@@ -5,7 +5,7 @@
 const EDGE = 8;
 
 function scale(low, high, from, to) {
-  return (value) => (from + ((value - low) * (to - from)) / (high - low || 1)).toFixed(1);
+  return (value) => (from + (high > low ? (value - low) / (high - low) : 0.5) * (to - from)).toFixed(1);
 }
 
 function drawn(width, height, markup, said) {
@@ -50,15 +50,16 @@ function front({ scores, fronts, metric }, cost, unit) {
   const shown = [...best, ...scores.filter((one) => one[cost] !== null && !ofFront.has(one.trial))];
   if (shown.length < 2) return null;
   const width = 320, height = 160, right = width - 60, bottom = height - 24;
-  const [left, most] = ends(shown.map((one) => one[cost])), [low, high] = ends(shown.map(({ score }) => score));
+  const [left, most] = ends(shown.map((one) => one[cost])), [low, high] = ends(shown.flatMap(({ score, error }) => [score - error, score + error]));
   const x = scale(left, most, EDGE, right - EDGE), y = scale(low, high, bottom - EDGE, EDGE);
-  const marks = shown.map((one, place) => `<circle cx="${x(one[cost])}" cy="${y(one.score)}" r="${place < best.length ? 4 : 3}" class="${place < best.length ? "mark" : "beaten"}"><title></title></circle>`).join("");
+  const axes = `<path d="M ${EDGE / 2} ${EDGE / 2} V ${bottom} H ${right}" class="axis"/>`;
+  const marks = shown.map((one, place) => `<path d="M ${x(one[cost])} ${y(one.score - one.error)} V ${y(one.score + one.error)}" class="error"/><circle cx="${x(one[cost])}" cy="${y(one.score)}" r="${place < best.length ? 4 : 3}" class="${place < best.length ? "mark" : "beaten"}"><title></title></circle>`).join("");
   const path = best.map((one, place) => `${place ? `H ${x(one[cost])} V` : `M ${x(one[cost])}`} ${y(one.score)}`).join(" ");
   const labels = (low < high ? [low, high] : [low]).map((value) => `<text x="${right + 4}" y="${Number(y(value)) + 4}">${value.toFixed(3)}</text>`).join("") +
     (left < most ? [left, most] : [left]).map((value, place) => `<text x="${x(value)}" y="${height - 6}" text-anchor="${place ? "end" : "start"}">${brief(value)}</text>`).join("");
   const said = `${metric ?? "score"} against ${unit}; no other beats ` + best.map((one) => `${one.trial} (${one.score.toFixed(4)}, ${brief(one[cost])})`).join(", ");
-  const picture = drawn(width, height, `${marks}<path d="${path}" class="line"/>${labels}`, said);
-  titled(picture, shown, (one) => `${one.trial}: ${one.score.toFixed(4)}, ${brief(one[cost])} ${unit}`);
+  const picture = drawn(width, height, `${axes}${marks}<path d="${path}" class="line"/>${labels}`, said);
+  titled(picture, shown, (one) => `${one.trial}: ${one.score.toFixed(4)} ± ${one.error.toFixed(4)}, ${brief(one[cost])} ${unit}`);
   return element("figure", [picture, element("figcaption", `${metric ?? "score"} against ${unit}`, { className: "quiet" })]);
 }
 
@@ -69,7 +70,7 @@ function brief(value) { return value.toLocaleString("en", { notation: "compact",
 function fronts(search) {
   const pictures = [front(search, "parameters", "parameters"), front(search, "latency_ms", "milliseconds")].filter(Boolean);
   if (!pictures.length) return [];
-  const legend = "Up is better, left is cheaper. No other model beats those on the line in both (the Pareto front); the pale ones are beaten.";
+  const legend = "Up is better, left is cheaper. No other model beats those on the line in both (the Pareto front); the pale ones are beaten. Bars are one standard error.";
   return [element("div", [...pictures, element("p", legend, { className: "quiet" })], { className: "fronts" })];
 }
 

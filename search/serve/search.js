@@ -48,7 +48,7 @@ function described(search) {
   const state = search.stage && search.state === "running" ? STAGES[search.stage] : search.state;
   const facts = [
     state + (search.queue_position ? `, number ${search.queue_position} in the queue` : ""),
-    `task ${search.task}`,
+    search.task && `task ${search.task}`,
     search.start_from ? `starts from ${search.start_from}` : "",
     new Date(search.created * 1000).toLocaleString(),
     duration(search.elapsed_s),

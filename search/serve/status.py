@@ -184,7 +184,7 @@ def _tested(folder: SearchFolder) -> Tested | None:
         trial=content["trial"],
         split=content["split"],
         score=content["metrics"][content["metric"]],
-        error=content["score_error"],
+        error=content.get("score_error", 0.0),  # older ones have none
         most_frequent_class=content["majority_share"] if content["metric"] == "accuracy" else None,
     )
 
