@@ -7,7 +7,7 @@ RUN_DIR ?= runs/quickstart
 
 PYTHONS ?= python3.10 python3.11 python3.12 python3.13
 
-.PHONY: search test test-pythons check audit bench docs
+.PHONY: search test test-pythons test-lowest check audit bench docs
 
 search: $(READY)  ## the quick-start search, end to end, on the embedded data: a pre-trained encoder made smaller
 	$(BIN)/python -m search.quickstart --run_dir $(RUN_DIR)
@@ -23,6 +23,9 @@ test-pythons:  ## the core's tests on each of PYTHONS that is there, with the ne
 			&& $$place/bin/python -m pytest -q -W default -m "not slow and not integration" tests/design_space tests/flexibert || exit 1; \
 	done
 
+test-lowest: $(VENV)-lowest/.ready  ## real searches and exports with the lowest versions that pyproject.toml allows
+	$(VENV)-lowest/bin/python -m pytest -q -W default tests/search tests/dataset tests/flexibert/export tests/flexibert/runtimes
+
 check: $(READY) audit  ## lint, types, known vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -36,6 +39,13 @@ bench: $(READY)  ## benchmarks; they print figures and assert nothing about time
 
 docs: $(VENV)-docs/.ready  ## the site, in site/
 	$(VENV)-docs/bin/mkdocs build --strict
+
+$(VENV)-lowest/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet uv
+	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest --resolution lowest-direct --editable '.[all]'
+	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest pytest httpx2 peft
+	touch $@
 
 $(VENV)-docs/.ready: requirements-docs.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)-docs

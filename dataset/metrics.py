@@ -242,7 +242,6 @@ METRICS: dict[str, Metric] = {
 _area = functools.partial(sk_metrics.roc_auc_score, multi_class="ovr")
 _OF_PROBABILITIES: dict[str, Callable[..., float]] = {
     "average_precision": sk_metrics.average_precision_score,
-    "d2_brier_score": sk_metrics.d2_brier_score,
     "d2_log_loss_score": sk_metrics.d2_log_loss_score,
     "neg_brier_score": sk_metrics.brier_score_loss,
     "neg_log_loss": sk_metrics.log_loss,
@@ -253,3 +252,5 @@ _OF_PROBABILITIES: dict[str, Callable[..., float]] = {
     "roc_auc_ovr_weighted": functools.partial(_area, average="weighted"),
     "top_k_accuracy": sk_metrics.top_k_accuracy_score,
 }
+if hasattr(sk_metrics, "d2_brier_score"):  # from scikit-learn 1.8, which is not for Python 3.10
+    _OF_PROBABILITIES["d2_brier_score"] = sk_metrics.d2_brier_score

@@ -28,18 +28,18 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
 
 
 class MissingPackage(ModuleNotFoundError):
-    """A module that is not there, with the extra that brings it."""
+    """A module that is not there, or not in the version that is, with the extra that brings it."""
 
 
 def missing_package(error: ModuleNotFoundError) -> MissingPackage | None:
     """The error that names the extra; None for a module that no extra brings."""
-    module = (error.name or "").partition(".")[0]
+    module, _, within = (error.name or "").partition(".")
     for extra, modules in EXTRAS.items():
         if module in modules:
-            return MissingPackage(
-                f"This needs the package '{module}', which is not installed: pip install '{DISTRIBUTION}[{extra}]'",
-                name=error.name,
-            )
+            said = f"This needs the package '{module}', which is not installed"
+            if within:  # of another version
+                said = f"The package '{module}' that is installed has no '{error.name}', so another version is needed"
+            return MissingPackage(f"{said}: pip install '{DISTRIBUTION}[{extra}]'", name=error.name)
     return None
 
 

@@ -67,6 +67,12 @@ def test_a_module_that_no_extra_brings_is_told_as_python_does():
     assert not isinstance(told.value, MissingPackage)
 
 
+def test_a_part_that_another_version_has_is_told_so():
+    said = r"'onnxscript' that is installed has no 'onnxscript.new', so another version .*\[export\]'"
+    with pytest.raises(MissingPackage, match=said), extras_told():
+        raise ModuleNotFoundError("No module named 'onnxscript.new'", name="onnxscript.new")
+
+
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_the_modules_of_an_extra_are_of_its_distributions(extra):
     """Or are brought by one of these."""

@@ -84,7 +84,8 @@ def question_rows(frame: pd.DataFrame, origin: str, unit: str, columns: tuple[st
         where = f"{origin}, {unit} {place}"
         for column, text in zip(columns, (question, context), strict=False):
             if not isinstance(text, str) or not text.strip():
-                raise ValueError(f"{where}: column '{column}' must be a text. Got {text!r}")
+                got = "nothing" if pd.api.types.is_scalar(text) and pd.isna(text) else repr(text)
+                raise ValueError(f"{where}: column '{column}' must be a text. Got {got}")
         answers = _answers(cell, where, columns[2])
         for text, start in answers:
             _check_answer(text, start, context, where)

@@ -12,7 +12,7 @@ from ..checkpoints.model_card import write_model_card
 from ..model.modeling_flexibert import FlexiBERTModel
 from .families import from_transformers
 from .folders import Loaded, load, load_tokenizer, new_folder
-from .origin import keep_origin, origin_of
+from .origin import keep_origin, name_of, origin_of
 from .sentence_vectors import SentenceVectors, sentence_vectors
 from .sources import Source, located
 
@@ -24,7 +24,7 @@ class PretrainedEncoder:
     """An encoder to start from.
 
     Attributes:
-        name: the last part of the folder's or the Hub's name.
+        name: what people call it (``origin.name_of``).
         model: the encoder with a pooler, in evaluation mode; its weights are the source's.
         tokenizer: a fast one; its texts are never longer than the model's positions.
         pooling: ``cls`` or ``mean`` where the source says how it was trained to be read, else None.
@@ -70,7 +70,7 @@ def load_encoder(source: str | Path, *, revision: str | None = None) -> Pretrain
     model = _root(converted, vectors.pooling)
     keep_origin(model, origin)
     return PretrainedEncoder(
-        name=Path(place).name,
+        name=name_of(place),
         model=model,
         tokenizer=_fast_tokenizer(place, model, revision),
         pooling=vectors.pooling,

@@ -18,7 +18,7 @@ from ..model.configuration_flexibert import FlexiBERTConfig
 from ..model.heads import FlexiBERTForMultipleChoice
 from ..model.modeling_flexibert import FlexiBERTModel
 from .onnx_model import OnnxModel
-from .runner import check_runtime, runner
+from .runner import check_runtime, described, runner
 
 WARM_UPS, CONFIDENCE = 2, 0.95
 _CONDITION = ("batch_size", "length", "threads", "device", "started")
@@ -68,10 +68,9 @@ class Latency(NamedTuple):
         return other.median_ms / self.median_ms
 
     def __str__(self) -> str:
-        place = self.device if self.runtime == "torch" else f"{self.device} in {self.runtime}"
         return (
             f"{self.median_ms:.2f} ms ({self.low_ms:.2f} to {self.high_ms:.2f}) for {self.batch_size} x {self.length} "
-            f"tokens on {place} with {self.threads} thread(s)"
+            f"tokens in {described(self.runtime, self.device, self.threads)}"
         )
 
 

@@ -17,6 +17,14 @@ from .onnx_model import OnnxModel
 Runtime = Literal["torch", "torch-compile", "onnx", "onnx-int8"]
 RUNTIMES: tuple[str, ...] = get_args(Runtime)
 
+_TITLES = {
+    "torch": "PyTorch",
+    "torch-compile": "compiled PyTorch",
+    "onnx": "ONNX Runtime",
+    "onnx-int8": "ONNX Runtime with 8-bit numbers",
+}
+_DEVICES = {"cpu": "the CPU", "cuda": "the GPU"}
+
 _MOST_COMPILED = 10_000
 """Models of one class in a process."""
 
@@ -30,6 +38,17 @@ def check_runtime(name: str) -> None:
         check_packages()
     if name == "torch-compile":
         _check_compiler()
+
+
+def runtime_title(runtime: str) -> str:
+    """What people call a runtime."""
+    return _TITLES.get(runtime, runtime)
+
+
+def described(runtime: str, device: str, threads: int) -> str:
+    """What ran a model and where, in words: ``PyTorch on the CPU with 1 thread``."""
+    place = _DEVICES.get(device, device)
+    return f"{runtime_title(runtime)} on {place} with {threads} thread{'s' * (threads > 1)}"
 
 
 def runner(model: Any, runtime: str, *, threads: int = 1) -> Callable[[Mapping[str, Tensor]], object]:

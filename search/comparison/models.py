@@ -15,7 +15,7 @@ from dataset import PreparedData
 from dataset.task import SPLITS
 from flexibert import Latency, measure_in_turn
 
-from ..records.comparison_file import Comparison, Kind, Model
+from ..records.comparison_file import Comparison, Kind, Model, timed_in
 from ..training.evaluate import predict
 from ..training.samplers import lengths_of
 from ..training.task_heads import model_class
@@ -179,11 +179,7 @@ def as_comparison(
 
 def comparison_text(compared: Sequence[Compared], comparison: Comparison) -> str:
     """In Markdown: what was measured, and the table."""
-    by = "" if comparison["runtime"] == "torch" else f", by {comparison['runtime']}"
-    heading = (
-        f"On {comparison['split']} ({comparison['rows']:,} rows); times are of one text of {comparison['length']} "
-        f"tokens on one thread{by}."
-    )
+    heading = f"On {comparison['split']} ({comparison['rows']:,} rows); times are of {timed_in(comparison)}."
     return f"{heading}\n\n{comparison_table(compared, comparison['metric'])}"
 
 

@@ -82,7 +82,7 @@ def _frozen(data: PreparedData, split: str, root: Path) -> SimpleBaseline:
     outputs, size = _answered(data, [scaler.transform(part) for part in states], rows)
     size += sum(parameter.numel() for parameter in encoder.parameters())
     note = (
-        f"logistic regression on what {root.name} says of {len(rows[0]):,} training texts before any fine-tuning, "
+        f"logistic regression on what the encoder says of {len(rows[0]):,} training texts before any fine-tuning, "
         f"{encoder.config.pooling} pooling"
     )
     return SimpleBaseline(name=FROZEN, outputs=outputs, parameters=size, note=_of_task(note, data))

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from design_space.files import read_json, write_atomically
 from design_space.schemas import SHAPE, checked
+from flexibert.runtimes.runner import described
 
 COMPARISON_FILE, ANSWERS_FILE = "comparison.json", "answers.json"
 
@@ -105,6 +106,12 @@ class Answers(TypedDict):
 
 _COMPARISON: TypeAdapter[Any] = TypeAdapter(Comparison)
 _ANSWERS: TypeAdapter[Any] = TypeAdapter(Answers)
+
+
+def timed_in(comparison: Comparison) -> str:
+    """What its times are of, in words."""
+    place = described(comparison["runtime"], "cpu", comparison["threads"])
+    return f"one text of {comparison['length']} tokens in {place}"
 
 
 def write_comparison(folder: Path, comparison: Comparison, answers: Answers | None) -> None:

@@ -14,10 +14,12 @@ from botorch.utils.multi_objective.pareto import is_non_dominated
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
+from matplotlib.ticker import EngFormatter
 
 from ..names import spoken_name
 from ..records.calibration import half_width, is_inside
 from ..records.journal import TrialRecord
+from ..words import OBJECTIVES
 from .svg import FAINT, INK, MARKERS, SERIES, as_svg, new_axes
 
 Points = npt.NDArray[np.float64]
@@ -55,7 +57,7 @@ def progress_figure(finished: Sequence[TrialRecord], metric: str, references: Ma
 
 
 def tradeoff_figure(
-    finished: Sequence[TrialRecord], metric: str, objective: str, label: str, *, limit: float | None = None
+    finished: Sequence[TrialRecord], metric: str, objective: str, *, limit: float | None = None
 ) -> str | None:
     """Draws the score, with its standard error, against an objective that should be small, with the trials that no
     other beats in both, and its limit."""
@@ -77,7 +79,8 @@ def tradeoff_figure(
         )
     if limit is not None:
         axis.axvline(limit, color=FAINT, ls="--", lw=1, label="limit of the search")
-    axis.set(xlabel=label, ylabel=f"{metric} on validation")
+    axis.xaxis.set_major_formatter(EngFormatter())
+    axis.set(xlabel=OBJECTIVES[objective], ylabel=f"{metric} on validation")
     axis.legend(fontsize=8, framealpha=0)
     return as_svg(figure, _titles(known))
 

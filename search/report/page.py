@@ -12,8 +12,10 @@ import jinja2
 
 from design_space.files import write_atomically
 
+from .. import words
 from ..candidate import describe
 from ..names import spoken_name
+from ..records.comparison_file import Comparison, timed_in
 from ..records.journal import TrialRecord, best_record, front_records, tied_records
 from ..records.run_directory import RunDirectory
 from . import figures
@@ -58,6 +60,8 @@ def rendered(template: str, **content: Any) -> str:
         "sizes_beside": sizes_beside,
         "spoken_name": spoken_name,
         "times_faster": times_faster,
+        "timed_in": timed_in,
+        "words": words,
         "written": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }
     return environment.get_template(template).render(**content)
@@ -77,7 +81,7 @@ def _content(run: Run) -> dict[str, Any]:
         "answers": answers,
         "verdict": verdict_of(best, run.metric, run.evaluation, comparison) if best else None,
         "why": _why(run) if best else "",
-        "drawings": _drawings(best, root) if best else [],
+        "drawings": _drawings(best, root, comparison) if best else [],
         "root": root,
         "best": ranked[:5],
         "front": front_records(run.finished, run.goals),
@@ -88,16 +92,22 @@ def _content(run: Run) -> dict[str, Any]:
         "num_left_out": num_left_out,
         "influence": influence(run.finished),
         "costs": costs(run.records),
+        "names": {record.trial: called(record) for record in run.records},
+        "by_hash": {record.candidate.spec.hash: record.trial for record in run.records},
         "trials": [*ranked, *(record for record in run.records if record.score is None)],
         "marks": marks_of(run),
     }
 
 
-def _drawings(best: TrialRecord, root: TrialRecord | None) -> list[tuple[str, TrialRecord, Drawing]]:
+def _drawings(
+    best: TrialRecord, root: TrialRecord | None, comparison: Comparison | None
+) -> list[tuple[str, TrialRecord, Drawing]]:
     """The best model, and beside it the encoder that the search started from."""
     shown = [(called(best), best)]
     if root is not None and root is not best:
-        shown.append((f"the encoder, {root.trial}", root))
+        compared = comparison["models"] if comparison else []
+        name = next((one["name"] for one in compared if one["trial"] == root.trial), called(root))
+        shown.append((f"{name}, the encoder", root))
     specs = [record.candidate.spec for _, record in shown]
     return [(name, one, drawing(one.candidate.spec, specs[-1 - place])) for place, (name, one) in enumerate(shown)]
 

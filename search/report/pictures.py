@@ -7,16 +7,17 @@ import numpy as np
 from markupsafe import Markup
 
 from embeddings import GraphLibrary
+from flexibert.runtimes.runner import runtime_title
 
 from . import figures
 from .curves import losses_over_progress, scores_over_seconds
 from .run import Run
 
 TRADEOFFS = {
-    "parameters": ("Score against size", "parameters"),
-    "latency_ms": ("Score against time of a forward pass", "milliseconds"),
-    "flops": ("Score against operations of a forward pass", "operations"),
-    "size_mb": ("Score against the size of the file", "megabytes"),
+    "parameters": "Score against size",
+    "latency_ms": "Score against time of a forward pass",
+    "flops": "Score against operations of a forward pass",
+    "size_mb": "Score against the size of the file",
 }
 _MOST_MAPPED = 500
 """Trials on the map, the best; to place one that is no member of the library takes 20 ms."""
@@ -32,19 +33,19 @@ def pictures_of(run: Run) -> list[dict[str, Any]]:
     made = [
         (
             "Scores as they came in",
-            "Each mark is a trained model; its shape and color say where its first weights came from.",
+            f"Each mark is a trained model; its shape and color say where its first weights came from. {_origins(run)}",
             figures.progress_figure(run.finished, metric, references),
             None,
         ),
         *(
             (
                 title,
-                "Up is better, left is cheaper. Models on the line are beaten by no other in both (the Pareto front); "
-                "bars are one standard error. Choose a mark to go to its entry.",
-                figures.tradeoff_figure(run.finished, metric, name, label, limit=limits.get(name)),
+                "Up is better, left is cheaper; no other beats those on the line in both (the Pareto front). Bars are "
+                f"one standard error.{_times(run) if name == 'latency_ms' else ''}",
+                figures.tradeoff_figure(run.finished, metric, name, limit=limits.get(name)),
                 name,
             )
-            for name, (title, label) in TRADEOFFS.items()
+            for name, title in TRADEOFFS.items()
         ),
         (
             "Scores while they were trained",
@@ -76,6 +77,19 @@ def pictures_of(run: Run) -> list[dict[str, Any]]:
         for title, said, svg, objective in made
         if svg
     ]
+
+
+def _origins(run: Run) -> str:
+    """What the names of the legend mean."""
+    present = {record.candidate.origin.morphism for record in run.finished}
+    return " ".join(f"{one.name}: {one.sentence}" for one in sorted(present, key=lambda one: one.name))
+
+
+def _times(run: Run) -> str:
+    """How the times of trials came about, as far as the run tells."""
+    title = runtime_title(run.config.get("runtime") or "torch")
+    again = (run.evaluation or {}).get("speed")
+    return f" Times are of {title}, on the machines that trained" + (f"; the best again: {again}." if again else ".")
 
 
 def marks_of(run: Run) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..names import spoken_name
-from ..records.comparison_file import Comparison, Model
+from ..records.comparison_file import Comparison, Model, timed_in
 from ..records.journal import TrialRecord
 
 _SAME = 1.05
@@ -135,7 +135,7 @@ def _numbers_beside(chosen: Model, reference: Model, comparison: Comparison) -> 
                 "as fast",
                 f"95 % interval {speed[1]:.1f} to {speed[2]:.1f}",
                 f"{chosen['latency']['median_ms']:.2f} ms against {reference['latency']['median_ms']:.2f} ms for "
-                f"{_condition(comparison)}",
+                f"{timed_in(comparison)}",
             )
         )
     return numbers
@@ -149,7 +149,7 @@ def _own_numbers(chosen: Model, comparison: Comparison) -> list[Number]:
     ]
     if time := chosen["latency"]:
         interval = f"95 % interval {time['low_ms']:.2f} to {time['high_ms']:.2f}"
-        numbers.append(Number(f"{time['median_ms']:.2f}", "milliseconds", interval, f"for {_condition(comparison)}"))
+        numbers.append(Number(f"{time['median_ms']:.2f}", "milliseconds", interval, f"for {timed_in(comparison)}"))
     return numbers
 
 
@@ -215,11 +215,6 @@ def _of(model: Model, comparison: Comparison) -> str:
 
 def _rows(comparison: Comparison) -> str:
     return f"{comparison['rows']:,} {comparison['split']} rows"
-
-
-def _condition(comparison: Comparison) -> str:
-    by = "" if comparison["runtime"] == "torch" else f", by {comparison['runtime']}"
-    return f"one text of {comparison['length']} tokens on one thread{by}"
 
 
 def _short(number: float) -> str:

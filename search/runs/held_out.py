@@ -42,8 +42,7 @@ def compare_best(
         is_first = run.roots is not None and record.candidate.spec == run.roots.reference
         if is_first and record.candidate.origin.name == "pretrained" and record is not best and place.is_dir():
             assert run.roots is not None
-            name = next(iter(run.roots.folders))
-            folders[name], kinds[name] = place, ("encoder", record.trial)
+            folders[run.roots.title], kinds[run.roots.title] = place, ("encoder", record.trial)
     for name, spec in baselines.items():
         folders[name] = run.directory.path / "baselines" / "models" / spec.hash
         kinds[name] = ("baseline", None)

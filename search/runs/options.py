@@ -137,7 +137,10 @@ class SearchOptions(CommandOptions):
     @model_validator(mode="after")
     def _check(self) -> "SearchOptions":
         if self.dataset_file is None and not self.roots.start_from:
-            raise ValueError("'dataset_file', a graph library, or 'start_from', a pre-trained encoder, must be given")
+            raise ValueError(
+                "'dataset_file', a graph library, or 'start_from', a pre-trained encoder, must be given; "
+                "generate_library --design_space small --dataset_file library.json makes a library"
+            )
         if self.levels and self.dataset_file is None:
             raise ValueError("'levels' are those of a graph library: give its 'dataset_file'")
         num_levels = len(self.layers_per_stack) or 1

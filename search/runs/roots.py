@@ -19,6 +19,7 @@ from dataset.prepare import DataOptions
 from dataset.tokenizer import TRAIN
 from design_space.options import Natural, Switch, options
 from flexibert import FlexiBERTConfig, FlexiBERTModel, load_encoder, save_encoder
+from flexibert.conversion.origin import name_of
 
 from ..training.roots import Roots
 from ..training.vocabulary import trim
@@ -87,6 +88,7 @@ def prepare_roots(options: RootOptions, data: DataOptions, folder: Path, console
         folders=folders,
         specs={name: config.model_spec for name, config in configs.items()},
         network={name: getattr(first, name) for name in SHARED},
+        title=name_of(options.start_from[0]),
     )
 
 

@@ -148,7 +148,8 @@ def _finish(
     records = list(directory.journal.trials().values())
     evaluation = keep_best(directory, run.models_dir, records, run.data, goals, best=shrunk.chosen)
     write_summary(directory, records, evaluation, goals)
-    names = {shrunk.root.trial: Path(options.model).name} | {one.trial: one.trial for one in shrunk.levels}
+    assert run.roots is not None
+    names = {shrunk.root.trial: run.roots.title} | {one.trial: one.trial for one in shrunk.levels}
     folders = {
         names[record.trial]: run.models_dir / record.candidate.spec.hash for record in (shrunk.root, *shrunk.levels)
     }

@@ -1,10 +1,11 @@
-// Pictures of scores. Numbers alone become markup; what trials and metrics are called is text.
+// Pictures of scores: as they came in, against what models cost, while they are trained. Numbers alone become markup;
+// what trials and metrics are called is text.
 "use strict";
 
 const EDGE = 8;
 
 function scale(low, high, from, to) {
-  return (value) => (from + ((value - low) * (to - from)) / (high - low || 1)).toFixed(1);
+  return (value) => (from + (high > low ? (value - low) / (high - low) : 0.5) * (to - from)).toFixed(1);
 }
 
 function drawn(width, height, markup, said) {
@@ -12,6 +13,11 @@ function drawn(width, height, markup, said) {
   made.innerHTML = `<svg viewBox="0 0 ${width} ${height}" width="${width}" role="img">${markup}</svg>`;
   made.content.firstChild.setAttribute("aria-label", said);
   return made.content.firstChild;
+}
+
+// What each mark says when it is pointed at.
+function titled(picture, trials, said) {
+  picture.querySelectorAll("title").forEach((title, number) => { title.textContent = said(trials[number]); });
 }
 
 // The scores of a search as they came in, with standard errors, the best so far, and what the most frequent class
@@ -32,13 +38,40 @@ function curve({ scores, metric, most_frequent_class: least }) {
   const labels = shown.map((value) => `<text x="${right + 4}" y="${Number(y(value)) + 4}">${value.toFixed(3)}</text>`).join("");
   const said = `${metric ?? "score"} of ${scores.length} trials; the best ${best.toFixed(4)}` + (least === null ? "" : `; the most frequent class ${least.toFixed(4)}`);
   const picture = drawn(width, height, `${marks}<path d="${path}" class="line"/>${labels}`, said);
-  picture.querySelectorAll("title").forEach((title, number) => {
-    const { trial, score, error } = scores[number];
-    title.textContent = `${trial}: ${score.toFixed(4)} ± ${error.toFixed(4)}`;
-  });
+  titled(picture, scores, ({ trial, score, error }) => `${trial}: ${score.toFixed(4)} ± ${error.toFixed(4)}`);
   const legend = `Each mark is a trained model and its ${metric ?? "score"} on validation, with one standard error; the line is the best so far.` +
     (least === null ? "" : ` Dashed: always the most frequent class, ${least.toFixed(4)}.`);
   return element("figure", [picture, element("figcaption", legend, { className: "quiet" })]);
+}
+
+// Scores against a cost, and the trials that no other beats in both; none where there are not two to compare.
+function front({ scores, fronts, metric }, cost, unit) {
+  const best = fronts[cost] ?? [], ofFront = new Set(best.map(({ trial }) => trial));
+  const shown = [...best, ...scores.filter((one) => one[cost] !== null && !ofFront.has(one.trial))];
+  if (shown.length < 2) return null;
+  const width = 320, height = 160, right = width - 60, bottom = height - 24;
+  const [left, most] = ends(shown.map((one) => one[cost])), [low, high] = ends(shown.flatMap(({ score, error }) => [score - error, score + error]));
+  const x = scale(left, most, EDGE, right - EDGE), y = scale(low, high, bottom - EDGE, EDGE);
+  const axes = `<path d="M ${EDGE / 2} ${EDGE / 2} V ${bottom} H ${right}" class="axis"/>`;
+  const marks = shown.map((one, place) => `<path d="M ${x(one[cost])} ${y(one.score - one.error)} V ${y(one.score + one.error)}" class="error"/><circle cx="${x(one[cost])}" cy="${y(one.score)}" r="${place < best.length ? 4 : 3}" class="${place < best.length ? "mark" : "beaten"}"><title></title></circle>`).join("");
+  const path = best.map((one, place) => `${place ? `H ${x(one[cost])} V` : `M ${x(one[cost])}`} ${y(one.score)}`).join(" ");
+  const labels = (low < high ? [low, high] : [low]).map((value) => `<text x="${right + 4}" y="${Number(y(value)) + 4}">${value.toFixed(3)}</text>`).join("") +
+    (left < most ? [left, most] : [left]).map((value, place) => `<text x="${x(value)}" y="${height - 6}" text-anchor="${place ? "end" : "start"}">${brief(value)}</text>`).join("");
+  const said = `${metric ?? "score"} against ${unit}; no other beats ` + best.map((one) => `${one.trial} (${one.score.toFixed(4)}, ${brief(one[cost])})`).join(", ");
+  const picture = drawn(width, height, `${axes}${marks}<path d="${path}" class="line"/>${labels}`, said);
+  titled(picture, shown, (one) => `${one.trial}: ${one.score.toFixed(4)} ± ${one.error.toFixed(4)}, ${brief(one[cost])} ${unit}`);
+  return element("figure", [picture, element("figcaption", `${metric ?? "score"} against ${unit}`, { className: "quiet" })]);
+}
+
+function ends(values) { return [Math.min(...values), Math.max(...values)]; }
+
+function brief(value) { return value.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 3 }); }
+
+function fronts(search) {
+  const pictures = [front(search, "parameters", "parameters"), front(search, "latency_ms", "milliseconds")].filter(Boolean);
+  if (!pictures.length) return [];
+  const legend = "Up is better, left is cheaper. No other model beats those on the line in both (the Pareto front); the pale ones are beaten. Bars are one standard error.";
+  return [element("div", [...pictures, element("p", legend, { className: "quiet" })], { className: "fronts" })];
 }
 
 // The scores of a trial in training, after each round over the data.

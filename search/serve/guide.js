@@ -59,7 +59,7 @@ function show(reading) {
     });
     lines.push(table(`${reading.num_labels} labels`, ["label", "", "rows of training"], counted));
   }
-  lines.push(element("p", `${reading.duplicates.toLocaleString()} rows come twice. The longest text has ${reading.longest_words.toLocaleString()} words; ` +
+  lines.push(element("p", `${reading.duplicates ? `${reading.duplicates.toLocaleString()} rows come twice` : "No row comes twice"}. The longest text has ${reading.longest_words.toLocaleString()} words; ` +
     (reading.cut ? `at least ${reading.cut.toLocaleString()} texts are longer than the ${reading.max_length} tokens that a model reads, and cut there.` : "none has more words than a model reads.")));
   lines.push(element("ul", reading.notes.map((note) => element("li", note))));
   byId("reading").replaceChildren(...lines);
@@ -76,7 +76,7 @@ function take(file) {
 // What a search may start from: nothing, or an encoder that the service offers.
 function offerEncoders(names) {
   const choices = (first) => [element("option", first, { value: "" }), ...names.map((name) => element("option", name, { value: name }))];
-  byId("guided-start").replaceChildren(...choices("scratch, a space of small architectures"));
+  byId("guided-start").replaceChildren(...choices("scratch: small architectures"));
   byId("start_from").replaceChildren(...choices("none"));
   byId("no-encoders").hidden = names.length > 0;
 }

@@ -8,6 +8,7 @@ from .answering import LONGEST_TEXT, MOST_TEXTS
 
 State = Literal["queued", "running", "stopping", "finished", "stopped", "failed", "interrupted", "damaged"]
 Stage = Literal["library", "data", "search"]
+Cost = Literal["parameters", "latency_ms"]
 
 
 class Problem(BaseModel):
@@ -30,10 +31,12 @@ class BestTrial(BaseModel):
     the one that it chose. ``error``: the standard error of the score; 0 of older ones."""
 
     trial: str
+    name: str = Field(description="of its architecture, for people to say")
     score: float
     error: float
     origin: str
-    architecture: str
+    architecture: str = Field(description="layer by layer")
+    summary: str = Field(description="the architecture in a phrase")
     objectives: dict[str, float]
     model_dict: dict[str, Any]
 
@@ -42,7 +45,9 @@ class RunningTrial(BaseModel):
     """A trial in training and what it last reported: its phase and the share of it that is done."""
 
     trial: str
-    architecture: str
+    name: str = Field(description="of its architecture, for people to say")
+    architecture: str = Field(description="layer by layer")
+    summary: str = Field(description="the architecture in a phrase")
     elapsed_s: float
     phase: str | None = None
     progress: float | None = None
@@ -52,11 +57,14 @@ class RunningTrial(BaseModel):
 
 
 class Scored(BaseModel):
-    """A finished trial: its score, and the standard error of that; 0 of older ones."""
+    """A finished trial: its score, the standard error of that (0 of older ones), and what the model costs, as far as
+    that was measured."""
 
     trial: str
     score: float
     error: float
+    parameters: float | None = None
+    latency_ms: float | None = None
 
 
 class FailedTrial(BaseModel):
@@ -100,6 +108,10 @@ class SearchStatus(BaseModel):
     best: BestTrial | None = None
     running_trials: list[RunningTrial] = []
     scores: list[Scored] = Field(default=[], description="of finished trials, in that order; the last 200")
+    fronts: dict[Cost, list[Scored]] = Field(
+        default={},
+        description="by what is to be low: the trials that no other beats in score and in that, the lowest first",
+    )
     metric: str | None = Field(default=None, description="what scores are; none before the data are prepared")
     most_frequent_class: float | None = Field(
         default=None, description="the accuracy, on validation, of always answering the most frequent class"

@@ -48,22 +48,24 @@ function described(search) {
   const state = search.stage && search.state === "running" ? STAGES[search.stage] : search.state;
   const facts = [
     state + (search.queue_position ? `, number ${search.queue_position} in the queue` : ""),
-    `task ${search.task}`,
+    search.task && `task ${search.task}`,
     search.start_from ? `starts from ${search.start_from}` : "",
     new Date(search.created * 1000).toLocaleString(),
     duration(search.elapsed_s),
   ];
   const lines = [element("p", facts.filter(Boolean).join("; "), { className: "quiet" })];
   if (search.tested) lines.push(verdict(search));
-  else if (search.best) lines.push(element("p", [element("b", `Best so far: ${scored(search.best, search)}`), ` (${search.best.trial}${sized(search.best)})`]));
-  if (search.best) lines.push(element("p", element("code", search.best.architecture)));
-  if (search.scores.length) lines.push(curve(search));
+  else if (search.best) lines.push(element("p", [element("b", `Best so far: ${scored(search.best, search)}`), ` (${search.best.name}, ${search.best.trial}${sized(search.best)})`]));
+  if (search.best) lines.push(element("p", search.best.summary, { className: "quiet", title: search.best.architecture }));
+  if (search.scores.length) lines.push(curve(search), ...fronts(search));
   if (most && !search.ended) {
     const bar = element("progress", "", { max: most, value: Math.min(most, counts.finished) });
     bar.setAttribute("aria-label", "finished trials");
     lines.push(bar);
   }
-  lines.push(element("p", `${counts.finished}${most ? ` of ${most}` : ""} trials finished, ${counts.failed} failed, ${counts.running} in training, ${counts.open} open; ${duration(search.training_s)} of training`));
+  const numbers = [[counts.failed, "failed"], [counts.running, "in training"], [counts.open, "open"]].filter(([number]) => number).map((one) => one.join(" "));
+  const trained = search.training_s ? `; ${duration(search.training_s)} of training` : "";
+  lines.push(element("p", [`${counts.finished}${most ? ` of ${most}` : ""} trials finished`, ...numbers].join(", ") + trained));
   if (search.running_trials.length) lines.push(element("ul", search.running_trials.map((trial) => training(trial, search))));
   for (const { trial, error } of search.failures) lines.push(element("p", `${trial} failed: ${error}`, { className: "failed" }));
   if (search.error) lines.push(element("p", search.error, { className: "failed" }));
@@ -78,13 +80,14 @@ function verdict(search) {
     const isTold = Math.abs(tested.score - least) > 1.96 * tested.error;
     beside = ` Always the most frequent class: ${least.toFixed(4)}${isTold ? "" : ", which this score cannot be told apart from"}.`;
   }
-  return element("p", [element("b", `Result: ${scored(tested, search)} on ${tested.split}`), ` (${tested.trial}${best ? sized(best) : ""}).${beside}`], { className: "verdict" });
+  return element("p", [element("b", `Result: ${scored(tested, search)} on ${tested.split}`), ` (${best ? `${best.name}, ` : ""}${tested.trial}${best ? sized(best) : ""}).${beside}`], { className: "verdict" });
 }
 
 function training(trial, search) {
   const share = trial.progress === null ? "" : ` ${Math.round(trial.progress * 100)} %`;
   const loss = trial.loss === null ? "" : `, loss ${trial.loss.toFixed(3)}`;
-  const line = element("li", [`${trial.trial}: ${trial.phase ?? "starting"}${share}${loss}, ${duration(trial.elapsed_s)} `, element("code", trial.architecture)]);
+  const architecture = element("span", trial.summary, { className: "quiet", title: trial.architecture });
+  const line = element("li", [`${trial.name}, ${trial.trial}: ${trial.phase ?? "starting"}${share}${loss}, ${duration(trial.elapsed_s)}; `, architecture]);
   if (trial.curve.length) line.append(learning(trial.curve, search.metric ?? "score"));
   return line;
 }

@@ -4,14 +4,17 @@ import contextlib
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 from design_space.files import read_json
 
+from .. import words
 from ..candidate import describe
+from ..names import spoken_name
 from ..records.journal import TrialRecord
 from .folder import SearchFolder, UnknownSearchError
 from .progress import Progress, TaskFacts
-from .schemas import BestTrial, FailedTrial, RunningTrial, Scored, SearchStatus, Stage, State, Tested, TrialCounts
+from .schemas import BestTrial, Cost, FailedTrial, RunningTrial, Scored, SearchStatus, Stage, State, Tested, TrialCounts
 
 _ENDED = ("finished", "failed")
 _ERROR_LINES = 5
@@ -99,7 +102,8 @@ def _status(folder: SearchFolder, progress: Progress, queue_position: int | None
         trials=_counts(progress, len(running)),
         best=None if best is None else _best(best),
         running_trials=running,
-        scores=_scores(progress),
+        scores=[_scored(progress.records[trial]) for trial in progress.finished[-_MOST_SCORES:]],
+        fronts={cost: _front(progress, cost) for cost in get_args(Cost)},
         metric=None if facts is None else facts.metric,
         most_frequent_class=None if facts is None else facts.most_frequent_class,
         failures=_failures(folder, progress),
@@ -124,7 +128,7 @@ def _running(progress: Progress, attempt_started: float, now: float) -> list[Run
     return [
         RunningTrial(
             trial=trial,
-            architecture=describe(record.candidate),
+            **_architecture(record),
             elapsed_s=max(0.0, now - progress.started[trial]),
             curve=progress.curves.get(trial, []),
             **progress.reported.get(trial, {}),
@@ -140,9 +144,19 @@ def _counts(progress: Progress, num_running: int) -> TrialCounts:
     return TrialCounts(**ended, running=num_running, open=len(states) - sum(ended.values()) - num_running)
 
 
-def _scores(progress: Progress) -> list[Scored]:
-    records = [progress.records[trial] for trial in progress.finished[-_MOST_SCORES:]]
-    return [Scored(trial=one.trial, score=one.score or 0.0, error=_score_error(one)) for one in records]
+def _scored(record: TrialRecord) -> Scored:
+    costs = {cost: record.objectives[cost] for cost in get_args(Cost) if cost in record.objectives}
+    return Scored(trial=record.trial, score=record.score or 0.0, error=_score_error(record), **costs)
+
+
+def _front(progress: Progress, cost: Cost) -> list[Scored]:
+    """The trials that no other beats in score and cost, by rising cost; of equal ones the first."""
+    known = [record for record in map(progress.records.__getitem__, progress.finished) if cost in record.objectives]
+    front: list[Scored] = []
+    for one in map(_scored, sorted(known, key=lambda record: (record.objectives[cost], -(record.score or 0.0)))):
+        if not front or one.score > front[-1].score:
+            front.append(one)
+    return front
 
 
 def _score_error(record: TrialRecord) -> float:
@@ -170,7 +184,7 @@ def _tested(folder: SearchFolder) -> Tested | None:
         trial=content["trial"],
         split=content["split"],
         score=content["metrics"][content["metric"]],
-        error=content["score_error"],
+        error=content.get("score_error", 0.0),  # older ones have none
         most_frequent_class=content["majority_share"] if content["metric"] == "accuracy" else None,
     )
 
@@ -181,10 +195,20 @@ def _best(record: TrialRecord) -> BestTrial:
         score=record.score or 0.0,
         error=_score_error(record),
         origin=str(record.candidate.origin),
-        architecture=describe(record.candidate),
+        **_architecture(record),
         objectives=record.objectives,
         model_dict=record.candidate.spec.to_dict(),
     )
+
+
+def _architecture(record: TrialRecord) -> dict[str, Any]:
+    """What it is called, layer by layer and in a phrase."""
+    spec = record.candidate.spec
+    return {
+        "name": spoken_name(spec.hash),
+        "architecture": describe(record.candidate),
+        "summary": words.architecture(spec),
+    }
 
 
 def _stage(folder: SearchFolder) -> Stage:

@@ -16,11 +16,13 @@ class Roots:
         folders: by name, the reference first.
         specs: their architectures, by name.
         network: options of the configuration that all models share.
+        title: what people call the first.
     """
 
     folders: Mapping[str, Path]
     specs: Mapping[str, ModelSpec]
     network: Mapping[str, Any]
+    title: str
 
     @property
     def reference(self) -> ModelSpec:

@@ -81,7 +81,7 @@ def test_a_finished_run_is_told_in_one_page(tiny_library, tmp_path):
     (tmp_path / "best").mkdir()
     evaluation = {"metric": "accuracy", "split": "test", "metrics": {"accuracy": 0.625}, "majority_share": 0.5}
     evaluation["trial"] = "t0006"
-    evaluation["speed"] = "3.00 ms (2.90 to 3.20) for 8 x 16 tokens on cpu with 1 thread(s)"
+    evaluation["speed"] = "3.00 ms (2.90 to 3.20) for 8 x 16 tokens in PyTorch on the CPU with 1 thread"
     (tmp_path / "best" / "evaluation.json").write_text(json.dumps(evaluation))
     config = {"model_type": "flexibert", "architectures": ["FlexiBERTForTokenClassification"]}
     (tmp_path / "best" / "config.json").write_text(json.dumps(config))
@@ -106,14 +106,14 @@ def test_a_finished_run_is_told_in_one_page(tiny_library, tmp_path):
         "accuracy 0.5600 on validation; on test: accuracy 0.6250 (always the most frequent class: accuracy 0.5000)"
         in text
     )
-    assert "A forward pass takes 3.00 ms (2.90 to 3.20) for 8 x 16 tokens on cpu with 1 thread(s)." in text
+    assert "A forward pass takes 3.00 ms (2.90 to 3.20) for 8 x 16 tokens in PyTorch on the CPU with 1 thread." in text
     assert "<b>7 M</b>" in text
     assert "model = AutoModelForTokenClassification.from_pretrained" in text
     trained = "trained under the same recipe: accuracy"
     assert f"same-size</b>, {trained} 0.5375 on validation; 7,000,000 parameters, 3.46 ms (3.4" in text
     assert f"Baseline bert-mini</b>, {trained} 0.5000 on validation." in text
     assert all(spec.hash in text for spec in specs)
-    assert f"transfer({specs[0].hash[:8]})" in text
+    assert f"transfer of {spoken_name(specs[0].hash)} (t0000)" in text
     assert "Traceback: &lt;out of memory&gt; &amp; more" in text
     assert "cola &lt;b&gt;" in text
     assert "cola <b>" not in text
@@ -152,7 +152,7 @@ def test_the_front_and_the_constraints_are_told(tiny_library, tmp_path):
     text = write_report(tmp_path).read_text()
     assert _Page(text).open == []
     assert "(t0003) is the best so far: score 0.5300 on validation" in text  # better ones have more parameters
-    assert "Constraints: parameters at most 4,000,000 (4,000,000 in the search): kept." in text
+    assert "Limits of the search: at most 4,000,000 parameters (4,000,000 when it was found): kept." in text
     front = text[text.index("<h3>The Pareto front") : text.index("<h3>Who inherited")]
     assert [number for number in range(8) if f">t000{number}</a>" in front] == [0, 1, 2, 3]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config | goals | {"constraints": ["latency_ms=0.5"]}))
@@ -250,7 +250,7 @@ def test_the_verdict_stands_beside_the_encoder_with_intervals(tiny_library, tmp_
     assert "<b>97.5 %</b>" in verdict
     assert "95 % interval 91.2 to 103.8 %" in verdict
     assert "95 % interval 2.5 to 3.7" in verdict  # 8.1 / 3.3 and 9.9 / 2.7
-    assert "3.00 ms against 9.00 ms for one text of 16 tokens on one thread" in verdict
+    assert "3.00 ms against 9.00 ms for one text of 16 tokens in PyTorch on the CPU with 1 thread" in verdict
     assert (
         "the difference to tiny-bert is -2.0 points of accuracy (95 % interval -5.0 to +1.0), which chance" in verdict
     )
@@ -317,7 +317,7 @@ def test_answers_are_shown_and_texts_are_escaped(tiny_library, tmp_path):
     assert "&lt;script&gt;alert(1)&lt;/script&gt; a film" in text
     assert "<script>alert" not in text
     assert "<yes>" not in text
-    assert '<td class="right" style="--share: 0.800">4</td><td style="--share: 0.200">1</td>' in text
+    assert '<td class="right" data-label="no" style="--share: 0.800">4</td>' in text
     assert "only tiny-bert is right: 2" in text
     assert "the model says <b>no</b>, 98 % sure" in text
     (tmp_path / "answers.json").write_text(json.dumps(answers | {"trial": "t0001"}))

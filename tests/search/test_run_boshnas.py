@@ -148,7 +148,7 @@ def test_objectives_and_constraints_steer_a_run(finished):
     evaluation = json.loads((folder / "run" / "best" / "evaluation.json").read_text())
     assert evaluation["feasible"] is True
     assert f"- speed of the saved model: {evaluation['speed']}" in summary
-    assert evaluation["speed"].endswith("for 8 x 16 tokens on cpu with 1 thread(s)")
+    assert evaluation["speed"].endswith("for 8 x 16 tokens in PyTorch on the CPU with 1 thread")
     assert evaluation["constraints"] == {"parameters": LIMIT, "latency_ms": 1000.0}
 
 

@@ -83,7 +83,7 @@ def test_named_columns_and_questions_without_an_answer(tmp_path: Path) -> None:
         ({"answers": "a public trial"}, "line 2: column 'answers' must hold"),
         ({"answers": {"text": [""], "answer_start": [0]}}, "line 2: an answer is empty"),
         ({"context": ""}, "line 2: column 'context' must be a text. Got ''"),
-        ({"question": None}, "line 2: column 'question' must be a text. Got nan"),
+        ({"question": None}, "line 2: column 'question' must be a text. Got nothing"),
     ],
     ids=["elsewhere", "nowhere", "unequal", "no place", "empty", "no context", "no question"],
 )

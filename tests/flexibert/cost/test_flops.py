@@ -68,7 +68,7 @@ def test_a_latency_says_how_it_was_measured(tiny: Callable) -> None:
     latency = measure_latency(spec, config, batch_size=2, length=9, threads=1, repeats=12)
     assert (latency.batch_size, latency.length, latency.threads, latency.repeats) == (2, 9, 1, 12)
     assert 0 < latency.low_ms <= latency.median_ms <= latency.high_ms
-    assert "2 x 9 tokens on cpu with 1 thread" in str(latency)
+    assert "2 x 9 tokens in PyTorch on the CPU with 1 thread" in str(latency)
     model = FlexiBERTModel(config).train()
     deeper = FlexiBERTModel(
         tiny({"l": 20, "o": ["sa"] * 20, "h": [64] * 20, "n": [2] * 20, "f": [[256]] * 20, "p": ["sdp"] * 20})

@@ -25,7 +25,8 @@ def test_a_condition_says_what_ran_the_models(runtime: str, tiny: Callable) -> N
     times = measure_in_turn(models, batch_size=1, length=8, threads=1, repeats=3, runtime=runtime)
     assert [time.runtime for time in times] == [runtime] * 2
     assert all(0 < time.low_ms <= time.median_ms <= time.high_ms for time in times)
-    assert f"1 x 8 tokens on cpu in {runtime} with 1 thread(s)" in str(times[0])
+    numbers = {"onnx": "", "onnx-int8": " with 8-bit numbers"}[runtime]
+    assert f"1 x 8 tokens in ONNX Runtime{numbers} on the CPU with 1 thread" in str(times[0])
     assert [model.training for model in models] == [True, True]
     model = fit_latency_model([one.config.model_spec for one in models], [time.median_ms for time in times], length=8)
     assert model([models[0].config.model_spec])[0] > 0

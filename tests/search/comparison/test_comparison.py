@@ -62,7 +62,9 @@ def test_the_frozen_encoder_is_that_of_the_search(data, tmp_path):
     assert FlexiBERTModel.from_pretrained(tmp_path / "tiny-bert").config.pooling == "cls"
     _, frozen = simple_baselines(data, "test", tmp_path / "tiny-bert")
     assert frozen.name == FROZEN
-    assert frozen.note.startswith(f"logistic regression on what tiny-bert says of {data.sizes['train']} training texts")
+    assert frozen.note.startswith(
+        f"logistic regression on what the encoder says of {data.sizes['train']} training texts"
+    )
     assert data.measure(frozen.outputs, "test")["accuracy"] > 0.6  # states of random weights hold the words too
     assert frozen.parameters > encoder.num_parameters()
 
@@ -120,7 +122,8 @@ def test_models_stand_beside_the_first_with_intervals(data, tmp_path):
     assert read_comparison(tmp_path) == (comparison, answers)
     assert [(one["kind"], one["trial"]) for one in comparison["models"]] == [*kinds.values(), ("simple", None)]
     text = comparison_text(found, comparison)
-    assert text.startswith(f"On test ({data.sizes['test']} rows); times are of one text of 8 tokens on one thread.")
+    times = "times are of one text of 8 tokens in PyTorch on the CPU with 1 thread."
+    assert text.startswith(f"On test ({data.sizes['test']} rows); {times}")
     assert "| bag of words | 1.0000 (1.0000 to 1.0000) |" in text
     write_comparison(tmp_path, comparison, None)
     assert read_comparison(tmp_path) == (comparison, None)

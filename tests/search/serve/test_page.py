@@ -73,6 +73,8 @@ def test_a_table_becomes_a_search_whose_scores_and_result_are_seen(page, served,
         folder.run.journal.append("reported", "t0004", phase="fine-tune", validation_score=score, epoch=epoch)
     article.get_by_text("3 of 5 trials finished, 1 failed, 1 in training, 1 open").wait_for()
     article.get_by_role("img", name="accuracy of 3 trials; the best 0.5300; the most frequent class 0.5000").wait_for()
+    article.get_by_role("img", name="accuracy against parameters; no other beats t0001 (0.5100, 10K), t0002").wait_for()
+    article.get_by_role("img", name="accuracy against milliseconds; no other beats t0003 (0.5300, 2.5)").wait_for()
     article.get_by_role("img", name="accuracy 0.6000 after 2 rounds, 0.4000 after 1").wait_for()
     article.get_by_text("Best so far: accuracy 0.5300 ± 0.0200").wait_for()
     article.get_by_text("t0005 failed: out of memory").wait_for()

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from search.candidate import Candidate, Origin, describe
+from search.names import spoken_name
 from search.records import zipped
 from search.records.journal import Journal
 from search.serve.http.guard import OPEN_PATHS
 from search.serve.progress import Progress
+from search.words import architecture
 from tests.search.serve.services import prepare, train, wait_until
 
 SLEEP = "import time; print('ready', flush=True); time.sleep(60)"
@@ -40,11 +42,16 @@ def test_progress_is_what_the_journal_says(service, running, tiny_library):
     assert [(one["trial"], one["score"], one["error"]) for one in status["scores"]] == [
         (f"t000{number}", 0.5 + number / 100, 0.0) for number in (1, 2, 3)
     ]
+    assert (status["scores"][1]["parameters"], status["scores"][1]["latency_ms"]) == (2e4, 2.5)
+    fronts = {cost: [one["trial"] for one in front] for cost, front in status["fronts"].items()}
+    assert fronts == {"parameters": ["t0001", "t0002", "t0003"], "latency_ms": ["t0003"]}  # all take the same time
     (trial,) = status["running_trials"]
     assert 0 <= trial.pop("elapsed_s") < 60
     assert trial == {
         "trial": "t0004",
+        "name": spoken_name(tiny_library.specs[3].hash),
         "architecture": describe(Candidate(tiny_library.specs[3], Origin())),
+        "summary": architecture(tiny_library.specs[3]),
         "phase": "fine-tuning",
         "progress": 0.25,
         "loss": 0.7,
@@ -204,7 +211,9 @@ def test_the_report_is_that_of_now(service, running):
     assert str(service.root) not in answer.text
     running.run.journal.append("finished", "t0004", score=0.9, objectives={}, cost_s=4.0)
     assert "4 trials finished, 1 failed, 1 open" in service.get(running, "/report").text
-    assert service.get(running).json()["scores"][-1] == {"trial": "t0004", "score": 0.9, "error": 0.0}
+    assert service.get(running).json()["scores"][-1] == {
+        "trial": "t0004", "score": 0.9, "error": 0.0, "parameters": None, "latency_ms": None
+    }  # fmt: skip
 
 
 def test_the_page_uses_the_fields_there_are(service, running):
