@@ -45,20 +45,18 @@ class RoundedRows(nn.Module):
 
 
 class RoundedTable(nn.Module):
-    """A table of embeddings in whole numbers, with one scale."""
+    """A table of embeddings in whole numbers from 0 to 255, with one scale."""
 
     def forward(self, weight: Tensor) -> Tensor:
-        scale = weight.detach().abs().max().clamp(min=1e-8) / 127
-        return torch.fake_quantize_per_tensor_affine(weight, scale, torch.zeros(1, dtype=torch.int32), -127, 127)
+        return rounded(weight)
 
 
-def rounded(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
-    """A linear map's inputs in whole numbers from 0 to 255, scaled as they come."""
-    [x] = inputs
+def rounded(x: Tensor) -> Tensor:
+    """In whole numbers from 0 to 255, from the smallest to the largest value."""
     low, high = x.detach().min().clamp(max=0), x.detach().max().clamp(min=0)
     scale = (high - low).clamp(min=1e-8) / 255
     zero = (-low / scale).round().to(torch.int32)
-    return (torch.fake_quantize_per_tensor_affine(x, scale, zero.reshape(1), 0, 255),)
+    return torch.fake_quantize_per_tensor_affine(x, scale, zero.reshape(1), 0, 255)
 
 
 def in_view(model: nn.Module) -> nn.Module:
@@ -67,7 +65,7 @@ def in_view(model: nn.Module) -> nn.Module:
     for module in list(model.modules()):
         if isinstance(module, nn.Linear):
             parametrize.register_parametrization(module, "weight", RoundedRows())
-            module.register_forward_pre_hook(rounded)
+            module.register_forward_pre_hook(lambda _, inputs: tuple(map(rounded, inputs)))
         elif isinstance(module, nn.Embedding):
             parametrize.register_parametrization(module, "weight", RoundedTable())
     return model
