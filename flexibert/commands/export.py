@@ -5,7 +5,7 @@ import shlex
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 
@@ -19,6 +19,7 @@ from ..runtimes.agreement import agreement_with
 from ..runtimes.int8 import quantize_within
 from ..runtimes.onnx_file import check_packages, write_onnx
 from ..runtimes.onnx_model import OnnxModel
+from ..runtimes.openvino_files import check_openvino, write_openvino
 from .examples import ExampleOptions, Examples, read_examples
 from .model_folders import load_model
 
@@ -39,6 +40,8 @@ class Options(CommandOptions):
     more stay in float, which is told. Without examples, of 100 random texts so many may be answered otherwise than in
     float."""
     rows: Annotated[ExampleOptions, Only(("examples", "max_examples"))] = ExampleOptions()
+    runtime: Literal["onnx", "openvino"] = "onnx"
+    """What is to run the model: onnx (ONNX Runtime), or openvino, for which model.xml and model.bin are written too."""
     padded_length: Annotated[Count | None, flag(unit="tokens")] = None
     """Length that predict.py pads texts to: of a model with linear transforms, that of its training. No padding when
     not given."""
@@ -47,6 +50,8 @@ class Options(CommandOptions):
 def run(options: Options) -> None:
     """Export, check against PyTorch, measure, write, and say where it is and how fast."""
     check_packages()
+    if options.runtime == "openvino":
+        check_openvino()
     check_target(options.target)
     if options.max_drop is not None and not options.int8:
         raise ValueError("--max_drop must be given with --int8: in float nothing is lost")
@@ -65,7 +70,10 @@ def run(options: Options) -> None:
         if examples:
             score, metric = _score_of_files(examples)(file), examples.task.metric
             notes.append(f"It scores {score:.4f} ({metric}) on {len(examples.labels)} examples.")
-        times = write_folder(model, tokenizer, file, options.target, about=about, notes=notes)
+        beside = write_openvino(model, file, file.parent) if options.runtime == "openvino" else []
+        if beside:
+            notes.append(f"{' and '.join(one.name for one in beside)} are the same model for OpenVINO.")
+        times = write_folder(model, tokenizer, file, options.target, about=about, notes=notes, beside=beside)
     print("\n".join(notes))
     print(f"written: {options.target.resolve()}, {' MB in float, '.join(f'{size:.1f}' for size in sizes)} MB")
     if model.config.model_spec.depends_on_length and options.padded_length is None:

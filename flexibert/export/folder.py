@@ -97,12 +97,14 @@ def write_folder(
     *,
     about: Mapping[str, Any],
     notes: Sequence[str],
+    beside: Sequence[Path] = (),
 ) -> list[Timed]:
     """Put an exported model into a folder, whole or not at all, and measure it.
 
     Args:
         about: its ``description``.
         notes: paragraphs for its card.
+        beside: further files to put there.
 
     Raises:
         ValueError: when ``target`` exists.
@@ -116,6 +118,8 @@ def write_folder(
         (folder / "config.json").write_text(_json(_configuration(model.config)), encoding="utf-8")
         tokenizer.save_pretrained(folder)
         shutil.copy(onnx_file, folder / FILE)
+        for file in beside:
+            shutil.copy(file, folder)
         for name in _PROGRAMS:
             (folder / name).write_text(files(__package__).joinpath(name).read_text(encoding="utf-8"), encoding="utf-8")
         pins = "".join(f"{package}=={version(package)}\n" for package in _PACKAGES)

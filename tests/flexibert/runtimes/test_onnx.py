@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from flexibert import FlexiBERTForNextSentencePrediction, FlexiBERTForSequenceClassification, stitch
-from flexibert.runtimes.onnx_file import random_inputs, write_onnx
+from flexibert.runtimes.onnx_file import write_onnx
 from flexibert.vision.configuration_flexivit import FlexiViTConfig
 from flexibert.vision.modeling_flexivit import FlexiViTModel
 from tests.conftest import ROOT
@@ -77,20 +77,6 @@ def test_the_older_exporter_knows_every_operation(tiny: Callable, tmp_path: Path
     (found,) = session.run(None, dict(zip(names, (ids.numpy(), mask.numpy()), strict=True)))
     with torch.no_grad():
         torch.testing.assert_close(torch.from_numpy(found), model(ids, mask), atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
-@pytest.mark.parametrize("model_dict", [STANDARD, HETERO], ids=["standard", "hetero"])
-def test_openvino_reads_the_file(model_dict: dict[str, Any], tiny: Callable, tmp_path: Path) -> None:
-    openvino = pytest.importorskip("openvino", reason="needs the package openvino, which no extra brings")
-    model = FlexiBERTForSequenceClassification(tiny(model_dict, max_position_embeddings=40)).eval()
-    write_onnx(model, tmp_path / "model.onnx")
-    converted = openvino.convert_model(tmp_path / "model.onnx")
-    openvino.save_model(converted, tmp_path / "model.xml", compress_to_fp16=False)
-    run = openvino.Core().compile_model(tmp_path / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    for inputs in random_inputs(model, [(1, 1), (3, 32)]):
-        found = run({name: tensor.numpy() for name, tensor in inputs.items()})["logits"]
-        torch.testing.assert_close(torch.from_numpy(found), model(**inputs).logits.detach(), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")

@@ -14,6 +14,7 @@ from search.records.journal import Journal
 ROOT = Path(__file__).resolve().parents[3]
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.filterwarnings("default")  # of the trackers' libraries
 def test_a_search_that_is_killed_three_times_has_one_run_a_trial(tmp_path, tiny_library):
