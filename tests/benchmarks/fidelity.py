@@ -44,6 +44,9 @@ _HALVINGS, _KEPT = (1, 4), 0.25
 _FEW_ENDED = 3
 """Trainings that end in any case, before others may be stopped by what they teach."""
 
+_ALMOST_EXACT = 1e-6
+"""Error of what ended, beside that of an expectation: 0 would say that it is not known."""
+
 _SEEN = (1, 2, 4)
 """Epochs that the process over fidelities learns from, beside the last one of each training."""
 
@@ -111,6 +114,29 @@ class Trainings:
         done = self.epochs[one]
         return self.curves.expected(done / self.table.num_epochs, float(self.table.scores[one, done - 1]))
 
+    def stop(self, one: int) -> None:
+        """Stops a training: what is expected of it counts, where that can be told."""
+        if expected := self.expectation(one):
+            self.expected[one] = expected
+
+    def ends_and_expected(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Vectors (N, K), scores (N,) and their variances (N,) of what ended and of what was stopped, as they began."""
+        known = self.expected | {one: (end, _ALMOST_EXACT) for one, end in self.ends.items()}
+        rows = [(one, *known[one]) for one in self.epochs if one in known]
+        numbers = torch.tensor([row[1:] for row in rows], dtype=torch.float64)
+        return self.table.X[[row[0] for row in rows]], numbers[:, 0], numbers[:, 1].square()
+
+    def scores(self) -> Scores:
+        """Of the epochs."""
+        rows = [
+            (one, epoch, self.ends[one] if epoch == self.table.num_epochs else float(self.table.scores[one, epoch - 1]))
+            for one, done in self.epochs.items()
+            for epoch in sorted({*(seen for seen in _SEEN if seen < done), done})
+        ]
+        training = torch.tensor([row[0] for row in rows])
+        numbers = torch.tensor([row[1:] for row in rows], dtype=torch.float64)
+        return Scores(self.table.X[training], numbers[:, 0] / self.table.num_epochs, numbers[:, 1], training)
+
     def new(self, model: Callable[[Sequence[int]], tuple[Tensor, Tensor]]) -> int:
         """The next architecture: by the initial design, then the highest upper confidence bound."""
         for one in self._first:
@@ -131,12 +157,9 @@ class Trainings:
     def by_ends(self, places: Sequence[int], *, errors: bool = False) -> tuple[Tensor, Tensor]:
         """Mean and deviation by the default surrogate of what ended, and of what is expected of the others; with their
         errors as known noise or, as today, without."""
-        known = self.expected | {one: (end, 0.0) for one, end in self.ends.items()}
-        rows = [(one, *known[one]) for one in self.epochs if one in known]
-        X = self.table.X[torch.tensor([row[0] for row in rows])]
-        numbers = torch.tensor([row[1:] for row in rows], dtype=torch.float64)
-        Y, noise = numbers[:, 0], numbers[:, 1].square() * errors
-        first = _num_fitted(len(rows))
+        X, Y, noise = self.ends_and_expected()
+        noise = noise * errors
+        first = _num_fitted(len(Y))
         if self._fitted is None or self._fitted[0] != first:
             model = fit_surrogate(
                 "mixture",
@@ -150,21 +173,14 @@ class Trainings:
             self._fitted = first, model
         with torch.no_grad():
             model = self._fitted[1]
-            if first < len(rows):
+            if first < len(Y):
                 model = model.condition_on_observations(X[first:], Y[first:], noise=noise[first:])
             moments = model.predict_moments(self.table.X[list(places)])
         return moments.mean, moments.epistemic
 
     def by_epochs(self, places: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the ends by the process over fidelities."""
-        rows = [
-            (one, epoch, self.ends[one] if epoch == self.table.num_epochs else float(self.table.scores[one, epoch - 1]))
-            for one, done in self.epochs.items()
-            for epoch in sorted({*(seen for seen in _SEEN if seen < done), done})
-        ]
-        training = torch.tensor([row[0] for row in rows])
-        numbers = torch.tensor([row[1:] for row in rows], dtype=torch.float64)
-        scores = Scores(self.table.X[training], numbers[:, 0] / self.table.num_epochs, numbers[:, 1], training)
+        scores = self.scores()
         size = _num_fitted(len(self.epochs))
         known = self._mixture[1].found if self._mixture is not None and self._mixture[0] == size else (None, None)
         with torch.no_grad():
@@ -200,8 +216,7 @@ def asha(run: Trainings, model: Callable[[Sequence[int]], tuple[Tensor, Tensor]]
                 is_behind = bool(before) and score < np.percentile(before, 100 * (1 - _KEPT))
                 before.append(score)
                 if is_behind:
-                    if expected := run.expectation(one):
-                        run.expected[one] = expected
+                    run.stop(one)
                     break
 
 
@@ -213,7 +228,7 @@ def stop(run: Trainings, *, errors: float) -> None:
             run.epoch(one)
             expected = run.expectation(one) if not run.has_ended(one) and len(run.ends) >= _FEW_ENDED else None
             if expected and expected[0] + errors * expected[1] < run.best:
-                run.expected[one] = expected
+                run.stop(one)
                 break
 
 
@@ -272,6 +287,13 @@ def simulate(table: CurveTable, policy: str, seed: int, share: float) -> Outcome
     return Outcome(table.name, len(table.specs), policy, seed, regrets, len(run.epochs), len(run.ends))
 
 
+def tables_of(curves: Sequence[Curve]) -> Iterator[tuple[str, list[Curve]]]:
+    """The first training of each architecture, by task and origin."""
+    for name in dict.fromkeys(f"{curve.task}, {curve.origin}" for curve in curves):
+        of_one = [curve for curve in curves if f"{curve.task}, {curve.origin}" == name]
+        yield name, list({curve.hash: curve for curve in reversed(of_one)}.values())[::-1]
+
+
 def markdown(outcomes: Sequence[Outcome]) -> str:
     """Mean regrets by table and policy, with 95 % intervals over seeds."""
     lines = [
@@ -307,7 +329,7 @@ def main() -> None:
     outcomes = [Outcome(**json.loads(line)) for line in text.splitlines()]
     done = {(one.table, one.policy, one.seed) for one in outcomes}
     curves = [curve for path in arguments.curves for curve in load_curves(path)]
-    tables = [table for table in _tables(curves) if not arguments.tables or table[0] in arguments.tables]
+    tables = [table for table in tables_of(curves) if not arguments.tables or table[0] in arguments.tables]
     made = {name: CurveTable(name, of_one) for name, of_one in tables}
     for seed in range(arguments.seeds):
         for name, table in made.items():
@@ -318,13 +340,6 @@ def main() -> None:
                         with out.open("a", encoding="utf-8") as file:
                             file.write(json.dumps(asdict(outcomes[-1])) + "\n")
     sys.stdout.write(markdown(outcomes) + "\n")
-
-
-def _tables(curves: Sequence[Curve]) -> Iterator[tuple[str, list[Curve]]]:
-    """The first training of each architecture, by task and origin."""
-    for name in dict.fromkeys(f"{curve.task}, {curve.origin}" for curve in curves):
-        of_one = [curve for curve in curves if f"{curve.task}, {curve.origin}" == name]
-        yield name, list({curve.hash: curve for curve in reversed(of_one)}.values())[::-1]
 
 
 def _cell(values: npt.NDArray[np.float64]) -> str:
