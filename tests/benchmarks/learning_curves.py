@@ -8,10 +8,13 @@ It takes hours, and may be stopped at any time: called again, it goes on where i
 architecture is trained from scratch, and then from the weights of the one before it in its space. For each
 training ``FOLDER/curves.jsonl`` gets a line; ``load_curves`` reads it. ``--table`` writes what is there as a table for
 ``python -m search.benchmark``: of each task and origin the mean score over seeds after each epoch, such as
-``python_docs, scratch, 3``. The figures are no one's but ours, under the project's licence.
+``python_docs, scratch, 3``. What was trained so far lies in ``docs/results/learning_curves.jsonl.gz``
+(``load_curves(PUBLISHED)``); the figures are no one's but ours, under the project's licence, and hold no text of a
+task.
 """
 
 import argparse
+import gzip
 import json
 import math
 import random
@@ -42,6 +45,7 @@ from search.training.task_heads import model_config
 
 Row = dict[str, Any]
 HERE = Path(__file__).parent / "curves"
+PUBLISHED = Path(__file__).resolve().parents[2] / "docs" / "results" / "learning_curves.jsonl.gz"
 SPACES = ("deep", "shallow")
 ORIGINS = ("scratch", "transfer")
 
@@ -68,10 +72,13 @@ class Curve:
 
 
 def load_curves(path: Path) -> list[Curve]:
-    """The trainings in a file; none where there is no file. A line that was cut while it was written is left out."""
+    """The trainings in a file, which may be compressed; none where there is no file. A line that was cut while it was
+    written is left out."""
     if not path.exists():
         return []
-    whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
+    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+    with opened as file:
+        whole, _, _ = file.read().rpartition("\n")
     return [TypeAdapter(Curve).validate_json(line) for line in whole.splitlines()]
 
 

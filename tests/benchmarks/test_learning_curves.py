@@ -2,9 +2,10 @@ import pytest
 from rich.console import Console
 
 from dataset.prepare import DataOptions
+from design_space import ModelSpec
 from search.training.recipe import Recipe
 from tests.benchmarks import learning_curves
-from tests.benchmarks.learning_curves import benchmark_table, load_curves, samples, trained
+from tests.benchmarks.learning_curves import ORIGINS, PUBLISHED, SPACES, benchmark_table, load_curves, samples, trained
 
 
 @pytest.fixture
@@ -63,3 +64,16 @@ def test_a_cut_table_goes_on_where_it_was_and_is_a_table_to_search(tmp_path, spe
     assert entry["scores"] == {
         f"toy, {curve.origin}, {epoch}": score for curve in curves[1:3] for epoch, score in enumerate(curve.scores, 1)
     }
+
+
+def test_the_published_table_holds_whole_curves_of_two_tasks_spaces_and_origins():
+    curves = load_curves(PUBLISHED)
+    assert len({curve.key for curve in curves}) == len(curves)
+    kinds = {(curve.task, curve.space, curve.origin) for curve in curves}
+    assert kinds == {(t, s, o) for t in ("python_docs", "sst2") for s in SPACES for o in ORIGINS}
+    scratch = {(curve.task, curve.hash) for curve in curves if curve.origin == "scratch"}
+    for curve in curves:
+        assert len(curve.scores) == 6
+        assert curve.seconds == sorted(curve.seconds)
+        assert ModelSpec.from_dict(curve.model_dict).hash == curve.hash
+        assert curve.origin == "scratch" or (curve.task, curve.parent) in scratch
