@@ -76,8 +76,8 @@ class BudgetOptions:
     """Keep the weights of this many best models of the run (of each level), of parents in use and of other runs
     only; all when not given."""
     scheduler: Literal["none", "asha"] = "none"
-    """Scheduler of trials; asha: stop those early whose score after some epochs is not among the best third (successive
-    halving; Li et al. 2020)."""
+    """Scheduler of trials; asha: stop those early whose score after some epochs is not among the best quarter
+    (successive halving; Li et al. 2020)."""
     confirm: Natural = 0
     """Train this many best trials again, with another seed, before one of them is named the best by its mean score."""
     max_concurrent: Annotated[Count | None, flag(unit="trials")] = None
