@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import datasets as hf_datasets
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 from rich.console import Console
 
 from design_space.command import CommandOptions, read_options, run_command
-from design_space.options import Count, Length, Place, Positive, Whole, as_values, below_home, flag, options
+from design_space.options import NO_SWITCH, Count, Length, Place, Positive, Whole, as_values, below_home, flag, options
 
+from .altered import altered_copies
 from .corpora.corpus import SUFFIXES, load_corpus
 from .corpora.python_docs import EMBEDDED_TASK
 from .glue import load_glue_tasks
@@ -26,7 +27,7 @@ from .prepared import Lengths, PreparedData, prepare
 from .tables.options import TableOptions
 from .tables.readers import TABLE_SUFFIXES
 from .tables.unlabelled import load_unlabelled
-from .task import FURTHER, Task
+from .task import FURTHER, TEXT, Task
 from .tokenizer import TRAIN, build_tokenizer
 
 _TOKENIZER = "tokenizer_content"
@@ -70,6 +71,9 @@ class DataOptions:
     """Train on a random part of the training rows."""
     unlabelled: Place | None = None
     """Table of further texts without labels, on which only a teacher is listened to."""
+    altered_copies: Annotated[int, Field(ge=0, le=100), NO_SWITCH, flag(unit="copies")] = 0
+    """Copies of each training text in which some words are exchanged, on which only a teacher is listened to; for
+    labels of whole texts."""
     seed: Whole = 0
     """Seed of everything random."""
 
@@ -108,12 +112,10 @@ class DataOptions:
         if self.task.lower() == ALL_OF_GLUE:
             if self.unlabelled is not None:
                 raise ValueError(f"'unlabelled' holds texts of one task. '{self.task}' is several; leave it out")
-            return [self._shortened(task) for task in load_glue_tasks(self.data_dir)]
-        task = self._shortened(load_task(self.task, data_dir=self.data_dir, table=self.table, seed=self.seed))
-        if self.unlabelled is not None:
-            further = load_unlabelled(self.unlabelled, task, self.table)
-            task = dataclasses.replace(task, unlabelled={**task.unlabelled, FURTHER: further})
-        return [task]
+            tasks = load_glue_tasks(self.data_dir)
+        else:
+            tasks = [load_task(self.task, data_dir=self.data_dir, table=self.table, seed=self.seed)]
+        return [self._with_further(self._shortened(task)) for task in tasks]
 
     def texts(self) -> Iterator[str]:
         """The texts of the corpus (of a large one the first) and those of training."""
@@ -121,6 +123,17 @@ class DataOptions:
 
     def _corpus(self) -> hf_datasets.IterableDataset:
         return load_corpus(self.corpus, weights=self.corpus_weights, seed=self.seed)
+
+    def _with_further(self, task: Task) -> Task:
+        """With the texts that only a teacher labels, if any."""
+        further = [] if self.unlabelled is None else [load_unlabelled(self.unlabelled, task, self.table)]
+        if self.altered_copies and task.task_type == TEXT:
+            further.append(altered_copies(task, self.altered_copies, seed=self.seed))
+        if not further:
+            return task
+        return dataclasses.replace(
+            task, unlabelled={**task.unlabelled, FURTHER: hf_datasets.concatenate_datasets(further)}
+        )
 
     def _shortened(self, task: Task) -> Task:
         if self.max_train_examples is None or self.max_train_examples >= len(task.train):
