@@ -363,6 +363,7 @@ FROM_A_ROOT = {"start_from": [], "pooling": None, "trim_vocabulary": False, "scr
 def test_options_saved_by_the_first_version_are_read_and_saved_alike():
     options = search_options(("the saved run", yaml.safe_load(SAVED)))
     taught = {"teacher": None, "distillation_weight": 0.5, "distillation_temperature": 2.0, "unlabelled": None}
+    taught["altered_copies"] = 0
     assert (
         saved(options)
         == yaml.safe_load(SAVED)

@@ -172,7 +172,7 @@ def test_a_run_ends_beside_its_encoder_and_its_baselines(data, tmp_path):
         data=data,
         directory=RunDirectory(tmp_path / "run"),
         models_dir=tmp_path / "models",
-        roots=SimpleNamespace(folders={"tiny-bert": tmp_path / "tiny-bert"}, reference=specs[0]),
+        roots=SimpleNamespace(folders={"tiny-bert": tmp_path / "tiny-bert"}, reference=specs[0], title="tiny-bert"),
         timing={},
     )
     records = [
