@@ -98,7 +98,6 @@ def _shrink(encoder: Path, options: QuickstartOptions, directory: RunDirectory, 
                 "faster": FASTER,
                 "epochs": EPOCHS,
                 "max_length": LENGTH,
-                "altered_copies": 0,  # they take a minute more, and no gain was seen here
                 "seed": options.seed,
             }
         ),

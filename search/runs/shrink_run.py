@@ -66,7 +66,7 @@ class ShrinkOptions(CommandOptions):
     """For logs: what went wrong, the result, and a line of progress every minute."""
     track: tuple[Destination, ...] = ()
     """Trackers that are told of every trial: mlflow[:URI], tensorboard:DIR, wandb[:PROJECT]."""
-    data: DataOptions = DataOptions(altered_copies=1)
+    data: DataOptions = DataOptions()
     reading: Annotated[RootOptions, Only(("pooling", "trim_vocabulary", "screen"))] = RootOptions(screen=8)
     teacher: Annotated[str, AfterValidator(teacher_or_place)] = ROOT
     """Whose outputs children learn from, beside the labels: root (the fine-tuned encoder), none, or the folder of a
