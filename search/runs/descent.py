@@ -1,7 +1,8 @@
 """Level after level, each about half as costly as the last: the best of a level is the parent of the next.
 
 On each level children of the best of the level above are screened within the level's limits, and BOSHNAS chooses a few
-of these to train. All levels share one journal; a run that was cut goes on from it.
+of these to train; where one is to be trained, it is the one that screening finds best. All levels share one journal; a
+run that was cut goes on from it.
 """
 
 import functools
@@ -72,14 +73,15 @@ def descend(
                 return
             best_first = sorted(within, key=lambda spec: -screened[spec])
             is_last = number == len(limits)  # the others are on the way to what was asked for
-            left_out = {*within} - {*(fast_enough(run, best_first, of_level) if is_last else within)}
+            able = fast_enough(run, best_first, of_level) if is_last else best_first
+            left_out = {*within} - {*(able[:1] if trials == 1 else able)}  # of one trial there is nothing to learn
             level = replace(level, screened={spec: screened[spec] for spec in screened if spec not in left_out})
         if max_hours is not None:
             left = max(0.0, max_hours - (time.monotonic() - begun_s) / 3600) / (len(limits) - number + 1)
             level = _within_hours(level, left)
         level = with_all_cores(level) if trials == 1 else level
-        able = [record for record in run_level(level, console) if _keeps(record, goals)]
-        best = chosen.of_level(number, able)
+        trained = [record for record in run_level(level, console) if _keeps(record, goals)]
+        best = chosen.of_level(number, trained)
         if best is None:
             return
         parent = best
