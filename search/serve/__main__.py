@@ -1,5 +1,6 @@
 """The command ``python -m search.serve``."""
 
+import gc
 import os
 import socket
 import tempfile
@@ -50,10 +51,15 @@ def serve(arguments: Sequence[str] | None = None) -> None:
     with socket.create_server((options.host, options.port), family=family) as listener:
         if options.host not in _LOOPBACK:
             console.print(f"{options.host} is not this machine alone: traffic, token included, is not encrypted.")
-        _serve(settings, listener, console, is_token_new=token is None)
+        serve_on(listener, settings, console, is_token_new=token is None)
 
 
-def _serve(settings: ServiceSettings, listener: socket.socket, console: Console, *, is_token_new: bool) -> None:
+def serve_on(listener: socket.socket, settings: ServiceSettings, console: Console, *, is_token_new: bool) -> None:
+    """Say where the page is, and serve until interrupted.
+
+    Args:
+        is_token_new: whether nobody knows the token yet, so that it is printed.
+    """
     import uvicorn
 
     from . import reading
@@ -81,6 +87,7 @@ def _serve(settings: ServiceSettings, listener: socket.socket, console: Console,
     else:
         console.print(f"Page:  {address}")
     console.print(f"Searches in {settings.root}; they go on when this service ends. Ctrl-C ends it.")
+    gc.freeze()  # what is imported stays: to look through it again and again holds up everybody for half a second
     server.run(sockets=[listener])
 
 

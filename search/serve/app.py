@@ -98,15 +98,17 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _add_searches(app: FastAPI, jobs: Jobs, streams: Streams) -> None:
+    offered = Options(
+        tasks=list(TASKS),
+        encoders=list(jobs.settings.offered),
+        options=describe_options(SearchOptions),
+        library_options=describe_options(SpaceLibraryOptions),
+    )
+
     @app.get("/api/options")
     def options() -> Options:
         """What a submission may say: tasks, and options with their defaults."""
-        return Options(
-            tasks=list(TASKS),
-            encoders=list(jobs.settings.offered),
-            options=describe_options(SearchOptions),
-            library_options=describe_options(SpaceLibraryOptions),
-        )
+        return offered
 
     @app.get("/api/space", response_class=Response)
     def space() -> Response:
@@ -125,10 +127,10 @@ def _add_searches(app: FastAPI, jobs: Jobs, streams: Streams) -> None:
         with _told(ValueError, 422):
             return jobs.submit(form)
 
-    @app.get(SEARCHES)
-    def searches() -> list[SearchStatus]:
+    @app.get(SEARCHES, response_model=list[SearchStatus])
+    def searches() -> Response:
         """All searches, the latest first."""
-        return jobs.everything()
+        return Response(f"[{','.join(jobs.everything().values())}]", media_type="application/json")
 
     @app.get("/api/events", response_class=StreamingResponse)
     async def events() -> StreamingResponse:

@@ -8,7 +8,6 @@ import contextlib
 import fcntl
 import json
 import logging
-import math
 import os
 import secrets
 import shutil
@@ -31,12 +30,13 @@ from design_space.options import as_flags
 from . import worker
 from .folder import ID, DamagedSearchError, SearchFolder, UnknownSearchError, folders
 from .options import check_search_options, is_shrinking
+from .recent import Recent
 from .schemas import SearchStatus, State
 from .settings import TOKEN_VARIABLE, ServiceSettings
 from .status import StatusReader
 from .submission import Submission
 
-_POLL_S, _LIST_AGE_S = 0.5, 0.5
+_POLL_S, _AGE_S = 0.5, 0.5
 _START_PATIENCE_S = 10.0
 _logger = logging.getLogger(__name__)
 _PACKAGES = Path(__file__).absolute().parents[2]
@@ -66,7 +66,8 @@ class Jobs:
         self.reader = StatusReader()
         self._searches, self.incoming = settings.root / "searches", settings.root / "incoming"
         self._mutex = threading.RLock()
-        self._listing, self._list_time, self._list = threading.Lock(), -math.inf, list[SearchStatus]()
+        self._positions = Recent(self._look_at_queue, age_s=_AGE_S)
+        self._statuses = Recent(self._look_at_all, age_s=_AGE_S)
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
         self._closing = threading.Event()
         self._searches.mkdir(parents=True, exist_ok=True)
@@ -80,6 +81,7 @@ class Jobs:
         self._problems: dict[str, str] = {}
         self._to_take_up = {folder.id for folder in self._in_state("interrupted")}
         self._take_up()
+        self._look_at_all()  # so that whoever asks first does not wait until all journals are read
         self._thread = threading.Thread(target=self._schedule, name="scheduler", daemon=True)
         self._thread.start()
 
@@ -124,31 +126,31 @@ class Jobs:
     def status(self, search_id: str) -> SearchStatus:
         """All about one search. Raises ``UnknownSearchError``."""
         folder = self.find(search_id)
-        waiting = [queued.id for queued in self._waiting()]
-        position = waiting.index(search_id) + 1 if search_id in waiting else None
-        return self.reader.status(folder, queue_position=position, problem=self._problems.get(search_id))
+        return self._status(folder)
 
-    def everything(self) -> list[SearchStatus]:
-        """All searches, the latest first, as they were at most half a second ago, and after all that was asked of this
-        object: those who ask share a look."""
-        with self._listing:
-            if time.monotonic() - self._list_time > _LIST_AGE_S:
-                self._list, self._list_time = self._look_at_all(), time.monotonic()
-            return self._list
+    def everything(self) -> Mapping[str, str]:
+        """The status of each search as JSON by its id, the latest first, as they were at most half a second ago, and
+        after all that was asked of this object."""
+        return self._statuses()
 
     def _look_again(self) -> None:
-        with self._listing:
-            self._list_time = -math.inf
+        self._positions.forget()
+        self._statuses.forget()
 
-    def _look_at_all(self) -> list[SearchStatus]:
-        positions = {folder.id: number for number, folder in enumerate(self._waiting(), start=1)}
-        found, there = [], list(folders(self._searches))
-        for folder in there:
+    def _look_at_all(self) -> dict[str, str]:
+        found, there = dict[str, str](), list(folders(self._searches))
+        for folder in reversed(there):
             with contextlib.suppress(UnknownSearchError):  # removed meanwhile
-                problem = self._problems.get(folder.id)
-                found.append(self.reader.status(folder, queue_position=positions.get(folder.id), problem=problem))
+                found[folder.id] = self._status(folder).model_dump_json()
         self.reader.forget_others(there)
-        return found[::-1]
+        return found
+
+    def _look_at_queue(self) -> dict[str, int]:
+        return {folder.id: number for number, folder in enumerate(self._waiting(), start=1)}
+
+    def _status(self, folder: SearchFolder) -> SearchStatus:
+        position, problem = self._positions().get(folder.id), self._problems.get(folder.id)
+        return self.reader.status(folder, queue_position=position, problem=problem)
 
     def stop(self, search_id: str) -> SearchStatus:
         """Take a search out of the queue, or let it end; one that is ending already is killed.

@@ -9,6 +9,7 @@ own, and starts no search. Percentiles of the seconds until an answer was there,
 import argparse
 import itertools
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,10 +21,13 @@ from pathlib import Path
 import httpx
 import numpy as np
 import yaml
+from rich.console import Console
 
 from design_space import DesignSpace
 from embeddings import GraphLibrary
-from tests.search.serve.services import SPACE, TOKEN, Served, Service, train
+from search.serve.__main__ import serve_on
+from search.serve.settings import ServiceSettings
+from tests.search.serve.services import SPACE, TOKEN, Service, train
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,11 +48,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         names = _searches(Path(folder), arguments.searches, arguments.trials)
         command = [sys.executable, "-m", "tests.benchmarks.polling", "--serve", folder]
-        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as service:
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as service:
             assert service.stdout is not None
-            address = service.stdout.readline().strip()
+            address = service.stdout.readline().removeprefix("Page:").strip()
             seconds, codes = _polled(address, names, arguments)
-            service.communicate("")
+            service.terminate()
     p50, p95, p99 = np.percentile(seconds, [50, 95, 99])
     print(
         f"{arguments.searches} searches of {arguments.trials} trials, {arguments.clients} clients, {len(seconds):,} "
@@ -70,11 +74,10 @@ def _searches(root: Path, count: int, trials: int) -> list[str]:
 
 
 def _serve(root: Path) -> None:
-    """Until the input ends."""
-    served = Served(root, max_queued=1000)
-    print(served.address, flush=True)
-    sys.stdin.read()
-    served.end()
+    """Until interrupted."""
+    settings = ServiceSettings(root=root, token=TOKEN, max_running=0, max_queued=1000)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serve_on(listener, settings, Console(soft_wrap=True), is_token_new=False)
 
 
 def _polled(address: str, names: list[str], arguments: argparse.Namespace) -> tuple[list[float], Counter[int]]:

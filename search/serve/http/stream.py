@@ -6,9 +6,8 @@ A page reads them with ``fetch``, which can send the token; a browser's ``EventS
 
 import asyncio
 import json
-import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
@@ -32,7 +31,6 @@ class Streams:
     def __init__(self, jobs: Jobs, is_ending: Callable[[], bool]) -> None:
         self._jobs, self._is_ending = jobs, is_ending
         self._num_open = 0
-        self._looking, self._looked_at, self._seen = asyncio.Lock(), -math.inf, dict[str, str]()
 
     def opened(self) -> StreamingResponse:
         """One more. Raises ``BusyError`` when there are too many."""
@@ -45,29 +43,20 @@ class Streams:
         self._num_open -= 1
 
     async def _events(self) -> AsyncIterator[str]:
-        told: dict[str, str] | None = None
+        told: Mapping[str, str] | None = None
         last = time.monotonic()
         while not self._is_ending():
-            now = await self._look()
-            news = [f"event: search\ndata: {text}\n\n" for name, text in now.items() if (told or {}).get(name) != text]
+            now = await run_in_threadpool(self._jobs.everything)
+            news = [f"event: search\ndata: {text}\n\n" for name, text in now.items() if (told or {}).get(name) != text][
+                ::-1
+            ]
             if told is None or list(told) != list(now):
-                news.append(f"event: searches\ndata: {json.dumps([*reversed(now)])}\n\n")
+                news.append(f"event: searches\ndata: {json.dumps(list(now))}\n\n")
             if news or time.monotonic() - last > HEARTBEAT_S:
                 yield "".join(news) or ":\n\n"
                 last = time.monotonic()
             told = now
             await asyncio.sleep(_LOOK_S)
-
-    async def _look(self) -> dict[str, str]:
-        """The searches by id, the oldest first; looked at once a second, however many streams there are."""
-        async with self._looking:
-            if time.monotonic() - self._looked_at >= _LOOK_S:
-                self._seen = await run_in_threadpool(self._all)
-                self._looked_at = time.monotonic()
-            return self._seen
-
-    def _all(self) -> dict[str, str]:
-        return {search.id: search.model_dump_json() for search in reversed(self._jobs.everything())}
 
 
 class _Stream(StreamingResponse):

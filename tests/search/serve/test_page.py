@@ -63,7 +63,7 @@ def test_a_table_becomes_a_search_whose_scores_and_result_are_seen(page, served,
     article.get_by_text("queued, number 1 in the queue").wait_for()
     assert page.evaluate("document.activeElement.id") == "all"
 
-    (status,) = served.jobs.everything()
+    status = served.jobs.status(*served.jobs.everything())
     assert (status.max_trials, status.options["label_column"]) == (5, "verdict")
     folder = SearchFolder(served.root / "searches" / status.id)
     start(folder, UNTIL_DONE)
@@ -105,7 +105,7 @@ def test_an_encoder_and_a_goal_are_chosen_by_keyboard(page, served, tmp_path):
     page.keyboard.type("4")
     page.keyboard.press("Enter")
     page.get_by_role("article", name="films").get_by_text("starts from my-bert").wait_for()
-    (status,) = served.jobs.everything()
+    status = served.jobs.status(*served.jobs.everything())
     assert (status.start_from, status.options) == ("my-bert", {"smaller": 4.0})
 
 
