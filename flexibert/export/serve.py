@@ -14,8 +14,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import socket
 from typing import Any
 
-from predict import Predictor  # type: ignore[import-not-found]  # the file beside this one
-
 MOST_TEXTS, LONGEST_TEXT, MOST_BYTES = 64, 10_000, 2**20
 MOST_AT_ONCE = 32
 """Connections; further ones wait."""
@@ -29,7 +27,7 @@ class Handler(BaseHTTPRequestHandler):
     """One request a connection."""
 
     timeout = 10  # seconds that a client may be silent
-    predictor: Predictor
+    predictor: Any  # of the file beside this one
 
     def do_GET(self) -> None:
         """Says that the model is ready."""
@@ -103,8 +101,16 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
     options = parser.parse_args()
-    Handler.predictor = Predictor()
-    with Server((options.host, options.port), Handler) as server:
+    try:
+        from predict import Predictor  # type: ignore[import-not-found]
+
+        Handler.predictor = Predictor()
+        server = Server((options.host, options.port), Handler)
+    except ModuleNotFoundError as error:
+        parser.exit(2, f"{error}: pip install -r requirements.txt\n")
+    except OSError as error:
+        parser.exit(2, f"{options.host}, port {options.port}: {error.strerror}\n")
+    with server:
         host, port = server.server_address[:2]
         print(f"http://{host!s}:{port}/predict", flush=True)
         server.serve_forever()

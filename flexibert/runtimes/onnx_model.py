@@ -25,7 +25,6 @@ class OnnxModel:
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         self.input_names = [each.name for each in self._session.get_inputs()]
-        self.output_names = [each.name for each in self._session.get_outputs()]
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> list[np.ndarray[Any, Any]]:
         """Its outputs for tensors by name. Those that it does not take are left out; segments that are not given are

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import onnxruntime
 import pytest
 import torch
 from transformers import AutoConfig, AutoTokenizer, BertTokenizer
@@ -25,7 +26,6 @@ from flexibert import (
 )
 from flexibert.__main__ import main
 from flexibert.runtimes import onnx_file
-from flexibert.runtimes.onnx_model import OnnxModel
 
 pytest.importorskip("onnxruntime", reason="needs the extra 'export'")
 
@@ -55,6 +55,10 @@ def export(source: Path, target: Path, *flags: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["export", str(source), str(target), *flags])
     assert not ended.value.code
+
+
+def output_names(file: Path) -> list[str]:
+    return [each.name for each in onnxruntime.InferenceSession(file).get_outputs()]
 
 
 def answers(target: Path, lines: list[str]) -> list[dict[str, Any]]:
@@ -111,10 +115,10 @@ def test_other_programs_find_the_names_they_know(folder: Callable, tmp_path: Pat
     export(source, tmp_path / "classes")
     assert AutoConfig.from_pretrained(tmp_path / "classes").id2label == labels
     assert AutoTokenizer.from_pretrained(tmp_path / "classes")("the film").input_ids == [2, 5, 6, 3]
-    assert OnnxModel(tmp_path / "classes" / "model.onnx").output_names == ["logits"]
+    assert output_names(tmp_path / "classes" / "model.onnx") == ["logits"]
     _, source = folder(FlexiBERTForQuestionAnswering)
     export(source, tmp_path / "answers", "--int8")
-    assert OnnxModel(tmp_path / "answers" / "model.onnx").output_names == ["start_logits", "end_logits"]
+    assert output_names(tmp_path / "answers" / "model.onnx") == ["start_logits", "end_logits"]
 
 
 def test_optimum_loads_it(folder: Callable, tmp_path: Path) -> None:
@@ -232,12 +236,13 @@ def test_a_missing_package_is_told_in_one_line(folder: Callable, tmp_path: Path)
     _, source = folder(FlexiBERTForSequenceClassification)
     export(source, tmp_path / "out")
     for package in ("tokenizers", "onnxruntime"):
-        code = f"import sys, runpy; sys.modules['{package}'] = None; sys.argv = ['predict.py', 'a text']; "
-        code += "runpy.run_path('predict.py', run_name='__main__')"
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "out", capture_output=True, text=True)
-        [line] = done.stderr.splitlines()
-        assert (done.returncode, package in line) == (2, True)
-        assert line.endswith("pip install -r requirements.txt")
+        for script, argument in (("predict.py", "a text"), ("serve.py", "--port=0")):
+            code = f"import sys, runpy; sys.modules['{package}'] = None; sys.argv = ['{script}', '{argument}']; "
+            code += f"sys.path[0] = '.'; runpy.run_path('{script}', run_name='__main__')"
+            done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "out", capture_output=True, text=True)
+            [line] = done.stderr.splitlines()
+            assert (done.returncode, package in line) == (2, True)
+            assert line.endswith("pip install -r requirements.txt")
 
 
 def test_what_cannot_be_exported_is_refused(
@@ -310,5 +315,9 @@ def test_the_folder_answers_over_http_without_torch(folder: Callable, tmp_path: 
                 assert client.post(address, content=b"[" * 100_000).status_code == 422
                 assert client.post(address, content=b'{"texts": ["\\ud800"]}').status_code == 422
                 assert client.post(address, content=b" " * (2**20 + 1)).status_code == 413
+            port = address.split(":")[-1].removesuffix("/predict")
+            command = [sys.executable, "serve.py", "--port", port]
+            second = subprocess.run(command, cwd=target, capture_output=True, text=True)
+            assert (second.returncode, second.stderr) == (2, f"127.0.0.1, port {port}: Address already in use\n")
         finally:
             server.terminate()
