@@ -1,6 +1,6 @@
 """Stops and resumes that race each other over one search of the service. Is a trial lost, or repeated?
 
-    python -m tests.benchmarks.racing [--requests 60] [--clients 4] [--trials 8] [--seed 0]
+    python -m tests.benchmarks.racing [--requests 60] [--clients 4] [--trials 8] [--steps 2000] [--seed 0]
 
 Each client asks at random moments for a stop or a resume, whichever state the search is in; one that is asked twice to
 stop is killed. Then the search is resumed until it has finished. Its journal must hold each trial, finished once; no
@@ -30,12 +30,14 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=60, help="that were accepted")
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=2000, help="of pre-training, so that trials are met in the middle")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         server = Server(root)
-        search_id = server.submit(None, max_trials=arguments.trials, max_concurrent=1)
+        options = {"max_trials": arguments.trials, "max_concurrent": 1, "pretrain_steps": arguments.steps}
+        search_id = server.submit(None, **options)
         codes = _raced(server, search_id, arguments)
         while (state := server.status(search_id)["state"]) != "finished":
             assert state != "failed", server.status(search_id)["error"]
