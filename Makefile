@@ -24,7 +24,7 @@ test-pythons:  ## the core's tests on each of PYTHONS that is there, with the ne
 	done
 
 test-lowest: $(VENV)-lowest/.ready  ## real searches and exports with the lowest versions that pyproject.toml allows
-	$(VENV)-lowest/bin/python -m pytest -q -W default tests/search tests/dataset tests/flexibert/export tests/flexibert/runtimes
+	$(VENV)-lowest/bin/python -m pytest -q -n 2 --dist loadfile -W default tests/search tests/dataset tests/flexibert/export tests/flexibert/runtimes
 
 check: $(READY) audit  ## lint, types, known vulnerabilities
 	$(BIN)/ruff format --check .
@@ -44,7 +44,7 @@ $(VENV)-lowest/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/python -m pip install --quiet uv
 	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest --resolution lowest-direct --editable '.[all]'
-	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest pytest httpx2 peft
+	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest pytest pytest-xdist httpx2 peft
 	touch $@
 
 $(VENV)-docs/.ready: requirements-docs.txt constraints.txt
