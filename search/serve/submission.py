@@ -50,10 +50,13 @@ class Submission(BaseModel):
     validation: Annotated[UploadFile | None, File(description="validation rows; else split off")] = None
     test: Annotated[UploadFile | None, File(description="test rows; else split off")] = None
     corpus: Annotated[list[UploadFile], File(description="text for pre-training")] = []
-    options: Annotated[
-        Json[dict[str, Any]], Field(description="JSON object: flags of run_boshnas; with a goal, of shrink_model")
-    ] = {}
-    library_options: Annotated[Json[dict[str, Any]], Field(description="JSON object: flags of generate_library")] = {}
+    # Defaults are text, as what is sent: older versions of FastAPI read them like that.
+    options: Json[dict[str, Any]] = Field(
+        "{}", validate_default=True, description="JSON object: flags of run_boshnas; with a goal, of shrink_model"
+    )
+    library_options: Json[dict[str, Any]] = Field(
+        "{}", validate_default=True, description="JSON object: flags of generate_library"
+    )
 
     def write(self, folder: Path, encoders: Mapping[str, str]) -> None:
         """Store everything in ``folder``, ``search.json`` last.

@@ -56,7 +56,9 @@ class TableForm(BaseModel):
     """A table to be looked at, and what its columns are where that is not to be guessed."""
 
     table: Annotated[UploadFile, File(description="CSV, TSV, JSONL, Parquet")]
-    options: Annotated[Json[dict[str, Any]], Field(description="JSON object: text_column, label_column, ...")] = {}
+    options: Json[dict[str, Any]] = Field(
+        "{}", validate_default=True, description="JSON object: text_column, label_column, ..."
+    )
 
     def read(self, incoming: Path) -> TableReading:
         """Read it in a process with limits.
