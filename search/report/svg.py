@@ -17,7 +17,7 @@ MARKERS = "os^DvP"
 INK, FAINT = "#000000", "#a0a1a2"
 
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
-_LINK = re.compile(r'<a xlink:href="#([^"]*)" target="_blank">')
+_LINK = re.compile(r'<a xlink:href="#([^"]*)"(?: target="_blank")?>')
 _COLORS = {color: f"var(--series-{number})" for number, color in enumerate(SERIES, start=1)}
 _COLORS |= {INK: "currentColor", FAINT: "var(--faint)"}
 

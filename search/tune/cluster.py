@@ -67,7 +67,7 @@ def ray_cluster(address: str | None) -> Iterator[None]:
             address=address or "local",
             log_to_driver=False,
             logging_level=logging.ERROR,
-            runtime_env={"env_vars": _ENVIRONMENT, "worker_process_setup_hook": _OWN_PACKAGES},
+            runtime_env={"env_vars": dict(_ENVIRONMENT), "worker_process_setup_hook": _OWN_PACKAGES},
             **(_closed() if is_local else {}),
         )
     except (ConnectionError, RuntimeError, ray.exceptions.AuthenticationError) as error:

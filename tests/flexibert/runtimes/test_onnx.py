@@ -124,7 +124,7 @@ def test_an_operation_that_onnx_does_not_know_is_named_with_its_layers(tmp_path:
         text=True,
         check=True,
     )
-    [message] = done.stdout.splitlines()
+    *_, message = done.stdout.splitlines()  # some versions of onnxscript say what they rewrote
     assert message.startswith(
         "The model cannot be written as ONNX: operation 'bessel' with parameter j1, in layers 1, 3,"
     )
