@@ -23,8 +23,8 @@ test-pythons:  ## the core's tests on each of PYTHONS that is there, with the ne
 			&& $$place/bin/python -m pytest -q -W default -m "not slow and not integration" tests/design_space tests/flexibert || exit 1; \
 	done
 
-test-lowest: $(VENV)-lowest/.ready  ## real searches and exports with the lowest versions that pyproject.toml allows
-	$(VENV)-lowest/bin/python -m pytest -q -n 2 --dist loadfile -W default tests/search tests/dataset tests/flexibert/export tests/flexibert/runtimes
+test-lowest: $(VENV)-lowest/.ready  ## all packages with the lowest versions that pyproject.toml allows
+	$(VENV)-lowest/bin/python -m pytest -q -n 2 --dist loadfile -W default tests/design_space tests/embeddings tests/dataset tests/flexibert tests/search
 
 check: $(READY) audit  ## lint, types, known vulnerabilities
 	$(BIN)/ruff format --check .
