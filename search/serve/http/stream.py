@@ -47,9 +47,8 @@ class Streams:
         last = time.monotonic()
         while not self._is_ending():
             now = await run_in_threadpool(self._jobs.everything)
-            news = [f"event: search\ndata: {text}\n\n" for name, text in now.items() if (told or {}).get(name) != text][
-                ::-1
-            ]
+            changed = [text for name, text in now.items() if (told or {}).get(name) != text]
+            news = [f"event: search\ndata: {text}\n\n" for text in reversed(changed)]
             if told is None or list(told) != list(now):
                 news.append(f"event: searches\ndata: {json.dumps(list(now))}\n\n")
             if news or time.monotonic() - last > HEARTBEAT_S:
