@@ -35,6 +35,12 @@ _LARGEST_SPACE_BYTES = 64 * 1024
 _LONGEST_NAME = 100
 
 
+def json_object(description: str) -> Any:
+    """A field of a form for a JSON object, which is empty where it is left out. The default is text, as what is sent:
+    older versions of FastAPI read both alike."""
+    return Field("{}", validate_default=True, description=f"JSON object: {description}")
+
+
 class Submission(BaseModel):
     """The form of a search to be run. Exactly one of ``design_space``, ``library`` and ``start_from``; at most one of
     ``task`` and ``table``."""
@@ -50,13 +56,8 @@ class Submission(BaseModel):
     validation: Annotated[UploadFile | None, File(description="validation rows; else split off")] = None
     test: Annotated[UploadFile | None, File(description="test rows; else split off")] = None
     corpus: Annotated[list[UploadFile], File(description="text for pre-training")] = []
-    # Defaults are text, as what is sent: older versions of FastAPI read them like that.
-    options: Json[dict[str, Any]] = Field(
-        "{}", validate_default=True, description="JSON object: flags of run_boshnas; with a goal, of shrink_model"
-    )
-    library_options: Json[dict[str, Any]] = Field(
-        "{}", validate_default=True, description="JSON object: flags of generate_library"
-    )
+    options: Json[dict[str, Any]] = json_object("flags of run_boshnas; with a goal, of shrink_model")
+    library_options: Json[dict[str, Any]] = json_object("flags of generate_library")
 
     def write(self, folder: Path, encoders: Mapping[str, str]) -> None:
         """Store everything in ``folder``, ``search.json`` last.

@@ -22,7 +22,7 @@ from design_space.files import nearest_name
 from ..training.recipe import Recipe
 from .options import TABLE_OPTIONS
 from .reading import Reading, problems_of
-from .submission import check_suffix, store
+from .submission import check_suffix, json_object, store
 
 _MOST_LABELS, _MOST_ROWS, _LONGEST_CELL, _MOST_COLUMNS = 30, 3, 80, 50
 
@@ -56,9 +56,7 @@ class TableForm(BaseModel):
     """A table to be looked at, and what its columns are where that is not to be guessed."""
 
     table: Annotated[UploadFile, File(description="CSV, TSV, JSONL, Parquet")]
-    options: Json[dict[str, Any]] = Field(
-        "{}", validate_default=True, description="JSON object: text_column, label_column, ..."
-    )
+    options: Json[dict[str, Any]] = json_object("text_column, label_column, ...")
 
     def read(self, incoming: Path) -> TableReading:
         """Read it in a process with limits.
