@@ -1,5 +1,6 @@
 """What tests of several rooms share."""
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,14 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
+
+gc.set_threshold(20_000, 20, 50)
+"""The garbage collector looks again and again through all that torch and transformers import, which stays: a seventh of
+the suite's time."""
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
