@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .kinds.question_answering import ANSWER_METRICS, answer_metrics
-from .kinds.token_classification import ENTITY_F1, is_entity_scheme, tag_metrics
+from .kinds.token_classification import ENTITY_F1, is_entity_scheme, tag_metrics, what_tags_lack
 from .metrics import Metrics, find_metric
 
 TEXT, TOKENS, QUESTIONS = TASK_TYPES = ("text", "token_classification", "question_answering")
@@ -112,7 +112,7 @@ class Task(TaskDescription):
             problems.append(f"a classification task needs at least two classes. Got only {self.label_names[0]!r}")
         for split, table in self.splits.items():
             problems += [f"'{split}' {problem}" for problem in self._problems(table)]
-        if self.task_type == TEXT and not problems:
+        if self.task_type != QUESTIONS and not problems:
             problems = [problem for split in ("validation", "test") for problem in self._problems_of_measuring(split)]
         if problems:
             raise ValueError(f"Task '{self.name}' is not valid: " + "; ".join(problems))
@@ -167,6 +167,10 @@ class Task(TaskDescription):
         """The reasons why the metric can judge nothing by a split's labels, found before a model is trained."""
         if split not in self.splits:
             return []
+        if self.task_type == TOKENS:
+            lacks = what_tags_lack(self.splits[split]["tags"][:], self.label_names, self.metric)
+            remedy = f"Give a file for {split} with other texts, or take another metric"
+            return [f"'{split}' {lacks}. {remedy}"] if lacks else []
         labels = np.asarray(self.splits[split]["label"][:])
         reason = find_metric(self.metric).why_undefined(labels, self.num_labels)
         if reason is None:

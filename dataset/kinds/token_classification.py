@@ -26,6 +26,7 @@ TOKEN_NAMES = ("tokens", "words", "text", "sentence")
 TAG_NAMES = ("tags", "ner_tags", "labels", "label", "ner", "pos_tags", "pos", "upos", "chunk_tags")
 ENTITY_F1 = "entity_f1"
 IGNORED = -100
+_OUTSIDE = "O"  # the tag of a word that is in no entity
 _BLANKS = " \t\r\n"  # other spaces, as the one that joins two words, are part of a word
 _ENTITY_TAG = re.compile(r"([BIESLUMW])(?:-(.+))?")
 _SCHEMES = ("BIO", "BIOES", "BILOU", "BMOES", "BMEWO")
@@ -94,13 +95,13 @@ def tag_names(tags: pd.Series) -> tuple[str, ...]:
     names = {name for row in tags for name in row}
     if len(names) < 2:
         raise ValueError(f"A task needs at least two tags. All tags are {min(names)!r}")
-    return tuple(sorted(names, key=lambda name: (name != "O", name)))
+    return tuple(sorted(names, key=lambda name: (name != _OUTSIDE, name)))
 
 
 def is_entity_scheme(names: Sequence[str]) -> bool:
     """Whether tags say where entities begin and end (IOB1, IOB2, IOBES, BILOU, BMES, BMEWO), of a type or, where there
     is one type alone, as B, I and O."""
-    found = [_ENTITY_TAG.fullmatch(name) for name in names if name != "O"]
+    found = [_ENTITY_TAG.fullmatch(name) for name in names if name != _OUTSIDE]
     parts = [(tag[1], tag[2]) for tag in found if tag is not None]
     letters, types = {letter for letter, _ in parts}, {kind is not None for _, kind in parts}
     is_scheme = len(parts) == len(found) > 0 and any(letters <= set(scheme) for scheme in _SCHEMES)
@@ -197,6 +198,21 @@ def tag_metrics(
     if metric == ENTITY_F1:
         return _entity_metrics(pairs, names) | measured
     return find_metric(metric)(*flat) | measured
+
+
+def what_tags_lack(tags: Sequence[Sequence[int]], names: Sequence[str], metric: str) -> str | None:
+    """What the right tags of a split's texts lack for ``metric`` to tell right predictions from wrong ones, in words
+    that follow the split's name; None when it can."""
+    truth = np.concatenate([np.asarray(row, dtype=int) for row in tags])
+    there = {names[tag] for tag in np.unique(truth)}
+    if metric == ENTITY_F1:
+        return None if there - {_OUTSIDE} else f"has no entity, so that the metric {metric} is 0 for all predictions"
+    reason = find_metric(metric).why_undefined(truth, len(names))
+    if reason is None:
+        return None
+    absent = ", ".join(repr(name) for name in names if name not in there)
+    lacks = f"has no word with the tag {absent}" if absent else "does not fit"
+    return f"{lacks}, so that the metric {metric} is undefined ({reason.rstrip('.')})"
 
 
 def _entity_metrics(pairs: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]], names: Sequence[str]) -> Metrics:
