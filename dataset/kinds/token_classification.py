@@ -20,6 +20,8 @@ import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 from transformers import PreTrainedTokenizerBase
 
+from design_space.files import short
+
 from ..metrics import Metrics, find_metric
 
 TOKEN_NAMES = ("tokens", "words", "text", "sentence")
@@ -28,6 +30,7 @@ ENTITY_F1 = "entity_f1"
 IGNORED = -100
 _OUTSIDE = "O"  # the tag of a word that is in no entity
 _BLANKS = " \t\r\n"  # other spaces, as the one that joins two words, are part of a word
+_WHOLE = re.compile(r"([-+]?\d+)(?:\.0+)?")
 _ENTITY_TAG = re.compile(r"([BIESLUMW])(?:-(.+))?")
 _SCHEMES = ("BIO", "BIOES", "BILOU", "BMOES", "BMEWO")
 _AS_IOBES = str.maketrans("LUMW", "ESIS")
@@ -66,7 +69,7 @@ def tagged_rows(frame: pd.DataFrame, origin: str, unit: str, tokens: str, tags: 
     """The columns ``tokens`` and ``tags``: lists of strings, of equal length in a row.
 
     Raises:
-        ValueError: naming the first row where they are not.
+        ValueError: naming the first row where they are not, or where a tag is no name and no whole number, or -100.
     """
     rows = {}
     for place, words, names in zip(frame.index, frame[tokens], frame[tags], strict=True):
@@ -83,19 +86,37 @@ def tagged_rows(frame: pd.DataFrame, origin: str, unit: str, tokens: str, tags: 
         wrong = [word for word in words if not isinstance(word, str) or not word.strip(_BLANKS)]
         if wrong:
             raise ValueError(f"{where}: '{tokens}' must hold words. Got {wrong[0]!r}")
-        missing = [name for name in names if name is None or not str(name).strip()]
-        if missing:
-            raise ValueError(f"{where}: '{tags}' holds an empty tag")
-        rows[place] = [str(word).strip(_BLANKS) for word in words], [str(name).strip() for name in names]
+        try:
+            rows[place] = [str(word).strip(_BLANKS) for word in words], list(map(_as_tag, names))
+        except ValueError as error:
+            raise ValueError(f"{where}: '{tags}' {error}") from None
     return pd.DataFrame(list(rows.values()), columns=["tokens", "tags"], index=list(rows))
 
 
+def _as_tag(tag: Any) -> str:
+    """A tag as a text; 1.0 is 1. Raises ``ValueError`` with the reason why it is none."""
+    is_single = isinstance(tag, (str, int, float, np.number, np.bool_))
+    text = str(tag).strip()
+    if tag is None or (is_single and (tag != tag or not text)):
+        raise ValueError("holds an empty tag")
+    whole = _WHOLE.fullmatch(text)
+    if not is_single or (isinstance(tag, (float, np.floating)) and not whole):
+        raise ValueError(f"must hold names or whole numbers. Got {short(tag)}")
+    if whole and whole[1] == str(IGNORED):
+        raise ValueError(
+            f"holds {IGNORED}, which is no tag. Tags are names or other whole numbers; give words without one a tag of "
+            "their own, or leave such rows out"
+        )
+    return whole[1] if whole else text
+
+
 def tag_names(tags: pd.Series) -> tuple[str, ...]:
-    """The names of the tags by id, ``O`` first."""
+    """The names of the tags by id: ``O`` first, then numbers by their value and all else by the alphabet."""
     names = {name for row in tags for name in row}
     if len(names) < 2:
         raise ValueError(f"A task needs at least two tags. All tags are {min(names)!r}")
-    return tuple(sorted(names, key=lambda name: (name != _OUTSIDE, name)))
+    values = {name: float(name) if _WHOLE.fullmatch(name) else np.inf for name in names}
+    return tuple(sorted(names, key=lambda name: (name != _OUTSIDE, values[name], name)))
 
 
 def is_entity_scheme(names: Sequence[str]) -> bool:
