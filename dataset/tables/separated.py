@@ -1,8 +1,8 @@
 """Tables whose columns stand between separators: CSV, TSV, and what spreadsheets make of them.
 
-The name of a file promises a separator. Where that does not divide the header, or not all rows alike, the first other
-one that does is taken, and said; a first line ``sep=;`` names it. Rows and nameless columns without content are
-nothing.
+The name of a file promises a separator. Where that does not divide the header, or not all rows alike, the other one
+that does is taken, and said; a first line ``sep=;`` names it, and must where several do. Rows and nameless columns
+without content are nothing.
 """
 
 import contextlib
@@ -30,24 +30,31 @@ def read_separated(text: str, usual: str, name: str) -> pd.DataFrame:
         name: of the file, for messages.
 
     Raises:
-        ValueError: for rows of another number of fields than the header, repeated names, a quote that is never closed.
+        ValueError: for rows of another number of fields than the header, repeated names, a quote that is never closed,
+            and where several separators divide header and rows alike.
     """
     named = _NAMED.match(text)
     line = 2 if named else 1
     text = text[named.end() :] if named else text
     order = [named[1]] if named else list(dict.fromkeys([usual, *SEPARATORS]))
-    problems = []
+    tables, problems = dict[str, pd.DataFrame](), []
     with _cells_of_any_length(len(text)):
         for separator in [mark for mark in order if _divides(text, mark)] or order[:1]:
             try:
-                frame = _table(_rows(text, separator, line))
+                tables[separator] = _table(_rows(text, separator, line))
             except ValueError as error:
                 problems.append(error)
-                continue
-            if not named and separator != usual:
-                logger.warning("%s: columns stand between %s", name, SEPARATORS[separator])
-            return frame
-    raise problems[0]
+    if not tables:
+        raise problems[0]
+    separator, *others = tables
+    if others:
+        marks = " and by ".join(SEPARATORS[mark] for mark in tables)
+        raise ValueError(
+            f"header and rows are divided alike by {marks}. Write a first line such as sep={separator} that says which"
+        )
+    if not named and separator != usual:
+        logger.warning("%s: columns stand between %s", name, SEPARATORS[separator])
+    return tables[separator]
 
 
 def _divides(text: str, separator: str) -> bool:

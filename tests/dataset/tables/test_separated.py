@@ -40,12 +40,22 @@ def test_a_first_line_names_the_separator_and_is_counted(tmp_path: Path) -> None
 
 
 def test_the_usual_separator_is_kept_where_it_fits(tmp_path: Path) -> None:
-    rows = [("text;id", "label"), ("a;b", "x"), ("c;d", "y")]
+    rows = [("text;id", "label"), ("a;b", "x"), ("c", "y")]
     assert _read(tmp_path / "a.csv", "\n".join(map(",".join, rows))) == rows
     with pytest.raises(ValueError, match="line 3 has 1 fields, the header 2"):
         _read(tmp_path / "b.csv", "text,label\na;b,x\nc;d\n")
     with pytest.raises(ValueError, match="line 3 has 1 fields, the header 2"):
         _read(tmp_path / "c.csv", "text;label\na, b;x\nc\n")
+
+
+@pytest.mark.parametrize(
+    ("header", "row"), [("text;Preis (EUR, netto)", "a;10,50"), ("Name, Vorname;Klasse", "a, b;x")]
+)
+def test_where_several_separators_fit_a_first_line_says_which(tmp_path: Path, header: str, row: str) -> None:
+    text = "\n".join([header, row, row])
+    with pytest.raises(ValueError, match="divided alike by commas and by semicolons. Write a first line such as sep=,"):
+        _read(tmp_path / "a.csv", text)
+    assert _read(tmp_path / "b.csv", f"sep=;\n{text}") == [tuple(header.split(";")), *[tuple(row.split(";"))] * 2]
 
 
 def test_nameless_columns_and_rows_without_content_are_nothing(tmp_path: Path) -> None:
