@@ -58,7 +58,11 @@ def find_columns(frame: pd.DataFrame, path: Path, origin: str, options: TableOpt
         listed = [name for name in rest if frame[name].map(is_list).any()]
         named = [name for name in rest if name.lower() in LABEL_NAMES]
         likely = named or listed or [name for name in rest if name.lower() not in TEXT_NAMES] or rest
-        label = likely[0] if named or listed else min(likely, key=lambda name: _variety(frame[name].astype(str)))
+        if not (named or listed):
+            cells = {name: frame[name].astype(str) for name in likely}
+            likely = [name for name in likely if cells[name].nunique() > 1] or likely
+            likely.sort(key=lambda name: _variety(cells[name]))
+        label = likely[0]
         guessed.insert(0, f"labels from '{label}'")
     if text is None:
         text = text_column(frame[[name for name in names if name not in (label, pair)]], path)

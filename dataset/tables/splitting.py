@@ -27,7 +27,7 @@ def split_off(
         together: columns; rows that have the same in all of them stay in one split.
 
     Raises:
-        ValueError: for fewer than three rows, or groups of rows; where no row can leave training.
+        ValueError: for fewer rows, or groups of rows, than splits and one more; where no row can leave training.
     """
     share = _HELD_OUT * len(frames["train"])
     wanted = [split for split in ("validation", "test") if split not in frames]
@@ -35,19 +35,20 @@ def split_off(
         wanted = []  # the user's own split is complete
     are_numbers = not (classes or several or together)
     least = 2 if are_numbers and len(frames["train"]) >= _FEWEST_FOR_TWO else 1  # one alone has no correlation
+    if wanted:
+        whole = frames["train"].drop_duplicates(list(together)) if together else frames["train"]
+        _check(len(whole), f"texts ({', '.join(together)})" if together else "rows", 2 + len(wanted))
     for split in wanted:
         rows = frames["train"]
         size = max(least, round(share))
         if together:
             groups = rows.groupby(list(together), sort=False).ngroup()
-            _check(groups.nunique(), f"texts ({', '.join(together)})")
             of_rows = size / len(rows)
             kept, held_out = next(
                 GroupShuffleSplit(n_splits=1, test_size=of_rows, random_state=seed).split(rows, groups=groups)
             )
             frames["train"], frames[split] = rows.iloc[kept], rows.iloc[held_out]
             continue
-        _check(len(rows), "rows")
         if classes:
             frames["train"], frames[split] = _in_proportion(rows, classes, size, seed)
         elif several:
@@ -88,6 +89,8 @@ def _without(rows: pd.DataFrame, stays: pd.Series, size: int, seed: int) -> tupl
     return rows.drop(held_out.index), held_out
 
 
-def _check(number: int, what: str) -> None:
-    if number < 3:
-        raise ValueError(f"{number} {what} are too few to split. Give more, or files for validation and test")
+def _check(number: int, what: str, least: int) -> None:
+    if number < least:
+        raise ValueError(
+            f"{number} {what} are too few to split, {least} are needed. Give more, or files for validation and test"
+        )

@@ -65,3 +65,8 @@ def test_lists_are_no_texts_and_a_column_called_label_is_the_labels(tmp_path: Pa
     pd.DataFrame({"text": [b"boat", b"ship"] * 9, "label": TAGS * 9}).to_parquet(tmp_path / "mine.parquet")
     with pytest.raises(ValueError, match="mine.parquet, rows 1, 2, .*column 'text' holds a list or an object, no text"):
         load_task(tmp_path / "mine.parquet")
+
+
+def test_a_column_that_is_the_same_everywhere_is_not_guessed(tmp_path: Path) -> None:
+    rows = [f"{i},boat {i} came in,US,{TAGS[i % 2]}" for i in range(20)]
+    assert load_task(_write(tmp_path / "mine.csv", ",review,country,recommended", rows)).label_names == TAGS
