@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 PLAIN = "1234.5"
+_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}\.\d{3}")
 _GROUP_MARKS = ",.' \u00a0\u202f"
 _WRITINGS = {"1,234.5": (".", ""), "1.234,5": (",", ""), "1,234.5%": (".", "%"), "1.234,5%": (",", "%")}
 
@@ -15,18 +16,34 @@ def find_writing(labels: pd.Series, least: float) -> str:
     """The writing that most labels have; ``PLAIN`` where it has as many as another, or none has so many as ``least``.
 
     Raises:
-        ValueError: when two others have as many and give other numbers, as 1,250 may be 1250 or 1.25.
+        ValueError: when two others have as many and give other numbers, as 1,250 may be 1250 or 1.25; and where points
+            may stand between thousands, as in 1.250 beside 925.
     """
     read = {writing: numbers(labels, writing) for writing in (PLAIN, *_WRITINGS)}
     most = max(part.count() for part in read.values())
     best = [writing for writing, part in read.items() if part.count() == most]
-    if PLAIN in best or most < least:
+    if most < least:
         return PLAIN
     first, *others = (read[writing] for writing in best)
-    if not all(first.equals(other) for other in others):
-        label, value = labels[first.notna()].iloc[0], first.dropna().iloc[0]
+    doubtful = labels[first.notna()]
+    if PLAIN in best:
+        doubtful = _between_thousands(doubtful)
+    elif all(first.equals(other) for other in others):
+        return best[0]
+    if len(doubtful):
+        label, value = doubtful.iloc[0], first[doubtful.index[0]]
         raise ValueError(f"a label like {label!r} may be {value:g} or not. Write numbers like {PLAIN}")
     return best[0]
+
+
+def _between_thousands(labels: pd.Series) -> pd.Series:
+    """The labels whose point may stand between thousands: all that have one, with three digits behind it, where others
+    are whole and below 1000."""
+    has_point = labels.str.contains(".", regex=False)
+    pointed, whole = labels[has_point], labels[~has_point]
+    are_thousands = pointed.map(lambda label: bool(_THOUSANDS.fullmatch(label))).all()
+    are_below = whole.str.lstrip("+-").str.len().le(3).all()
+    return pointed if len(whole) and are_thousands and are_below else pointed[:0]
 
 
 def numbers(labels: pd.Series, writing: str) -> pd.Series:

@@ -67,6 +67,8 @@ def label_cells(cells: pd.Series, origin: str, name: str, separator: str | None 
     cells = cells.astype(object)
     if separator is not None:
         cells = cells.map(lambda cell: _separated(cell, separator))
+        if not cells.map(lambda cell: len(cell) > 1).any():
+            logger.warning("%s: no cell of column '%s' has several labels between '%s'", origin, name, separator)
     several = bool(cells.map(is_list).any())
     has_flags = any(_is_flag(label) for cell in cells for label in _entries(cell))
     problems = cells.map(lambda cell: _problem(cell, several, has_flags))

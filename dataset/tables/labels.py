@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from .amounts import PLAIN, find_writing, numbers
@@ -19,8 +20,9 @@ from .cells import label_cells
 from .readers import where
 
 MOST_CLASSES = 50
-MOST_SHOWN = 10  # names in a message
+MOST_SHOWN, _LONGEST_SHOWN = 10, 60  # names in a message, characters of each
 _MISSING = "-100"  # what losses pass over
+_MOST_ENTRIES = 50_000_000  # of zeros and ones of all rows: some 3 GB of memory on the way
 _MOST_STRAY = 0.1  # numbers with a larger share of words among them are names, as of codes
 _FEWEST_ROWS = 20  # in fewer rows nothing is said of how often a class comes
 _LIKE_NUMBERS = re.compile(r"[-+]?\d[\d.,']*%?")
@@ -33,7 +35,7 @@ class Labels:
     Args:
         names: of the classes; none when the labels are numbers of a regression.
         taken_for: the same in words.
-        by_split: numbers of a regression, class ids, or lists of zeros and ones.
+        by_split: numbers of a regression, class ids, or vectors of zeros and ones.
     """
 
     names: tuple[str, ...]
@@ -48,13 +50,15 @@ def read_labels(
     """The labels in a column's cells.
 
     Args:
-        columns: cells by split, ``train`` among them. origins: of each split, for messages.
+        columns: cells by split, ``train`` among them; those of a categorical type are classes. origins: of each split,
+            for messages.
         name: of the column. separator: what stands between several labels in a cell.
 
     Raises:
         ValueError: for cells that are no labels, a single class, nearly as many classes as rows, a label that is no
             number as others are, or one that training does not have; with the row.
     """
+    declared = isinstance(columns["train"].dtype, pd.CategoricalDtype)
     cells = {split: label_cells(column, origins[split], name, separator) for split, column in columns.items()}
     holds = {split: "lists" if part.map(_is_list).any() else "single labels" for split, part in cells.items()}
     for split, found in holds.items():
@@ -62,28 +66,29 @@ def read_labels(
             raise ValueError(f"{origins[split]}: column '{name}' holds {found}, in training {holds['train']}")
     if holds["train"] == "lists":
         return _several(cells, origins, name)
-    writing = _writing_of_amounts(cells["train"], f"{origins['train']}, column '{name}'")
+    writing = None if declared else _writing_of_amounts(cells, f"{origins['train']}, column '{name}'")
     if writing is not None:
         by_split = {split: numbers(part, writing) for split, part in cells.items()}
         for split, part in cells.items():
-            _refuse_words(part, by_split[split], origins[split])
+            _refuse_words(part, by_split[split], origins[split], writing)
         taken_for = "amounts" + (f" written like {writing}" if writing != PLAIN else "")
         return Labels(names=(), is_multi_label=False, taken_for=taken_for, by_split=by_split)
-    names = _class_names(cells["train"], origins["train"])
+    names = _class_names(cells["train"], origins["train"], name)
     by_split = {split: _ids(part, names, origins[split]) for split, part in cells.items()}
     return Labels(names=names, is_multi_label=False, taken_for=f"classes: {shown(names)}", by_split=by_split)
 
 
 def shown(names: Sequence[str]) -> str:
     """The names for a message; of many the first."""
-    return ", ".join(map(repr, names[:MOST_SHOWN])) + (", ..." if len(names) > MOST_SHOWN else "")
+    short = (name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}..." for name in names[:MOST_SHOWN])
+    return ", ".join(map(repr, short)) + (", ..." if len(names) > MOST_SHOWN else "")
 
 
 def _several(cells: Mapping[str, pd.Series], origins: Mapping[str, str], name: str) -> Labels:
     """The labels in lists: vectors, or names."""
     length = _length_of_vectors(cells, origins, name)
     if length:
-        vectors = {split: part.map(lambda row: [float(place) for place in row]) for split, part in cells.items()}
+        vectors = {split: part.map(lambda row: np.array(row, dtype=np.float32)) for split, part in cells.items()}
         names = tuple(map(str, range(length)))
         return Labels(
             names=names,
@@ -94,10 +99,26 @@ def _several(cells: Mapping[str, pd.Series], origins: Mapping[str, str], name: s
     names = _ordered({label for row in cells["train"] for label in row})
     if not names:
         raise ValueError("No text has a label")
+    _refuse_too_many(names, cells["train"], origins["train"])
     for split, part in cells.items():
         _refuse_numbers(part, f"{origins[split]}", name)
     by_split = {split: _zeros_and_ones(part, names, origins[split]) for split, part in cells.items()}
     return Labels(names=names, is_multi_label=True, taken_for=f"lists of classes: {shown(names)}", by_split=by_split)
+
+
+def _refuse_too_many(names: Sequence[str], rows: pd.Series, origin: str) -> None:
+    """Names that are no classes, as nearly none comes twice, and more than memory can bear."""
+    number = int(rows.map(len).sum())
+    if len(rows) >= _FEWEST_ROWS and len(names) > number / 2:
+        raise ValueError(
+            f"{origin} has {len(names):,} different labels among {number:,} in lists ({shown(names[:3])}, ...); a "
+            "class needs several. Name another column of labels"
+        )
+    if len(names) * len(rows) > _MOST_ENTRIES:
+        raise ValueError(
+            f"{origin} has {len(names):,} different labels for {len(rows):,} texts; the two numbers multiplied may be "
+            f"at most {_MOST_ENTRIES:,}. Leave rare labels or rows out"
+        )
 
 
 def _length_of_vectors(cells: Mapping[str, pd.Series], origins: Mapping[str, str], name: str) -> int:
@@ -129,23 +150,26 @@ def _refuse_numbers(part: pd.Series, origin: str, name: str) -> None:
         )
 
 
-def _writing_of_amounts(labels: pd.Series, place: str) -> str | None:
-    """How the numbers of a regression are written; None where labels are classes."""
-    least = (1 - _MOST_STRAY) * len(labels)
+def _writing_of_amounts(cells: Mapping[str, pd.Series], place: str) -> str | None:
+    """How the numbers of a regression are written, in all splits alike; None where training has classes."""
+    labels, together = cells["train"], pd.concat(list(cells.values()), ignore_index=True)
     try:
-        writing = find_writing(labels, least)
+        writing = find_writing(together, (1 - _MOST_STRAY) * len(together))
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
     known = numbers(labels, writing).dropna()
     most = min(MOST_CLASSES, len(labels) / 2) if len(labels) >= _FEWEST_ROWS else MOST_CLASSES
     are_amounts = writing != PLAIN or (known % 1 != 0).any() or known.nunique() > most
-    return writing if are_amounts and len(known) >= least else None
+    return writing if are_amounts and len(known) >= (1 - _MOST_STRAY) * len(labels) else None
 
 
-def _class_names(labels: pd.Series, origin: str) -> tuple[str, ...]:
+def _class_names(labels: pd.Series, origin: str, name: str) -> tuple[str, ...]:
     names = _ordered(set(labels))
     if len(names) < 2:
-        raise ValueError(f"A task needs at least two classes. All labels are {names[0]!r}")
+        raise ValueError(
+            f"{origin}: a task needs at least two classes, and column '{name}' holds only {shown(names)}. Name another "
+            "one (label_column)"
+        )
     if len(labels) >= _FEWEST_ROWS and len(names) > len(labels) / 2:
         raise ValueError(
             f"{origin} has {len(names)} different labels in {len(labels)} rows ({shown(list(labels.unique())[:3])}, "
@@ -178,29 +202,36 @@ def _ids(labels: pd.Series, names: Sequence[str], origin: str) -> pd.Series:
 def _zeros_and_ones(labels: pd.Series, names: Sequence[str], origin: str) -> pd.Series:
     flat = labels.explode().dropna()
     _refuse_unknown(flat[~flat.isin(names)], names, origin)
-    return labels.map(lambda found: [float(name in found) for name in names])
+    places = {name: place for place, name in enumerate(names)}
+    return labels.map(lambda found: _ones_at([places[name] for name in found], len(names)))
+
+
+def _ones_at(places: Sequence[int], length: int) -> np.ndarray:
+    ones = np.zeros(length, dtype=np.float32)
+    ones[list(places)] = 1
+    return ones
 
 
 def _refuse_unknown(unknown: pd.Series, names: Sequence[str], origin: str) -> None:
     if len(unknown):
         raise ValueError(
-            f"{where(origin, [unknown.index[0]])}: label {unknown.iloc[0]!r}, which training does not have. Training "
-            f"has {', '.join(names)}"
+            f"{where(origin, [unknown.index[0]])}: label {shown([unknown.iloc[0]])}, which training does not have. "
+            f"Training has {shown(names)}"
         )
 
 
-def _refuse_words(labels: pd.Series, values: pd.Series, origin: str) -> None:
+def _refuse_words(labels: pd.Series, values: pd.Series, origin: str, writing: str) -> None:
     wrong = values.isna()
     if wrong.any():
         raise ValueError(
             f"{where(origin, [labels.index[wrong][0]])}: the label must be a number, as others are. Got "
-            f"{labels[wrong].iloc[0]!r} (such rows: {wrong.sum()}). {_remedy(labels[wrong])}"
+            f"{shown([labels[wrong].iloc[0]])} (such rows: {wrong.sum()}). {_remedy(labels[wrong], writing)}"
         )
 
 
-def _remedy(labels: pd.Series) -> str:
+def _remedy(labels: pd.Series, writing: str = PLAIN) -> str:
     like_numbers = labels.map(lambda label: bool(_LIKE_NUMBERS.fullmatch(label))).mean() > 0.5
-    return "Write numbers like 1234.5" if like_numbers else "Leave such rows out, or name another column of labels"
+    return f"Write numbers like {writing}" if like_numbers else "Leave such rows out, or name another column of labels"
 
 
 def _is_list(cell: object) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import datasets as hf_datasets
 import pandas as pd
 
-from design_space.files import read_text
+from design_space.files import parse_json, read_text
 
 from ..hub import is_hub_name, is_saved_dataset, load_from_hub
 from .conll import read_conll
@@ -22,6 +22,7 @@ from .separated import read_separated
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".conll")
 _LINE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".conll")
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _SPLIT_NAMES = {
     "train": ("train", "training"),
     "validation": ("validation", "dev", "valid", "val"),
@@ -63,7 +64,7 @@ def read_table(path: Path) -> pd.DataFrame:
 def read_dataset(source: str) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
     """Splits of a saved dataset, a folder of data files, or a dataset of the Hub (``owner/name`` or
     ``owner/name:configuration``): ``train`` and, where there are, ``validation`` and ``test``; and where each is from,
-    for messages. CSV, TSV, JSONL and CoNLL files of a folder are read as the files themselves are.
+    for messages. Files of a folder with CSV, TSV, JSONL or CoNLL among them are read as the files themselves are.
 
     Raises:
         ValueError: when it cannot be loaded or has no rows to train on.
@@ -73,11 +74,15 @@ def read_dataset(source: str) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
     if files:
         return _of_files(path, files)
     loaded = _loaded(source)
-    frames = {}
+    frames, taken = {}, list[str]()
     for split, names in _SPLIT_NAMES.items():
         found = next((name for name in names if name in loaded), None)
         if found is not None:
             frames[split] = _frame(loaded[found], source, split)
+            taken.append(found)
+    unused = [name for name in loaded if name not in taken]
+    if unused:
+        logger.warning("%s: splits not used: %s", path.name, ", ".join(unused))
     frames = {split: frame for split, frame in frames.items() if len(frame)}
     if "train" not in frames:
         raise ValueError(f"{source} has no rows to train on. Its splits: {', '.join(loaded)}")
@@ -137,9 +142,20 @@ def _loaded(source: str) -> Any:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files in a folder that have lines, without hidden ones."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in _LINE_SUFFIXES and path.is_file())
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    """The tables in a folder where some have lines, without hidden ones; none where all are Parquet, or there is none.
+
+    Raises:
+        ValueError: for compressed tables, which are not read, and would be missed.
+    """
+    shown = (path for path in folder.rglob("*") if not any(part[0] == "." for part in path.relative_to(folder).parts))
+    files = sorted(path for path in shown if path.is_file())
+    packed = [
+        path.name for path in files if path.suffix.lower() in _PACKED and Path(path.stem).suffix in TABLE_SUFFIXES
+    ]
+    if packed:
+        raise ValueError(f"{folder} holds compressed tables: {', '.join(packed)}. Unpack them first")
+    tables = [path for path in files if path.suffix.lower() in TABLE_SUFFIXES]
+    return tables if any(path.suffix.lower() in _LINE_SUFFIXES for path in tables) else []
 
 
 def _of_files(folder: Path, files: Sequence[Path]) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
@@ -169,13 +185,13 @@ def _of_files(folder: Path, files: Sequence[Path]) -> tuple[dict[str, pd.DataFra
 
 def _split_of(path: Path) -> str:
     """The split that the name of a file, or of a folder that it is in, tells; empty where none does."""
-    words = set(re.split(r"[^a-z]+", str(path.with_suffix("")).lower()))
+    words = {word.removesuffix("set") for word in re.split(r"[^a-z]+", str(path.with_suffix("")).lower())}
     return next((split for split, names in _SPLIT_NAMES.items() if words & set(names)), "")
 
 
 def _frame(rows: hf_datasets.Dataset, source: str, split: str) -> pd.DataFrame:
-    """The rows as a frame, classes by their names, without rows that have no label (none, or a number below 0, as the
-    Hub marks secret ones). A missing class in a list of them is None."""
+    """The rows as a frame, classes by their names and of a categorical type, without rows that have no label (none, or a
+    number below 0, as the Hub marks secret ones). A missing class in a list of them is None."""
     frame = rows.to_pandas()
     frame.index = pd.RangeIndex(1, len(frame) + 1)
     for column, feature in rows.features.items():
@@ -184,7 +200,8 @@ def _frame(rows: hf_datasets.Dataset, source: str, split: str) -> pd.DataFrame:
             if secret.any():
                 logger.warning("%s, %s: %d rows without a label left out", source, split, int(secret.sum()))
             frame = frame[~secret]
-            frame = frame.assign(**{column: [feature.names[int(number)] for number in frame[column]]})
+            classes = pd.Categorical.from_codes(frame[column].astype(int), feature.names)
+            frame = frame.assign(**{column: classes})
         inner = getattr(feature, "feature", None)
         if isinstance(inner, hf_datasets.ClassLabel):
             names = dict(enumerate(inner.names))
@@ -199,9 +216,11 @@ def _json_lines(text: str) -> pd.DataFrame:
         if not line.strip():
             continue
         try:
-            rows[number] = json.loads(line)
+            rows[number] = parse_json(line)
         except json.JSONDecodeError as error:
             raise ValueError(f"line {number} is not JSON: {error.msg} at character {error.pos + 1}") from None
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
         if not isinstance(rows[number], dict):
             raise ValueError(f'line {number} must be an object like {{"text": ..., "label": ...}}. Got {line[:50]}')
-    return pd.DataFrame(list(rows.values()), index=list(rows))
+    return pd.DataFrame(list(rows.values()), index=list(rows), dtype=object)

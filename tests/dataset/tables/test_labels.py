@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pandas as pd
 import pytest
 
@@ -181,3 +182,69 @@ def test_empty_rows_are_left_out_on_demand(tmp_path: Path, caplog: pytest.LogCap
     task = load_task(path, table=TableOptions(skip_empty=True))
     assert sum(map(len, task.splits.values())) == 28
     assert "mine.csv, lines 6, 9: rows left out that have an empty cell (2 of 30)" in caplog.text
+
+
+def _german(numbers: list[int]) -> list[str]:
+    return [f"{number:,}".replace(",", ".") for number in numbers]
+
+
+@pytest.mark.parametrize("validation", [[], [1250, 1325]])
+def test_points_that_may_stand_between_thousands_are_told(tmp_path: Path, validation: list[int]) -> None:
+    """In training, or in another split alone."""
+    prices = [250 + 75 * i for i in range(9 if validation else 40)]
+    train = _table(tmp_path / "mine.csv", _german(prices))
+    other = _table(tmp_path / "more.csv", _german(validation)) if validation else None
+    with pytest.raises(
+        ValueError, match=r"column 'label': a label like '1\.\d{3}' may be 1\.\d+ or not. Write numbers like"
+    ):
+        load_task(train, table=TableOptions(validation_file=other))
+
+
+@pytest.mark.parametrize("labels", [["0.125", "0.250", "3"], ["1.250", "2.125", "3.500"], ["1.250", "1500", "2.125"]])
+def test_points_before_three_digits_of_a_fraction_are_read_as_such(tmp_path: Path, labels: list[str]) -> None:
+    found = _by_text(_table(tmp_path / "mine.csv", labels * 10))
+    assert set(found.values()) == set(map(float, labels))
+
+
+def test_numbers_are_written_in_all_splits_alike(tmp_path: Path) -> None:
+    train = _table(tmp_path / "mine.csv", [f"{i},5" for i in range(40)])
+    validation = _table(tmp_path / "more.csv", ["2,5", "0.5", "1,5"])
+    with pytest.raises(ValueError, match=r"more\.csv, line 3: .* Got '0\.5' .*\. Write numbers like 1\.234,5"):
+        load_task(train, table=TableOptions(validation_file=validation))
+
+
+def test_the_names_of_declared_classes_are_no_amounts(tmp_path: Path) -> None:
+    names = ["0.5", "1.5", "2.5"]
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=names)})
+    rows = {"text": [f"text {i}" for i in range(40)], "label": [i % 3 for i in range(40)]}
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "saved")
+    assert load_task(tmp_path / "saved").label_names == ("0.5", "1.5", "2.5")
+
+
+def test_large_numbers_of_classes_are_exact_beside_an_empty_label(tmp_path: Path) -> None:
+    rows = _table(tmp_path / "mine.jsonl", [9007199254740993, 9007199254740994] * 20 + [None])
+    assert load_task(rows, table=TableOptions(skip_empty=True)).label_names == ("9007199254740993", "9007199254740994")
+
+
+def test_lists_of_labels_that_nearly_all_differ_are_no_classes(tmp_path: Path) -> None:
+    file = _table(tmp_path / "mine.jsonl", [[f"word {i}", f"word {i + 1000}"] for i in range(60)])
+    with pytest.raises(ValueError, match=r"mine\.jsonl has 120 different labels among 120 in lists .* needs several"):
+        load_task(file)
+
+
+def test_more_labels_than_memory_can_bear_are_refused_before_any_is_kept(tmp_path: Path) -> None:
+    file = _table(tmp_path / "mine.jsonl", [[f"l{i % 3500}", f"m{i % 3400}"] for i in range(8000)])
+    with pytest.raises(
+        ValueError, match=r"6,900 different labels for 8,000 texts; the two numbers multiplied may be at"
+    ):
+        load_task(file)
+
+
+def test_a_long_label_is_shown_by_its_beginning(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"holds only 'x{60}\.\.\.'\. Name another one \(label_column\)"):
+        load_task(_table(tmp_path / "mine.csv", ["x" * 10_000] * 40))
+
+
+def test_a_separator_that_is_nowhere_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load_task(_table(tmp_path / "mine.csv", ["a;b", "c", "a"] * 10), table=TableOptions(label_separator="|"))
+    assert "mine.csv: no cell of column 'label' has several labels between '|'" in caplog.text

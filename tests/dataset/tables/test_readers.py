@@ -1,6 +1,7 @@
 """Tables on disk: which names mean one, and rows as they are written."""
 
 import csv
+import gzip
 import json
 from pathlib import Path
 
@@ -141,3 +142,35 @@ def test_missing_classes_of_a_saved_dataset_are_left_out_or_refused(tmp_path: Pa
     hf_datasets.Dataset.from_dict(rows).cast(of_tags).save_to_disk(str(tmp_path / "tags"))
     with pytest.raises(ValueError, match=r"tags, row 40: 'tags' holds an empty tag"):
         load_task(tmp_path / "tags")
+
+
+def test_compressed_tables_in_a_folder_are_told(tmp_path: Path) -> None:
+    _csv(tmp_path / "data" / "train.csv")
+    (tmp_path / "data" / "test.csv.gz").write_bytes(gzip.compress(b"text,label\na,yes\nb,no\n"))
+    with pytest.raises(ValueError, match=r"data holds compressed tables: test\.csv\.gz\. Unpack them first"):
+        load_task(tmp_path / "data")
+
+
+def test_parquet_beside_lines_is_a_split_too(tmp_path: Path) -> None:
+    _csv(tmp_path / "data" / "trainset.csv", [(f"{text} in training", label) for text, label in ROWS])
+    _csv(tmp_path / "data" / "devset.csv")
+    pd.DataFrame(ROWS[:6], columns=["text", "label"]).to_parquet(tmp_path / "data" / "test.parquet")
+    assert {split: len(rows) for split, rows in load_task(tmp_path / "data").splits.items()} == {
+        "train": 20,
+        "validation": 20,
+        "test": 6,
+    }
+
+
+def test_splits_of_a_saved_dataset_that_are_not_used_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = hf_datasets.Dataset.from_dict({"text": [text for text, _ in ROWS], "label": [label for _, label in ROWS]})
+    splits = dict.fromkeys(("train", "validation", "dev", "validation_matched"), rows)
+    hf_datasets.DatasetDict(splits).save_to_disk(tmp_path / "saved")
+    load_task(tmp_path / "saved")
+    assert "saved: splits not used: dev, validation_matched" in caplog.text
+
+
+def test_a_line_that_is_nested_too_deeply_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": ' + "[" * 100_000)
+    with pytest.raises(ValueError, match=r"a\.jsonl cannot be read as a table: line 2: it is nested too deeply"):
+        load_task(tmp_path / "a.jsonl")

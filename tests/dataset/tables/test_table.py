@@ -82,7 +82,7 @@ def test_pairs_are_guessed_and_what_was_guessed_is_said(tmp_path: Path, caplog: 
         ("a.csv", 'text,label\n"never closed,x\nb,y\n', "line 2: unexpected end of data"),
         ("a.csv", "text,text\na,b\n", "line 1: two columns are called 'text'"),
         ("a.csv", "text,label\n", "a.csv holds no rows"),
-        ("a.csv", "text,label\na,x\nb,x\n", "at least two classes. All labels are 'x'"),
+        ("a.csv", "text,label\na,x\nb,x\n", "at least two classes, and column 'label' holds only 'x'"),
         ("a.tsv", "text\tlabel\na\tx\nb\n", "line 3 has 1 fields"),
         ("a.jsonl", '{"text": "a", "label": 1}\n\n{"text": \n', "line 3 is not JSON"),
         ("a.jsonl", '{"text": "a", "label": 1}\n[1]\n', "line 2 must be an object"),
@@ -104,7 +104,9 @@ def test_bytes_that_are_no_text_are_told_with_their_line(tmp_path: Path) -> None
 def test_labels_that_training_does_not_have_are_told_with_their_line(tmp_path: Path) -> None:
     train = _write(tmp_path / "a.csv", "text,label\na,x\nb,y\nc,x\n")
     validation = _write(tmp_path / "b.csv", "text,label\nd,x\ne,z\n")
-    with pytest.raises(ValueError, match=r"b.csv, line 3: label 'z', which training does not have. Training has x, y"):
+    with pytest.raises(
+        ValueError, match=r"b.csv, line 3: label 'z', which training does not have. Training has 'x', 'y'"
+    ):
         load_task(train, table=TableOptions(validation_file=validation))
     with pytest.raises(ValueError, match=r"c.csv has only the class 'x'"):
         load_task(train, table=TableOptions(validation_file=_write(tmp_path / "c.csv", "text,label\nd,x\n")))
