@@ -190,8 +190,8 @@ def _split_of(path: Path) -> str:
 
 
 def _frame(rows: hf_datasets.Dataset, source: str, split: str) -> pd.DataFrame:
-    """The rows as a frame, classes by their names and of a categorical type, without rows that have no label (none, or a
-    number below 0, as the Hub marks secret ones). A missing class in a list of them is None."""
+    """The rows as a frame, classes by their names and of a categorical type, without rows that have no label (none,
+    or a number below 0, as the Hub marks secret ones). A missing class in a list of them is None."""
     frame = rows.to_pandas()
     frame.index = pd.RangeIndex(1, len(frame) + 1)
     for column, feature in rows.features.items():
