@@ -29,7 +29,7 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from design_space.files import write_atomically
+from design_space.files import read_json, write_atomically
 
 from .corpora.packing import pack
 from .kinds.question_answering import best_answers, encode_questions
@@ -70,7 +70,7 @@ class PreparedData(TaskDescription):
         file = Path(path).absolute() / TASK_FILE
         if not file.is_file():
             raise ValueError(f"{file.parent} holds no prepared data (no {TASK_FILE}). Make it with prepare_data")
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
         try:
             content |= {key: tuple(content[key]) for key in ("label_names", "task_names")}
             content["task_type"] = content.pop(_TASK_TYPE, TEXT)

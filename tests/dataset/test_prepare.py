@@ -202,6 +202,9 @@ def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "task.json").write_text('{"name": "x", "content": 1}')
     with pytest.raises(ValueError, match="was prepared by another version"):
         PreparedData.load(tmp_path)
+    (tmp_path / "task.json").write_text('{"name": "x", ')
+    with pytest.raises(ValueError, match=r"task\.json is damaged or cut off"):
+        PreparedData.load(tmp_path)
 
 
 def test_long_documents_are_tokenized_a_few_at_a_time_to_the_same_blocks(
