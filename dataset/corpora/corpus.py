@@ -8,13 +8,15 @@ corpora.
 
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets as hf_datasets
 import pyarrow
 import pyarrow.parquet
+
+from design_space.files import short
 
 from ..hub import is_hub_name, is_saved_dataset, load_from_hub
 
@@ -39,7 +41,7 @@ def load_corpus(
         seed: of the draws.
 
     Raises:
-        ValueError: for a source that is missing, empty, damaged or not UTF-8.
+        ValueError: for a source that is missing, empty, damaged or not UTF-8, or whose ``text`` is no string.
     """
     if not sources:
         from .python_docs import python_docs_corpus
@@ -81,7 +83,15 @@ def _texts(stream: hf_datasets.IterableDataset, source: Path | str) -> hf_datase
     columns = stream.column_names or list(next(iter(stream), {_TEXT: ""}))
     if _TEXT not in columns:
         raise ValueError(f"The corpus {source} has no column '{_TEXT}'. Its columns: {', '.join(columns)}")
-    return stream.select_columns([_TEXT])
+    texts = stream.select_columns([_TEXT])
+    first = next((row[_TEXT] for row in texts if row[_TEXT] is not None), "")
+    if not isinstance(first, str):
+        raise ValueError(f"The corpus {source}: column '{_TEXT}' must hold strings. Got {short(first)}")
+    return texts.filter(_has_text)
+
+
+def _has_text(row: Mapping[str, Any]) -> bool:
+    return row[_TEXT] is not None
 
 
 def _files(source: Path) -> list[Path]:
@@ -148,7 +158,12 @@ def _rows(file: Path) -> Iterator[str]:
             if _TEXT not in table.schema_arrow.names:
                 columns = ", ".join(table.schema_arrow.names)
                 raise ValueError(f"{file} has no column '{_TEXT}'. Its columns: {columns}")
-            for batch in table.iter_batches(columns=[_TEXT]):
-                yield from (text for text in batch.column(0).to_pylist() if text is not None)
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(f"{file} is no Parquet file: {error}") from error
+            batches = table.iter_batches(columns=[_TEXT])
+            texts = (text for batch in batches for text in batch.column(0).to_pylist())
+            for number, text in enumerate(texts, start=1):
+                if isinstance(text, str):
+                    yield text
+                elif text is not None:
+                    raise ValueError(f"{file}, row {number}: '{_TEXT}' must be a string. Got {short(text)}")
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is no Parquet file, or damaged: {' '.join(str(error).split())}") from error

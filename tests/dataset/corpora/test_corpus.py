@@ -2,11 +2,13 @@
 
 import gzip
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import datasets as hf_datasets
+import pandas as pd
 import pytest
 
 from dataset import load_corpus
@@ -79,6 +81,45 @@ def test_what_is_no_corpus_is_told_with_its_place(tmp_path: Path, name: str, con
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
         _texts(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "shown"),
+    [(b"one", "b'one'"), (["a"], "['a']"), (7, "7"), ({"a": 1}, "{'a': 1}")],
+    ids=["bytes", "list", "number", "object"],
+)
+def test_texts_in_columns_must_be_strings(tmp_path: Path, wrong: Any, shown: str) -> None:
+    rows = hf_datasets.Dataset.from_dict({"text": [None, wrong]})
+    rows.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(
+        ValueError, match=re.escape(f"{tmp_path / 'a.parquet'}, row 2: 'text' must be a string. Got {shown}")
+    ):
+        _texts(tmp_path / "a.parquet")
+    rows.save_to_disk(tmp_path / "saved")
+    message = f"The corpus {tmp_path / 'saved'}: column 'text' must hold strings. Got {shown}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        _texts(tmp_path / "saved")
+
+
+def test_rows_without_a_text_are_left_out(tmp_path: Path) -> None:
+    rows = hf_datasets.Dataset.from_dict({"text": ["one", None, "two"]})
+    rows.to_parquet(tmp_path / "a.parquet")
+    rows.save_to_disk(tmp_path / "saved")
+    assert _texts(tmp_path / "a.parquet") == _texts(tmp_path / "saved") == ["one", "two"]
+
+
+def test_categories_are_strings(tmp_path: Path) -> None:
+    pd.DataFrame({"text": pd.Categorical(["one", "two", "one"])}).to_parquet(tmp_path / "a.parquet")
+    assert _texts(tmp_path / "a.parquet") == ["one", "two", "one"]
+
+
+def test_a_parquet_file_that_is_damaged_inside_is_told(tmp_path: Path) -> None:
+    pd.DataFrame({"text": [str(number * 7919) for number in range(9000)]}).to_parquet(tmp_path / "a.parquet")
+    content = bytearray((tmp_path / "a.parquet").read_bytes())
+    content[5000:5008] = b"\xff" * 8
+    (tmp_path / "a.parquet").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a.parquet is no Parquet file, or damaged: .+"):
+        _texts(tmp_path / "a.parquet")
 
 
 def test_sources_and_weights_must_be_there_and_fit(tmp_path: Path) -> None:
