@@ -1,9 +1,9 @@
 """A pre-training corpus: a stream of documents (column ``text``), never in memory as a whole.
 
 Sources are text files (every line that is not blank is one document), JSONL and Parquet files with a column ``text``,
-folders of such files, saved datasets, and datasets of the Hub; plain or, of lines, gzipped. Very long documents of
-files become several. Sources follow one another, or are drawn from by weight, as the original FlexiBERT mixes its five
-corpora.
+folders of such files (hidden ones are left out), saved datasets, and datasets of the Hub; plain or, of lines, gzipped.
+Very long documents of files become several. Sources follow one another, or are drawn from by weight, as the original
+FlexiBERT mixes its five corpora.
 """
 
 import gzip
@@ -41,7 +41,8 @@ def load_corpus(
         seed: of the draws.
 
     Raises:
-        ValueError: for a source that is missing, empty, damaged or not UTF-8, or whose ``text`` is no string.
+        ValueError: for a source that is missing, of another format, empty, damaged or not UTF-8, or whose ``text`` is no
+            string.
     """
     if not sources:
         from .python_docs import python_docs_corpus
@@ -95,19 +96,31 @@ def _has_text(row: Mapping[str, Any]) -> bool:
 
 
 def _files(source: Path) -> list[Path]:
+    """The file, or those of a folder that can be read, without hidden ones."""
     if source.is_file():
+        if source.suffix and not _can_be_read(source):
+            raise ValueError(
+                f"{source} cannot be read as a corpus: its name must end in {', '.join(SUFFIXES)}. A file of plain "
+                "text with another ending can be renamed to .txt"
+            )
         return [source]
     if not source.is_dir():
         raise ValueError(f"No such file or folder of the corpus: {source}")
-    found = sorted(path for path in source.rglob("*") if path.is_file() and path.name.endswith(SUFFIXES))
-    if not found:
+    found = (path for path in source.rglob("*") if path.is_file() and _can_be_read(path))
+    files = sorted(path for path in found if not any(part[0] == "." for part in path.relative_to(source).parts))
+    if not files:
         raise ValueError(f"The folder {source} holds no text files ({', '.join(SUFFIXES)})")
-    return found
+    return files
+
+
+def _can_be_read(file: Path) -> bool:
+    return file.name.lower().endswith(SUFFIXES)
 
 
 def _documents(files: Sequence[str]) -> Iterator[dict[str, str]]:
     for name in files:
-        reader = _rows if name.endswith(".parquet") else _json_lines if name.endswith(JSON_SUFFIXES) else _lines
+        ending = name.lower()
+        reader = _rows if ending.endswith(".parquet") else _json_lines if ending.endswith(JSON_SUFFIXES) else _lines
         for text in reader(Path(name)):
             for piece in _pieces(text):
                 yield {_TEXT: piece}
@@ -130,11 +143,13 @@ def _lines(file: Path) -> Iterator[str]:
     """The lines of a file, decoded one by one, so that a bad one has a number."""
     number = 0
     try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+        with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
+                if b"\0" in line:  # as UTF-16 has
+                    raise ValueError(f"{file}, line {number} has a NUL character. Save the file as UTF-8 text")
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file}, line {number} is not UTF-8 text: {error.reason}") from error
+        raise ValueError(f"{file}, line {number} is not UTF-8 text: {error.reason}. Save it as UTF-8") from error
     except (gzip.BadGzipFile, EOFError) as error:
         raise ValueError(f"{file} is damaged after line {number}: {error}") from error
 

@@ -70,7 +70,11 @@ def test_names_of_the_hub_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "content", "message"),
     [
         ("a.txt", b" \n\n", "No text in the corpus: .*a.txt"),
-        ("a.txt", b"fine\n\xff\n", "a.txt, line 2 is not UTF-8 text"),
+        ("a.txt", b"fine\n\xff\n", "a.txt, line 2 is not UTF-8 text: invalid start byte. Save it as UTF-8"),
+        ("a.txt", "one\ntwo".encode("utf-16"), "a.txt, line 1 has a NUL character"),
+        ("a.txt", "one\ntwo".encode("utf-16-le"), "a.txt, line 1 has a NUL character. Save the file as UTF-8 text"),
+        ("a.txt", b"one\ntw\0o", "a.txt, line 2 has a NUL character. Save the file as UTF-8 text"),
+        ("a.jsonl", '{"text": "a"}'.encode("utf-16-be"), "a.jsonl, line 1 has a NUL character"),
         ("a.txt.gz", b"not gzipped", "a.txt.gz is damaged after line 0"),
         ("a.jsonl", b'{"text": "a"}\n{"txt": "b"}\n', "a.jsonl, line 2 has no 'text' that is a string"),
         ("a.jsonl", b"{", "a.jsonl, line 1 is not JSON"),
@@ -81,6 +85,41 @@ def test_what_is_no_corpus_is_told_with_its_place(tmp_path: Path, name: str, con
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
         _texts(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["A.JSONL", "A.JSONL.GZ", "A.Parquet", "A.TXT", "A.Txt.Gz", "A.MD", "notes"])
+def test_endings_may_be_in_capitals_or_missing(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    content = b'{"text": "one"}\n{"text": "two"}' if "JSONL" in name else b"one\ntwo"
+    if name == "A.Parquet":
+        hf_datasets.Dataset.from_dict({"text": ["one", "two"]}).to_parquet(path)
+    else:
+        path.write_bytes(gzip.compress(content) if name.lower().endswith(".gz") else content)
+    assert _texts(path) == ["one", "two"]
+    if "." in name:
+        assert _texts(tmp_path) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    "name", ["a.json", "a.CSV", "a.csv.gz", "a.tsv", "a.xlsx", "a.yaml", "a.xml", "a.parquet.gz", "wiki.train.tokens"]
+)
+def test_a_file_of_another_format_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("text\n")
+    message = (
+        f"{tmp_path / name} cannot be read as a corpus: its name must end in .txt, .txt.gz, .md, .rst, .jsonl, "
+        ".jsonl.gz, .parquet. A file of plain text with another ending can be renamed to .txt"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        load_corpus([tmp_path / name])
+
+
+def test_hidden_files_and_folders_are_left_out_of_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / ".cache" / "texts"  # a folder that is named may be in a hidden one
+    for name in ("a.txt", ".b.txt", ".git/c.txt", "more/d.txt", "more/.e/f.txt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    assert _texts(folder) == ["a.txt", "more/d.txt"]
+    assert _texts(folder / ".b.txt") == [".b.txt"]
 
 
 @pytest.mark.parametrize(
