@@ -8,6 +8,8 @@ FlexiBERT mixes its five corpora.
 
 import gzip
 import json
+import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import datasets as hf_datasets
 import pyarrow
 import pyarrow.parquet
 
-from design_space.files import short
+from design_space.files import parse_json, short
 
 from ..hub import is_hub_name, is_saved_dataset, load_from_hub
 
@@ -24,6 +26,7 @@ TEXT_SUFFIXES = (".txt", ".txt.gz", ".md", ".rst")
 JSON_SUFFIXES = (".jsonl", ".jsonl.gz")
 SUFFIXES = (*TEXT_SUFFIXES, *JSON_SUFFIXES, ".parquet")
 _TEXT = "text"
+_HALF = re.compile("[\ud800-\udfff]")  # of a pair of surrogates, which no tokenizer takes
 _MOST_CHARACTERS = 100_000  # of a document; tokenizers need some hundred bytes for each
 
 
@@ -41,8 +44,8 @@ def load_corpus(
         seed: of the draws.
 
     Raises:
-        ValueError: for a source that is missing, of another format, empty, damaged or not UTF-8, or whose ``text`` is no
-            string.
+        ValueError: for a source that is missing, empty, damaged, of another format or not UTF-8, or whose ``text`` is
+            no string.
     """
     if not sources:
         from .python_docs import python_docs_corpus
@@ -150,7 +153,7 @@ def _lines(file: Path) -> Iterator[str]:
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{file}, line {number} is not UTF-8 text: {error.reason}. Save it as UTF-8") from error
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{file} is damaged after line {number}: {error}") from error
 
 
@@ -159,11 +162,14 @@ def _json_lines(file: Path) -> Iterator[str]:
         if not line.strip():
             continue
         try:
-            row: Any = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{file}, line {number} is not JSON: {error.msg}") from error
+            row: Any = parse_json(line)
+        except ValueError as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else error
+            raise ValueError(f"{file}, line {number} is not JSON: {reason}") from error
         if not isinstance(row, dict) or not isinstance(row.get(_TEXT), str):
             raise ValueError(f"{file}, line {number} has no '{_TEXT}' that is a string. Got {line.strip()[:50]}")
+        if _HALF.search(row[_TEXT]):
+            raise ValueError(f"{file}, line {number}: '{_TEXT}' has half of a character, {short(row[_TEXT])}")
         yield row[_TEXT]
 
 

@@ -77,7 +77,18 @@ def test_names_of_the_hub_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("a.jsonl", '{"text": "a"}'.encode("utf-16-be"), "a.jsonl, line 1 has a NUL character"),
         ("a.txt.gz", b"not gzipped", "a.txt.gz is damaged after line 0"),
         ("a.jsonl", b'{"text": "a"}\n{"txt": "b"}\n', "a.jsonl, line 2 has no 'text' that is a string"),
-        ("a.jsonl", b"{", "a.jsonl, line 1 is not JSON"),
+        ("a.jsonl", b"{", "a.jsonl, line 1 is not JSON: Expecting property name enclosed in double quotes"),
+        (
+            "a.jsonl",
+            b'{"text": "a"}\n{"text": ' + b"[" * 100_000,
+            "a.jsonl, line 2 is not JSON: it is nested too deeply",
+        ),
+        ("a.jsonl", b'{"text": "a", "id": ' + b"1" * 5000 + b"}", "a.jsonl, line 1 is not JSON: Exceeds the limit"),
+        (
+            "a.jsonl",
+            b'{"text": "a"}\n{"text": "cut \\ud83d"}',
+            r"a.jsonl, line 2: 'text' has half of a character, 'cut",
+        ),
         ("a.parquet", b"nonsense", "a.parquet is no Parquet file"),
     ],
 )
@@ -120,6 +131,15 @@ def test_hidden_files_and_folders_are_left_out_of_a_folder(tmp_path: Path) -> No
         (folder / name).write_text(name)
     assert _texts(folder) == ["a.txt", "more/d.txt"]
     assert _texts(folder / ".b.txt") == [".b.txt"]
+
+
+@pytest.mark.parametrize("place", [20, 2000, -6])
+def test_a_gzipped_file_that_is_damaged_inside_is_told(tmp_path: Path, place: int) -> None:
+    content = bytearray(gzip.compress("\n".join(str(number * 7919) for number in range(20_000)).encode()))
+    content[place] ^= 0xFF
+    (tmp_path / "a.txt.gz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a.txt.gz is damaged after line \d+: .+"):
+        _texts(tmp_path / "a.txt.gz")
 
 
 @pytest.mark.parametrize(
