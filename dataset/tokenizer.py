@@ -1,8 +1,9 @@
 """Tokenizers: a given vocabulary, a Hugging Face tokenizer, or byte-level BPE trained on the corpus with
 ``tokenizers``."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
@@ -13,7 +14,7 @@ from transformers import (
     RobertaTokenizer,
 )
 
-from design_space.files import read_text
+from design_space.files import read_json, read_text, short
 
 TRAIN = "train"
 SPECIAL_TOKENS = {
@@ -23,6 +24,10 @@ SPECIAL_TOKENS = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
+_MOST_TOKENS = 2**31
+_TOKENIZER_FILE = "tokenizer.json"
+_FILES = {_TOKENIZER_FILE: ("added_tokens", "model"), "tokenizer_config.json": (), "special_tokens_map.json": ()}
+"""Those that ``AutoTokenizer`` reads, and the keys that they need."""
 _BPE_TOKENS = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
 
 
@@ -37,27 +42,21 @@ def build_tokenizer(
         texts: those that ``train`` learns from. vocab_size: most tokens ``train`` may make.
 
     Raises:
-        ValueError: for a vocabulary that is missing or lacks special tokens, or a name that cannot be loaded.
+        ValueError: for a vocabulary that is missing, damaged or lacks special tokens, or a name that cannot be loaded.
     """
     if source == TRAIN:
         if texts is None or vocab_size is None:
             raise ValueError("A tokenizer is trained on 'texts' to a 'vocab_size'. Give both")
         return _trained(texts, vocab_size)
     path = Path(source).absolute()
-    if path.is_dir() and not (path / "tokenizer.json").exists():
+    if path.is_dir() and not (path / _TOKENIZER_FILE).exists():
         if (path / "vocab.txt").exists():
             return _word_piece(path / "vocab.txt")
         if (path / "vocab.json").exists() and (path / "merges.txt").exists():
             return _byte_level(path)
     if path.is_file():
         return _word_piece(path)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"'tokenizer' must be 'train', a vocab.txt, a folder with a tokenizer, "
-            f"or a Hub name that can be reached. Got {source!r}: {error}"
-        ) from error
+    tokenizer = _loaded(source)
     missing = [name for name in ("pad_token_id", "mask_token_id") if getattr(tokenizer, name) is None]
     if missing:
         raise ValueError(f"The tokenizer {source!r} lacks {', '.join(missing)}, which masked language modelling needs")
@@ -104,8 +103,58 @@ def _word_piece(file: Path) -> PreTrainedTokenizerBase:
 
 
 def _byte_level(folder: Path) -> PreTrainedTokenizerBase:
-    vocabulary, merges = models.BPE.read_file(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    file = folder / "vocab.json"
+    vocabulary = _object(file)
+    wrong = [token for token, number in vocabulary.items() if type(number) is not int or not 0 <= number < _MOST_TOKENS]
+    if wrong:
+        raise ValueError(
+            f"{file} must give every token a whole number from 0. Got {short(vocabulary[wrong[0]])} of {wrong[0]!r}"
+        )
     missing = [token for token in _BPE_TOKENS if token not in vocabulary]
     if missing:
-        raise ValueError(f"{folder / 'vocab.json'} lacks {', '.join(missing)}")
-    return RobertaTokenizer(vocabulary, merges)
+        raise ValueError(f"{file} lacks {', '.join(missing)}")
+    return RobertaTokenizer(vocabulary, _merges(folder / "merges.txt", vocabulary))
+
+
+def _merges(file: Path, vocabulary: Mapping[str, int]) -> list[tuple[str, str]]:
+    """The pairs of tokens that become one, a line each."""
+    merges = []
+    for number, line in enumerate(read_text(file, "a list of merges").split("\n"), start=1):
+        pair = line.removesuffix("\r").split(" ")
+        if pair == [""] or line.startswith("#version"):
+            continue
+        if len(pair) != 2 or not all(token in vocabulary for token in (*pair, "".join(pair))):
+            raise ValueError(
+                f"{file}, line {number} must hold two tokens of vocab.json with a blank between them, whose union is "
+                f"in it too. Got {short(line)}"
+            )
+        merges.append((pair[0], pair[1]))
+    return merges
+
+
+def _loaded(source: str) -> PreTrainedTokenizerBase:
+    """What ``AutoTokenizer`` makes of a folder or a name."""
+    folder = Path(source).absolute()
+    for name, keys in _FILES.items():
+        if (folder / name).is_file():
+            content = _object(folder / name)
+            missing = [key for key in keys if key not in content]
+            if missing:
+                raise ValueError(f"{folder / name} is no tokenizer: it lacks {', '.join(missing)}")
+    try:
+        return AutoTokenizer.from_pretrained(source)
+    except Exception as error:  # of a damaged file the libraries raise whatever they come upon
+        reason = " ".join(str(error).split())
+        if (folder / _TOKENIZER_FILE).is_file():
+            raise ValueError(f"{folder / _TOKENIZER_FILE}, or a file beside it, is damaged: {reason}") from error
+        raise ValueError(
+            f"'tokenizer' must be 'train', a vocab.txt, a folder with a tokenizer, "
+            f"or a Hub name that can be reached. Got {source!r}: {reason}"
+        ) from error
+
+
+def _object(file: Path) -> dict[str, Any]:
+    content = read_json(file)
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} must hold a JSON object. Got {short(content)}")
+    return content

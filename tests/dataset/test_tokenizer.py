@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -106,3 +107,73 @@ def test_ids_that_no_token_has_count(tmp_path):
     tokenizer = build_tokenizer(str(tmp_path / "vocab.txt"))
     assert (len(tokenizer), vocabulary_size(tokenizer)) == (7, 8)
     assert tokenizer("boat zebra")["input_ids"] == [2, 6, 7, 3]
+
+
+BPE_TOKENS = {token: number for number, token in enumerate(["<pad>", "<unk>", "<s>", "</s>", "<mask>", "a", "b", "ab"])}
+
+
+def _bpe(folder, vocabulary, merges):
+    text = vocabulary if isinstance(vocabulary, str) else json.dumps(vocabulary)
+    (folder / "vocab.json").write_text(text)
+    (folder / "merges.txt").write_text(merges)
+    return str(folder)
+
+
+@pytest.mark.parametrize("merges", ["#version: 0.2\na b\n", "a b", "#version: 0.2\r\na b\r\n\r\n"])
+def test_a_folder_of_byte_level_bpe_is_read(tmp_path, merges):
+    tokenizer = build_tokenizer(_bpe(tmp_path, BPE_TOKENS, merges))
+    assert tokenizer("abba")["input_ids"] == [2, 7, 6, 5, 3]
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "merges", "message"),
+    [
+        ('{"<pad>": 0, "<un', "a b", "vocab.json is damaged or cut off (Unterminated string"),
+        ([1], "a b", "vocab.json must hold a JSON object. Got [1]"),
+        (
+            {token: str(number) for token, number in BPE_TOKENS.items()},
+            "a b",
+            "vocab.json must give every token a whole number from 0. Got '0' of '<pad>'",
+        ),
+        (BPE_TOKENS | {"b": -1}, "a b", "must give every token a whole number from 0. Got -1 of 'b'"),
+        (BPE_TOKENS | {"b": 2**32}, "a b", "must give every token a whole number from 0. Got 4294967296 of 'b'"),
+        (BPE_TOKENS | {"b": True}, "a b", "must give every token a whole number from 0. Got True of 'b'"),
+        ({"<pad>": 0, "<s>": 1, "</s>": 2}, "a b", "vocab.json lacks <unk>, <mask>"),
+        (
+            BPE_TOKENS,
+            "#version\na b\nab\n",
+            "merges.txt, line 3 must hold two tokens of vocab.json with a blank between",
+        ),
+        (BPE_TOKENS, "a b a\n", "merges.txt, line 1 must hold two tokens of vocab.json with a blank between"),
+        (BPE_TOKENS, "a b\na c\n", "whose union is in it too. Got 'a c'"),
+        (BPE_TOKENS, "b a\n", "whose union is in it too. Got 'b a'"),
+    ],
+    ids=["cut", "list", "texts", "below 0", "large", "true", "special", "one", "three", "unknown", "unknown union"],
+)
+def test_what_is_wrong_in_a_folder_of_byte_level_bpe_is_told(tmp_path, vocabulary, merges, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(str(tmp_path))}/.*{re.escape(message)}[^\n]*$"):
+        build_tokenizer(_bpe(tmp_path, vocabulary, merges))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("tokenizer.json", "{}", "tokenizer.json is no tokenizer: it lacks added_tokens, model"),
+        ("tokenizer.json", "[]", "tokenizer.json must hold a JSON object. Got []"),
+        ("tokenizer.json", '{"version"', "tokenizer.json is damaged or cut off (Expecting"),
+        ("tokenizer.json", "[" * 100_000, "tokenizer.json is damaged or cut off (it is nested too deeply)"),
+        (
+            "tokenizer.json",
+            '{"added_tokens": [], "model": {"type": "X"}}',
+            "tokenizer.json, or a file beside it, is damaged: data did not match any variant",
+        ),
+        ("tokenizer_config.json", "[]", "tokenizer_config.json must hold a JSON object. Got []"),
+        ("tokenizer_config.json", '{"pad_token": 5}', "tokenizer.json, or a file beside it, is damaged: Special token"),
+    ],
+    ids=["nothing", "list", "cut", "deep", "another", "list beside", "wrong beside"],
+)
+def test_a_damaged_tokenizer_is_told(tmp_path, name, content, message):
+    build_tokenizer("train", TEXTS, vocab_size=300).save_pretrained(tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=f"^{re.escape(str(tmp_path))}/{re.escape(message)}[^\n]*$"):
+        build_tokenizer(str(tmp_path))
