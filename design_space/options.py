@@ -230,7 +230,7 @@ def validated(
     Raises:
         ValueError: listing all that is wrong.
     """
-    found = list(problems)
+    found = [*problems, *_misplaced(group, values, where or {})]
     try:
         made: Group = TypeAdapter(group).validate_python(_nested(group, values))
     except pydantic.ValidationError as error:
@@ -285,7 +285,8 @@ def _nested(group: type, values: Mapping[str, Any], default: Any = dataclasses.M
     for field in dataclasses.fields(group):
         inner, only = _group_of(field)
         if inner is not None:
-            given = values.get(field.name, _default(field))
+            given = values.get(field.name)
+            given = given if isinstance(given, inner) else _default(field)
             chosen = values if only is None else {name: values[name] for name in only if name in values}
             made[field.name] = _nested(inner, chosen, given)
         elif field.name in values:
@@ -293,6 +294,24 @@ def _nested(group: type, values: Mapping[str, Any], default: Any = dataclasses.M
         elif default is not dataclasses.MISSING:
             made[field.name] = getattr(default, field.name)
     return made
+
+
+def _misplaced(group: type, values: Mapping[str, Any], where: Mapping[str, str]) -> list[str]:
+    """One complaint for each name of a group under which lies no object of it, as a file may have it."""
+    found = []
+    for field in dataclasses.fields(group):
+        inner, only = _group_of(field)
+        if inner is None:
+            continue
+        if field.name in values and not isinstance(values[field.name], inner):
+            place = f" in {where[field.name]}" if where.get(field.name) else ""
+            names = [name for name in options_of(inner) if only is None or name in only]
+            found.append(
+                f"'{field.name}'{place} is no option. All options stand side by side, without groups; give those that "
+                f"you mean there: {', '.join(names)}"
+            )
+        found += _misplaced(inner, values, where)
+    return found
 
 
 def _problems(error: pydantic.ValidationError, group: type, where: Mapping[str, str]) -> list[str]:

@@ -102,6 +102,26 @@ def test_all_problems_are_told_at_once_with_rule_value_and_place():
         Inner(sise=2)
 
 
+@options
+class Whole:
+    """A group in a group."""
+
+    outer: Outer = Outer(source=Path("x"))
+
+
+@pytest.mark.parametrize("value", [{"size": 7}, 7, "size", None, []], ids=str)
+def test_the_name_of_a_group_is_no_option(value):
+    message = (
+        "'inner' in x.yaml is no option. All options stand side by side, without groups; give those that you mean "
+        "there: size"
+    )
+    for group, values in ((Outer, {"source": "y"}), (Whole, {})):
+        with pytest.raises(ValueError, match="is no option") as error:
+            validated(group, {**values, "inner": value}, {"inner": "x.yaml"})
+        assert str(error.value) == message
+    assert validated(Outer, {"source": "y", "inner": Inner(size=7, hidden=0.5)}).inner == Inner(size=7, hidden=0.5)
+
+
 def test_names_of_a_registry_are_those_of_now(monkeypatch):
     monkeypatch.setitem(COLORS, "blue", 3)
     assert options_of(Outer)["colors"].choices == ["red", "green", "blue"]
