@@ -338,7 +338,10 @@ def _broken(option: Option, problem: Any, said: str) -> str:
     value, num_values = problem["input"], option.schema.get("minItems")
     is_no_list = problem["type"] in ("list_type", "tuple_type", "too_short", "too_long")
     rule = option.rule if not is_no_list else f"a list of {num_values} values" if num_values else "a list"
-    near = get_close_matches(str(value), option.choices or [], n=1)
+    is_outside = problem["type"].startswith(("greater_than", "less_than"))
+    if option.type == "integer" and rule.startswith("in ") and not is_outside:
+        rule = f"a whole number {rule}"
+    near = [name for name in get_close_matches(str(value), option.choices or [], n=1) if name != value]
     text = said or f"must be {rule}"
     text += "" if "Got" in text else f". Got {short(value)}"
     return f"{text}. Did you mean '{near[0]}'?" if near and not said else text

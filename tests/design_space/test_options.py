@@ -9,6 +9,7 @@ from design_space.command import CommandOptions, read_options
 from design_space.options import (
     ARGUMENT,
     Count,
+    Length,
     OneOf,
     Only,
     Place,
@@ -94,12 +95,38 @@ def test_all_problems_are_told_at_once_with_rule_value_and_place():
         "  - 'hours' must be a finite number above 0. Got 'inf'",
         "  - 'dry' must be true or false. Got 'yes'",
     ]
-    with pytest.raises(ValueError, match="'colors' must be a list. Got 'red'"):
+    with pytest.raises(ValueError, match="^'colors' must be a list. Got 'red'$"):
         validated(Outer, {"source": "x", "colors": "red"})
+    with pytest.raises(ValueError, match="^'colors' must be a list. Got 'rd'. Did you mean 'red'\\?$"):
+        validated(Outer, {"source": "x", "colors": "rd"})
     with pytest.raises(ValueError, match=r"^'hidden' must be in \[0, 1\]. Got 2$"):
         Inner(hidden=2)
     with pytest.raises(ValueError, match="Unknown option 'sise'. Did you mean 'size'"):
         Inner(sise=2)
+
+
+@options
+class Bounded:
+    tokens: Length = 3
+    """Some tokens."""
+    share: Share = 0.5
+    """Some share."""
+
+
+@pytest.mark.parametrize(
+    "value", ["64.5", "1e2", "many", 64.5, None, [1], True, "1" * 5000], ids=lambda value: str(value)[:8]
+)
+def test_what_is_no_whole_number_is_told_so_where_there_are_bounds(value):
+    with pytest.raises(ValueError, match=r"^'tokens' must be a whole number in \[0, 1e\+06\]. Got "):
+        validated(Bounded, {"tokens": value})
+
+
+def test_a_whole_number_outside_of_bounds_is_told_these():
+    with pytest.raises(ValueError, match=r"^'tokens' must be in \[0, 1e\+06\]. Got '1000001'$"):
+        validated(Bounded, {"tokens": "1000001"})
+    with pytest.raises(ValueError, match=r"^'share' must be in \[0, 1\]. Got 'half'$"):
+        validated(Bounded, {"share": "half"})
+    assert validated(Bounded, {"tokens": "64.0"}).tokens == 64
 
 
 @options
