@@ -1,6 +1,7 @@
 """Which columns of one's own table are texts, and which is the labels: named ones checked, others guessed, and said."""
 
 import logging
+import math
 import re
 from pathlib import Path
 
@@ -31,6 +32,7 @@ _FIRST = re.compile(r"(.*?)([1a])")  # of columns called like title_1, title_2
 _SECOND = {"1": "2", "a": "b"}
 _HEADER_NAMES = {*LABEL_NAMES, *TEXT_NAMES, "id", "idx", "index", *(name for couple in PAIR_NAMES for name in couple)}
 _LOOKED_AT = 1000  # rows
+_FEWEST_WORDS = 4  # of sentences on average: names, dates and addresses have fewer
 
 logger = logging.getLogger(__name__)
 
@@ -77,8 +79,8 @@ def find_columns(frame: pd.DataFrame, path: Path, origin: str, options: TableOpt
 
 
 def pair_columns(frame: pd.DataFrame) -> tuple[str, str] | None:
-    """The columns of two texts: by names that only such have; or by names that differ in 1 and 2, a and b, left and
-    right, and hold texts, where no column is called like a single text."""
+    """The columns of two texts: by names that only such have; or, where no column is called like a single text, by
+    names that differ in 1 and 2, a and b, left and right, and hold texts; or the only two that hold sentences."""
     known = {str(name).lower(): str(name) for name in frame.columns}
     sure = next((couple for couple in PAIR_NAMES if set(couple) <= known.keys()), None)
     if sure is not None:
@@ -89,7 +91,8 @@ def pair_columns(frame: pd.DataFrame) -> tuple[str, str] | None:
     for couple in (*_LIKELY_PAIRS, *numbered):
         if set(couple) <= known.keys() and all(_holds_texts(frame[known[name]]) for name in couple):
             return known[couple[0]], known[couple[1]]
-    return None
+    sentences = [name for name in known.values() if _num_words(frame[name]) >= _FEWEST_WORDS]
+    return (sentences[0], sentences[1]) if len(sentences) == 2 else None
 
 
 def text_column(frame: pd.DataFrame, path: Path) -> str:
@@ -109,6 +112,12 @@ def _variety(cells: pd.Series) -> tuple[int, float]:
 
 def _holds_texts(cells: pd.Series) -> bool:
     return bool(cells.head(_LOOKED_AT).map(lambda cell: isinstance(cell, str) and " " in cell.strip()).mean() > 0.5)
+
+
+def _num_words(cells: pd.Series) -> float:
+    """The mean number of words in cells that are strings; 0 where others are among them."""
+    words = cells.head(_LOOKED_AT).map(lambda cell: len(cell.split()) if isinstance(cell, str) else math.nan)
+    return 0.0 if words.isna().any() else float(words.mean())
 
 
 def _check_header(frame: pd.DataFrame, label: str, path: Path) -> None:

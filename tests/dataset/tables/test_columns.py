@@ -25,6 +25,18 @@ def test_two_columns_of_texts_under_names_that_differ_in_a_side_are_a_pair(tmp_p
     assert task.train[0]["text_pair"].startswith("a ship")
 
 
+@pytest.mark.parametrize("names", ["#1 String,#2 String", "one,two", "title,body"])
+def test_the_only_two_columns_of_sentences_are_a_pair_whatever_their_names(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, names: str
+) -> None:
+    rows = [f"{i},boat {i} came in,a ship came in {i},Ada Lovelace,{TAGS[i % 2]}" for i in range(20)]
+    task = load_task(_write(tmp_path / "mine.csv", f"id,{names},author,same", rows))
+    assert (task.train[0]["text"].split()[0], task.train[0]["text_pair"].split()[0]) == ("boat", "a")
+    assert f"pairs of texts from '{names.replace(',', chr(39) + ' and ' + chr(39))}'" in caplog.text
+    named = load_task(tmp_path / "mine.csv", table=TableOptions(text_column=names.split(",")[1]))
+    assert not named.is_paired
+
+
 @pytest.mark.parametrize("names", ["score1,score2", "left,right"])
 def test_numbers_are_no_pair_and_columns_left_out_are_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, names: str
