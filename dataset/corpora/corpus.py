@@ -25,6 +25,8 @@ from ..hub import is_hub_name, is_saved_dataset, load_from_hub
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".md", ".rst")
 JSON_SUFFIXES = (".jsonl", ".jsonl.gz")
 SUFFIXES = (*TEXT_SUFFIXES, *JSON_SUFFIXES, ".parquet")
+_MARKED_UP = (".json", ".csv", ".tsv", ".conll", ".xml", ".html", ".htm", ".yaml", ".yml", ".xlsx", ".zip")
+"""Where a line is no document. Other endings, as of wiki.train.tokens, may be those of texts."""
 _TEXT = "text"
 _HALF = re.compile("[\ud800-\udfff]")  # of a pair of surrogates, which no tokenizer takes
 _MOST_CHARACTERS = 100_000  # of a document; tokenizers need some hundred bytes for each
@@ -101,10 +103,10 @@ def _has_text(row: Mapping[str, Any]) -> bool:
 def _files(source: Path) -> list[Path]:
     """The file, or those of a folder that can be read, without hidden ones."""
     if source.is_file():
-        if source.suffix and not _can_be_read(source):
+        if not _can_be_read(source) and source.name.lower().removesuffix(".gz").endswith((*_MARKED_UP, ".parquet")):
             raise ValueError(
-                f"{source} cannot be read as a corpus: its name must end in {', '.join(SUFFIXES)}. A file of plain "
-                "text with another ending can be renamed to .txt"
+                f"{source} cannot be read as a corpus: it is neither plain text nor {', '.join(JSON_SUFFIXES)}, "
+                ".parquet. If it is plain text, rename it to .txt"
             )
         return [source]
     if not source.is_dir():
