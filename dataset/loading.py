@@ -68,7 +68,10 @@ def load_task(
 
 
 def name_or_place(text: str) -> str:
-    """A known name as it is, or the absolute path of a file or folder."""
+    """A known name as it is, or the absolute path of a file or folder. Raises ``ValueError`` for an empty text, which
+    would be the working folder."""
+    if not text:
+        raise ValueError("must not be empty")
     if text.lower().replace("-", "") in (EMBEDDED_TASK, ALL_OF_GLUE, TRAIN, *GLUE):
         return text
     path = below_home(text)

@@ -108,6 +108,12 @@ def _of_64_bits(value: int) -> int:
     return value
 
 
+def _not_empty(value: Any) -> Any:
+    if value == "":  # of a path that would be the working folder, and what is written is mostly an unset variable
+        raise ValueError("must not be empty")
+    return value
+
+
 NO_SWITCH = BeforeValidator(_no_bool)
 """The rule that a number is not true or false, to be written after its bounds."""
 Whole = Annotated[int, AfterValidator(_of_64_bits), NO_SWITCH]
@@ -120,7 +126,7 @@ Positive = Annotated[float, Field(gt=0), NO_SWITCH]
 NonNegative = Annotated[float, Field(ge=0), NO_SWITCH]
 Share = Annotated[float, Field(ge=0, le=1), NO_SWITCH]
 Switch = Annotated[bool, Field(strict=True)]
-Place = Annotated[Path, AfterValidator(lambda path: below_home(path).absolute())]
+Place = Annotated[Path, AfterValidator(lambda path: below_home(path).absolute()), BeforeValidator(_not_empty)]
 """A path, absolute when read: Ray Tune changes the working directory."""
 
 

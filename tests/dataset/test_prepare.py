@@ -15,6 +15,7 @@ from dataset.corpora import packing
 from dataset.prepare import DataOptions, _fingerprint
 from dataset.prepared import _alone
 from dataset.task import SPLITS
+from design_space.options import validated
 
 
 @pytest.fixture
@@ -280,3 +281,9 @@ def test_data_that_knew_a_tokenizer_by_its_place_are_used_again(options: DataOpt
     written["made_from"]["files"] = _fingerprint(named._sources())
     file.write_text(json.dumps(written))
     assert _prepare(named, tmp_path / "out").vocab_size == 9
+
+
+@pytest.mark.parametrize("name", ["task", "tokenizer"])
+def test_an_empty_name_is_not_the_working_folder(name: str) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' must not be empty. Got ''"):
+        validated(DataOptions, {name: ""})

@@ -173,3 +173,8 @@ def test_help_tells_defaults_and_an_unknown_flag_only_the_nearest(capsys):
             read_options(Outer, arguments)
         assert stop.value.code == 2
         assert capsys.readouterr().err == message
+
+
+def test_an_empty_path_is_not_the_working_folder() -> None:
+    with pytest.raises(ValueError, match="'source' must not be empty. Got ''"):
+        read_options(Outer, [""])
