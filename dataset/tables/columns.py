@@ -41,7 +41,8 @@ def find_columns(frame: pd.DataFrame, path: Path, origin: str, options: TableOpt
     """The task's columns (``text``, ``text_pair``, ``label``) by those of the table.
 
     Raises:
-        ValueError: when named ones are missing, there are not enough, or the header seems to be a row.
+        ValueError: when named ones are missing, there are not enough, the header seems to be a row, or there are
+            questions, answers and where these start.
     """
     names = [str(name) for name in frame.columns]
     text, pair, label = options.text_column, options.text_pair_column, options.label_column
@@ -49,6 +50,11 @@ def find_columns(frame: pd.DataFrame, path: Path, origin: str, options: TableOpt
     check_columns(frame, [name for name in (text, pair, label) if name is not None], path)
     if len(names) < 2:
         raise ValueError(f"{path} needs a column of texts and one of labels. Its columns: {', '.join(names)}")
+    if is_guess and {"question", "context", "answer_start"} <= {name.lower() for name in names}:
+        raise ValueError(
+            f"{path} seems to hold questions and answers. Save these as JSONL, with a column 'answers' of objects "
+            '{"text": [...], "answer_start": [...]}'
+        )
     guessed = []
     if text is None and pair is None:
         couple = pair_columns(frame[[name for name in names if name != label]])

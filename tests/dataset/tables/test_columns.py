@@ -82,3 +82,9 @@ def test_lists_are_no_texts_and_a_column_called_label_is_the_labels(tmp_path: Pa
 def test_a_column_that_is_the_same_everywhere_is_not_guessed(tmp_path: Path) -> None:
     rows = [f"{i},boat {i} came in,US,{TAGS[i % 2]}" for i in range(20)]
     assert load_task(_write(tmp_path / "mine.csv", ",review,country,recommended", rows)).label_names == TAGS
+
+
+def test_questions_with_places_of_answers_are_no_amounts(tmp_path: Path) -> None:
+    rows = [f"Which boat {i} came?,The boat {i} came in,boat {i},{i}" for i in range(40)]
+    with pytest.raises(ValueError, match="seems to hold questions and answers. Save these as JSONL, with a column"):
+        load_task(_write(tmp_path / "mine.csv", "question,context,answer,answer_start", rows))
