@@ -65,11 +65,7 @@ def find_columns(frame: pd.DataFrame, path: Path, origin: str, options: TableOpt
         listed = [name for name in rest if frame[name].map(is_list).any()]
         named = [name for name in rest if name.lower() in LABEL_NAMES]
         likely = named or listed or [name for name in rest if name.lower() not in TEXT_NAMES] or rest
-        if not (named or listed):
-            cells = {name: frame[name].astype(str) for name in likely}
-            likely = [name for name in likely if cells[name].nunique() > 1] or likely
-            likely.sort(key=lambda name: _variety(cells[name]))
-        label = likely[0]
+        label = likely[0] if named or listed else min(likely, key=lambda name: _variety(frame[name].astype(str)))
         guessed.insert(0, f"labels from '{label}'")
     if text is None:
         text = text_column(frame[[name for name in names if name not in (label, pair)]], path)
@@ -110,9 +106,10 @@ def text_column(frame: pd.DataFrame, path: Path) -> str:
     return max(likely, key=lambda name: frame[name].astype(str).str.len().mean())
 
 
-def _variety(cells: pd.Series) -> tuple[int, float]:
-    """How many different cells there are, and how long they are."""
-    return cells.nunique(), float(cells.str.len().mean())
+def _variety(cells: pd.Series) -> tuple[bool, int, float]:
+    """Whether all cells are the same, how many different ones there are, and how long they are."""
+    number = cells.nunique()
+    return number < 2, number, float(cells.str.len().mean())
 
 
 def _holds_texts(cells: pd.Series) -> bool:
