@@ -30,7 +30,7 @@ ENTITY_F1 = "entity_f1"
 IGNORED = -100
 _OUTSIDE = "O"  # the tag of a word that is in no entity
 _BLANKS = " \t\r\n"  # other spaces, as the one that joins two words, are part of a word
-_WHOLE = re.compile(r"([-+]?\d+)(?:\.0+)?")
+_WHOLE, _POINT_ZERO = re.compile(r"[-+]?\d+"), re.compile(r"([-+]?\d+)\.0*")
 _ENTITY_TAG = re.compile(r"([BIESLUMW])(?:-(.+))?")
 _SCHEMES = ("BIO", "BIOES", "BILOU", "BMOES", "BMEWO")
 _AS_IOBES = str.maketrans("LUMW", "ESIS")
@@ -93,21 +93,27 @@ def tagged_rows(frame: pd.DataFrame, origin: str, unit: str, tokens: str, tags: 
     return pd.DataFrame(list(rows.values()), columns=["tokens", "tags"], index=list(rows))
 
 
+def as_name(label: Any) -> str:
+    """A label or tag as a text without blanks around it; 1.0 is 1."""
+    text = str(label).strip()
+    whole = _POINT_ZERO.fullmatch(text)
+    return whole[1] if whole else text
+
+
 def _as_tag(tag: Any) -> str:
     """A tag as a text; 1.0 is 1. Raises ``ValueError`` with the reason why it is none."""
     is_single = isinstance(tag, (str, int, float, np.number, np.bool_))
-    text = str(tag).strip()
+    text = as_name(tag)
     if tag is None or (is_single and (tag != tag or not text)):
         raise ValueError("holds an empty tag")
-    whole = _WHOLE.fullmatch(text)
-    if not is_single or (isinstance(tag, (float, np.floating)) and not whole):
+    if not is_single or (isinstance(tag, (float, np.floating)) and not _WHOLE.fullmatch(text)):
         raise ValueError(f"must hold names or whole numbers. Got {short(tag)}")
-    if whole and whole[1] == str(IGNORED):
+    if text == str(IGNORED):
         raise ValueError(
             f"holds {IGNORED}, which is no tag. Tags are names or other whole numbers; give words without one a tag of "
             "their own, or leave such rows out"
         )
-    return whole[1] if whole else text
+    return text
 
 
 def tag_names(tags: pd.Series) -> tuple[str, ...]:

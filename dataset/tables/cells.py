@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..kinds.token_classification import is_list
+from ..kinds.token_classification import as_name, is_list
 from .readers import where
 
-_WHOLE = re.compile(r"([-+]?\d+)\.0*")
 _LIST_AS_TEXT = re.compile(r"""\[(.*[,'"\d].*)?\]|\{.*\}|\(['"\d].*,.*\)""", re.DOTALL)
 
 
@@ -77,8 +76,8 @@ def label_cells(cells: pd.Series, origin: str, name: str, separator: str | None 
         rows = list(wrong.index[wrong == wrong.iloc[0]])
         raise ValueError(f"{where(origin, rows)}: column '{name}' {wrong.iloc[0]}")
     if several:
-        return cells.map(lambda found: [_as_label(int(label) if _is_flag(label) else label) for label in found])
-    return cells.map(_as_label)
+        return cells.map(lambda found: [as_name(int(label) if _is_flag(label) else label) for label in found])
+    return cells.map(as_name)
 
 
 def _problem(cell: Any, several: bool, has_flags: bool) -> str:
@@ -97,12 +96,6 @@ def _problem(cell: Any, several: bool, has_flags: bool) -> str:
 
 def _entries(cell: Any) -> list[Any]:
     return list(cell) if is_list(cell) else [cell]
-
-
-def _as_label(label: Any) -> str:
-    text = str(label).strip()
-    whole = _WHOLE.fullmatch(text)
-    return whole[1] if whole else text
 
 
 def _separated(cell: Any, separator: str) -> list[Any]:
