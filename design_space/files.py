@@ -92,7 +92,8 @@ def read_text(path: Path, needed: str) -> str:
     """The text of a file, line ends as they are, without a byte-order mark.
 
     Raises:
-        ValueError: when it is missing, a folder where ``needed`` should be, or not UTF-8, with the line.
+        ValueError: when it is missing, a folder where ``needed`` should be, or not UTF-8 (or with NUL characters, as
+            UTF-16 read so has), with the line.
     """
     try:
         content = path.read_bytes()
@@ -100,6 +101,9 @@ def read_text(path: Path, needed: str) -> str:
         raise ValueError(f"No such file: {path}") from None
     except IsADirectoryError:
         raise ValueError(f"{path} is a folder; {needed} is needed") from None
+    if b"\0" in content:
+        line = content.count(b"\n", 0, content.index(b"\0")) + 1
+        raise ValueError(f"{path}, line {line} has a NUL character. Save the file as UTF-8 text")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -174,3 +174,10 @@ def test_a_line_that_is_nested_too_deeply_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": ' + "[" * 100_000)
     with pytest.raises(ValueError, match=r"a\.jsonl cannot be read as a table: line 2: it is nested too deeply"):
         load_task(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.conll"])
+def test_utf_16_without_a_mark_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes("text,label\na,x\n".encode("utf-16-le"))
+    with pytest.raises(ValueError, match=rf"{name}, line 1 has a NUL character\. Save the file as UTF-8"):
+        load_task(tmp_path / name)
