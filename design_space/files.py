@@ -103,7 +103,7 @@ def read_text(path: Path, needed: str) -> str:
         raise ValueError(f"{path} is a folder; {needed} is needed") from None
     if b"\0" in content:
         line = content.count(b"\n", 0, content.index(b"\0")) + 1
-        raise ValueError(f"{path}, line {line} has a NUL character. Save the file as UTF-8 text")
+        raise ValueError(f"{path}, line {line} is not UTF-8 text (a NUL character). Save the file as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -151,7 +151,9 @@ def _lines(file: Path) -> Iterator[str]:
         with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
                 if b"\0" in line:  # as UTF-16 has
-                    raise ValueError(f"{file}, line {number} has a NUL character. Save the file as UTF-8 text")
+                    raise ValueError(
+                        f"{file}, line {number} is not UTF-8 text (a NUL character). Save the file as UTF-8"
+                    )
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{file}, line {number} is not UTF-8 text: {error.reason}. Save it as UTF-8") from error

@@ -179,5 +179,7 @@ def test_a_line_that_is_nested_too_deeply_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.conll"])
 def test_utf_16_without_a_mark_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes("text,label\na,x\n".encode("utf-16-le"))
-    with pytest.raises(ValueError, match=rf"{name}, line 1 has a NUL character\. Save the file as UTF-8"):
+    with pytest.raises(
+        ValueError, match=rf"{name}, line 1 is not UTF-8 text \(a NUL character\)\. Save the file as UTF-8"
+    ):
         load_task(tmp_path / name)
