@@ -1,8 +1,6 @@
 """Who teaches a level, that it stays the same until the level ends, and a search that is taught."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,13 +10,11 @@ from rich.console import Console
 from dataset.prepare import DataOptions
 from design_space import ModelSpec
 from search import Candidate, Origin
+from search.run_boshnas import run_boshnas
 from search.runs.teaching import teacher_of_level
 from search.training.recipe import Recipe, TrainingJob
 from search.training.task_heads import model_class, model_config
 from search.training.teacher import taught, teacher_logits
-from tests.patience import HANG_S
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def _table(folder: Path) -> list[str]:
@@ -92,20 +88,13 @@ def test_a_folder_teaches_and_another_may_be_given_when_a_run_goes_on(data, tmp_
 @pytest.mark.integration
 def test_a_search_is_taught_by_another_ones_models_and_travels_through_a_storage(tmp_path, tiny_library):
     tiny_library.save(tmp_path / "library.json")
-    flags = [
-        "--dataset_file",
-        str(tmp_path / "library.json"),
-        *_table(tmp_path),
-        "--surrogate",
-        "gp",
-        "--num_init",
-        "2",
-    ]
-    flags += "--pretrain_steps 0 --epochs 1 --vocab_size 300 --max_length 16 --max_trials 2 --origins scratch".split()
+    flags = ["--dataset_file", str(tmp_path / "library.json"), *_table(tmp_path)]
+    flags += "--pretrain_steps 0 --epochs 1 --vocab_size 300 --max_length 16 --max_trials 2 --num_init 2".split()
+    flags += "--origins scratch --surrogate gp --max_concurrent 1 --quiet".split()
     first, second = tmp_path / "first", tmp_path / "second"
-    _search(*flags, "--run_dir", str(first))
+    run_boshnas([*flags, "--run_dir", str(first)])
     shared = ["--prepared_dir", str(first / "data"), "--storage", str(tmp_path / "away")]
-    _search(*flags, *shared, "--run_dir", str(second), "--teacher", str(first / "best"))
+    run_boshnas([*flags, *shared, "--run_dir", str(second), "--teacher", str(first / "best")])
     cards = {run: [card.read_text() for card in (run / "models").glob("*/README.md")] for run in (first, second)}
     assert [len(of_run) for of_run in cards.values()] == [2, 2]
     sentence = "a teacher's outputs were 50% of the loss"
@@ -115,9 +104,3 @@ def test_a_search_is_taught_by_another_ones_models_and_travels_through_a_storage
     (of_run,) = (tmp_path / "away").iterdir()
     assert (of_run / f"teacher-{said.name}" / "train" / "dataset_info.json").is_file()
     assert json.loads((second / "teacher.json").read_text()) == {"teacher": str(first / "best"), "logits": said.name}
-
-
-def _search(*flags: str) -> None:
-    command = [sys.executable, "-m", "search.run_boshnas", *flags]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]

@@ -2,19 +2,17 @@
 
 import json
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from ray import tune
 from ray.tune.search import Repeater
 
 from search import BOSHNAS, BOSHNASSearch, BOSHNASSettings, Candidate
 from search.records.journal import Journal
+from search.tune.cluster import ray_cluster
+from search.tune.journal_callback import JournalCallback
 from search.tune.learning_curves import LearningCurves
-from tests.patience import HANG_S
 
-ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = BOSHNASSettings(num_init=3, surrogate="gp")
 
 
@@ -362,58 +360,48 @@ def test_a_trial_that_failed_is_taken_when_it_is_run_again(tiny_library, tmp_pat
     assert (last.num_finished, last.num_failed) == (2, 0)
 
 
-def _trainable(config):
-    """Dies the first time with one architecture, fails on another, diverges on a third, and scores the others by their
-    depth."""
-    import os
+def _trainable():
+    """A function that dies the first time with one architecture, fails on another, diverges on a third, and scores the
+    others by their depth. It is defined in here, so that workers take its code and import none of ours."""
 
-    from ray import tune
+    def train(config):
+        import os
+        from pathlib import Path
 
-    if config["trial"] == "t0003" and not (died := Path(config["folder"]) / "died").exists():
-        died.touch()
-        os._exit(1)
+        from ray import tune
 
-    if config["trial"] == "t0001":
-        raise RuntimeError("the worker met an accident")
-    if config["trial"] == "t0002":
-        tune.report({"score": math.nan})
-        return
-    tune.report({"phase": "fine-tune", "progress": 0.5, "loss": 1.0})
-    tune.report({"score": config["spec"]["l"] / 4, "objectives": {"parameters": 7.0}, "cost_s": 0.1})
+        if config["trial"] == "t0003" and not (died := Path(config["folder"]) / "died").exists():
+            died.touch()
+            os._exit(1)
+        if config["trial"] == "t0001":
+            raise RuntimeError("the worker met an accident")
+        if config["trial"] == "t0002":
+            tune.report({"score": float("nan")})
+            return
+        tune.report({"phase": "fine-tune", "progress": 0.5, "loss": 1.0})
+        tune.report({"score": config["spec"]["l"] / 4, "objectives": {"parameters": 7.0}, "cost_s": 0.1})
+
+    return train
 
 
 @pytest.mark.integration
 def test_tune_runs_it_and_the_journal_accounts_for_every_trial(tiny_library, tmp_path):
-    code = f"""
-import pathlib, sys
-sys.path.insert(0, {str(ROOT)!r})
-from ray import tune
-from embeddings import GraphLibrary
-from search.records.journal import Journal
-from search.tune.cluster import ray_cluster
-from search.tune.journal_callback import JournalCallback
-from tests.search.tune.test_searcher import _search, _trainable
-folder = pathlib.Path({str(tmp_path)!r})
-journal = Journal(folder / "journal.jsonl")
-search = _search(
-    GraphLibrary.load(folder / "library.json"), journal, max_trials=4, max_concurrent=2, max_requeues=1,
-    make_config=lambda trial, candidate: candidate.to_dict() | {{"folder": str(folder)}},
-)
-with ray_cluster(None):
-    tune.Tuner(
-        _trainable,
-        tune_config=tune.TuneConfig(search_alg=search, num_samples=-1, reuse_actors=True),
-        run_config=tune.RunConfig(
-            storage_path=str(folder / "tune"), callbacks=[JournalCallback(journal, search.requeued)], verbose=0
-        ),
-    ).fit()
-assert search.boshnas.best is not None and search.num_finished == 4, search.num_finished
-"""
-    tiny_library.save(tmp_path / "library.json")
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=HANG_S, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    journal = Journal(tmp_path / "journal.jsonl")
+
+    def make_config(trial, candidate):
+        return candidate.to_dict() | {"folder": str(tmp_path)}
+
+    search = _search(tiny_library, journal, max_trials=4, max_concurrent=2, max_requeues=1, make_config=make_config)
+    with ray_cluster(None):
+        tune.Tuner(
+            _trainable(),
+            tune_config=tune.TuneConfig(search_alg=search, num_samples=-1, reuse_actors=True),
+            run_config=tune.RunConfig(
+                storage_path=str(tmp_path / "tune"), callbacks=[JournalCallback(journal, search.requeued)], verbose=0
+            ),
+        ).fit()
+    assert search.boshnas.best is not None
+    assert search.num_finished == 4
     records = Journal(tmp_path / "journal.jsonl").trials()
     assert (tmp_path / "died").exists()
     states = [record.state for record in records.values()]
