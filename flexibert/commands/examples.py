@@ -14,6 +14,7 @@ from transformers import AutoTokenizer
 
 from design_space.options import Count, Place, options
 
+from ..export.folder import longest_text, padded_length_of
 from ..model.heads import FlexiBERTForSequenceClassification
 from ..pruning.importance import Batch
 from ..runtimes.latency import measure_in_turn
@@ -72,12 +73,18 @@ class Examples:
 
 
 def read_examples(
-    options: ExampleOptions, model: Any, folder: Path, *, held_out_first: bool = False
+    options: ExampleOptions,
+    model: Any,
+    folder: Path,
+    *,
+    held_out_first: bool = False,
+    padded_length: int | None = None,
 ) -> Examples | None:
     """The rows of ``--examples`` by the tokenizer in a model's folder; None without.
 
     Args:
         held_out_first: take the rows that a search holds out before those that it trains on.
+        padded_length: tokens that all are padded to, at least; ``padded_length_of`` the model when not given.
 
     Raises:
         ValueError: when the model classifies no texts, the table is none, or its labels are not the model's.
@@ -97,18 +104,15 @@ def read_examples(
         for name in columns:
             columns[name] += split[name][: options.max_examples - len(columns[name])]
     tokenizer = AutoTokenizer.from_pretrained(folder)
+    longest, padded_length = longest_text(model, tokenizer), padded_length or padded_length_of(model, tokenizer)
     texts = [columns[name] for name in ("text", "text_pair") if name in columns]
     labels = np.asarray(columns["label"])
     batches = []
     for start in range(0, len(labels), options.batch_size):
         piece = slice(start, start + options.batch_size)
-        encoded = tokenizer(
-            *(text[piece] for text in texts),
-            padding=True,
-            truncation=True,
-            max_length=model.config.max_position_embeddings,
-            return_tensors="pt",
-        )
+        cut = tokenizer(*(text[piece] for text in texts), truncation=True, max_length=longest)
+        padded = max(padded_length or 0, *map(len, cut["input_ids"]))
+        encoded = tokenizer.pad(cut, padding="max_length", max_length=padded, return_tensors="pt")
         batch = {name: encoded[name] for name in ("input_ids", "attention_mask")}
         if "token_type_ids" in encoded and model.config.type_vocab_size > 1:
             batch["token_type_ids"] = encoded["token_type_ids"]

@@ -43,8 +43,8 @@ class Options(CommandOptions):
     runtime: Literal["onnx", "openvino"] = "onnx"
     """What is to run the model: onnx (ONNX Runtime), or openvino, for which model.xml and model.bin are written too."""
     padded_length: Annotated[Count | None, flag(unit="tokens")] = None
-    """Length that predict.py pads texts to: of a model with linear transforms, that of its training. No padding when
-    not given."""
+    """Length that predict.py pads texts to. When not given, that of the longest texts for a model with linear
+    transforms, which see padding; none for others."""
 
 
 def run(options: Options) -> None:
@@ -57,7 +57,9 @@ def run(options: Options) -> None:
         raise ValueError("--max_drop must be given with --int8: in float nothing is lost")
     model, tokenizer = load_model(options.source).eval(), load_tokenizer(options.source)
     about = description(model, tokenizer, options.padded_length)
-    examples = read_examples(options.rows, model, options.source, held_out_first=True)
+    examples = read_examples(
+        options.rows, model, options.source, held_out_first=True, padded_length=about["padded_length"]
+    )
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "model.onnx"
         difference = write_onnx(model, file)
@@ -77,7 +79,10 @@ def run(options: Options) -> None:
     print("\n".join(notes))
     print(f"written: {options.target.resolve()}, {' MB in float, '.join(f'{size:.1f}' for size in sizes)} MB")
     if model.config.model_spec.depends_on_length and options.padded_length is None:
-        print("linear transforms see padding: predict.py does not pad; give the length of training as --padded_length")
+        print(
+            f"linear transforms see padding: predict.py pads to the longest texts, {about['padded_length']} tokens; if "
+            "training had another length, give it as --padded_length"
+        )
     for one in times:
         print(
             f"{one.torch.batch_size} x {one.torch.length} tokens, one thread: PyTorch {one.torch.median_ms:.2f} ms, "

@@ -8,7 +8,7 @@ import torch
 
 from ..conversion.folders import load, load_tokenizer
 from ..runtimes.onnx_file import logits_of
-from .folder import description, longest_text
+from .folder import description
 from .predict import Predictor, Run
 
 SUFFIX = "-onnx"
@@ -35,9 +35,7 @@ def predictor_of(folder: Path) -> Answering:
     model, tokenizer = load(folder).model.eval(), load_tokenizer(folder)
     if not (folder / WORDS).is_file():
         raise ValueError(f"{folder}: the tokenizer must be a fast one, with a {WORDS}")
-    padded_length = longest_text(model, tokenizer) if model.config.model_spec.depends_on_length else None
-    about = description(model, tokenizer, padded_length)
-    return Answering(Predictor(folder, about=about, run=_in_torch(model)), "torch")
+    return Answering(Predictor(folder, about=description(model, tokenizer), run=_in_torch(model)), "torch")
 
 
 def export_of(folder: Path) -> Path:

@@ -64,11 +64,17 @@ def longest_text(model: Any, tokenizer: PreTrainedTokenizerBase) -> int:
     return min(model.config.max_position_embeddings, tokenizer.model_max_length)
 
 
-def description(model: Any, tokenizer: PreTrainedTokenizerBase, padded_length: int | None) -> dict[str, Any]:
+def padded_length_of(model: Any, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Tokens that all texts are padded to, that of the longest: for a model with linear transforms, which see padding
+    and were trained so; None where padding changes nothing."""
+    return longest_text(model, tokenizer) if model.config.model_spec.depends_on_length else None
+
+
+def description(model: Any, tokenizer: PreTrainedTokenizerBase, padded_length: int | None = None) -> dict[str, Any]:
     """What ``predict.py`` must know of a model beside its weights and its tokenizer: the content of ``export.json``.
 
     Args:
-        padded_length: tokens that ``predict.py`` pads texts to; None for no padding.
+        padded_length: tokens that ``predict.py`` pads texts to; ``padded_length_of`` the model when not given.
 
     Raises:
         ValueError: for a model without a task head, a tokenizer that the package ``tokenizers`` cannot run, or a padded
@@ -79,6 +85,8 @@ def description(model: Any, tokenizer: PreTrainedTokenizerBase, padded_length: i
         raise ValueError(f"The tokenizer must be a fast one, with a tokenizer.json. Got {type(tokenizer).__name__}")
     if padded_length is not None and padded_length > longest:
         raise ValueError(f"'padded_length' must be at most that of the longest text, {longest}. Got {padded_length}")
+    if padded_length is None:
+        padded_length = padded_length_of(model, tokenizer)
     return {
         "file": FILE,
         "task": task,
@@ -86,6 +94,7 @@ def description(model: Any, tokenizer: PreTrainedTokenizerBase, padded_length: i
         "max_length": longest,
         "padded_length": padded_length,
         "pad_token_id": config.pad_token_id or 0,
+        "may_lack_answers": config.may_lack_answers,
     }
 
 

@@ -4,8 +4,8 @@
 
 Two texts of a pair, a question and its context, or a question and its choices stand on one line with tabs between them.
 Each text is answered on a line of JSON: {"label": ..., "score": ...}, the score from 0 to 1; of a model of numbers the
-label is the number, and there is no score. Models of several labels and of words (those between
-blanks) give a list of these.
+label is the number, and there is no score; of one of questions that may have no answer it is empty where there is none.
+Models of several labels and of words (those between blanks) give a list of these.
 """
 
 import json
@@ -26,6 +26,8 @@ except ModuleNotFoundError as error:
 FOLDER = Path(__file__).resolve().parent
 _BATCH = 16
 """Most texts of one run."""
+
+_MOST_ANSWER_TOKENS = 30
 
 Run = Callable[[Mapping[str, Any]], Sequence[Any]]
 """Takes ids, mask and segments by name, (B, S) each, or (B, choices, S); gives logits."""
@@ -95,10 +97,12 @@ class Predictor:
         }
 
     def _words(self, texts: list[str], encodings: list[Encoding], logits: Any) -> dict[str, Any]:
-        words, found = " ".join(texts).split(), dict[int, dict[str, Any]]()
-        places = encodings[0].word_ids
-        for word, shares in zip(places, _softmax(logits[: len(places)]), strict=True):
-            if word is not None and word not in found:  # the first piece speaks for the word
+        words = " ".join(texts).split()
+        word_of_char = np.repeat(np.arange(len(words)), [len(word) + 1 for word in words])
+        found = dict[int, dict[str, Any]]()
+        for (start, end), shares in zip(encodings[0].offsets, _softmax(logits), strict=False):
+            word = int(word_of_char[end - 1]) if end > start else -1  # some tokens begin with the blank before
+            if word >= 0 and word not in found:  # the first piece speaks for the word
                 found[word] = {"word": words[word], **self._best(shares)}
         return {"words": list(found.values())}
 
@@ -106,8 +110,11 @@ class Predictor:
         [encoding] = encodings
         begins, ends = (_softmax(logits[: len(encoding)]) for logits in (begins, ends))
         in_context = np.array([sequence == 1 for sequence in encoding.sequence_ids])
-        joint = np.triu(np.outer(begins * in_context, ends * in_context))
+        joint = np.tril(np.triu(np.outer(begins * in_context, ends * in_context)), _MOST_ANSWER_TOKENS - 1)
         begin, end = np.unravel_index(joint.argmax(), joint.shape)
+        nothing = begins[0] * ends[0]  # what points at the first token says that there is no answer
+        if self._about.get("may_lack_answers") and nothing >= joint[begin, end]:
+            return _answer("", nothing)
         answer = texts[1][encoding.offsets[begin][0] : encoding.offsets[end][1]]
         return _answer(answer, joint[begin, end])
 
@@ -119,7 +126,7 @@ class Predictor:
         """Of the texts of one line: one, or one for each choice."""
         task = self._about["task"]
         if task == "words":
-            return [self._tokenizer.encode(" ".join(texts).split(), is_pretokenized=True)]
+            return [self._tokenizer.encode(" ".join(" ".join(texts).split()))]
         if task == "choices":
             if len(texts) < 2:
                 raise ValueError("A question and its choices must stand on one line, with tabs between them")

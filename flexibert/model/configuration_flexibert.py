@@ -65,6 +65,8 @@ class FlexiBERTConfig(SpecConfig):
             the usual 15 % of hidden tokens; ``logits`` are then (number of labels, vocabulary). The loss is the same.
             Their number is only known at run time, which breaks the graph of ``torch.compile``: leave it off there.
         classifier_dropout: dropout before the task heads; default: ``hidden_dropout_prob``.
+        may_lack_answers: whether questions that the model was trained on may have no answer, which it then gives by
+            pointing at the first token.
         mask_padding: whether transforms and convolutions read zeros at padded positions (attention never looks there).
             Default: true, and false for folders of the original code, whose weights learned with padding read and
             whose outputs are then reproduced.
@@ -95,6 +97,7 @@ class FlexiBERTConfig(SpecConfig):
     eos_token_id: int | list[int] | None = 2
     tie_word_embeddings: bool = False
     sparse_prediction: bool = False
+    may_lack_answers: bool = False
     mask_padding: bool | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -173,7 +176,7 @@ class FlexiBERTConfig(SpecConfig):
         shares = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
         problems += wrong_values(
             self,
-            flags=("tie_word_embeddings", "sparse_prediction", "mask_padding"),
+            flags=("tie_word_embeddings", "sparse_prediction", "may_lack_answers", "mask_padding"),
             sizes=("vocab_size", "max_position_embeddings", "type_vocab_size"),
             shares=shares if self.classifier_dropout is not None else shares[:2],
             amounts=("initializer_range", "layer_norm_eps"),

@@ -63,6 +63,8 @@ def model_config(job: TrainingJob, data: PreparedData) -> FlexiBERTConfig:
     if data.label_names:
         options["id2label"] = dict(enumerate(data.label_names))
         options["label2id"] = {name: number for number, name in enumerate(data.label_names)}
+    if data.task_type == QUESTIONS:
+        options["may_lack_answers"] = data.may_lack_answers
     return FlexiBERTConfig(model_dict=job.candidate.spec.to_dict(), **network, **options)
 
 

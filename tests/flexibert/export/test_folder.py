@@ -25,6 +25,7 @@ from flexibert import (
     FlexiBERTForTokenClassification,
 )
 from flexibert.__main__ import main
+from flexibert.commands.examples import ExampleOptions, read_examples
 from flexibert.runtimes import onnx_file
 
 pytest.importorskip("onnxruntime", reason="needs the extra 'export'")
@@ -142,6 +143,24 @@ def test_linear_transforms_are_padded_as_in_training(folder: Callable, tmp_path:
     )
     assert answer["score"] == pytest.approx(padded, abs=1e-4)
     assert padded != pytest.approx(plain, abs=1e-3)
+    export(source, tmp_path / "whole")  # texts have at most 10 tokens
+    [answer] = answers(tmp_path / "whole", ["the film"])
+    whole = model(**tokens(source, "the film", padding="max_length")).logits.softmax(-1).max()
+    assert answer["score"] == pytest.approx(float(whole), abs=1e-4)
+
+
+def test_examples_are_cut_and_padded_as_predict_py_does(folder: Callable, tmp_path: Path) -> None:
+    table = tmp_path / "films.csv"
+    table.write_text("text,label\n" + f"the film,LABEL_0\n{'long ' * 30},LABEL_1\n" * 6)
+    options = ExampleOptions(examples=table, max_examples=2, batch_size=1)
+    for layers, shortest in ((LAYERS, 4), (LINEAR, 10)):
+        model, source = folder(FlexiBERTForSequenceClassification, layers=layers, num_labels=2)
+        read = read_examples(options, model, source)
+        assert read is not None
+        assert {batch["input_ids"].shape[1] for batch in read.batches} == {shortest, 10}
+    further = read_examples(options, model, source, padded_length=7)
+    assert further is not None
+    assert {batch["input_ids"].shape[1] for batch in further.batches} == {7, 10}
 
 
 def test_what_whole_numbers_cost_is_said_and_bounded(folder: Callable, tmp_path: Path, capsys: Any) -> None:

@@ -1,5 +1,6 @@
 """Words and questions: every kind of task trained for real at tiny size, saved with its head, and inherited."""
 
+import dataclasses
 import json
 import random
 from pathlib import Path
@@ -91,6 +92,13 @@ def test_a_candidate_learns_and_its_score_is_that_of_the_saved_model(name, opera
         assert set(model.config.id2label.values()) == {"O", "B-PER", "B-LOC"}
     auto = {"words.jsonl": "AutoModelForTokenClassification", "questions.jsonl": "AutoModelForQuestionAnswering"}[name]
     assert f"model = {auto}.from_pretrained" in (folder / "README.md").read_text()
+
+
+def test_a_model_of_questions_says_whether_they_may_have_no_answer(prepared, tmp_path):
+    data = prepared["questions.jsonl"]
+    assert model_config(_job(data, tmp_path, _spec()), data).may_lack_answers is False
+    lacking = dataclasses.replace(data, may_lack_answers=True)
+    assert model_config(_job(lacking, tmp_path, _spec()), lacking).may_lack_answers is True
 
 
 @pytest.mark.integration
