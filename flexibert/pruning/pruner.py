@@ -210,6 +210,7 @@ class PruningCallback(TrainerCallback):
             )
         if not self.pruner.is_finetuning:
             _separate_scores(self.pruner, kwargs["optimizer"], kwargs["lr_scheduler"])
+        self._remove_hook()  # of a training that was broken off
         self.hook = self.pruner.model.register_forward_hook(self._with_whole_loss, with_kwargs=True)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -226,6 +227,9 @@ class PruningCallback(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Training ends at the final threshold, whatever the last step's was."""
         self.pruner.threshold.current = self.pruner.config.final_threshold
+        self._remove_hook()
+
+    def _remove_hook(self) -> None:
         if self.hook is not None:
             self.hook.remove()
             self.hook = None

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from flexibert import MovementPruner, PruningConfig, from_bert
 from flexibert.pruning import Family
@@ -121,6 +121,30 @@ def trained(pruner, tmp_path, steps=12, save_strategy="no", trainer_class=Traine
     )
     trainer.train()
     return trainer
+
+
+def test_a_training_that_was_broken_off_leaves_no_second_part_of_the_loss(tmp_path):
+    pytest.importorskip("accelerate", reason="needs the extra 'search'")
+
+    class Stop(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            raise KeyboardInterrupt
+
+    pruner = MovementPruner(bert(), PruningConfig(**HYBRID))
+    arguments = TrainingArguments(
+        str(tmp_path), max_steps=2, save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True
+    )
+    trainer = Trainer(pruner.model, arguments, train_dataset=Log(pruner.model).rows, callbacks=[pruner.callback()])
+    trainer.add_callback(broken := Stop())
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    trainer.remove_callback(broken)
+    seen = []
+    trainer.add_callback(type("Seen", (TrainerCallback,), {"on_step_end": lambda *_, **__: seen.append(len(hooks))})())
+    hooks = pruner.model._forward_hooks
+    trainer.train()
+    assert seen == [1, 1]
+    assert not hooks
 
 
 def test_a_trainer_learns_scores_and_follows_the_schedule(tmp_path):
