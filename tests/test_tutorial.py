@@ -16,8 +16,8 @@ BLOCK = re.compile(r'```(\w+)(?: title="([\w.-]+)")?\n(.*?)```', flags=re.DOTALL
 SMALLER = {
     "pretrain_steps: 120": "pretrain_steps: 2",
     "epochs: 2": "epochs: 1\nmax_train_examples: 64",
-    "--max_trials 6": "--max_trials 2",
-    "--max_trials 4": "--max_trials 1",
+    "--max_trials 6": "--max_trials 2 --max_concurrent 1",
+    "--max_trials 4": "--max_trials 1 --max_concurrent 1",
 }
 TRAINED = ("run_boshnas", "grep", "import torch")
 

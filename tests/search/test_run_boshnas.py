@@ -403,7 +403,7 @@ def test_a_library_that_cannot_be_written_is_told_at_the_start(tmp_path, tiny_li
 
 @pytest.mark.integration
 def test_a_search_that_is_told_to_end_says_how_it_goes_on(tmp_path, tiny_library):
-    given = [*_files(tmp_path, tiny_library), *TINY, "--max_trials", "30"]
+    given = [*_files(tmp_path, tiny_library), *TINY, "--max_trials", "30", "--max_concurrent", "1"]
     journal = tmp_path / "run" / "journal.jsonl"
     with subprocess.Popen(_command(*given), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not (journal.exists() and '"started"' in journal.read_text()):
