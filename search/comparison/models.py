@@ -19,7 +19,7 @@ from ..records.comparison_file import Comparison, Kind, Model, timed_in
 from ..training.evaluate import predict
 from ..training.samplers import lengths_of
 from ..training.task_heads import model_class
-from ..training.uncertainty import resampled_scores
+from ..training.uncertainty import interval, resampled_scores
 from .simple_baselines import SimpleBaseline
 
 RESAMPLES, CONFIDENCE, _REPEATS = 1000, 0.95, 30
@@ -99,7 +99,7 @@ def compare_models(
     found = []
     for place, name in enumerate([*folders, *(one.name for one in simple)]):
         baseline = simple[place - len(folders)] if place >= len(folders) else None
-        low, high = _ends(resampled[place], scores[place])
+        low, high = interval(resampled[place], scores[place], CONFIDENCE, rows=len(answers[place][1]))
         found.append(
             Compared(
                 name=name,
@@ -118,16 +118,8 @@ def compare_models(
     return found
 
 
-def _ends(resampled: Array, value: float) -> tuple[float, float]:
-    """The interval; the value alone where no resample has one."""
-    if np.isnan(resampled).all():
-        return value, value
-    low, high = np.nanpercentile(resampled, (100 * (1 - CONFIDENCE) / 2, 100 * (1 + CONFIDENCE) / 2))
-    return float(low), float(high)
-
-
 def _with_ends(value: float, resampled: Array) -> tuple[float, float, float]:
-    return (float(value), *_ends(resampled, float(value)))
+    return (float(value), *interval(resampled, float(value), CONFIDENCE))
 
 
 def as_comparison(

@@ -18,14 +18,35 @@ _RESAMPLES, _MOST_ROWS = 100, 2000
 
 def score_error(data: PreparedData, predictions: Any, labels: Any) -> float:
     """The standard error of a score: the deviation of the scores of resampled rows; of many rows, that of fewer, made
-    smaller by the root of their share.
+    smaller by the root of their share. Where all rows are right, no resample differs: it is that of a share with one
+    more row that is right and one that is wrong (Laplace's rule).
 
     Args:
         predictions: and ``labels``, as ``PreparedData.answers`` gives them.
     """
     drawn = min(len(labels), _MOST_ROWS)
     scores = resampled_scores(data, predictions, labels, resamples=_RESAMPLES, drawn=drawn)
-    return float(np.nanstd(scores)) * math.sqrt(drawn / len(labels)) if not np.isnan(scores).all() else 0.0
+    if np.isnan(scores).all():
+        return 0.0
+    if (scores == 1).all():
+        share = (len(labels) + 1) / (len(labels) + 2)
+        return math.sqrt(share * (1 - share) / (len(labels) + 2))
+    return float(np.nanstd(scores)) * math.sqrt(drawn / len(labels))
+
+
+def interval(resampled: Array, score: float, confidence: float, *, rows: int | None = None) -> tuple[float, float]:
+    """The percentiles of resampled scores, or of differences; the score alone where no resample has one.
+
+    Args:
+        rows: that were scored. Where all of them are right no resample differs, and the interval is that of Clopper and
+            Pearson (1934).
+    """
+    if np.isnan(resampled).all():
+        return score, score
+    if rows is not None and (resampled == 1).all():
+        return ((1 - confidence) / 2) ** (1 / rows), 1.0
+    low, high = np.nanpercentile(resampled, (100 * (1 - confidence) / 2, 100 * (1 + confidence) / 2))
+    return float(low), float(high)
 
 
 def error_of_mean(errors: Sequence[float]) -> float:

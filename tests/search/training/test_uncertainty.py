@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from search.training.uncertainty import error_of_mean, resampled_scores, score_error
+from search.training.uncertainty import error_of_mean, interval, resampled_scores, score_error
 
 
 def _accuracy(predictions, labels):
@@ -42,3 +43,12 @@ def test_a_score_that_no_resample_has_is_without_error():
 
 def test_errors_of_a_mean_add_as_squares():
     assert error_of_mean([0.03, 0.04]) == pytest.approx(0.025)
+
+
+def test_where_all_rows_are_right_it_may_still_be_off():
+    """No resample differs: the bootstrap alone would say that a perfect score on a few rows is certain."""
+    labels = np.array([0, 1] * 8)
+    assert score_error(DATA, labels, labels) == pytest.approx(math.sqrt(17 / 18 * (1 / 18) / 18))
+    low, high = interval(np.ones(10), 1.0, 0.95, rows=16)
+    assert (low, high) == (pytest.approx(binomtest(16, 16).proportion_ci(0.95).low), 1.0)
+    assert interval(np.zeros(10), 0.0, 0.95) == (0.0, 0.0)  # of differences
