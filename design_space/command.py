@@ -48,8 +48,8 @@ def given_options(command: type[CommandOptions], arguments: Sequence[str] | None
     """Those options that are on the command line, as texts; plugins among them are imported.
 
     Raises:
-        ValueError: for a plugin that cannot be imported.
-        SystemExit: for a flag that there is not, or one without its value.
+        ValueError: for a plugin that cannot be imported, a flag that there is not, or one without its value.
+        SystemExit: after ``--help`` and ``--version``.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--plugin", nargs="*", default=())
@@ -76,8 +76,8 @@ def describe(command: type[CommandOptions]) -> str:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """One line instead of the whole usage."""
-        self.exit(2, f"error: {message}\nSee {self.prog} --help\n")
+        """One sentence instead of the whole usage, and no end of a process that called from Python."""
+        raise ValueError(f"{message}\nSee {self.prog} --help")
 
 
 def _add(parser: argparse.ArgumentParser, name: str, option: Option) -> None:

@@ -25,7 +25,7 @@ def load_plugins(names: Iterable[str]) -> None:
             sys.path.insert(0, here)
         try:
             importlib.import_module(name)
-        except Exception as error:  # whatever the module's own code raises
+        except (Exception, SystemExit) as error:  # whatever the module's own code raises
             raise ValueError(
                 f"The plugin '{name}' cannot be imported: {type(error).__name__}: {error}. Give the dotted name of a "
                 f"module that is installed or lies below {here}. (A model folder with the module's code loads without "

@@ -169,12 +169,10 @@ def test_their_commands_take_the_values_they_are_shown_with(line):
     ]
     missing = [f"/nowhere/{one}" if one.endswith((".json", ".yaml", ".csv")) else one for one in missing]
     name = {"dataset.prepare": "prepare_data"}.get(command, command.rpartition(".")[2])
-    with pytest.raises((ValueError, SystemExit)) as stop:
+    with pytest.raises(ValueError, match=r"\A(?![\s\S]*--help)"):  # which is named where a flag is not understood
         getattr(module, name)(
             [*missing, "--seed", "0"] if name != "prepare_data" else ["--task", "/nowhere/x.csv", *missing[2:]]
         )
-    if stop.type is SystemExit:
-        pytest.fail(f"flags not understood: {line}")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -28,6 +28,7 @@ def test_a_plugin_lies_in_the_working_directory_and_is_imported_once(tmp_path, m
         ("import nowhere_to_be_found", "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("def", "SyntaxError: invalid syntax"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
     ],
 )
 def test_a_plugin_that_cannot_be_imported_is_one_message(tmp_path, monkeypatch, code, cause):
