@@ -55,7 +55,7 @@ def run(options: Options) -> None:
     check_target(options.target)
     if options.max_drop is not None and not options.int8:
         raise ValueError("--max_drop must be given with --int8: in float nothing is lost")
-    model, tokenizer = load_model(options.source).eval(), load_tokenizer(options.source)
+    model, tokenizer = load_model(options.source).float().eval(), load_tokenizer(options.source)
     about = description(model, tokenizer, options.padded_length)
     examples = read_examples(
         options.rows, model, options.source, held_out_first=True, padded_length=about["padded_length"]

@@ -77,12 +77,17 @@ def description(model: Any, tokenizer: PreTrainedTokenizerBase, padded_length: i
         padded_length: tokens that ``predict.py`` pads texts to; ``padded_length_of`` the model when not given.
 
     Raises:
-        ValueError: for a model without a task head, a tokenizer that the package ``tokenizers`` cannot run, or a padded
-            length above that of the longest text.
+        ValueError: for a model without a task head, a tokenizer that the package ``tokenizers`` cannot run or that has
+            more words than the model, or a padded length above that of the longest text.
     """
     config, task, longest = model.config, task_of(model), longest_text(model, tokenizer)
     if not tokenizer.is_fast:
         raise ValueError(f"The tokenizer must be a fast one, with a tokenizer.json. Got {type(tokenizer).__name__}")
+    if len(tokenizer) > config.vocab_size:
+        raise ValueError(
+            f"The tokenizer must have at most the words of the model, {config.vocab_size:,}. Got {len(tokenizer):,}; "
+            "after adding tokens call model.resize_token_embeddings"
+        )
     if padded_length is not None and padded_length > longest:
         raise ValueError(f"'padded_length' must be at most that of the longest text, {longest}. Got {padded_length}")
     if padded_length is None:

@@ -116,7 +116,7 @@ class Predictor:
         if self._about.get("may_lack_answers") and nothing >= joint[begin, end]:
             return _answer("", nothing)
         answer = texts[1][encoding.offsets[begin][0] : encoding.offsets[end][1]]
-        return _answer(answer, joint[begin, end])
+        return _answer(answer.strip(), joint[begin, end])
 
     def _choices(self, texts: list[str], encodings: list[Encoding], logits: Any) -> dict[str, Any]:
         shares = _softmax(logits)

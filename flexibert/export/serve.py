@@ -45,6 +45,8 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(code, {"detail": reason})
         except ValueError as error:
             self._answer(422, {"detail": str(error)})
+        except Exception as error:  # of the runtime, which has a class for every reason
+            self._answer(500, {"detail": f"The model gave no answer: {error}"})
 
     def _texts(self) -> list[str]:
         if self.path != "/predict":

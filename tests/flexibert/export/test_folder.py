@@ -149,6 +149,15 @@ def test_linear_transforms_are_padded_as_in_training(folder: Callable, tmp_path:
     assert answer["score"] == pytest.approx(float(whole), abs=1e-4)
 
 
+def test_a_model_in_half_precision_is_written_in_single(folder: Callable, tmp_path: Path) -> None:
+    model, source = folder(FlexiBERTForSequenceClassification, num_labels=2)
+    model.to(torch.bfloat16).save_pretrained(source)
+    export(source, tmp_path / "out")
+    [answer] = answers(tmp_path / "out", ["the film"])
+    share = float(model.float()(**tokens(source, "the film")).logits.softmax(-1).max())
+    assert answer["score"] == pytest.approx(share, abs=1e-4)
+
+
 def test_examples_are_cut_and_padded_as_predict_py_does(folder: Callable, tmp_path: Path) -> None:
     table = tmp_path / "films.csv"
     table.write_text("text,label\n" + f"the film,LABEL_0\n{'long ' * 30},LABEL_1\n" * 6)
@@ -286,6 +295,13 @@ def test_what_cannot_be_exported_is_refused(
     table.write_text("text,label\n" + "the film,x\nthe dull film,y\n" * 6)
     assert "labels must be the model's, LABEL_0, LABEL_1, or their numbers. Got x, y" in message(
         *(source, tmp_path / "out", "--examples", table)
+    )
+    AutoTokenizer.from_pretrained(source).save_pretrained(tmp_path / "words")
+    more = AutoTokenizer.from_pretrained(source)
+    more.add_tokens(["novel"])
+    more.save_pretrained(source)
+    assert f"must have at most the words of the model, {len(WORDS)}. Got {len(WORDS) + 1}" in message(
+        source, tmp_path / "out"
     )
     for file in ("tokenizer.json", "tokenizer_config.json"):
         (source / file).unlink()

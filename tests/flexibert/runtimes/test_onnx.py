@@ -87,6 +87,13 @@ def test_every_other_head_and_grouped_models(tiny: Callable, tmp_path: Path) -> 
         assert write_onnx(model, tmp_path / f"{number}.onnx") < 1e-5
 
 
+def test_what_is_no_number_is_no_agreement(tiny: Callable, tmp_path: Path) -> None:
+    model = FlexiBERTForSequenceClassification(tiny(PLAIN)).eval()
+    model.classifier.weight.data[0, 0] = float("nan")
+    with pytest.raises(ValueError, match="outputs must be finite numbers"):
+        write_onnx(model, tmp_path / "model.onnx")
+
+
 BESSEL = """
 from pathlib import Path
 import torch
