@@ -47,7 +47,7 @@ def _written(frame: "pd.DataFrame", place: Path, name: str) -> str:
     """The file of a frame; one that holds the same already stays as it is, so that a run on it can go on."""
     place.parent.mkdir(parents=True, exist_ok=True)
     file = place.with_name(f"{place.name}.{name}.jsonl")
-    content = frame.to_json(orient="records", lines=True, force_ascii=False).encode()
+    content = frame.to_json(orient="records", lines=True, force_ascii=False, double_precision=15).encode()
     if not file.exists() or file.read_bytes() != content:
         file.write_bytes(content)
     return str(file)

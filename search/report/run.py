@@ -107,7 +107,7 @@ class Run:
         """Of the best model beside others; None of an earlier one."""
         compared, answers = read_comparison(self.directory.path)
         trial = self.evaluation["trial"] if self.evaluation else None
-        if compared and trial not in [one["trial"] for one in compared["models"]]:
+        if compared and (trial is None or trial not in [one["trial"] for one in compared["models"]]):
             compared = None
         return compared, answers if compared and answers and answers["trial"] == trial else None
 

@@ -76,6 +76,17 @@ def _run(folder, library, num_trials=8):
     return specs
 
 
+def test_a_run_whose_best_model_was_moved_away_is_told_without_it(tiny_library, tmp_path):
+    _run(tmp_path, tiny_library)
+    simple = {"name": "bag of words", "kind": "simple", "trial": None, "score": [0.5, 0.4, 0.6], "note": ""}
+    simple |= {"difference": [0.0] * 3, "behind": [0.0] * 3, "kept": [1.0] * 3, "parameters": 10, "latency": None}
+    compared = {"metric": "accuracy", "split": "test", "rows": 9, "sizes": {"train": 9}, "length": 16, "threads": 1}
+    compared |= {"runtime": "torch", "models": [simple], "unmet": []}
+    (tmp_path / "comparison.json").write_text(json.dumps(compared))
+    assert "bag of words" not in write_report(tmp_path).read_text()
+    assert "t0006" in write_report(tmp_path).read_text()
+
+
 def test_a_finished_run_is_told_in_one_page(tiny_library, tmp_path):
     specs = _run(tmp_path, tiny_library)
     (tmp_path / "best").mkdir()
