@@ -132,16 +132,18 @@ def layer_origins(model: Any, spec: ModelSpec, kept: list[KeptStructure]) -> lis
     """Per layer of the child, of architecture ``spec``, the origin of each parameter but those of ``proj_head``."""
     parent = model.config.model_spec
     formats = parent.format == "hetero", spec.format == "hetero"
-    parameters = parameters_of_layers(parent, model.config)
+    parameters, of_child = (parameters_of_layers(each, model.config) for each in (parent, spec))
     found = []
-    for place, layer in zip(places_of(kept), spec.layers, strict=True):
+    for place, layer, own_parameters in zip(places_of(kept), spec.layers, of_child, strict=True):
         own = dict(model.base_model.encoder.layer[place].named_parameters(remove_duplicate=False))
         axes = {parameter.name: parameter.axes for parameter in parameters[place]}
         names = {name: name for name in own if not name.startswith(("attention.self.", PROJECTION))}
         names |= mixing_names(parent.layers[place], layer, *formats, kept[place].heads)
+        there = {parameter.name for parameter in own_parameters}
         origins = {}
         for name, origin in names.items():
-            if origin in own:  # unlike the bias of a model without
+            # A model may be without a bias, and heads that are left may read fewer projections than all did.
+            if origin in own and (name in there or not name.startswith("attention.self.")):
                 # Only the LayerNorms of image models have names of their own.
                 described = axes.get(origin) or (Axis("residual", len(own[origin])),)
                 along = [kept[place].indices(axis).tolist() for axis in described]

@@ -48,6 +48,20 @@ def test_importance_is_the_squared_first_order_change_of_each_examples_loss():
     assert [len(x) for x in found[1].neurons] == [96, 128]
 
 
+@pytest.mark.parametrize("positions", ["absolute", "relative_key", "relative_key_query"])
+def test_heads_that_are_left_may_read_fewer_projections_than_all_did(positions):
+    model = flexibert("deep hetero", position_embedding_type=positions)
+    layers = spec_of(model).to_dict()
+    layers["o"] = [["l_dft_16"], *layers["o"][1:]]
+    small = prune(model, spec=ModelSpec.from_dict(layers), examples=examples_of(model))
+    names = {name.rpartition(".")[0] for name in small.bert.encoder.layer[0].attention.self.state_dict()}
+    assert names >= {"value"}
+    assert ("query" in names) == (positions != "absolute")
+    own, before = (model.state_dict()["bert.encoder.layer.0.attention.self.value.bias"] for model in (small, model))
+    torch.testing.assert_close(own, before[-16:])  # of a layer whose input is the parent's
+    assert logits(small, **inputs_of(small)).isfinite().all()
+
+
 def test_units_without_effect_go_first_and_nothing_is_lost():
     model = bert()
     layer = model.bert.encoder.layer[1]
