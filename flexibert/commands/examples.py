@@ -47,7 +47,13 @@ class Examples:
     labels: np.ndarray
 
     def figures(self, before: Any, after: Any) -> dict[str, str]:
-        """What two models score here, and how fast they are: a line of text for each, by name."""
+        """What two models score here, and how fast they are: a line of text for each, by name.
+
+        Raises:
+            ValueError: when they have not the same head, with the same labels at the same places.
+        """
+        if type(after) is not type(before) or after.config.id2label != before.config.id2label:
+            raise ValueError(f"Both models must have the same labels. Got {_labels_of(before)}, and {_labels_of(after)}")
         scores = [self._score_of(model) for model in (before, after)]
         length = min(_LONGEST, before.config.max_position_embeddings, after.config.max_position_embeddings)
         bodies = [before.base_model, after.base_model]
@@ -120,8 +126,20 @@ def read_examples(
     return Examples(task, places, batches, labels)
 
 
+def _labels_of(model: Any) -> str:
+    return f"{', '.join(map(str, model.config.id2label.values()))} of a {type(model).__name__}"
+
+
 def _places(task: "Task", config: Any, path: Path) -> list[int]:
     """Where the model has each label of the task: by name, or where all are numbers by number."""
+    from dataset.task import TEXT
+
+    if task.task_type != TEXT:
+        raise ValueError(f"{path}: labels must be of whole texts, as the model's. Got a table for {task.task_type}")
+    takes_several = config.problem_type == "multi_label_classification"
+    if task.is_multi_label != takes_several:
+        wanted, got = ("several", "one") if takes_several else ("one", "several")
+        raise ValueError(f"{path}: a text must have {wanted} of the labels, as the model gives it. Got {got}")
     if task.is_regression and config.num_labels == 1:
         return [0]
     ours: Mapping[str, int] = {str(name): int(number) for number, name in config.id2label.items()}

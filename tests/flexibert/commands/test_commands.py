@@ -66,6 +66,11 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make("encoder", model_class=FlexiBERTModel)
     make("classifier", model_class=FlexiBERTForSequenceClassification)
     (place / "two.txt").write_text("w1 w2")
+    turned = make("reversed", model_class=FlexiBERTForSequenceClassification) / "config.json"
+    turned.write_text(json.dumps(json.loads(turned.read_text()) | {"id2label": {0: "LABEL_1", 1: "LABEL_0"}}))
+    (place / "tagged.jsonl").write_text('{"tokens": ["w1", "w2"], "tags": ["0", "1"]}\n' * 12)
+    (place / "several.jsonl").write_text('{"text": "w1", "labels": ["0", "1"]}\n{"text": "w2", "labels": ["1"]}\n' * 9)
+    (place / "single.csv").write_text("text,label\n" + "w1,LABEL_0\nw2,LABEL_1\n" * 9)
     (place / "latin.tsv").write_bytes("sentence\tlabel\ncaf\u00e9\t1\n".encode("latin-1"))
     return place
 
@@ -283,6 +288,18 @@ LEARN = ["--train_text", "{text}", "--block_length", "10"]
         (
             ["prune", "{classifier}", "{new}", "--density", "0.7", "--examples", "{latin}"],
             "latin.tsv, line 2 is not UTF-8 text (invalid continuation byte). Save the file as UTF-8",
+        ),
+        (
+            ["prune", "{classifier}", "{new}", "--density", "0.7", "--examples", "{tagged}"],
+            "tagged.jsonl: labels must be of whole texts, as the model's. Got a table for token_classification",
+        ),
+        (
+            ["prune", "{classifier}", "{new}", "--density", "0.7", "--examples", "{several}"],
+            "several.jsonl: a text must have one of the labels, as the model gives it. Got several",
+        ),
+        (
+            ["prune", "{classifier}", "{reversed}", "--report", "--examples", "{single}"],
+            "Both models must have the same labels. Got LABEL_0, LABEL_1 of a FlexiBERTForSequenceClassification, and",
         ),
     ],
 )
