@@ -54,6 +54,9 @@ def descend(
         root: trained already.
         limits: of each level, the most costly first.
         begun_s: when ``max_hours`` began, by ``time.monotonic``.
+
+    Raises:
+        ValueError: when the children of a level were trained and all failed.
     """
     chosen = _ChosenTrials(run.directory.path / _LEVELS_FILE)
     parent, screened = root, dict[ModelSpec, float]()
@@ -68,7 +71,9 @@ def descend(
             screened |= screened_children(
                 screener, parent, [of_level], count=num_screened, number=number, tighten=tighten, console=console
             )
-            within = [spec for spec in screened if goals.constraint_violation(goals.values(spec, {})) == 0]
+            failed = {one.candidate.spec for one in run.directory.journal.trials().values() if one.state == "failed"}
+            trainable = [spec for spec in screened if spec not in failed]
+            within = [spec for spec in trainable if goals.constraint_violation(goals.values(spec, {})) == 0]
             if not within:
                 return
             best_first = sorted(within, key=lambda spec: -screened[spec])
@@ -80,9 +85,11 @@ def descend(
             left = max(0.0, max_hours - (time.monotonic() - begun_s) / 3600) / (len(limits) - number + 1)
             level = _within_hours(level, left)
         level = with_all_cores(level) if trials == 1 else level
-        trained = [record for record in run_level(level, console) if _keeps(record, goals)]
-        best = chosen.of_level(number, trained)
+        before = run.directory.journal.trials()
+        records = run_level(level, console)
+        best = chosen.of_level(number, [record for record in records if _keeps(record, goals)])
         if best is None:
+            _refuse_failures([one for one in records if one.trial not in before or before[one.trial].state == "open"])
             return
         parent = best
         yield best
@@ -112,6 +119,16 @@ def _within_hours(run: LevelRun, hours: float) -> LevelRun:
     spent_s = sum(record.cost_s or 0.0 for record in run.directory.journal.trials().values())
     side_by_side = run.budget.max_concurrent or fitting_trials(run.cluster.resources_per_trial)
     return replace(run, budget=replace(run.budget, max_hours=spent_s / 3600 + max(hours * side_by_side, 1e-3)))
+
+
+def _refuse_failures(ended: Sequence[TrialRecord]) -> None:
+    """Raises ``ValueError`` for trials that have failed: where none is left, no goal has been missed by that."""
+    errors = [f"{one.trial}: {one.error.strip().splitlines()[-1]}" for one in ended if one.error and one.error.strip()]
+    if errors:
+        raise ValueError(
+            f"No child of this level could be trained ({'; '.join(errors)}). The same command goes on with the next "
+            "best one"
+        )
 
 
 def _keeps(record: TrialRecord, goals: Goals) -> bool:

@@ -30,8 +30,14 @@ def trained_root(run: LevelRun, console: Console) -> TrialRecord:
     if root is None:
         root = _first_root(run_level(with_all_cores(replace(run, budget=budget, goals=known)), console))
     if root is None:
-        raise ValueError("The encoder could not be fine-tuned; see the errors above")
+        raise ValueError(f"The encoder could not be fine-tuned: {_reason(run)}")
     return root
+
+
+def _reason(run: LevelRun) -> str:
+    errors = [record.error for record in run.directory.journal.trials().values() if record.error]
+    last = errors[-1].strip().splitlines()[-1] if errors else "no trial has ended"
+    return f"{last}. Its traceback is in {run.directory.journal.path}; for another attempt choose another --run_dir"
 
 
 def _first_root(records: Iterable[TrialRecord]) -> TrialRecord | None:

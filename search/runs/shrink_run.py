@@ -43,6 +43,8 @@ from .shrinking import Shrunk, shrink
 from .summary import add_to_summary, keep_best, write_summary
 from .teaching import ROOT
 
+_OF_RECIPE = ("epochs", "batch_size", "learning_rate")
+
 
 @options
 class ShrinkOptions(CommandOptions):
@@ -71,7 +73,7 @@ class ShrinkOptions(CommandOptions):
     teacher: Annotated[str, AfterValidator(teacher_or_place)] = ROOT
     """Whose outputs children learn from, beside the labels: root (the fine-tuned encoder), none, or the folder of a
     model trained for this task."""
-    training: Annotated[Recipe, Only(("epochs", "batch_size", "learning_rate", *LENGTHS))] = field(
+    training: Annotated[Recipe, Only((*_OF_RECIPE, *LENGTHS))] = field(
         default_factory=lambda: load_recipe("pretrained")
     )
     cluster: ClusterOptions = ClusterOptions()
@@ -113,13 +115,14 @@ def shrink_run(options: ShrinkOptions, console: Console) -> list[Compared]:
     """Shrink, write ``options.target``, and say what came out: the encoder and the models of all levels, compared.
 
     Raises:
-        ValueError: for options that do not fit each other, the data or the run directory, and for a goal that no part
-            of the encoder can reach.
+        ValueError: for options that do not fit each other, the data or the run directory, for a goal that no part of
+            the encoder can reach, and when no training of a level succeeds.
     """
     check_target(options.target)
     of_search = options.search_options()
     directory = RunDirectory(of_search.run_dir)
     with directory.locked(), followed(directory, options.track, console):
+        _check_recipe(of_search, directory)
         run = begin(of_search, directory, console)
         write_atomically(directory.command_file, options.command())
         length = usual_length(run.data.tasks[run.data.largest_task])
@@ -135,6 +138,19 @@ def shrink_run(options: ShrinkOptions, console: Console) -> list[Compared]:
                 console=console,
             )
         return _finish(options, of_search, run, shrunk, length, console)
+
+
+def _check_recipe(of_search: SearchOptions, directory: RunDirectory) -> None:
+    """A check that what is trained from here on is trained as the models that are there."""
+    if not directory.exists() or not directory.journal.trials():
+        return
+    before, now = directory.saved_config(), saved(of_search)
+    changed = [name for name in _OF_RECIPE if name in before and before[name] != now[name]]
+    if changed:
+        there = ", ".join(f"'{name}' {before[name]}" for name in changed)
+        raise ValueError(
+            f"The models in {directory.path} were trained with {there}. Give the same, or another --run_dir"
+        )
 
 
 def _finish(

@@ -8,7 +8,11 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import flexibert_nas
+from design_space import ModelSpec
+from search.candidate import Candidate, Origin
+from search.records.journal import TrialRecord
 from search.records.run_directory import RunDirectory
+from search.runs.descent import _refuse_failures
 from search.shrink import shrink_model
 from tests.search.encoders import write_bert, write_reviews
 
@@ -133,6 +137,38 @@ def test_a_child_that_was_open_when_the_run_was_cut_still_learns_from_the_teache
     again, before = (run / "models" / child for run in (cut, shrunk.with_name("small.run")))
     assert "a teacher's outputs were 50% of the loss" in (again / "README.md").read_text()
     assert (again / "model.safetensors").read_bytes() == (before / "model.safetensors").read_bytes()
+
+
+@pytest.mark.integration
+def test_after_a_failure_the_next_best_child_is_trained(inputs, shrunk, tmp_path):
+    encoder, table, corpus = inputs
+    broken = tmp_path / "small.run"
+    shutil.copytree(shrunk.with_name("small.run"), broken)
+    events = [json.loads(line) for line in (broken / "journal.jsonl").read_text().splitlines()]
+    kept = [event for event in events if event["trial"] == "t0001" or event["event"] in ("suggested", "started")]
+    failed = {"event": "failed", "trial": "t0002", "time": kept[-1]["time"], "error": "ValueError: it was the memory"}
+    (broken / "journal.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in [*kept, failed]))
+    (broken / "levels.json").unlink()
+    given = ["--task", str(table), "--corpus", str(corpus), "--pooling", "mean", "--smaller", "1.6", *QUICK]
+    with pytest.raises(ValueError, match=r"were trained with 'epochs' 12. Give the same, or another --run_dir"):
+        shrink_model([str(encoder), str(tmp_path / "small"), *given, "--epochs", "3"])
+    shrink_model([str(encoder), str(tmp_path / "small"), *given])
+    states = {record.trial: record.state for record in _records(tmp_path / "small")}
+    assert states == {"t0001": "finished", "t0002": "failed", "t0003": "finished"}
+    screened = [json.loads(line) for line in (broken / "screened" / "1.jsonl").read_text().splitlines()]
+    second = sorted(screened, key=lambda one: -one["score"])[1]["hash"]
+    assert json.loads((tmp_path / "small" / "config.json").read_text())["model_dict"]
+    assert RunDirectory(broken).journal.trials()["t0003"].candidate.spec.hash == second
+
+
+def test_failures_are_no_missed_goal():
+    spec = ModelSpec.from_dict({"l": 1, "o": ["sa"], "h": [8], "n": [2], "f": [[8]], "p": ["sdp"]})
+    failed = TrialRecord("t0002", Candidate(spec, Origin()), "failed", error="Traceback\nValueError: no memory")
+    with pytest.raises(
+        ValueError, match=r"could be trained \(t0002: ValueError: no memory\). The same command goes on"
+    ):
+        _refuse_failures([failed])
+    _refuse_failures([])
 
 
 @pytest.mark.parametrize(
