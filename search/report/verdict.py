@@ -173,10 +173,10 @@ def _further(chosen: Model, reference: Model, comparison: Comparison) -> tuple[l
     if simple is not None:
         said = f"Without training a network, {simple['name']} reaches {_of(simple, comparison)}"
         lead, low, high = (100 * value for value in simple["behind"])
-        by = f"{abs(lead):.1f} points ({low:+.1f} to {high:+.1f})"
         if low > 0:
-            details.append(f"{said}: {by} less than the best.")
+            details.append(f"{said}: {lead:.1f} points ({low:.1f} to {high:.1f}) less than the best.")
         elif high < 0:
+            by = f"{-lead:.1f} points ({-high:.1f} to {-low:.1f})"
             warnings.append(f"{said}: {by} more than the best model. Use that, or train for longer.")
         else:
             warnings.append(

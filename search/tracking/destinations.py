@@ -32,7 +32,7 @@ def destination(text: str) -> str:
     if name not in TRACKERS or (name == "tensorboard" and not place):
         raise ValueError(f"must be mlflow[:URI], tensorboard:DIR or wandb[:PROJECT]. Got {text!r}")
     if name == "mlflow" and urlsplit(place).password:
-        raise ValueError("must not hold a password: set MLFLOW_TRACKING_URI, and give mlflow alone")
+        raise ValueError("must not hold a password: set MLFLOW_TRACKING_URI, and give mlflow alone. Got one")
     sqlite = SQLITE if name == "mlflow" and place.startswith(SQLITE) else ""
     if place and (sqlite or name == "tensorboard" or (name == "mlflow" and ":" not in place)):
         place = sqlite + str(below_home(place.removeprefix(sqlite)).absolute())

@@ -5,6 +5,7 @@ given up with the reason. The death of a worker or a node is not a failure; its 
 import dataclasses
 import errno
 import math
+import os
 import shutil
 import traceback
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from .result import TrainingResult
 from .train import train_candidate
 
 _MOST_HALVINGS = 3
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
@@ -30,8 +32,11 @@ def disk_full_cause(error: BaseException | None) -> OSError | None:
     """Returns the full disk that an error goes back to, if it does."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:  # an error can be its own cause
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
             return error
+        # Of several files at once (shutil), and of what is not written in Python (safetensors), the words are left.
+        if number := next((one for one in _DISK_FULL if os.strerror(one) in str(error)), None):
+            return OSError(number, os.strerror(number))
         seen.add(id(error))
         error = error.__cause__ or error.__context__
     return None

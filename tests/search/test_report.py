@@ -265,7 +265,7 @@ def test_the_verdict_stands_beside_the_encoder_with_intervals(tiny_library, tmp_
     assert (
         "the difference to tiny-bert is -2.0 points of accuracy (95 % interval -5.0 to +1.0), which chance" in verdict
     )
-    assert "bag of words reaches accuracy 0.7000 (0.6500 to 0.7500): 8.0 points (+3.0 to +12.0) less" in verdict
+    assert "bag of words reaches accuracy 0.7000 (0.6500 to 0.7500): 8.0 points (3.0 to 12.0) less" in verdict
     assert "Not reached: 4 times as fast, measured at the end 3.00." in verdict
     assert "-2.0 points<small>-5.0 to +1.0, not told apart</small>" in text
     assert "on &lt;few&gt; words" in text
@@ -291,7 +291,7 @@ def test_what_is_told_apart_is_said_to_be(difference, said, tiny_library, tmp_pa
 @pytest.mark.parametrize(
     ("behind", "said"),
     [
-        ((-0.05, -0.08, -0.02), "5.0 points (-8.0 to -2.0) more than the best model. Use that, or train for longer."),
+        ((-0.05, -0.08, -0.02), "5.0 points (2.0 to 8.0) more than the best model. Use that, or train for longer."),
         ((0.01, -0.02, 0.04), "which is not told apart from the best model: this task may not need a network"),
     ],
     ids=["more", "as much"],

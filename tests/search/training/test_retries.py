@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,14 @@ def test_a_full_disk_is_no_fault_of_the_candidate(attempts, tiny_job):
     with pytest.raises(DiskFull, match="No space left on device"):
         train_with_retries(tiny_job, lambda _: None)
     assert disk_full_cause(OSError(errno.EACCES, "Permission denied")) is None
+    # As safetensors, which is not written in Python, and shutil, of several files, say it.
+    for told in (
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        shutil.Error([("/a", "/b", "[Errno 28] No space left on device: '/b'")]),
+    ):
+        found = disk_full_cause(told)
+        assert found is not None
+        assert found.errno == errno.ENOSPC
 
 
 def test_an_error_that_is_its_own_cause_is_looked_at_once():
