@@ -53,7 +53,9 @@ class Examples:
             ValueError: when they have not the same head, with the same labels at the same places.
         """
         if type(after) is not type(before) or after.config.id2label != before.config.id2label:
-            raise ValueError(f"Both models must have the same labels. Got {_labels_of(before)}, and {_labels_of(after)}")
+            raise ValueError(
+                f"Both models must have the same labels. Got {_labels_of(before)}, and {_labels_of(after)}"
+            )
         scores = [self._score_of(model) for model in (before, after)]
         length = min(_LONGEST, before.config.max_position_embeddings, after.config.max_position_embeddings)
         bodies = [before.base_model, after.base_model]
