@@ -28,6 +28,7 @@ _BATCH = 16
 """Most texts of one run."""
 
 _MOST_ANSWER_TOKENS = 30
+"""As where models of questions are measured."""
 
 Run = Callable[[Mapping[str, Any]], Sequence[Any]]
 """Takes ids, mask and segments by name, (B, S) each, or (B, choices, S); gives logits."""
@@ -97,11 +98,11 @@ class Predictor:
         }
 
     def _words(self, texts: list[str], encodings: list[Encoding], logits: Any) -> dict[str, Any]:
-        words = " ".join(texts).split()
-        word_of_char = np.repeat(np.arange(len(words)), [len(word) + 1 for word in words])
-        found = dict[int, dict[str, Any]]()
-        for (start, end), shares in zip(encodings[0].offsets, _softmax(logits), strict=False):
-            word = int(word_of_char[end - 1]) if end > start else -1  # some tokens begin with the blank before
+        words, found = " ".join(texts).split(), dict[int, dict[str, Any]]()
+        word_of_char = [number for number, word in enumerate(words) for _ in range(len(word) + 1)]
+        places = encodings[0].offsets
+        for (start, end), shares in zip(places, _softmax(logits[: len(places)]), strict=True):
+            word = word_of_char[end - 1] if end > start else -1  # some tokens begin with the blank before
             if word >= 0 and word not in found:  # the first piece speaks for the word
                 found[word] = {"word": words[word], **self._best(shares)}
         return {"words": list(found.values())}

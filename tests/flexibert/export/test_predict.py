@@ -51,6 +51,7 @@ def test_words_are_cut_into_pieces_as_in_training(tokenizer: PreTrainedTokenizer
     found = answer("  ".join(words), logits, task="words")["words"]
     assert [one["word"] for one in found] == words
     assert [one["label"] for one in found] == [("small", "large")[large] for large in is_large]
+    assert answer("", [(0.0, 0.0)] * 2, task="words") == {"words": []}
 
 
 def test_a_question_may_have_no_answer(tokenizer: PreTrainedTokenizerFast, answer: Callable) -> None:
