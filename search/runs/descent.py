@@ -122,9 +122,9 @@ def _within_hours(run: LevelRun, hours: float) -> LevelRun:
 
 
 def _refuse_failures(ended: Sequence[TrialRecord]) -> None:
-    """Raises ``ValueError`` for trials that have failed: where none is left, no goal has been missed by that."""
+    """Raises ``ValueError`` where all of a level's trials have failed: that is no missed goal."""
     errors = [f"{one.trial}: {one.error.strip().splitlines()[-1]}" for one in ended if one.error and one.error.strip()]
-    if errors:
+    if errors and len(errors) == len(ended):
         raise ValueError(
             f"No child of this level could be trained ({'; '.join(errors)}). The same command goes on with the next "
             "best one"

@@ -28,7 +28,7 @@ def score_error(data: PreparedData, predictions: Any, labels: Any) -> float:
     scores = resampled_scores(data, predictions, labels, resamples=_RESAMPLES, drawn=drawn)
     if np.isnan(scores).all():
         return 0.0
-    if (scores == 1).all():
+    if np.nanmin(scores) == 1:
         share = (len(labels) + 1) / (len(labels) + 2)
         return math.sqrt(share * (1 - share) / (len(labels) + 2))
     return float(np.nanstd(scores)) * math.sqrt(drawn / len(labels))
@@ -43,7 +43,7 @@ def interval(resampled: Array, score: float, confidence: float, *, rows: int | N
     """
     if np.isnan(resampled).all():
         return score, score
-    if rows is not None and (resampled == 1).all():
+    if rows is not None and np.nanmin(resampled) == 1:
         return ((1 - confidence) / 2) ** (1 / rows), 1.0
     low, high = np.nanpercentile(resampled, (100 * (1 - confidence) / 2, 100 * (1 + confidence) / 2))
     return float(low), float(high)

@@ -51,4 +51,5 @@ def test_where_all_rows_are_right_it_may_still_be_off():
     assert score_error(DATA, labels, labels) == pytest.approx(math.sqrt(17 / 18 * (1 / 18) / 18))
     low, high = interval(np.ones(10), 1.0, 0.95, rows=16)
     assert (low, high) == (pytest.approx(binomtest(16, 16).proportion_ci(0.95).low), 1.0)
+    assert interval(np.array([1.0, math.nan]), 1.0, 0.95, rows=16) == (low, high)  # some resamples have no score
     assert interval(np.zeros(10), 0.0, 0.95) == (0.0, 0.0)  # of differences
